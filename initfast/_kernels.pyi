@@ -1,0 +1,51 @@
+from typing import Any
+
+BITS: int
+BITS_7: int
+UNIFORM: int
+NORMAL: int
+NORMAL_WITHIN: int
+TRUNCATED_NORMAL: int
+TRUNCATED_FREE: int
+CONSTANT: int
+TILE_BLOCKS: int
+
+class Source:
+    def __init__(
+        self,
+        distribution: int,
+        dtype: int,
+        itemsize: int,
+        scale: float,
+        shift: float,
+        low: float,
+        high: float,
+        free: tuple[float, ...],
+        pattern: int,
+    ) -> None: ...
+    @property
+    def distribution(self) -> int: ...
+    @property
+    def dtype(self) -> int: ...
+    @property
+    def itemsize(self) -> int: ...
+    @property
+    def numbers(self) -> tuple[tuple[float, ...], tuple[float, ...]]: ...
+
+def backends() -> list[tuple[str, bool]]: ...
+def active() -> str: ...
+def use(position: int) -> None: ...
+def fill_flat(source: Source, seed: int, stream: int, address: int, start: int, count: int, threads: int) -> None: ...
+def fill(
+    source: Source,
+    seed: int,
+    stream: int,
+    address: int,
+    start: int,
+    shape: tuple[int, ...],
+    steps: tuple[int, ...],
+    strides: tuple[int, ...],
+    starts: Any,
+    threads: int,
+) -> None: ...
+def tiles(source: Source, seed: int, stream: int, first: int, count: int, address: int) -> None: ...

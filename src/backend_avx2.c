@@ -1,0 +1,15 @@
+#include "initfast.h"
+#include "compiler.h"
+
+#ifdef INITFAST_X86_64
+#include <immintrin.h>
+TARGET_BEGIN("avx2,fma,f16c")
+#include "simd_avx2.h"
+enum { GROUPS = 6 };
+#include "tiles.h"
+TARGET_END
+
+const initfast_backend initfast_backend_avx2 = BACKEND("avx2");
+#else
+typedef int initfast_not_this_machine;
+#endif

@@ -1,0 +1,13 @@
+#include "initfast.h"
+#include "compiler.h"
+
+#ifdef INITFAST_AARCH64
+#include <arm_neon.h>
+#include "simd_neon.h"
+enum { GROUPS = 4 };
+#include "tiles.h"
+
+const initfast_backend initfast_backend_neon = BACKEND("neon");
+#else
+typedef int initfast_not_this_machine;
+#endif

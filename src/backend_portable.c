@@ -1,0 +1,8 @@
+#include "initfast.h"
+#include "compiler.h"
+
+#include "simd_portable.h"
+enum { GROUPS = 1 };
+#include "tiles.h"
+
+const initfast_backend initfast_backend_portable = BACKEND("portable");

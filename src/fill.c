@@ -1,0 +1,164 @@
+/* A part of a logical array, on one thread: from any start, step, length and stride to whole tiles. Knows no distribution but the constant. */
+#include "initfast.h"
+#include "environment.h"
+
+#include <string.h>
+
+enum {
+    BATCH_BLOCKS = 4 * INITFAST_TILE_BLOCKS,
+    /* A contiguous run of this many tiles is made where it belongs; shorter ones share tiles in a batch and are copied out. */
+    DIRECT_TILES = 4,
+};
+
+/* `count` elements of the batch, to lie `stride` bytes apart from `to`. They were made at from, from + step, ...; or, if each has a block of its
+ * own, in consecutive blocks, at the place in its block that its logical number (from `first` on) gives it. */
+typedef struct {
+    char *to;
+    uint64_t first;
+    int64_t step, stride;
+    size_t from, count;
+    int own_block;
+} piece;
+
+typedef struct {
+    initfast_tiles *tiles;
+    const initfast_source *source;
+    uint64_t seed, stream;
+    size_t itemsize;
+    int block_shift; /* an element's block is its number >> block_shift */
+    size_t blocks, pieces;
+    uint64_t block[BATCH_BLOCKS];
+    piece piece[BATCH_BLOCKS];
+    _Alignas(64) char made[BATCH_BLOCKS * INITFAST_BLOCK_BYTES];
+} batch;
+
+static inline size_t made_at(const batch *b, const piece *p, size_t i) {
+    uint64_t number = p->first + (uint64_t)p->step * i;
+    if (!p->own_block) return p->from + (size_t)((int64_t)i * p->step);
+    return p->from + (i << b->block_shift) + (size_t)(number & ((1u << b->block_shift) - 1));
+}
+
+static inline void copy_out(const batch *b, const piece *p, size_t itemsize) {
+    for (size_t i = 0; i < p->count; i++) memcpy(p->to + (int64_t)i * p->stride, b->made + made_at(b, p, i) * itemsize, itemsize);
+}
+
+static void deliver(const batch *b, const piece *p) {
+    if (!p->own_block && p->step == 1 && p->stride == (int64_t)b->itemsize) {
+        memcpy(p->to, b->made + p->from * b->itemsize, p->count * b->itemsize);
+        return;
+    }
+    switch (b->itemsize) { /* a constant size makes each copy one move */
+    case 1: copy_out(b, p, 1); return;
+    case 2: copy_out(b, p, 2); return;
+    case 4: copy_out(b, p, 4); return;
+    default: copy_out(b, p, 8); return;
+    }
+}
+
+static void flush(batch *b) {
+    size_t tiles = (b->blocks + INITFAST_TILE_BLOCKS - 1) / INITFAST_TILE_BLOCKS;
+    while (b->blocks < tiles * INITFAST_TILE_BLOCKS) b->block[b->blocks++] = 0;
+    if (tiles) b->tiles(b->source, b->seed, b->stream, 0, b->block, tiles, b->made);
+    for (size_t i = 0; i < b->pieces; i++) deliver(b, &b->piece[i]);
+    b->blocks = b->pieces = 0;
+}
+
+/* As many of `count` elements as the batch still holds, which is at least one after a flush. */
+static size_t add_piece(batch *b, uint64_t first, int64_t step, size_t count, char *to, int64_t stride) {
+    const int shift = b->block_shift;
+    const size_t room = BATCH_BLOCKS - b->blocks;
+    uint64_t distance = step < 0 ? 0 - (uint64_t)step : (uint64_t)step;
+    piece *p = &b->piece[b->pieces++];
+    *p = (piece){to, first, step, stride, b->blocks << shift, count, distance == 0 || distance >> shift != 0};
+    if (p->own_block) {
+        if (p->count > room) p->count = room;
+        for (size_t i = 0; i < p->count; i++) b->block[b->blocks++] = (first + (uint64_t)step * i) >> shift;
+        return p->count;
+    }
+    /* Neighbours share blocks: all that lie between the first element and the last. */
+    uint64_t last = first + (uint64_t)step * (count - 1);
+    uint64_t low = (step < 0 ? last : first) >> shift, high = (step < 0 ? first : last) >> shift;
+    if (high - low >= room) {
+        uint64_t reach = step < 0 ? first - ((high - room + 1) << shift) : ((low + room) << shift) - 1 - first;
+        p->count = (size_t)(reach / distance) + 1;
+        last = first + (uint64_t)step * (p->count - 1);
+        if (step < 0) low = last >> shift;
+        else high = last >> shift;
+    }
+    p->from += (size_t)(first - (low << shift));
+    for (uint64_t block = low; block <= high; block++) b->block[b->blocks++] = block;
+    return p->count;
+}
+
+static void run(batch *b, uint64_t first, int64_t step, size_t count, char *to, int64_t stride) {
+    const int contiguous = step == 1 && stride == (int64_t)b->itemsize;
+    const size_t per_tile = (size_t)INITFAST_TILE_BLOCKS << b->block_shift;
+    while (count) {
+        size_t done;
+        size_t off_block = (size_t)(first & ((1u << b->block_shift) - 1));
+        if (contiguous && !off_block && count >= DIRECT_TILES * per_tile) {
+            size_t tiles = count / per_tile;
+            b->tiles(b->source, b->seed, b->stream, first >> b->block_shift, NULL, tiles, to);
+            done = tiles * per_tile;
+        } else {
+            if (b->blocks == BATCH_BLOCKS || b->pieces == BATCH_BLOCKS) flush(b);
+            size_t wanted = count;
+            if (contiguous && off_block && count >= (DIRECT_TILES + 1) * per_tile) wanted = ((size_t)1 << b->block_shift) - off_block;
+            done = add_piece(b, first, step, wanted, to, stride);
+        }
+        first += (uint64_t)step * done;
+        to += (int64_t)done * stride;
+        count -= done;
+    }
+}
+
+static void run_constant(batch *b, size_t count, char *to, int64_t stride) {
+    while (count) {
+        piece p = {to, 0, 1, stride, 0, sizeof b->made / b->itemsize, 0};
+        if (p.count > count) p.count = count;
+        deliver(b, &p);
+        to += (int64_t)p.count * stride;
+        count -= p.count;
+    }
+}
+
+void initfast_fill(const initfast_backend *backend, const initfast_source *source, uint64_t seed, uint64_t stream, const initfast_part *part,
+                   uint64_t begin, uint64_t end) {
+    batch b;
+    const int constant = source->distribution == INITFAST_CONSTANT;
+    b.tiles = constant ? NULL : backend->tiles[source->distribution][source->dtype];
+    b.source = source;
+    b.seed = seed;
+    b.stream = stream;
+    b.itemsize = source->itemsize;
+    b.block_shift = source->dtype == INITFAST_FLOAT64 ? 1 : 2;
+    b.blocks = b.pieces = 0;
+    if (constant) {
+        for (size_t at = 0; at + b.itemsize <= sizeof b.made; at += b.itemsize) {
+            for (size_t k = 0; k < b.itemsize; k++) b.made[at + k] = (char)(source->pattern >> 8 * k);
+        }
+    }
+    const environment saved = environment_enter();
+    /* The last dimension makes runs, unless it is the one whose elements start anywhere. */
+    const int outer = part->dimensions - (part->dimensions > (part->starts ? 1 : 0));
+    const uint64_t length = outer < part->dimensions ? part->shape[outer] : 1;
+    const int64_t step = outer < part->dimensions ? part->step[outer] : 1;
+    const int64_t stride = outer < part->dimensions ? part->stride[outer] : (int64_t)b.itemsize;
+    while (begin < end) {
+        uint64_t offset = begin % length, rest = begin / length;
+        uint64_t first = part->start + (uint64_t)step * offset;
+        char *to = (char *)part->out + (int64_t)offset * stride;
+        for (int d = outer - 1; d >= 0; d--) {
+            uint64_t i = rest % part->shape[d];
+            rest /= part->shape[d];
+            first += d == 0 && part->starts ? part->starts[i] : (uint64_t)part->step[d] * i;
+            to += (int64_t)i * part->stride[d];
+        }
+        uint64_t count = length - offset < end - begin ? length - offset : end - begin;
+        if (constant) run_constant(&b, (size_t)count, to, stride);
+        else run(&b, first, step, (size_t)count, to, stride);
+        begin += count;
+    }
+    flush(&b);
+    environment_leave(saved);
+}

@@ -1,0 +1,164 @@
+"""Fit every polynomial and rational of the stream and write them down: `python src/fit.py` (needs mpmath).
+
+Writes `src/coefficients.h` (C) and `initfast/coefficients.py` (for `initfast/reference.py`). Both are committed: a build never runs this.
+Each function is fitted in relative error by Lawson-weighted least squares in 50 digits (rationals: with the Sanathanan-Koerner
+linearisation), which comes within a few percent of the minimax. Coefficients are then rounded one by one, most significant first, the rest being
+fitted again around each rounded one, so that rounding errors do not add up.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mpmath as mp
+
+mp.mp.dps = 50
+
+
+class Fit(NamedTuple):
+    """One row of the table: `function` on [low, high] as numerator degree / denominator degree, in `digits` float32 or float64."""
+
+    name: str
+    about: str
+    digits: str
+    function: Callable[[Any], Any]
+    low: float
+    high: float
+    numerator: int
+    denominator: int = 0
+    added: float = 0.0  # the error counts relative to added + function, when the kernel uses it so
+
+
+def minus_two_log1p_over_x(x: Any) -> Any:
+    return -2 * mp.log1p(x) / x if x else mp.mpf(-2)
+
+
+def sine_of_quarter_turns(z: Any) -> Any:
+    x = mp.sqrt(z)
+    return mp.sin(mp.pi / 2 * x) / x if x else mp.pi / 2
+
+
+def cosine_of_quarter_turns(z: Any) -> Any:
+    return (mp.cos(mp.pi / 2 * mp.sqrt(z)) - 1) / z if z else -((mp.pi / 2) ** 2) / 2
+
+
+def truncated_excess(v: Any) -> Any:
+    """x / t - 1 for x the normal quantile of (1 + t * erf(sqrt 2)) / 2, over v = t * t - 1."""
+    t = mp.sqrt(v + 1)
+    mass = mp.erf(mp.sqrt(2))
+    return mp.sqrt(2) * mp.erfinv(t * mass) / t - 1 if t > 1e-15 else mp.sqrt(mp.pi / 2) * mass - 1
+
+
+def central_quantile(z: Any) -> Any:
+    """x / c for x the normal quantile of 1/2 + c, over z = c * c."""
+    c = mp.sqrt(z)
+    return mp.sqrt(2) * mp.erfinv(2 * c) / c if c > 1e-15 else mp.sqrt(2 * mp.pi)
+
+
+def tail_quantile(r: Any) -> Any:
+    """x for which the upper tail of the normal is exp(-r * r / 2), by Newton's method on its logarithm."""
+    goal = -r * r / 2
+    x = r
+    for _ in range(60):
+        tail = mp.erfc(x / mp.sqrt(2)) / 2
+        step = (mp.log(tail) - goal) * tail / (mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi))
+        x += step
+        if abs(step) < mp.mpf(10) ** -40:
+            return x
+    raise ArithmeticError(f"no convergence at r = {r}")
+
+
+TABLE = [
+    Fit("log_f32", "-2 log1p(f) / f in f", "float32", minus_two_log1p_over_x, -0.5, 0.0, 9),
+    Fit("sin_f32", "sin(x pi/2) / x in x*x", "float32", sine_of_quarter_turns, 0.0, 0.25, 3),
+    Fit("cos_f32", "(cos(x pi/2) - 1) / (x*x) in x*x", "float32", cosine_of_quarter_turns, 0.0, 0.25, 3),
+    Fit("truncated_f32", "x / t - 1 in t*t - 1", "float32", truncated_excess, -1.0, 0.0, 5, 4, 1.0),
+    Fit("log_f64", "-2 log1p(f) / f in f", "float64", minus_two_log1p_over_x, -0.5, 0.0, 20),
+    Fit("sin_f64", "sin(x pi/2) / x in x*x", "float64", sine_of_quarter_turns, 0.0, 0.25, 7),
+    Fit("cos_f64", "(cos(x pi/2) - 1) / (x*x) in x*x", "float64", cosine_of_quarter_turns, 0.0, 0.25, 7),
+    Fit("truncated_f64", "x / t - 1 in t*t - 1", "float64", truncated_excess, -1.0, 0.0, 10, 10, 1.0),
+    Fit("central_f64", "quantile(1/2 + c) / c in c*c", "float64", central_quantile, 0.0, 0.180625, 8, 7),
+    Fit("near_tail_f64", "upper quantile of exp(-r*r/2) in r", "float64", tail_quantile, 2.2, 10.6, 9, 8),
+    Fit("far_tail_f64", "upper quantile of exp(-r*r/2) in r", "float64", tail_quantile, 4.5, 40.5, 9, 8),
+]
+
+
+def rounded(value: Any, digits: str) -> float:
+    """The nearest float32 or float64 (through float64: mpmath rounds once, and float32 coefficients tolerate the second rounding)."""
+    value = float(value)
+    return value if digits == "float64" else struct.unpack("f", struct.pack("f", value))[0]
+
+
+def solve(fit: Fit, xs: list[Any], fs: list[Any], fixed: dict[int, Any], rounds: int) -> tuple[list[Any], Any]:
+    """Free coefficients around the fixed ones; unknown k is numerator k, then denominator 1, 2, ...; returns them and the largest relative error."""
+    unknowns = fit.numerator + 1 + fit.denominator
+    free = [k for k in range(unknowns) if k not in fixed]
+    weights, denominators = [mp.mpf(1)] * len(xs), [mp.mpf(1)] * len(xs)
+    best: tuple[list[Any], Any] | None = None
+    for _ in range(rounds):
+        matrix, target = mp.matrix(len(xs), len(free)), mp.matrix(len(xs), 1)
+        for i, (x, f) in enumerate(zip(xs, fs, strict=True)):
+            scale = mp.sqrt(weights[i]) / abs(denominators[i] * (f + fit.added))
+            basis = [x**k if k <= fit.numerator else -f * x ** (k - fit.numerator) for k in range(unknowns)]
+            for column, k in enumerate(free):
+                matrix[i, column] = scale * basis[k]
+            target[i] = scale * (f - sum(basis[k] * value for k, value in fixed.items()))
+        solution = mp.qr_solve(matrix, target)[0]
+        coefficients = [fixed[k] if k in fixed else solution[free.index(k)] for k in range(unknowns)]
+        below = [mp.mpf(1), *coefficients[fit.numerator + 1 :]]
+        denominators = [mp.polyval(below[::-1], x) for x in xs]
+        values = [mp.polyval(coefficients[fit.numerator :: -1], x) / d for x, d in zip(xs, denominators, strict=True)]
+        errors = [abs((value - f) / (f + fit.added)) for value, f in zip(values, fs, strict=True)]
+        if best is None or max(errors) < best[1]:
+            best = coefficients, max(errors)
+        total = sum(w * e for w, e in zip(weights, errors, strict=True))
+        weights = [max(w * e / total * len(xs), mp.mpf(10) ** -8) for w, e in zip(weights, errors, strict=True)]
+    assert best is not None
+    return best
+
+
+def coefficients(fit: Fit) -> tuple[list[float], list[float], float]:
+    """Numerator, denominator (from the constant 1 on) and the largest relative error after rounding."""
+    unknowns = fit.numerator + 1 + fit.denominator
+    low, high = mp.mpf(fit.low), mp.mpf(fit.high)
+    count = 6 * unknowns
+    xs = [(low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (2 * k + 1) / (2 * count)) for k in range(count)]
+    fs = [fit.function(x) for x in xs]
+    fixed: dict[int, Any] = {}
+    exact, error = solve(fit, xs, fs, fixed, 14)
+    # A rational's coefficients are too entangled for one-by-one rounding to help.
+    order = range(unknowns) if fit.denominator == 0 else []
+    for k in order:
+        fixed[k] = mp.mpf(rounded(exact[k], fit.digits))
+        if len(fixed) < unknowns:
+            exact, error = solve(fit, xs, fs, fixed, 3)
+    final = [rounded(value, fit.digits) for value in exact]
+    print(f"{fit.name}: relative error before rounding 2^{float(mp.log(error, 2)):.1f}", file=sys.stderr)
+    return final[: fit.numerator + 1], [1.0, *final[fit.numerator + 1 :]], float(error)
+
+
+def main() -> None:
+    here = Path(__file__).resolve().parent
+    header = ["/* Written by fit.py: edit that. Lowest power first. */", "#ifndef INITFAST_COEFFICIENTS_H", "#define INITFAST_COEFFICIENTS_H", ""]
+    module = ['"""Coefficients of the stream, lowest power first. Written by src/fit.py: edit that."""', ""]
+    for fit in TABLE:
+        above, below, _ = coefficients(fit)
+        parts = [("", above)] if not fit.denominator else [("_numerator", above), ("_denominator", below)]
+        header.append(f"/* {fit.about}, for [{fit.low}, {fit.high}] */")
+        for suffix, values in parts:
+            kind, mark = ("float", "f") if fit.digits == "float32" else ("double", "")
+            name = (fit.name.rpartition("_")[0] + suffix + "_" + fit.name.rpartition("_")[2]).upper()
+            header += [f"static const {kind} {name}[] = {{", *(f"    {v.hex()}{mark}," for v in values), "};"]
+            module += [f"{name} = (", *(f'    float.fromhex("{v.hex()}"),' for v in values), ")"]
+        header.append("")
+    header.append("#endif")
+    (here / "coefficients.h").write_text("\n".join(header) + "\n")
+    (here.parent / "initfast" / "coefficients.py").write_text("\n".join(module) + "\n")
+
+
+if __name__ == "__main__":
+    main()

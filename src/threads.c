@@ -1,0 +1,97 @@
+/* A part on several threads: created for the call and joined at its end, so that nothing outlives it and a fork finds nothing to inherit.
+ * Threads take chunks from one counter; no value depends on who made it. */
+#define _POSIX_C_SOURCE 200809L
+#include "initfast.h"
+
+enum {
+    MOST_THREADS = 256,
+    CHUNK_BYTES = 2 << 20,          /* a huge page: its first touch, and its page fault, belong to one thread */
+    LEAST_BYTES_A_THREAD = 1 << 18, /* below this, starting a thread costs more than it saves */
+    CHUNKS_BETWEEN_POLLS = 64,
+};
+
+#if defined(_WIN32)
+#include <process.h>
+#include <windows.h>
+typedef uintptr_t thread;
+typedef volatile LONG64 counter;
+#define THREAD_FUNCTION unsigned __stdcall
+#define THREAD_RESULT 0
+static uint64_t take(counter *c) { return (uint64_t)InterlockedExchangeAdd64(c, 1); }
+static void stop(counter *c) { InterlockedExchange64(c, INT64_MAX / 2); }
+static int start(thread *t, unsigned(__stdcall *work)(void *), void *argument) {
+    *t = _beginthreadex(NULL, 0, work, argument, 0, NULL);
+    return *t != 0;
+}
+static void join(thread t) {
+    WaitForSingleObject((HANDLE)t, INFINITE);
+    CloseHandle((HANDLE)t);
+}
+#else
+#include <pthread.h>
+#include <stdatomic.h>
+typedef pthread_t thread;
+typedef atomic_ullong counter;
+#define THREAD_FUNCTION void *
+#define THREAD_RESULT NULL
+static uint64_t take(counter *c) { return atomic_fetch_add(c, 1); }
+static void stop(counter *c) { atomic_store(c, UINT64_MAX / 2); }
+static int start(thread *t, void *(*work)(void *), void *argument) { return pthread_create(t, NULL, work, argument) == 0; }
+static void join(thread t) { pthread_join(t, NULL); }
+#endif
+
+typedef struct {
+    const initfast_backend *backend;
+    const initfast_source *source;
+    uint64_t seed, stream;
+    const initfast_part *part;
+    uint64_t total, chunk, skew; /* in elements; the first chunk is short by skew, so that the others begin on a huge page */
+    counter next;
+} job;
+
+/* The next chunk; 0 when none is left. */
+static int work_once(job *j) {
+    uint64_t number = take(&j->next);
+    if (number > j->total / j->chunk + 1) return 0;
+    uint64_t begin = number * j->chunk, end = begin + j->chunk - j->skew;
+    begin = begin < j->skew ? 0 : begin - j->skew;
+    if (begin >= j->total) return 0;
+    initfast_fill(j->backend, j->source, j->seed, j->stream, j->part, begin, end < j->total ? end : j->total);
+    return 1;
+}
+
+static THREAD_FUNCTION work(void *argument) {
+    while (work_once(argument)) {}
+    return THREAD_RESULT;
+}
+
+int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source, uint64_t seed, uint64_t stream,
+                           const initfast_part *part, int threads, initfast_poll *poll) {
+    job j = {.backend = backend, .source = source, .seed = seed, .stream = stream, .part = part, .total = 1};
+    const uint64_t itemsize = source->itemsize;
+    for (int d = 0; d < part->dimensions; d++) j.total *= part->shape[d];
+    uint64_t useful = j.total / (LEAST_BYTES_A_THREAD / itemsize) + 1;
+    if ((uint64_t)threads > useful) threads = (int)useful;
+    if (threads > MOST_THREADS) threads = MOST_THREADS;
+
+    j.chunk = CHUNK_BYTES / itemsize;
+    if (j.total / j.chunk < 4 * (uint64_t)threads) {
+        j.chunk = j.total / (2 * (uint64_t)threads) + 1;
+        if (threads == 1) j.chunk = j.total + 1;
+    } else if (part->dimensions == 1 && part->stride[0] == (int64_t)itemsize) {
+        j.skew = (uintptr_t)part->out % CHUNK_BYTES / itemsize;
+    }
+
+    thread others[MOST_THREADS];
+    int started = 0, stopped = 0;
+    while (started < threads - 1 && start(&others[started], work, &j)) started++;
+    for (uint64_t done = 1; work_once(&j); done++) {
+        if (poll && done % CHUNKS_BETWEEN_POLLS == 0 && poll()) {
+            stop(&j.next);
+            stopped = 1;
+            break;
+        }
+    }
+    for (int i = 0; i < started; i++) join(others[i]);
+    return stopped;
+}

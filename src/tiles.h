@@ -1,0 +1,161 @@
+/* The bodies of a backend: blocks in, a tile of finished elements out. Written once over the verbs; a backend_*.c chooses those and GROUPS. */
+#include "philox.h"
+#include "uniform.h"
+#include "normal.h"
+#include "truncated.h"
+#include "narrow.h"
+
+static const uint64_t CONSECUTIVE[INITFAST_TILE_BLOCKS] = {
+    0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
+    24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
+};
+
+/* The source's numbers in vectors, and once more in float32 for the narrower dtypes. */
+typedef struct {
+    v_f64 scale, shift, low, high;
+    v_f32 scale_f32, shift_f32, low_f32, high_f32;
+    free_bounds free;
+} parameters;
+
+INLINE parameters parameters_of(const initfast_source *s) {
+    parameters p = {
+        vd_set(s->scale), vd_set(s->shift), vd_set(s->low), vd_set(s->high),
+        vf_set((float)s->scale), vf_set((float)s->shift), vf_set((float)s->low), vf_set((float)s->high),
+        free_bounds_of(s->free),
+    };
+    return p;
+}
+
+INLINE v_pair_f64 make_f64(v_words w, const parameters *p, const initfast_distribution distribution) {
+    v_int x = v_pair(w.word[0], w.word[1]), y = v_pair(w.word[2], w.word[3]);
+    v_pair_f64 r;
+    if (distribution == INITFAST_UNIFORM) {
+        r = (v_pair_f64){uniform_f64(x, p->scale, p->shift), uniform_f64(y, p->scale, p->shift)};
+    } else if (distribution == INITFAST_TRUNCATED_NORMAL) {
+        r = (v_pair_f64){truncated_f64(x, p->scale, p->shift), truncated_f64(y, p->scale, p->shift)};
+    } else if (distribution == INITFAST_TRUNCATED_FREE) {
+        r = (v_pair_f64){free_from_64(x, &p->free, p->scale, p->shift), free_from_64(y, &p->free, p->scale, p->shift)};
+    } else {
+        r = normal_f64(x, y, p->scale, p->shift);
+    }
+    if (distribution != INITFAST_NORMAL) {
+        r.first = vd_max(vd_min(r.first, p->high), p->low);
+        r.second = vd_max(vd_min(r.second, p->high), p->low);
+    }
+    v_ordered o = in_order(vd_as_int(r.first), vd_as_int(r.second));
+    return (v_pair_f64){v_as_f64(o.first), v_as_f64(o.second)};
+}
+
+INLINE v_pair_f32 make_f32(v_words w, const parameters *p, const initfast_distribution distribution) {
+    v_pair_f32 r;
+    if (distribution == INITFAST_UNIFORM || distribution == INITFAST_TRUNCATED_NORMAL) {
+        v_ordered o = ordered_words(w);
+        if (distribution == INITFAST_UNIFORM) {
+            r = (v_pair_f32){uniform_f32(o.first, p->scale_f32, p->shift_f32), uniform_f32(o.second, p->scale_f32, p->shift_f32)};
+        } else {
+            r = (v_pair_f32){truncated_f32(o.first, p->scale_f32, p->shift_f32), truncated_f32(o.second, p->scale_f32, p->shift_f32)};
+        }
+    } else if (distribution == INITFAST_TRUNCATED_FREE) {
+        v_f64 e[4];
+        UNROLL for (int k = 0; k < 4; k++) e[k] = free_from_32(w.word[k], &p->free, p->scale, p->shift);
+        v_ordered o = in_order(vf_as_int(vd_narrow(e[0], e[1])), vf_as_int(vd_narrow(e[2], e[3])));
+        r = (v_pair_f32){v_as_f32(o.first), v_as_f32(o.second)};
+    } else {
+        v_pair_f32 n = normal_f32(v_pair(w.word[0], w.word[2]), v_pair(w.word[1], w.word[3]), p->scale_f32, p->shift_f32);
+        v_int cosines = vf_as_int(n.first), sines = vf_as_int(n.second);
+        r = (v_pair_f32){v_as_f32(v_zip32_low(cosines, sines)), v_as_f32(v_zip32_high(cosines, sines))};
+    }
+    if (distribution != INITFAST_NORMAL) {
+        r.first = vf_max(vf_min(r.first, p->high_f32), p->low_f32);
+        r.second = vf_max(vf_min(r.second, p->high_f32), p->low_f32);
+    }
+    return r;
+}
+
+/* One group of V_LANES blocks; returns the bytes written. */
+INLINE size_t store_group(char *out, v_words w, const parameters *p, const initfast_distribution distribution, const initfast_dtype dtype) {
+    if (dtype == INITFAST_UINT32) {
+        v_ordered o = ordered_words(w);
+        v_store(out, o.first, o.second);
+        return 16 * V_LANES;
+    }
+    if (dtype == INITFAST_FLOAT64) {
+        v_pair_f64 r = make_f64(w, p, distribution);
+        v_store(out, vd_as_int(r.first), vd_as_int(r.second));
+        return 16 * V_LANES;
+    }
+    v_pair_f32 r = make_f32(w, p, distribution);
+    if (dtype == INITFAST_FLOAT32) {
+        v_store(out, vf_as_int(r.first), vf_as_int(r.second));
+        return 16 * V_LANES;
+    }
+    if (dtype == INITFAST_BFLOAT16) {
+        v_store16(out, bfloat16_of(r.first), bfloat16_of(r.second));
+        return 8 * V_LANES;
+    }
+    if (dtype == INITFAST_FLOAT16) {
+        if (V_FLOAT16_STORE) v_store_f16(out, r.first, r.second);
+        else v_store16(out, small_float_of(r.first, 5, 10), small_float_of(r.second, 5, 10));
+        return 8 * V_LANES;
+    }
+    const int exponent_bits = dtype == INITFAST_FLOAT8_E5M2 ? 5 : 4;
+    v_store8(out, small_float_of(r.first, exponent_bits, 7 - exponent_bits), small_float_of(r.second, exponent_bits, 7 - exponent_bits));
+    return 4 * V_LANES;
+}
+
+INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks, size_t tiles,
+                       void *out, const initfast_distribution distribution, const initfast_dtype dtype) {
+    const int rounds = distribution == INITFAST_BITS_7 ? 7 : PHILOX_ROUNDS;
+    const uint64_t *number = blocks ? blocks : CONSECUTIVE;
+    const size_t advance = blocks ? V_LANES * GROUPS : 0;
+    const philox_keys keys = philox_schedule(seed);
+    const parameters p = parameters_of(source);
+    char *at = out;
+    for (size_t tile = 0; tile < tiles; tile++) {
+        for (int part = 0; part < INITFAST_TILE_BLOCKS; part += V_LANES * GROUPS) {
+            v_words group[GROUPS];
+            UNROLL for (int g = 0; g < GROUPS; g++) {
+                group[g] = philox_counter(v_add64(v_set64(first), v_load_blocks(number + g * V_LANES)), stream);
+            }
+            philox(group, GROUPS, &keys, rounds);
+            UNROLL for (int g = 0; g < GROUPS; g++) at += store_group(at, group[g], &p, distribution, dtype);
+            number += advance;
+            first += advance ? 0 : V_LANES * GROUPS;
+        }
+    }
+}
+
+#define TILES(name, distribution, dtype)                                                                                                  \
+    static void name(const initfast_source *source, uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks, size_t tiles, \
+                     void *out) {                                                                                                         \
+        make_tiles(source, seed, stream, first, blocks, tiles, out, distribution, dtype);                                                \
+    }
+#define TILES_OF_EACH_DTYPE(name, distribution)                      \
+    TILES(fill_##name##_f32, distribution, INITFAST_FLOAT32)                \
+    TILES(fill_##name##_f64, distribution, INITFAST_FLOAT64)                \
+    TILES(fill_##name##_f16, distribution, INITFAST_FLOAT16)                \
+    TILES(fill_##name##_bf16, distribution, INITFAST_BFLOAT16)              \
+    TILES(fill_##name##_f8_e4m3fn, distribution, INITFAST_FLOAT8_E4M3FN)    \
+    TILES(fill_##name##_f8_e5m2, distribution, INITFAST_FLOAT8_E5M2)
+
+TILES(fill_bits, INITFAST_BITS, INITFAST_UINT32)
+TILES(fill_bits_7, INITFAST_BITS_7, INITFAST_UINT32)
+TILES_OF_EACH_DTYPE(uniform, INITFAST_UNIFORM)
+TILES_OF_EACH_DTYPE(normal, INITFAST_NORMAL)
+TILES_OF_EACH_DTYPE(normal_within, INITFAST_NORMAL_WITHIN)
+TILES_OF_EACH_DTYPE(truncated_normal, INITFAST_TRUNCATED_NORMAL)
+TILES_OF_EACH_DTYPE(truncated_free, INITFAST_TRUNCATED_FREE)
+
+#define EACH_DTYPE(name) {fill_##name##_f32, fill_##name##_f64, fill_##name##_f16, fill_##name##_bf16, fill_##name##_f8_e4m3fn, fill_##name##_f8_e5m2, NULL}
+#define BACKEND(backend_name)                                                                                                             \
+    {                                                                                                                                     \
+        .name = backend_name, .tiles = {                                                                                                  \
+            [INITFAST_BITS] = {[INITFAST_UINT32] = fill_bits},                                                                                 \
+            [INITFAST_BITS_7] = {[INITFAST_UINT32] = fill_bits_7},                                                                             \
+            [INITFAST_UNIFORM] = EACH_DTYPE(uniform),                                                                                     \
+            [INITFAST_NORMAL] = EACH_DTYPE(normal),                                                                                       \
+            [INITFAST_NORMAL_WITHIN] = EACH_DTYPE(normal_within),                                                                         \
+            [INITFAST_TRUNCATED_NORMAL] = EACH_DTYPE(truncated_normal),                                                                   \
+            [INITFAST_TRUNCATED_FREE] = EACH_DTYPE(truncated_free),                                                                       \
+        }                                                                                                                                 \
+    }
