@@ -45,14 +45,16 @@ def allocate(shape: Dims, dtype: AnyDType) -> tuple[npt.NDArray[Any], int]:
         ImportError: if `dtype` needs ml_dtypes and it is not installed.
     """
     native = to_numpy(dtype)
-    size = math.prod(shape) * native.itemsize + ALIGNMENT
+    size = math.prod(shape) * native.itemsize
     try:
-        raw = np.empty(size, _BYTE)  # NumPy asks for 2M pages here; an aligned allocator of ours would not
-    except ValueError:
-        raise MemoryError(f"an array must fit into memory; received shape {shape}, dtype {dtype.name}") from None
-    address = addressof(c_char.from_buffer(raw))  # type: ignore[arg-type]  # raw.ctypes.data takes 4 times as long
-    skip = -address % ALIGNMENT
-    return np.ndarray(shape, native, raw, skip), address + skip
+        raw = np.empty(size + ALIGNMENT, _BYTE)  # NumPy asks for 2M pages here; an aligned allocator of ours would not
+        address = addressof(c_char.from_buffer(raw))  # type: ignore[arg-type]  # raw.ctypes.data takes 4 times as long
+        skip = -address % ALIGNMENT
+        return np.ndarray(shape, native, raw, skip), address + skip
+    except (ValueError, MemoryError):
+        raise MemoryError(
+            f"an array must fit into memory; received shape {shape} of {dtype.name}, {size} bytes"
+        ) from None
 
 
 def empty(shape: Dims, dtype: AnyDType) -> npt.NDArray[Any]:

@@ -66,7 +66,8 @@ def check_axes(name: str, axes: object) -> tuple[int, ...] | None:
     """
     if axes is None:
         return None
-    items: list[Any] = list(axes) if isinstance(axes, (Sequence, np.ndarray)) and not isinstance(axes, (str, bytes)) else [None]
+    listed = isinstance(axes, (Sequence, np.ndarray)) and not isinstance(axes, (str, bytes))
+    items: list[Any] = list(axes) if listed else [None]  # type: ignore[call-overload]
     if any(isinstance(axis, (bool, np.bool_)) or not hasattr(axis, "__index__") for axis in items):
         raise TypeError(f"{name} must be None or a sequence of integers; received {axes!r}")
     return tuple(operator.index(axis) for axis in items)

@@ -13,12 +13,13 @@ import numpy.typing as npt
 from initfast import distributions, layout
 from initfast import fill as filling
 from initfast.buffers import Buffer, empty, view
-from initfast.dtypes import FLOAT32, FLOAT64, AnyDType, resolve, resolve_numeric
+from initfast.dtypes import FLOAT32, FLOAT64, AnyDType, DType, resolve, resolve_numeric, to_numpy
 from initfast.initializers import Array, Initializer, RandomInitializer, cut, number
 from initfast.seeds import AnySeed, Seed
 
 __all__ = ["STFT", "Constant", "Identity", "Ones", "Orthogonal", "Zeros"]
 
+_LARGE = 1 << 20  # bytes from which on a constant is worth the threads
 _PIECE = 1 << 16  # elements worked on at a time: the memory that a part costs beside itself
 
 
@@ -40,14 +41,14 @@ class Zeros(_Structured):
     """0 everywhere, in any numeric dtype."""
 
     def _write(self, target: Buffer, shape: layout.Dims, part: layout.Part) -> None:
-        target.array[...] = 0
+        _write_one(target, part, np.array(0))
 
 
 class Ones(_Structured):
     """1 everywhere, in any numeric dtype."""
 
     def _write(self, target: Buffer, shape: layout.Dims, part: layout.Part) -> None:
-        target.array[...] = 1
+        _write_one(target, part, np.array(1))
 
 
 class Constant(_Structured):
@@ -69,16 +70,17 @@ class Constant(_Structured):
         self.value: Any = values if values.ndim else _scalar(values)
 
     def _write(self, target: Buffer, shape: layout.Dims, part: layout.Part) -> None:
-        out = target.array
-        values = _cast("value", np.asarray(self.value), out.dtype)
+        values = _cast("value", np.asarray(self.value), to_numpy(target.dtype))
         try:
             whole = np.broadcast_shapes(values.shape, shape) == shape
         except ValueError:
             whole = False
         if not whole:
             raise ValueError(f"value must broadcast to the logical shape, {shape}; received shape {values.shape}")
-        if values.ndim == 0 or (part.starts is None and part == layout.whole(shape)):
-            out[...] = values
+        if values.ndim == 0:
+            _write_one(target, part, values)
+        elif part.starts is None and part == layout.whole(shape):
+            target.array[...] = values
         else:
             axes = shape[len(shape) - values.ndim :]
 
@@ -90,7 +92,7 @@ class Constant(_Structured):
                 found: Array = values[tuple(places[::-1])]
                 return found
 
-            _write_elements(out, part, look_up)
+            _write_elements(target.array, part, look_up)
 
 
 class Identity(_Structured):
@@ -124,7 +126,7 @@ class Identity(_Structured):
             zero = np.zeros_like(gain)
             _write_elements(out, part, lambda ids: np.where(ids // cols == ids % cols, gain, zero))
         else:
-            out[...] = 0
+            _write_one(target, part, np.array(0))
             out[found] = gain
 
 
@@ -259,22 +261,20 @@ class STFT(_Structured):
         frame, _, bins = shape
         if 0 in shape:
             return
-        weight = self._weight(frame)
+        weight = None if self.window is None else self._weight(frame)
         # One table for all: what a cosine is rounded to may depend on its place in the array it is computed in.
         turns = np.arange(2 * (bins - 1)) * (math.pi / (bins - 1))
         table = np.cos(turns) if self.side == "real" else -np.sin(turns)
 
         def look_up(ids: npt.NDArray[np.int64]) -> Array:
             time, frequency = np.divmod(ids, bins)
-            found: Array = table[time % len(table) * frequency % len(table)] * weight[time]
-            return found
+            found: Array = table[time % len(table) * frequency % len(table)]
+            return found if weight is None else found * weight[time]
 
         _write_elements(target.array, part, look_up)
 
     def _weight(self, frame: int) -> npt.NDArray[np.float64]:
         """The window over its norm."""
-        if self.window is None:
-            return np.ones(frame)
         named = isinstance(self.window, str)
         window = _window(self.window, frame, self.periodic) if named else self.window.astype(np.float64)
         if window.shape != (frame,):
@@ -310,6 +310,18 @@ def _window(name: str, length: int, periodic: bool) -> npt.NDArray[np.float64]:
     period = length if periodic else length - 1
     window: npt.NDArray[np.float64] = share - (1.0 - share) * np.cos(2.0 * math.pi / period * np.arange(length))
     return window
+
+
+def _write_one(target: Buffer, part: layout.Part, value: Array) -> None:
+    """Write the same value everywhere: much of it on all threads, if its bytes are a pattern that the kernels know."""
+    native = to_numpy(target.dtype)
+    large = math.prod(part.shape) * native.itemsize >= _LARGE
+    if large and native.itemsize in (1, 2, 4, 8) and native.alignment == native.itemsize:
+        source = distributions.constant(value.astype(native).tobytes())
+        pattern = DType(native.name, native.itemsize, source.dtype)  # a pattern has the code of no dtype of its own
+        filling.fill(source, Seed(0), target._replace(dtype=pattern), part)
+    else:
+        target.array[...] = value
 
 
 def _write_elements(out: Array, part: layout.Part, values: Callable[[npt.NDArray[np.int64]], Array]) -> None:
@@ -357,7 +369,7 @@ def _finite(values: Array) -> bool:
 
 def _cast(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
     """`values` in `dtype`, which has to be able to hold them."""
-    fits = True
+    fits, given = True, values
     if values.dtype.kind == "c" and dtype.kind not in "cb":
         fits = not values.imag.any()
         values = values.real
@@ -369,5 +381,5 @@ def _cast(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
             cast = values.astype(dtype)
         fits = _finite(cast)
     if not fits:
-        raise ValueError(f"{name} must be a number that {dtype.name} can hold; received {values.tolist()!r}")
+        raise ValueError(f"{name} must be a number that {dtype.name} can hold; received {given.tolist()!r}")
     return cast

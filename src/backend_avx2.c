@@ -5,7 +5,7 @@
 #include <immintrin.h>
 TARGET_BEGIN("avx2,fma,f16c")
 #include "simd_avx2.h"
-enum { GROUPS = 6 };
+enum { GROUPS = 6, GROUPS_TRUNCATED = 6, GROUPS_FREE = 2 };
 #include "tiles.h"
 TARGET_END
 

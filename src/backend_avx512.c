@@ -5,7 +5,7 @@
 #include <immintrin.h>
 TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c")
 #include "simd_avx512.h"
-enum { GROUPS = 6 };
+enum { GROUPS = 6, GROUPS_TRUNCATED = 4, GROUPS_FREE = 2 };
 #include "tiles.h"
 TARGET_END
 

@@ -4,7 +4,7 @@
 #ifdef INITFAST_AARCH64
 #include <arm_neon.h>
 #include "simd_neon.h"
-enum { GROUPS = 4 };
+enum { GROUPS = 4, GROUPS_TRUNCATED = 4, GROUPS_FREE = 2 };
 #include "tiles.h"
 
 const initfast_backend initfast_backend_neon = BACKEND("neon");

@@ -2,7 +2,7 @@
 #include "compiler.h"
 
 #include "simd_portable.h"
-enum { GROUPS = 1 };
+enum { GROUPS = 1, GROUPS_TRUNCATED = 1, GROUPS_FREE = 1 };
 #include "tiles.h"
 
 const initfast_backend initfast_backend_portable = BACKEND("portable");

@@ -16,12 +16,12 @@ static const float LOG_F32[] = {
     0x1.bd181a0000000p+1f,
 };
 
-/* sin(x pi/2) / x in x*x, for [0.0, 0.25] */
+/* sin(x pi/2) / x - HALF_PI_F32 in x*x, for [0.0, 0.25] */
 static const float SIN_F32[] = {
-    0x1.921fb60000000p+0f,
-    -0x1.4abc080000000p-1f,
-    0x1.46750a0000000p-4f,
-    -0x1.30fe300000000p-8f,
+    -0x1.a31c2a0000000p-25f,
+    -0x1.4abbba0000000p-1f,
+    0x1.465eec0000000p-4f,
+    -0x1.2da1e40000000p-8f,
 };
 
 /* (cos(x pi/2) - 1) / (x*x) in x*x, for [0.0, 0.25] */
@@ -74,16 +74,16 @@ static const double LOG_F64[] = {
     -0x1.adcb0519b43aep+5,
 };
 
-/* sin(x pi/2) / x in x*x, for [0.0, 0.25] */
+/* sin(x pi/2) / x - HALF_PI_F64 in x*x, for [0.0, 0.25] */
 static const double SIN_F64[] = {
-    0x1.921fb54442d18p+0,
-    -0x1.4abbce625bdb5p-1,
-    0x1.466bc6774abf9p-4,
-    -0x1.32d2ccd177985p-8,
-    0x1.507819db6d6e7p-13,
-    -0x1.e2e3220e9f026p-19,
-    0x1.d034976106775p-25,
-    0x1.531910c311dbdp-29,
+    0x1.1a5ee82756c38p-54,
+    -0x1.4abbce625be53p-1,
+    0x1.466bc6775ab77p-4,
+    -0x1.32d2cce63a144p-8,
+    0x1.5078349be2152p-13,
+    -0x1.e3076bb921b92p-19,
+    0x1.e90652cf44c3fp-25,
+    -0x1.730bec817cc73p-31,
 };
 
 /* (cos(x pi/2) - 1) / (x*x) in x*x, for [0.0, 0.25] */
@@ -126,52 +126,52 @@ static const double TRUNCATED_DENOMINATOR_F64[] = {
     0x1.333214169bb70p+6,
 };
 
-/* quantile(1/2 + c) / c in c*c, for [0.0, 0.180625] */
+/* quantile(1/2 + c) / c in 0.425^2 - c*c, for [0.0, 0.180625] */
 static const double CENTRAL_NUMERATOR_F64[] = {
-    0x1.40d931ff62706p+1,
-    -0x1.4c2e0671bf4eap+5,
-    0x1.1794848eadb1cp+8,
-    -0x1.e8d4f6b4e93c9p+9,
-    0x1.d4bed9e96bb76p+10,
-    -0x1.da286dd6d382ep+10,
-    0x1.af47438a04c32p+9,
-    -0x1.9570410fffe61p+6,
-    -0x1.287ba9436799fp+2,
+    0x1.b18d91e9eef76p+1,
+    0x1.1ce6ea2c9cbe7p+7,
+    0x1.1f93007f6fc41p+11,
+    0x1.18bacfcff7c58p+14,
+    0x1.127d3e66b06d7p+16,
+    0x1.f795dff28b8f0p+16,
+    0x1.6405b16886694p+16,
+    0x1.a57cf0358512cp+13,
+    -0x1.21205886255f9p+9,
 };
 static const double CENTRAL_DENOMINATOR_F64[] = {
     0x1.0000000000000p+0,
-    -0x1.19cbd939b07a5p+4,
-    0x1.feb5345e9da70p+6,
-    -0x1.e96ceaeb5c11bp+8,
-    0x1.0874ec586e25ap+10,
-    -0x1.3c281d842a0c9p+10,
-    0x1.7739062f62e0bp+9,
-    -0x1.41e0592c7dd11p+7,
+    0x1.687e8290b5c96p+5,
+    0x1.8c4a3af7e289bp+9,
+    0x1.af4a0602b7e73p+12,
+    0x1.e7239c35ac962p+14,
+    0x1.11d3bb93ca064p+16,
+    0x1.0ab0f42d7eaaap+16,
+    0x1.39e33a97d3ae6p+14,
 };
 
-/* upper quantile of exp(-r*r/2) in r, for [2.2, 10.6] */
+/* upper quantile of exp(-r*r/2) in r - 2.25, for [-0.01, 8.35] */
 static const double NEAR_TAIL_NUMERATOR_F64[] = {
-    -0x1.cd4b033771aeep+1,
-    -0x1.d3e440b932b14p+4,
-    -0x1.19b6360f4dbc4p+5,
-    0x1.10be2d58a0710p+3,
-    0x1.5821eba1a1564p+4,
-    0x1.4af0d6b6bb41ap+3,
-    0x1.5539c95fdf5aap+1,
-    0x1.54504aeb17addp-2,
-    0x1.02ea789aee44dp-6,
-    0x1.a71bffbaf44efp-13,
+    0x1.68755b078ad70p+0,
+    0x1.b3104e0963bf8p+1,
+    0x1.9cd335bb2dd60p+1,
+    0x1.9e8aef044b040p+0,
+    0x1.ec2555fb7d944p-2,
+    0x1.678f8957b6b7fp-4,
+    0x1.3f5d03e19e7c3p-7,
+    0x1.409f230b44623p-11,
+    0x1.3589d23e1540ap-16,
+    0x1.8e36a96156750p-23,
 };
 static const double NEAR_TAIL_DENOMINATOR_F64[] = {
     0x1.0000000000000p+0,
-    0x1.a54a80d577e4ep+3,
-    0x1.0d9a3ba42b7cfp+5,
-    0x1.cd6538ac87a90p+4,
-    0x1.6fde6af7a38aep+3,
-    0x1.5e67e1bb82e0fp+1,
-    0x1.5597a8e0a9941p-2,
-    0x1.02efcaf527475p-6,
-    0x1.a71a5cd88366ap-13,
+    0x1.8e22226201892p+0,
+    0x1.ffa1b88210276p-1,
+    0x1.62c6f36623655p-2,
+    0x1.217e4a3f559a8p-4,
+    0x1.17f8a2e828337p-7,
+    0x1.2bf627f7fd5efp-11,
+    0x1.2e8e9ad8d1c31p-16,
+    0x1.8e3526e4d6b03p-23,
 };
 
 /* upper quantile of exp(-r*r/2) in r, for [4.5, 40.5] */

@@ -37,9 +37,14 @@ def minus_two_log1p_over_x(x: Any) -> Any:
     return -2 * mp.log1p(x) / x if x else mp.mpf(-2)
 
 
-def sine_of_quarter_turns(z: Any) -> Any:
+# pi/2 as a float32 and as a float64: the sine's first coefficient, which the kernel adds last and rounds but once.
+HALF_PI_F32 = mp.mpf(float.fromhex("0x1.921fb6p0"))
+HALF_PI_F64 = mp.mpf(float.fromhex("0x1.921fb54442d18p0"))
+
+
+def sine_excess(z: Any, half_pi: Any) -> Any:
     x = mp.sqrt(z)
-    return mp.sin(mp.pi / 2 * x) / x if x else mp.pi / 2
+    return (mp.sin(mp.pi / 2 * x) / x if x else mp.pi / 2) - half_pi
 
 
 def cosine_of_quarter_turns(z: Any) -> Any:
@@ -53,9 +58,9 @@ def truncated_excess(v: Any) -> Any:
     return mp.sqrt(2) * mp.erfinv(t * mass) / t - 1 if t > 1e-15 else mp.sqrt(mp.pi / 2) * mass - 1
 
 
-def central_quantile(z: Any) -> Any:
-    """x / c for x the normal quantile of 1/2 + c, over z = c * c."""
-    c = mp.sqrt(z)
+def central_quantile(v: Any) -> Any:
+    """x / c for x the normal quantile of 1/2 + c, over v = 0.425^2 - c * c."""
+    c = mp.sqrt(mp.mpf("0.180625") - v) if v < mp.mpf("0.180625") else mp.mpf(0)
     return mp.sqrt(2) * mp.erfinv(2 * c) / c if c > 1e-15 else mp.sqrt(2 * mp.pi)
 
 
@@ -74,15 +79,15 @@ def tail_quantile(r: Any) -> Any:
 
 TABLE = [
     Fit("log_f32", "-2 log1p(f) / f in f", "float32", minus_two_log1p_over_x, -0.5, 0.0, 9),
-    Fit("sin_f32", "sin(x pi/2) / x in x*x", "float32", sine_of_quarter_turns, 0.0, 0.25, 3),
+    Fit("sin_f32", "sin(x pi/2) / x - HALF_PI_F32 in x*x", "float32", lambda z: sine_excess(z, HALF_PI_F32), 0.0, 0.25, 3, 0, float(HALF_PI_F32)),
     Fit("cos_f32", "(cos(x pi/2) - 1) / (x*x) in x*x", "float32", cosine_of_quarter_turns, 0.0, 0.25, 3),
     Fit("truncated_f32", "x / t - 1 in t*t - 1", "float32", truncated_excess, -1.0, 0.0, 5, 4, 1.0),
     Fit("log_f64", "-2 log1p(f) / f in f", "float64", minus_two_log1p_over_x, -0.5, 0.0, 20),
-    Fit("sin_f64", "sin(x pi/2) / x in x*x", "float64", sine_of_quarter_turns, 0.0, 0.25, 7),
+    Fit("sin_f64", "sin(x pi/2) / x - HALF_PI_F64 in x*x", "float64", lambda z: sine_excess(z, HALF_PI_F64), 0.0, 0.25, 7, 0, float(HALF_PI_F64)),
     Fit("cos_f64", "(cos(x pi/2) - 1) / (x*x) in x*x", "float64", cosine_of_quarter_turns, 0.0, 0.25, 7),
     Fit("truncated_f64", "x / t - 1 in t*t - 1", "float64", truncated_excess, -1.0, 0.0, 10, 10, 1.0),
-    Fit("central_f64", "quantile(1/2 + c) / c in c*c", "float64", central_quantile, 0.0, 0.180625, 8, 7),
-    Fit("near_tail_f64", "upper quantile of exp(-r*r/2) in r", "float64", tail_quantile, 2.2, 10.6, 9, 8),
+    Fit("central_f64", "quantile(1/2 + c) / c in 0.425^2 - c*c", "float64", central_quantile, 0.0, 0.180625, 8, 7),
+    Fit("near_tail_f64", "upper quantile of exp(-r*r/2) in r - 2.25", "float64", lambda s: tail_quantile(s + 2.25), -0.01, 8.35, 9, 8),
     Fit("far_tail_f64", "upper quantile of exp(-r*r/2) in r", "float64", tail_quantile, 4.5, 40.5, 9, 8),
 ]
 

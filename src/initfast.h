@@ -9,7 +9,7 @@
 enum {
     INITFAST_DIMENSIONS = 8,
     /* A block is one Philox result: 128 bits, so 4 elements, or 2 of float64. A tile is what a kernel makes at once. */
-    INITFAST_TILE_BLOCKS = 48,
+    INITFAST_TILE_BLOCKS = 96,
     INITFAST_BLOCK_BYTES = 16,
     INITFAST_FREE_PARAMETERS = 8,
 };

@@ -1,9 +1,9 @@
-/* float32 to the 16- and 8-bit floats, to nearest even, in the low bits of each 32-bit lane. Values in range only: distributions.py refuses others. */
+/* float32 to the 16- and 8-bit floats, to nearest even, in the low bits of each 32-bit lane (bfloat16: in the high). Values in range only: distributions.py refuses others. */
 
 INLINE v_int bfloat16_of(v_f32 value) {
     v_int x = vf_as_int(value);
     v_int odd = v_and(v_shr32(x, 16), v_set32(1));
-    return v_shr32(v_add32(v_add32(x, v_set32(0x7fff)), odd), 16);
+    return v_add32(v_add32(x, v_set32(0x7fff)), odd);
 }
 
 /* Any IEEE-like format of 1 + exponent + mantissa bits. A normal result is the float32 with its mantissa rounded and its exponent rebased;

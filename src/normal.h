@@ -50,7 +50,7 @@ typedef struct { v_f32 first, second; } v_pair_f32;
 INLINE v_pair_f32 normal_f32(v_int radius_words, v_int angle_words, v_f32 scale, v_f32 shift) {
     v_f32 x = vf_mul(vf_from_int(v_or(v_shl32(angle_words, 2), v_set32(2))), vf_set(0x1p-32f));
     v_f32 z = vf_mul(x, x);
-    v_f32 sine = vf_mul(x, polynomial_f32(z, SIN_F32, TERMS(SIN_F32)));
+    v_f32 sine = vf_fma(x, vf_set(0x1.921fb6p0f), vf_mul(x, polynomial_f32(z, SIN_F32, TERMS(SIN_F32))));
     v_f32 cosine = vf_fma(z, polynomial_f32(z, COS_F32, TERMS(COS_F32)), vf_set(1.0f));
     v_f32 r = vf_mul(radius_f32(radius_words), scale);
     v_int half_turn = v_and(angle_words, v_set32(0x80000000));
@@ -65,7 +65,7 @@ typedef struct { v_f64 first, second; } v_pair_f64;
 INLINE v_pair_f64 normal_f64(v_int radius_words, v_int angle_words, v_f64 scale, v_f64 shift) {
     v_f64 x = vd_mul(vd_from_int(v_or(v_shl64(angle_words, 2), v_set64(2))), vd_set(0x1p-64));
     v_f64 z = vd_mul(x, x);
-    v_f64 sine = vd_mul(x, polynomial_f64(z, SIN_F64, TERMS(SIN_F64)));
+    v_f64 sine = vd_fma(x, vd_set(0x1.921fb54442d18p0), vd_mul(x, polynomial_f64(z, SIN_F64, TERMS(SIN_F64))));
     v_f64 cosine = vd_fma(z, polynomial_f64(z, COS_F64, TERMS(COS_F64)), vd_set(1.0));
     v_f64 r = vd_mul(radius_f64(radius_words), scale);
     v_int half_turn = v_and(angle_words, v_set64(0x8000000000000000));

@@ -38,6 +38,7 @@ INLINE void v_store(void *out, v_int a, v_int b) {
 }
 INLINE v_int v_pack16(v_int a, v_int b) { return _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8); }
 INLINE void v_store16(void *out, v_int a, v_int b) { _mm256_storeu_si256((__m256i *)out, v_pack16(a, b)); }
+INLINE void v_store_high16(void *out, v_int a, v_int b) { v_store16(out, _mm256_srli_epi32(a, 16), _mm256_srli_epi32(b, 16)); }
 INLINE void v_store8(void *out, v_int a, v_int b) {
     __m256i words = v_pack16(a, b);
     _mm_storeu_si128((__m128i *)out, _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));

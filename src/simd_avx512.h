@@ -42,6 +42,11 @@ INLINE void v_store16(void *out, v_int a, v_int b) {
     /* packus takes 128 bits of a and of b in turn: put them back in order. */
     _mm512_storeu_si512(out, _mm512_permutexvar_epi64(_mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0), _mm512_packus_epi32(a, b)));
 }
+INLINE void v_store_high16(void *out, v_int a, v_int b) {
+    const v_int odd = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11,
+                                       9, 7, 5, 3, 1);
+    _mm512_storeu_si512(out, _mm512_permutex2var_epi16(a, odd, b));
+}
 INLINE void v_store8(void *out, v_int a, v_int b) {
     _mm_storeu_si128((__m128i *)out, _mm512_cvtepi32_epi8(a));
     _mm_storeu_si128((__m128i *)out + 1, _mm512_cvtepi32_epi8(b));

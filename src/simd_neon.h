@@ -41,6 +41,9 @@ INLINE void v_store(void *out, v_int a, v_int b) {
 }
 INLINE uint16x8_t v_pack16(v_int a, v_int b) { return vcombine_u16(vmovn_u32(v_halves(a)), vmovn_u32(v_halves(b))); }
 INLINE void v_store16(void *out, v_int a, v_int b) { vst1q_u8((uint8_t *)out, vreinterpretq_u8_u16(v_pack16(a, b))); }
+INLINE void v_store_high16(void *out, v_int a, v_int b) {
+    vst1q_u8((uint8_t *)out, vreinterpretq_u8_u16(vuzp2q_u16(vreinterpretq_u16_u64(a), vreinterpretq_u16_u64(b))));
+}
 INLINE void v_store8(void *out, v_int a, v_int b) { vst1_u8((uint8_t *)out, vmovn_u16(v_pack16(a, b))); }
 INLINE void v_store_f16(void *out, v_f32 a, v_f32 b) {
     vst1q_u8((uint8_t *)out, vreinterpretq_u8_f16(vcombine_f16(vcvt_f16_f32(a), vcvt_f16_f32(b))));

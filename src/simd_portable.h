@@ -56,7 +56,7 @@ INLINE v_int v_zip32_high(v_int a, v_int b) { return v_zip32(v_halves(a), v_halv
 INLINE v_int v_zip64_low(v_int a, v_int b) { v_int r = {{a.lane[0], b.lane[0]}}; return r; }
 INLINE v_int v_zip64_high(v_int a, v_int b) { v_int r = {{a.lane[1], b.lane[1]}}; return r; }
 
-/* Two vectors one after the other: whole, or the low 16 or 8 bits of each 32-bit lane. Any alignment. */
+/* Two vectors one after the other: whole, or of each 32-bit lane the low 16 or 8 bits or the high 16. Any alignment. */
 INLINE void v_store(void *out, v_int a, v_int b) { memcpy(out, &a, sizeof a); memcpy((char *)out + sizeof a, &b, sizeof b); }
 INLINE void v_store16(void *out, v_int a, v_int b) {
     v_half x = v_halves(a), y = v_halves(b);
@@ -70,6 +70,7 @@ INLINE void v_store8(void *out, v_int a, v_int b) {
     FOR_EACH(i, 2 * V_LANES) { r[i] = (uint8_t)x.lane[i]; r[i + 2 * V_LANES] = (uint8_t)y.lane[i]; }
     memcpy(out, r, sizeof r);
 }
+INLINE void v_store_high16(void *out, v_int a, v_int b) { v_store16(out, v_shr32(a, 16), v_shr32(b, 16)); }
 /* float32 to float16, nearest even; only called where V_FLOAT16_STORE is 1. */
 INLINE void v_store_f16(void *out, v_f32 a, v_f32 b) { (void)out; (void)a; (void)b; }
 

@@ -1,4 +1,5 @@
-/* The bodies of a backend: blocks in, a tile of finished elements out. Written once over the verbs; a backend_*.c chooses those and GROUPS. */
+/* The bodies of a backend: blocks in, a tile of finished elements out. Written once over the verbs; a backend_*.c chooses those, and how
+ * many groups of lanes each distribution keeps in flight: as many as the registers hold. */
 #include "philox.h"
 #include "uniform.h"
 #include "normal.h"
@@ -6,8 +7,10 @@
 #include "narrow.h"
 
 static const uint64_t CONSECUTIVE[INITFAST_TILE_BLOCKS] = {
-    0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
+     0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
     24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
+    48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71,
+    72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95,
 };
 
 /* The source's numbers in vectors, and once more in float32 for the narrower dtypes. */
@@ -90,7 +93,7 @@ INLINE size_t store_group(char *out, v_words w, const parameters *p, const initf
         return 16 * V_LANES;
     }
     if (dtype == INITFAST_BFLOAT16) {
-        v_store16(out, bfloat16_of(r.first), bfloat16_of(r.second));
+        v_store_high16(out, bfloat16_of(r.first), bfloat16_of(r.second));
         return 8 * V_LANES;
     }
     if (dtype == INITFAST_FLOAT16) {
@@ -104,47 +107,46 @@ INLINE size_t store_group(char *out, v_words w, const parameters *p, const initf
 }
 
 INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks, size_t tiles,
-                       void *out, const initfast_distribution distribution, const initfast_dtype dtype) {
+                       void *out, const initfast_distribution distribution, const initfast_dtype dtype, const int groups) {
     const int rounds = distribution == INITFAST_BITS_7 ? 7 : PHILOX_ROUNDS;
     const uint64_t *number = blocks ? blocks : CONSECUTIVE;
-    const size_t advance = blocks ? V_LANES * GROUPS : 0;
+    const size_t blocks_at_once = V_LANES * groups, advance = blocks ? blocks_at_once : 0;
     const philox_keys keys = philox_schedule(seed);
     const parameters p = parameters_of(source);
     char *at = out;
-    for (size_t tile = 0; tile < tiles; tile++) {
-        for (int part = 0; part < INITFAST_TILE_BLOCKS; part += V_LANES * GROUPS) {
-            v_words group[GROUPS];
-            UNROLL for (int g = 0; g < GROUPS; g++) {
-                group[g] = philox_counter(v_add64(v_set64(first), v_load_blocks(number + g * V_LANES)), stream);
-            }
-            philox(group, GROUPS, &keys, rounds);
-            UNROLL for (int g = 0; g < GROUPS; g++) at += store_group(at, group[g], &p, distribution, dtype);
-            number += advance;
-            first += advance ? 0 : V_LANES * GROUPS;
+    for (size_t done = 0; done < tiles * INITFAST_TILE_BLOCKS; done += blocks_at_once) {
+        v_words group[GROUPS];
+        UNROLL for (int g = 0; g < groups; g++) {
+            group[g] = philox_counter(v_add64(v_set64(first), v_load_blocks(number + g * V_LANES)), stream);
         }
+        philox(group, groups, &keys, rounds);
+        UNROLL for (int g = 0; g < groups; g++) at += store_group(at, group[g], &p, distribution, dtype);
+        number += advance;
+        first += blocks_at_once - advance;
     }
 }
 
-#define TILES(name, distribution, dtype)                                                                                                  \
+#define TILES(name, distribution, dtype, groups)                                                                                          \
+    _Static_assert(INITFAST_TILE_BLOCKS % (V_LANES * (groups)) == 0 && (groups) <= GROUPS, "a tile is a whole number of steps");         \
     static void name(const initfast_source *source, uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks, size_t tiles, \
                      void *out) {                                                                                                         \
-        make_tiles(source, seed, stream, first, blocks, tiles, out, distribution, dtype);                                                \
+        make_tiles(source, seed, stream, first, blocks, tiles, out, distribution, dtype, groups);                                        \
     }
-#define TILES_OF_EACH_DTYPE(name, distribution)                      \
-    TILES(fill_##name##_f32, distribution, INITFAST_FLOAT32)                \
-    TILES(fill_##name##_f64, distribution, INITFAST_FLOAT64)                \
-    TILES(fill_##name##_f16, distribution, INITFAST_FLOAT16)                \
-    TILES(fill_##name##_bf16, distribution, INITFAST_BFLOAT16)              \
-    TILES(fill_##name##_f8_e4m3fn, distribution, INITFAST_FLOAT8_E4M3FN)    \
-    TILES(fill_##name##_f8_e5m2, distribution, INITFAST_FLOAT8_E5M2)
+#define TILES_OF_EACH_DTYPE(name, distribution, groups)                         \
+    TILES(fill_##name##_f32, distribution, INITFAST_FLOAT32, groups)            \
+    TILES(fill_##name##_f64, distribution, INITFAST_FLOAT64, groups)            \
+    TILES(fill_##name##_f16, distribution, INITFAST_FLOAT16, groups)            \
+    TILES(fill_##name##_bf16, distribution, INITFAST_BFLOAT16, groups)          \
+    TILES(fill_##name##_f8_e4m3fn, distribution, INITFAST_FLOAT8_E4M3FN, groups) \
+    TILES(fill_##name##_f8_e5m2, distribution, INITFAST_FLOAT8_E5M2, groups)
 
-TILES(fill_bits, INITFAST_BITS, INITFAST_UINT32)
-TILES(fill_bits_7, INITFAST_BITS_7, INITFAST_UINT32)
-TILES_OF_EACH_DTYPE(uniform, INITFAST_UNIFORM)
-TILES_OF_EACH_DTYPE(normal, INITFAST_NORMAL)
-TILES_OF_EACH_DTYPE(normal_within, INITFAST_NORMAL_WITHIN)
-TILES_OF_EACH_DTYPE(truncated_normal, INITFAST_TRUNCATED_NORMAL)
-TILES_OF_EACH_DTYPE(truncated_free, INITFAST_TRUNCATED_FREE)
+TILES(fill_bits, INITFAST_BITS, INITFAST_UINT32, GROUPS)
+TILES(fill_bits_7, INITFAST_BITS_7, INITFAST_UINT32, GROUPS)
+TILES_OF_EACH_DTYPE(uniform, INITFAST_UNIFORM, GROUPS)
+TILES_OF_EACH_DTYPE(normal, INITFAST_NORMAL, GROUPS)
+TILES_OF_EACH_DTYPE(normal_within, INITFAST_NORMAL_WITHIN, GROUPS)
+TILES_OF_EACH_DTYPE(truncated_normal, INITFAST_TRUNCATED_NORMAL, GROUPS_TRUNCATED)
+TILES_OF_EACH_DTYPE(truncated_free, INITFAST_TRUNCATED_FREE, GROUPS_FREE)
 
 #define EACH_DTYPE(name) {fill_##name##_f32, fill_##name##_f64, fill_##name##_f16, fill_##name##_bf16, fill_##name##_f8_e4m3fn, fill_##name##_f8_e5m2, NULL}
 #define BACKEND(backend_name)                                                                                                             \

@@ -24,7 +24,7 @@ INLINE v_f64 truncated_f64(v_int words, v_f64 scale, v_f64 shift) {
  *     p = below + mass * u,   q = above + mass * (1 - u),   all three times 2^k so that none underflows,
  * and c = p - 1/2, its sum carried in two doubles, since near the middle x is proportional to it. The smaller tail gives x. */
 typedef struct {
-    v_f64 below, above, mass, mass_low, centre, centre_low, log_scale;
+    v_f64 below, above, mass, mass_low, centre, centre_low, log_scale, tail_origin;
     const double *tail_numerator, *tail_denominator;
 } free_bounds;
 
@@ -32,6 +32,7 @@ INLINE free_bounds free_bounds_of(const double free[INITFAST_FREE_PARAMETERS]) {
     int far = free[7] != 0.0;
     free_bounds b = {
         vd_set(free[0]), vd_set(free[1]), vd_set(free[2]), vd_set(free[3]), vd_set(free[4]), vd_set(free[5]), vd_set(free[6]),
+        vd_set(far ? 0.0 : 2.25),
         far ? FAR_TAIL_NUMERATOR_F64 : NEAR_TAIL_NUMERATOR_F64, far ? FAR_TAIL_DENOMINATOR_F64 : NEAR_TAIL_DENOMINATOR_F64,
     };
     return b;
@@ -45,21 +46,20 @@ INLINE v_f64 free_quantile(v_f64 u, const free_bounds *b) {
     v_f64 sum_low = vd_add(vd_sub(b->centre, vd_sub(sum, added)), vd_sub(product, added));
     v_f64 c = vd_add(sum, vd_add(sum_low, vd_add(product_low, vd_fma(u, b->mass_low, b->centre_low))));
 
-    v_f64 z = vd_mul(c, c);
-    v_f64 central = vd_mul(c, vd_div(polynomial_f64(z, CENTRAL_NUMERATOR_F64, TERMS(CENTRAL_NUMERATOR_F64)),
-                                     polynomial_f64(z, CENTRAL_DENOMINATOR_F64, TERMS(CENTRAL_DENOMINATOR_F64))));
+    /* Negative beyond 0.425 from the middle, where the tail takes over. */
+    v_f64 v = vd_fma(vd_sub(vd_set(0.0), c), c, vd_set(0x1.71eb851eb851fp-3));
+    v_f64 central = vd_mul(c, vd_div(polynomial_f64(v, CENTRAL_NUMERATOR_F64, TERMS(CENTRAL_NUMERATOR_F64)),
+                                     polynomial_f64(v, CENTRAL_DENOMINATOR_F64, TERMS(CENTRAL_DENOMINATOR_F64))));
 
     v_f64 p = vd_fma(u, b->mass, b->below);
     v_f64 q = vd_fma(vd_sub(vd_set(1.0), u), b->mass, b->above);
     v_f64 tail = vd_by_sign(vd_as_int(c), p, q);
     v_f64 minus_two_log = minus_two_log_f64(vd_exponent(tail), vd_add(vd_mantissa(tail), vd_set(-1.0)));
-    v_f64 r = vd_sqrt(vd_add(minus_two_log, b->log_scale));
+    v_f64 r = vd_sub(vd_sqrt(vd_add(minus_two_log, b->log_scale)), b->tail_origin);
     v_f64 outer = vd_div(polynomial_f64(r, b->tail_numerator, TERMS(NEAR_TAIL_NUMERATOR_F64)),
                          polynomial_f64(r, b->tail_denominator, TERMS(NEAR_TAIL_DENOMINATOR_F64)));
     outer = v_as_f64(v_xor3(vd_as_int(outer), v_and(vd_as_int(c), v_set64(0x8000000000000000)), v_set64(0)));
-
-    /* Negative where z < 0.425^2, the end of the central fit. */
-    return vd_by_sign(vd_as_int(vd_sub(z, vd_set(0x1.71eb851eb851fp-3))), central, outer);
+    return vd_by_sign(vd_as_int(v), outer, central);
 }
 
 /* One word in the low half of each lane; bits 12 to 63 of a lane. */
