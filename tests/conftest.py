@@ -1,0 +1,15 @@
+"""Fixtures of the whole suite."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from initfast import backends
+
+
+@pytest.fixture(params=backends.available())
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each backend that this CPU runs, forced, and seen to be the one in use."""
+    with backends.use(request.param):
+        assert backends.active() == request.param
+        yield request.param

@@ -1,0 +1,94 @@
+"""Imports go one way, downwards, and importing initfast loads nothing it does not need: both read from the source."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import initfast
+
+PACKAGE = Path(initfast.__file__).parent
+
+# From the bottom up. A module imports only from rows below its own, or from those named before it in its row.
+LAYERS = (
+    ("_kernels", "coefficients"),
+    ("dtypes", "layout", "threads", "backends", "buffers", "config"),
+    ("truncation", "grid", "distributions"),
+    ("seeds", "fans", "fill"),
+    ("initializers", "structured"),
+    ("registry",),
+    ("__init__",),
+    ("moments", "npyfile", "atomicfile", "filefill"),
+    ("cli_fill", "cli_info", "cli"),
+    ("__main__",),
+)
+# The second implementation, for tests only: nothing of the package imports it.
+ASIDE = ("reference",)
+# The build reads the version from __init__, and `show_config` shows it.
+UPWARDS = {("config", "__init__")}
+HEAVY = ("keras", "torch", "jax", "tensorflow", "scipy", "mpmath", "ml_dtypes", "tqdm", "dask", "threadpoolctl")
+
+
+def ranks() -> dict[str, int]:
+    return {name: number for number, name in enumerate(name for row in LAYERS for name in row)}
+
+
+def modules() -> list[str]:
+    return sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem not in ASIDE)
+
+
+def imported(source: str) -> set[str]:
+    """The modules of initfast that a source text imports, also inside functions; the package itself is `__init__`."""
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_kernels"}
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            path = "initfast" + (f".{node.module}" if node.module else "") if node.level else node.module or ""
+            if path == "initfast":
+                # `from initfast import x` takes a module x, or else a name of __init__.
+                found |= {alias.name if alias.name in modules else "__init__" for alias in node.names}
+            elif path.startswith("initfast."):
+                found.add(path.split(".")[1])
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                head, _, rest = alias.name.partition(".")
+                if head == "initfast":
+                    found.add(rest.split(".")[0] or "__init__")
+    return found
+
+
+def test_every_module_has_its_place():
+    assert set(modules()) <= set(ranks())
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_go_downwards(name):
+    rank = ranks()
+    for other in imported((PACKAGE / f"{name}.py").read_text(encoding="utf-8")):
+        assert other not in ASIDE, f"{name} imports {other}, which is for tests only"
+        assert rank[other] < rank[name] or (name, other) in UPWARDS, f"{name} imports {other}, which stands above it"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import initfast", {"__init__"}),
+        ("import initfast.fill", {"fill"}),
+        ("from initfast import get, dtypes", {"__init__", "dtypes"}),
+        ("from . import fill", {"fill"}),
+        ("from .seeds import Seed", {"seeds"}),
+        ("from initfast.seeds import Seed", {"seeds"}),
+        ("def f():\n    from initfast._kernels import Source", {"_kernels"}),
+        ("import numpy\nfrom collections import deque", set()),
+    ],
+)
+def test_the_reader_of_imports_sees_them_all(source, expected):
+    assert imported(source) == expected
+
+
+def test_importing_initfast_loads_nothing_heavy():
+    code = f"import sys, initfast; print([name for name in {HEAVY} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
