@@ -34,7 +34,7 @@ def uniform(minval: float, maxval: float, dtype: DType) -> Source:
     first, last = target.up(low), target.below(high)
     if first > last:
         raise ValueError(f"[minval, maxval) must contain a {dtype.name} number; received minval={minval}, maxval={maxval}")
-    _within_range("minval", first, target, dtype)
+    _within_range("minval", low, target, dtype)
     _within_range("maxval", last, target, dtype)
     return _source(_kernels.UNIFORM, dtype, scale, compute.nearest(low), first, last)
 

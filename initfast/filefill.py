@@ -22,6 +22,8 @@ from initfast.threads import get_num_threads, threads
 
 # Large enough that Python's work per chunk (about 0.1 ms) is small beside it, small enough for a core's share of cache.
 CHUNK_BYTES = 2 << 20
+# Chunks that may be finished while the one before them is not: results are taken in the order of the file.
+SLACK = 4
 
 
 class Initializer(Protocol):
@@ -87,15 +89,15 @@ def fill_region(
         initializer: its seed must be fixed: every chunk is a call of `fill`.
         done: called with the bytes of each chunk, in file order, on the calling thread, to use during the call.
 
-    Uses `get_num_threads()` workers and two chunks of memory for each, whatever the size of the file.
+    Uses `get_num_threads()` workers, and memory for as many chunks and `SLACK` more, whatever the size of the file.
     """
     workers = get_num_threads()
-    window = 2 * workers
+    window = workers + min(workers, SLACK)
     limit = CHUNK_BYTES // dtype.itemsize
-    buffer = [buffers.empty((min(limit, math.prod(shape)),), dtype) for _ in range(window)]
+    memory: list[np.ndarray[Any, Any]] = []
 
-    def work(chunk: Chunk, memory: np.ndarray[Any, Any]) -> tuple[Moments, memoryview]:
-        values = memory[: chunk.size]
+    def work(chunk: Chunk, buffer: np.ndarray[Any, Any]) -> tuple[Moments, memoryview]:
+        values = buffer[: chunk.size]
         # One thread a chunk: several chunks are under way, and each stays in the cache of its core.
         with threads(1):
             initializer.fill(values.reshape(chunk.shape), shape=shape, index=chunk.index)
@@ -118,7 +120,9 @@ def fill_region(
             for number, chunk in enumerate(chunks(shape, limit)):
                 if len(pending) == window:
                     finish()  # gives back the memory that this chunk is about to use
-                pending.append(pool.submit(work, chunk, buffer[number % window]))
+                if number < window:
+                    memory.append(buffers.empty((min(limit, math.prod(shape)),), dtype))
+                pending.append(pool.submit(work, chunk, memory[number % window]))
             while pending:
                 finish()
         except BaseException:

@@ -541,6 +541,9 @@ def test_a_tensor_with_just_enough_storage(torch):
     out = torch.zeros(4, 6)[1:, 1::2]
     out.untyped_storage().resize_(96)
     assert view(out).shape == (3, 3)
+    out.untyped_storage().resize_(95)
+    with pytest.raises(ValueError, match=STORAGE):
+        view(out)
 
 
 def test_refused_dtypes_of_tensors(torch):

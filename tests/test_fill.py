@@ -223,7 +223,7 @@ def test_new_arrays():
     assert len(np.unique(found)) > 160  # values, not what the memory held before
 
 
-@pytest.mark.parametrize("shape", [(4, 6), (24,), (6, 4), (4, 6, 1), ()])
+@pytest.mark.parametrize("shape", [(4, 6), (20,), (5, 4), (4, 5, 1), ()])
 def test_out_must_have_the_shape_of_the_part(shape):
     out = np.full(shape, 7, np.float32)
     with pytest.raises(ValueError, match=r"out must have the shape of the part it stands for, \(4, 5\); received \("):
@@ -237,6 +237,13 @@ def test_out_must_have_the_dtype_of_the_source(dtype):
     with pytest.raises(ValueError, match=f"out must have the dtype that is drawn; received {dtype} memory"):
         fill(SOURCES["normal"](F32), Seed(1), view(out), whole((3,)))
     assert (out == 1).all()
+
+
+def test_dtypes_of_one_size_are_not_mixed_up():
+    out = np.full(3, POISON, np.uint16)
+    with pytest.raises(ValueError, match="out must have the dtype that is drawn; received bfloat16 memory"):
+        fill(SOURCES["normal"](resolve("float16")), Seed(1), view(out, "bfloat16"), whole((3,)))
+    assert (out == POISON).all()
 
 
 def test_nine_dims_are_too_many():

@@ -26,7 +26,9 @@ def test_every_length(backend: str, source: Source) -> None:
     expected = reference.values(source, SEED, STREAM, 0, LONGEST).tobytes()
     size = source.itemsize
     # The portable backend is slow, and takes the same way for all lengths but those around a tile.
-    lengths = range(LONGEST + 1) if backend != "portable" else [*range(70), *range(374, 394), *range(1530, 1545), LONGEST]
+    lengths = (
+        range(LONGEST + 1) if backend != "portable" else [*range(70), *range(374, 394), *range(1530, 1545), LONGEST]
+    )
     memory = np.empty(LONGEST * size + 64, np.uint8)
     for length in lengths:
         memory[: length * size + 64] = POISON
@@ -62,7 +64,10 @@ def test_every_thread_count(source: Source, threads: int) -> None:
     fill(source, shared, 0, 3, count, threads)
     assert (shared[:-64] == alone).all()
     assert (shared[-64:] == POISON).all()
-    assert shared[-64 - 100 * source.itemsize : -64].tobytes() == reference.values(source, SEED, STREAM, 3 + count - 100, 100).tobytes()
+    assert (
+        shared[-64 - 100 * source.itemsize : -64].tobytes()
+        == reference.values(source, SEED, STREAM, 3 + count - 100, 100).tobytes()
+    )
 
 
 @EVERY
