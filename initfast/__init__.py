@@ -1,7 +1,7 @@
 """Fill large arrays with uniform, normal and truncated normal weights, reproducibly, under the Keras names.
 
-Every element is a function of (stream version, seed, stream, index, distribution, parameters, dtype) and of nothing else:
-not of the array's length or layout, the part asked for, the number of threads, or the machine.
+Every element is a function of (stream version, seed, stream, index, distribution, parameters, dtype) and of nothing
+else: not of the array's length or layout, the part asked for, the number of threads, or the machine.
 
     >>> import initfast as ift
     >>> weights = ift.HeNormal(seed=42)((1000, 768))
@@ -13,15 +13,38 @@ not of the array's length or layout, the part asked for, the number of threads, 
 __version__ = "0.1.0"
 
 from initfast import backends
+from initfast.aliases import (
+    IdentityInitializer,
+    OrthogonalInitializer,
+    STFTInitializer,
+    constant,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    identity,
+    lecun_normal,
+    lecun_uniform,
+    ones,
+    orthogonal,
+    random_normal,
+    random_uniform,
+    stft,
+    truncated_normal,
+    variance_scaling,
+    zeros,
+)
+from initfast.base import Initializer
 from initfast.config import STREAM_VERSION, show_config
+from initfast.constants import Constant, Identity, Ones, Zeros
 from initfast.fans import compute_fans
 from initfast.fill import random_bits
+from initfast.fourier import STFT
 from initfast.initializers import (
     GlorotNormal,
     GlorotUniform,
     HeNormal,
     HeUniform,
-    Initializer,
     LecunNormal,
     LecunUniform,
     RandomNormal,
@@ -29,9 +52,9 @@ from initfast.initializers import (
     TruncatedNormal,
     VarianceScaling,
 )
+from initfast.orthogonals import Orthogonal
 from initfast.registry import deserialize, get, serialize
 from initfast.seeds import ReusedSeedWarning, Seed, SeedGenerator
-from initfast.structured import STFT, Constant, Identity, Ones, Orthogonal, Zeros
 from initfast.threads import get_num_threads, set_num_threads, threads
 
 __all__ = [
@@ -43,14 +66,17 @@ __all__ = [
     "HeNormal",
     "HeUniform",
     "Identity",
+    "IdentityInitializer",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Ones",
     "Orthogonal",
+    "OrthogonalInitializer",
     "RandomNormal",
     "RandomUniform",
     "ReusedSeedWarning",
+    "STFTInitializer",
     "Seed",
     "SeedGenerator",
     "TruncatedNormal",
@@ -58,12 +84,28 @@ __all__ = [
     "Zeros",
     "backends",
     "compute_fans",
+    "constant",
     "deserialize",
     "get",
     "get_num_threads",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "lecun_normal",
+    "lecun_uniform",
+    "ones",
+    "orthogonal",
     "random_bits",
+    "random_normal",
+    "random_uniform",
     "serialize",
     "set_num_threads",
     "show_config",
+    "stft",
     "threads",
+    "truncated_normal",
+    "variance_scaling",
+    "zeros",
 ]

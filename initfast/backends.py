@@ -23,7 +23,7 @@ def active() -> str:
     return _kernels.active()
 
 
-class use:  # noqa: N801 - a function to its callers, which may also be used as a context manager
+class use:
     """Fill with the backend `name` from now on; as a context manager, until the end of the block.
 
     Raises ValueError if the name is not among available().
@@ -42,7 +42,9 @@ class use:  # noqa: N801 - a function to its callers, which may also be used as 
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         _kernels.use(compiled().index(self._before))
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from initfast import backends, threads
+from initfast import backends
+from initfast.threads import get_num_threads
+from initfast.threads import why as why_threads
 
 STREAM_VERSION = 1
 """Version of the stream that src/README.md specifies. The values of a version never change after release 1.0."""
@@ -33,7 +35,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
             "active": backends.active(),
             "why": backends.why(),
         },
-        "threads": {"count": threads.get_num_threads(), "why": threads.why()},
+        "threads": {"count": get_num_threads(), "why": why_threads()},
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": platform.machine(),

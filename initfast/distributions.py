@@ -14,7 +14,7 @@ from initfast.dtypes import UINT32, DType
 from initfast.grid import GRIDS, Grid
 from initfast.truncation import FARTHEST, free_parameters
 
-# sqrt(-2 ln u) at the smallest u, rounded up: no normal of these dtypes is further from the mean, in standard deviations.
+# sqrt(-2 ln u) at the smallest u, rounded up: in standard deviations, no normal is further from the mean.
 REACH_FLOAT32 = 6.77
 REACH_FLOAT64 = 9.5
 
@@ -30,10 +30,14 @@ def uniform(minval: float, maxval: float, dtype: DType) -> Source:
     scale = compute.nearest((high - low) / 2**bits)
     if scale < compute.least_normal:
         least = float(compute.least_normal * 2**bits)
-        raise ValueError(f"maxval - minval must be 0 or at least {least:.6g} for {dtype.name}; received {minval} and {maxval}")
+        raise ValueError(
+            f"maxval - minval must be 0 or at least {least:.6g} for {dtype.name}; received {minval} and {maxval}"
+        )
     first, last = target.up(low), target.below(high)
     if first > last:
-        raise ValueError(f"[minval, maxval) must contain a {dtype.name} number; received minval={minval}, maxval={maxval}")
+        raise ValueError(
+            f"[minval, maxval) must contain a {dtype.name} number; received minval={minval}, maxval={maxval}"
+        )
     _within_range("minval", low, target, dtype)
     _within_range("maxval", last, target, dtype)
     return _source(_kernels.UNIFORM, dtype, scale, compute.nearest(low), first, last)
@@ -56,7 +60,9 @@ def truncated_normal(mean: float, stddev: float, lower: float, upper: float, dty
         return _source(_kernels.UNIFORM, dtype, Fraction(0), nearest, nearest, nearest)
     reach = _reach(dtype)
     if lower > FARTHEST or upper < -FARTHEST:
-        raise ValueError(f"[lower, upper] must come within {FARTHEST:g} standard deviations; received [{lower}, {upper}]")
+        raise ValueError(
+            f"[lower, upper] must come within {FARTHEST:g} standard deviations; received [{lower}, {upper}]"
+        )
     first = target.up(Fraction(mean) + Fraction(lower) * Fraction(stddev))
     last = target.down(Fraction(mean) + Fraction(upper) * Fraction(stddev))
     if first > last:
@@ -98,7 +104,9 @@ def _reach(dtype: DType) -> float:
 def _scale_and_shift(mean: float, stddev: float, compute: Grid, dtype: DType) -> tuple[Fraction, Fraction]:
     scale = compute.nearest(Fraction(stddev))
     if stddev and scale < compute.least_normal:
-        raise ValueError(f"stddev must be 0 or at least {float(compute.least_normal):.6g} for {dtype.name}; received {stddev}")
+        raise ValueError(
+            f"stddev must be 0 or at least {float(compute.least_normal):.6g} for {dtype.name}; received {stddev}"
+        )
     _within_range("stddev", scale, compute, dtype)
     return scale, _within_range("mean", compute.nearest(Fraction(mean)), compute, dtype)
 
@@ -111,12 +119,19 @@ def _check_reach(mean: float, stddev: float, grid: Grid, dtype: DType) -> None:
 
 def _within_range(what: str, value: Fraction, grid: Grid, dtype: DType) -> Fraction:
     if abs(value) > grid.largest:
-        raise ValueError(f"{what} must be finite in {dtype.name}, at most {float(grid.largest):.6g}; received {float(value):.6g}")
+        raise ValueError(
+            f"{what} must be finite in {dtype.name}, at most {float(grid.largest):.6g}; received {float(value):.6g}"
+        )
     return value
 
 
 def _source(
-    kind: int, dtype: DType, scale: Fraction, shift: Fraction, low: Fraction, high: Fraction, free: tuple[float, ...] = ()
+    kind: int,
+    dtype: DType,
+    scale: Fraction,
+    shift: Fraction,
+    low: Fraction,
+    high: Fraction,
+    free: tuple[float, ...] = (),
 ) -> Source:
-    numbers = [float(value) for value in (scale, shift, low, high)]
-    return Source(kind, dtype.code, dtype.itemsize, *numbers, free, 0)
+    return Source(kind, dtype.code, dtype.itemsize, float(scale), float(shift), float(low), float(high), free, 0)

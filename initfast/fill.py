@@ -32,7 +32,7 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
     """Fill `buffer` with the elements of a logical array that `part` describes.
 
     Args:
-        source: what to draw, in the dtype of `buffer`.
+        source: what to draw, in the dtype of `buffer`; or a constant, of as many bytes as its elements.
         seed: seed and stream.
         buffer: memory of the shape of `part`, with any strides.
         part: from `layout.whole`, `layout.select` or `layout.take`.
@@ -43,7 +43,11 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
     """
     if buffer.shape != part.shape:
         raise ValueError(f"out must have the shape of the part it stands for, {part.shape}; received {buffer.shape}")
-    if not isinstance(buffer.dtype, DType) or buffer.dtype.code != source.dtype:
+    if source.distribution == _kernels.CONSTANT:
+        same = buffer.dtype.itemsize == source.itemsize  # a pattern of bytes, whatever they mean
+    else:
+        same = isinstance(buffer.dtype, DType) and buffer.dtype.code == source.dtype
+    if not same:
         raise ValueError(f"out must have the dtype that is drawn; received {buffer.dtype.name} memory")
     if 0 in part.shape:
         return
@@ -76,7 +80,7 @@ def random_bits(shape: object, seed: int = 0, stream: int = 0, offset: int = 0) 
         A new uint32 array, 64-byte aligned.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of its range, or 1.5 or True where an integer belongs.
 
     Example:
         >>> [f"{word:08x}" for word in random_bits(4)]

@@ -1,203 +1,31 @@
-"""The base of all initializers, and the random ones: presets are rows over `VarianceScaling`."""
+"""The random initializers: distributions by name, and presets as rows over `VarianceScaling`."""
 
 from __future__ import annotations
 
-import inspect
 import math
-import numbers
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from initfast import distributions, layout
-from initfast import fill as filling
-from initfast.buffers import Buffer, empty, view
-from initfast.dtypes import AnyDType, DType, resolve, resolve_numeric, to_numpy
+from initfast.arguments import number
+from initfast.base import RandomInitializer
+from initfast.dtypes import DType
 from initfast.fans import check_axes, compute_fans
-from initfast.seeds import AnySeed, ReusedSeedWarning, Seed, SeedGenerator, given_seed, live_seed, serialize_seed
+from initfast.seeds import AnySeed
 
 if TYPE_CHECKING:
     from initfast._kernels import Source
 
 __all__ = [
-    "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer", "LecunNormal", "LecunUniform",
+    "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform",
     "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling",
 ]  # fmt: skip
-
-Array = npt.NDArray[Any]
-Out = TypeVar("Out")
 
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("uniform", "truncated_normal", "untruncated_normal")
 # Standard deviation of a standard normal cut at -2 and 2: scipy.stats.truncnorm.std(-2, 2).
 TRUNCATED_STDDEV = 0.87962566103423978
-
-
-class Initializer:
-    """Base class of all initializers.
-
-    A subclass writes `__call__(shape, dtype=None)`, and `get_config()` if its constructor takes arguments, as in Keras.
-    It then has `fill`, `block` and `rows` too, which make the whole array and cut the part out of it.
-    """
-
-    _config_keys: ClassVar[tuple[str, ...]] = ()
-
-    def __call__(self, shape: Any, dtype: Any = None) -> Array:
-        """A new array of `shape`, float32 unless `dtype` says otherwise, aligned to 64 bytes."""
-        raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
-
-    def fill(self, out: Out, shape: Any = None, index: Any = None, *, dtype: Any = None) -> Out:
-        """Fill `out` in place, as a whole array or as the part `index` of a logical array, and return it.
-
-        Args:
-            out: a writable buffer on the CPU: NumPy array (any strides), memmap, array.array, torch tensor, ...
-            shape: the logical shape; default: that of `out` itself. Fans come from it.
-            index: a NumPy basic index into the logical array; `out` has the shape of that part. Default: the whole.
-            dtype: the element type, for a buffer that cannot say it (bytes, or uint16 that means bfloat16).
-
-        Raises:
-            ValueError, TypeError, IndexError: nothing has been written then.
-        """
-        if shape is None:
-            if index is not None:
-                raise ValueError(f"index needs shape=, the logical shape that it looks into; received index={index!r}")
-            target = view(out, dtype)
-            logical = target.shape
-            part = layout.whole(logical)
-        else:
-            logical = layout.normalize_shape(shape)
-            part = layout.whole(logical) if index is None else layout.select(logical, index)
-            target = view(out, dtype, part.shape)
-        self._write(target, logical, part)
-        return out
-
-    def block(self, shape: Any, index: Any, dtype: Any = None) -> Array:
-        """The part `init(shape)[index]` of a logical array, byte for byte, as a new array.
-
-        Args:
-            shape: the logical shape, up to 8 dims and 2**63 elements.
-            index: any NumPy basic index: integers, slices with any step, Ellipsis.
-            dtype: default float32.
-        """
-        logical = layout.normalize_shape(shape)
-        return self._new(logical, layout.select(logical, index), dtype)
-
-    def rows(self, shape: Any, ids: Any, dtype: Any = None) -> Array:
-        """The rows `init(shape)[ids]` of a logical array, byte for byte, as a new array.
-
-        Args:
-            shape: the logical shape, of at least one dim.
-            ids: integers in [0, shape[0]) in an array of any rank, in any order, with repeats or without.
-            dtype: default float32.
-        """
-        logical = layout.normalize_shape(shape)
-        return self._new(logical, layout.take(logical, ids), dtype)
-
-    def _dtype(self, dtype: Any) -> AnyDType:
-        return resolve_numeric(dtype)
-
-    def _new(self, shape: layout.Dims, part: layout.Part, dtype: Any) -> Array:
-        out = empty(part.shape, self._dtype(dtype))
-        self._write(view(out), shape, part)
-        return out
-
-    def _write(self, target: Buffer, shape: layout.Dims, part: layout.Part) -> None:
-        """Write the part of the logical array of `shape` into memory that has the part's shape."""
-        whole = np.asarray(self(shape, to_numpy(target.dtype)))
-        target.array[...] = cut(whole, part)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them; `from_config` makes an equal initializer of them."""
-        return {key: encode(getattr(self, key)) for key in self._config_keys}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The initializer of a config, ours or Keras' of any version: what is missing has its default."""
-        known = inspect.signature(cls).parameters
-        # tf.keras wrote a dtype into these configs, which no initializer keeps.
-        given = {key: decode(value) for key, value in config.items() if key in known or key != "dtype"}
-        unknown = [key for key in given if key not in known]
-        if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-            choices = ", ".join(map(repr, known)) or "nothing"
-            raise ValueError(f"the config of {cls.__name__} takes {choices}; received {unknown[0]!r}")
-        return cls(**given)
-
-    def clone(self) -> Self:
-        """A new initializer of the same config. A seed of None is drawn anew, a SeedGenerator starts again."""
-        return self.from_config(self.get_config())
-
-    def __repr__(self) -> str:
-        shown = []
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            value = getattr(self, name, parameter.default)
-            if isinstance(value, np.ndarray) or value != parameter.default:
-                shown.append(f"{name}={value!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-class RandomInitializer(Initializer):
-    """Base of the initializers that draw from a stream: a subclass says what is drawn, `_source`, and this says where.
-
-    Args:
-        seed: None (drawn once from Python's `random`), an integer in [0, 2**64) or a `Seed`: every call draws the same
-            values. A `SeedGenerator`: every call, also of `fill`, `block` and `rows`, draws from the next stream, so
-            parts of one logical array want a fixed seed. A config's serialized seed is good too.
-    """
-
-    def __init__(self, seed: AnySeed = None) -> None:
-        self._given_seed = given_seed(seed)
-        self._live_seed = live_seed(self._given_seed)
-        self._draws = 0  # whole arrays made of a fixed stream; counted no further than 2
-
-    @property
-    def seed(self) -> int | Seed | SeedGenerator:
-        """The seed in use: the `Seed` or `SeedGenerator` given, else an integer, drawn if None was given."""
-        live = self._live_seed
-        return live.seed if isinstance(live, Seed) and not isinstance(self._given_seed, Seed) else live
-
-    def __call__(self, shape: Any, dtype: Any = None) -> Array:
-        logical = layout.normalize_shape(shape)
-        kind = resolve(dtype)
-        source = self._source(logical, kind)
-        return filling.new(source, self._whole_seed(), logical, kind)
-
-    def _dtype(self, dtype: Any) -> DType:
-        return resolve(dtype)
-
-    def _source(self, shape: layout.Dims, dtype: DType) -> Source:
-        raise NotImplementedError("random initializers must implement `_source(shape, dtype)`")
-
-    def _write(self, target: Buffer, shape: layout.Dims, part: layout.Part) -> None:
-        kind = resolve(target.dtype)
-        source = self._source(shape, kind)
-        filling.fill(source, self._part_seed(), target, part)
-
-    def _part_seed(self) -> Seed:
-        live = self._live_seed
-        return live if isinstance(live, Seed) else live.next()
-
-    def _whole_seed(self) -> Seed:
-        live = self._live_seed
-        if not isinstance(live, Seed):
-            return live.next()
-        if self._draws < 2:
-            self._draws += 1
-            if self._draws == 2:
-                warnings.warn(
-                    f"{self!r} has one fixed stream and makes a second whole array: both hold the same values. Give "
-                    f"each array a stream of its own, seed=Seed({live.seed}).named('layer/kernel'), or a new one at "
-                    f"each call, seed=SeedGenerator({live.seed}).",
-                    ReusedSeedWarning,
-                    stacklevel=3,
-                )
-        return live
-
-    def get_config(self) -> dict[str, Any]:
-        return {"seed": encode(self._given_seed), **super().get_config()}
 
 
 class RandomNormal(RandomInitializer):
@@ -418,24 +246,6 @@ def _scaled(
     return distributions.truncated_normal(0.0, math.sqrt(variance) / TRUNCATED_STDDEV, -2.0, 2.0, dtype)
 
 
-def number(name: str, value: object) -> float:
-    """`value` as a finite float. A scalar array or tensor is a number too; a boolean or a string is none."""
-    if type(value) is not float:
-        if not isinstance(value, np.generic) and getattr(value, "shape", None) == () and hasattr(value, "item"):
-            value = value.item()
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.generic)):
-            raise TypeError(f"{name} must be a finite number; received {value!r}")
-    try:
-        found = float(value)
-    except OverflowError:
-        found = math.inf
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a finite number; received {value!r}") from None
-    if not math.isfinite(found):
-        raise ValueError(f"{name} must be a finite number; received {value!r}")
-    return found + 0.0  # no -0.0, which equals 0.0 as a key but does not draw the same bytes
-
-
 def _stddev(value: object) -> float:
     stddev = number("stddev", value)
     if stddev < 0.0:
@@ -445,40 +255,3 @@ def _stddev(value: object) -> float:
 
 def _choices(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))
-
-
-def encode(value: Any) -> Any:
-    """An argument of a constructor in the form in which Keras writes it into JSON."""
-    if isinstance(value, (Seed, SeedGenerator)):
-        return serialize_seed(value)
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, (np.ndarray, complex)):
-        array = np.asarray(value)
-        # JSON has no complex numbers, and NumPy reads them from text; bfloat16 and float8 are exact in float64.
-        plain = array.astype(str if array.dtype.kind == "c" else float) if array.dtype.kind in "cV" else array
-        return {"class_name": "__numpy__", "config": {"value": plain.tolist(), "dtype": array.dtype.name}}
-    return value
-
-
-def decode(value: Any) -> Any:
-    """What `encode`, or Keras, wrote."""
-    if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
-        config = value["config"]
-        return np.array(config["value"], dtype=to_numpy(resolve_numeric(config["dtype"])))
-    return value
-
-
-def cut(whole: Array, part: layout.Part) -> Array:
-    """The part of an array that exists as a whole."""
-    flat = np.ascontiguousarray(whole).reshape(-1)
-    if 0 in part.shape:
-        return np.empty(part.shape, whole.dtype)
-    if part.starts is not None:
-        row = math.prod(whole.shape[1:])
-        found: Array = flat.reshape(-1, row)[part.starts // np.uint64(row)].reshape(part.shape)
-        return found
-    # The step of a single entry is never taken, and may be larger than any stride.
-    strides = [step * flat.itemsize if n > 1 else 0 for n, step in zip(part.shape, part.steps, strict=True)]
-    found = np.lib.stride_tricks.as_strided(flat[part.start :], part.shape, strides, writeable=False)
-    return found

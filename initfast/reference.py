@@ -24,7 +24,9 @@ U32, U64 = np.uint32, np.uint64
 def blocks(numbers: Array, seed: int, stream: int, rounds: int = 10) -> Array:
     """Philox4x32: the four 32-bit words of each block number, as a uint32 array of shape (len(numbers), 4)."""
     low = np.uint64(0xFFFFFFFF)
-    counter = [numbers & low, numbers >> U64(32)] + [np.full_like(numbers, part) for part in (stream & 0xFFFFFFFF, stream >> 32)]
+    counter = [numbers & low, numbers >> U64(32)] + [
+        np.full_like(numbers, part) for part in (stream & 0xFFFFFFFF, stream >> 32)
+    ]
     key = [seed & 0xFFFFFFFF, seed >> 32]
     for _ in range(rounds):
         product0, product1 = counter[0] * U64(0xD2511F53), counter[2] * U64(0xCD9E8D57)
@@ -74,7 +76,11 @@ def _float32(source: Source, words: Array) -> Array:
         return fma((words >> U32(8)).astype(narrow), narrow(scale), narrow(shift))
     if source.distribution == _kernels.TRUNCATED_NORMAL:
         t = fma((words >> U32(8)).astype(narrow), narrow(2.0**-23), narrow(-1 + 2.0**-24))
-        return fma(_truncated(t, fitted.TRUNCATED_NUMERATOR_F32, fitted.TRUNCATED_DENOMINATOR_F32), narrow(scale), narrow(shift))
+        return fma(
+            _truncated(t, fitted.TRUNCATED_NUMERATOR_F32, fitted.TRUNCATED_DENOMINATOR_F32),
+            narrow(scale),
+            narrow(shift),
+        )
     if source.distribution == _kernels.TRUNCATED_FREE:
         u = (words.astype(np.float64) + 0.5) * 2.0**-32
         return fma(_free(u, source.numbers[1]), scale, shift).astype(narrow)
@@ -159,12 +165,13 @@ def _free(u: Array, parameters: tuple[float, ...]) -> Array:
     else:
         r = r - 2.25
         outer = polynomial(r, fitted.NEAR_TAIL_NUMERATOR_F64) / polynomial(r, fitted.NEAR_TAIL_DENOMINATOR_F64)
-    return np.where(np.signbit(v), np.copysign(outer, c), central)
+    x: Array = np.where(np.signbit(v), np.copysign(outer, c), central)
+    return x
 
 
 def polynomial(x: Array, table: Sequence[float]) -> Array:
     """Horner's scheme with one rounding a step."""
-    y = np.full_like(x, table[-1])
+    y: Array = np.full_like(x, table[-1])
     for coefficient in table[-2::-1]:
         y = fma(y, x, x.dtype.type(coefficient))
     return y
@@ -194,12 +201,13 @@ def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
 
 def _product_error(a: Array, b: Array, product: Array) -> Array:
     def halves(x: Array) -> tuple[Array, Array]:
-        wide = x * float(2**27 + 1)
+        wide = x * np.float64(2**27 + 1)
         high = wide - (wide - x)
         return high, x - high
 
     (a_high, a_low), (b_high, b_low) = halves(a), halves(b)
-    return a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    error: Array = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    return error
 
 
 def _sum_to_odd(a: Array, b: Array) -> Array:

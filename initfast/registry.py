@@ -10,26 +10,27 @@ from typing import Any
 
 import numpy as np
 
-from initfast import initializers, structured
-from initfast.initializers import Array, Initializer
+from initfast import constants, fourier, initializers, orthogonals
+from initfast.arguments import Array
+from initfast.base import Initializer
 from initfast.layout import normalize_shape
 
 __all__ = ["ALL_OBJECTS", "deserialize", "get", "serialize"]
 
 _CLASSES: tuple[type[Initializer], ...] = (
     Initializer,
-    structured.Constant,
-    structured.Identity,
-    structured.Ones,
-    structured.STFT,
-    structured.Zeros,
+    constants.Constant,
+    constants.Identity,
+    constants.Ones,
+    fourier.STFT,
+    constants.Zeros,
     initializers.GlorotNormal,
     initializers.GlorotUniform,
     initializers.HeNormal,
     initializers.HeUniform,
     initializers.LecunNormal,
     initializers.LecunUniform,
-    structured.Orthogonal,
+    orthogonals.Orthogonal,
     initializers.RandomNormal,
     initializers.RandomUniform,
     initializers.TruncatedNormal,
@@ -46,13 +47,13 @@ def _snake_case(name: str) -> str:
 ALL_OBJECTS: dict[str, type[Initializer]] = {
     **{made.__name__: made for made in _CLASSES},
     **{_snake_case(made.__name__): made for made in _CLASSES},
-    "IdentityInitializer": structured.Identity,
+    "IdentityInitializer": constants.Identity,
     "normal": initializers.RandomNormal,
-    "one": structured.Ones,
-    "STFTInitializer": structured.STFT,
-    "OrthogonalInitializer": structured.Orthogonal,
+    "one": constants.Ones,
+    "STFTInitializer": fourier.STFT,
+    "OrthogonalInitializer": orthogonals.Orthogonal,
     "uniform": initializers.RandomUniform,
-    "zero": structured.Zeros,
+    "zero": constants.Zeros,
 }
 """Every string that `get` takes, and its class."""
 
@@ -136,15 +137,13 @@ def deserialize(config: Mapping[str, Any] | None, identifier: Any = None) -> Ini
 
 
 def _direct(tensor: Any) -> Callable[..., Array]:
-    values = structured.Constant(tensor)
+    values = constants.Constant(tensor)
     held = tuple(map(int, tensor.shape))
 
     def initialize_fn(shape: Any, dtype: Any = None) -> Array:
         """A copy of the array that `get` was given."""
         if normalize_shape(shape) != held:
-            raise ValueError(
-                f"Expected `shape` to be {held} for direct tensor as initializer. Received shape={shape}"
-            )
+            raise ValueError(f"Expected `shape` to be {held} for direct tensor as initializer. Received shape={shape}")
         return values(held, dtype)
 
     return initialize_fn

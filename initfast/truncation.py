@@ -1,7 +1,7 @@
-"""What the kernel needs to know of the bounds of a truncated normal: tail probabilities, to the last bit on every machine.
+"""What the kernel needs to know of the bounds of a truncated normal: tail probabilities, the same on every machine.
 
-Computed with `decimal`, whose results are the same everywhere; `math.erfc` may differ by a bit from one C library to the
-next, which would change every value of the array.
+Computed with `decimal`, which rounds alike everywhere; `math.erfc` may differ by a bit from one C library to the next,
+which would change every value of the array.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ FARTHEST = 38.0
 FAR = 4.0
 
 _CONTEXT = Context(prec=70, Emin=-10_000, Emax=10_000)
-_TWO_PI = Decimal("6.2831853071795864769252867665590057683943387987502116419498891846156328125724179972560696506842341360")
+_TWO_PI = Decimal(
+    "6.2831853071795864769252867665590057683943387987502116419498891846156328125724179972560696506842341360"
+)
 _LN_2 = Decimal("0.69314718055994530941723212145817656807550013436025525412068000949339362196969471560586332699641869")
 _HALF = Decimal("0.5")
 
@@ -33,7 +35,7 @@ def _upper_tail(x: Decimal) -> Decimal:
             term = term * x * x / odd
             total += term
         return _HALF - density * total
-    # density / (x + 1/(x + 2/(x + 3/(x + ...)))): 26.2.14. At x = 2 the error after n steps is about exp(-2 x sqrt(2 n)).
+    # density / (x + 1/(x + 2/(x + 3/(x + ...)))): 26.2.14. The error after n steps is about exp(-2 x sqrt(2 n)).
     fraction = x
     for k in range(600, 0, -1):
         fraction = x + k / fraction

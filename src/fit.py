@@ -1,9 +1,10 @@
 """Fit every polynomial and rational of the stream and write them down: `python src/fit.py` (needs mpmath).
 
-Writes `src/coefficients.h` (C) and `initfast/coefficients.py` (for `initfast/reference.py`). Both are committed: a build never runs this.
-Each function is fitted in relative error by Lawson-weighted least squares in 50 digits (rationals: with the Sanathanan-Koerner
-linearisation), which comes within a few percent of the minimax. Coefficients are then rounded one by one, most significant first, the rest being
-fitted again around each rounded one, so that rounding errors do not add up.
+Writes `src/coefficients.h` (C) and `initfast/coefficients.py` (for `initfast/reference.py`). Both are committed: a
+build never runs this. Each function is fitted in relative error by Lawson-weighted least squares in 50 digits
+(rationals: with the Sanathanan-Koerner linearisation), which comes close to the minimax. A polynomial's coefficients
+are then rounded one by one, most significant first, the rest being fitted again around each rounded one, so that
+rounding errors do not add up.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ mp.mp.dps = 50
 
 
 class Fit(NamedTuple):
-    """One row of the table: `function` on [low, high] as numerator degree / denominator degree, in `digits` float32 or float64."""
+    """One row of the table: `function` on [low, high], by polynomials of these degrees, in float32 or float64."""
 
     name: str
     about: str
@@ -79,27 +80,59 @@ def tail_quantile(r: Any) -> Any:
 
 TABLE = [
     Fit("log_f32", "-2 log1p(f) / f in f", "float32", minus_two_log1p_over_x, -0.5, 0.0, 9),
-    Fit("sin_f32", "sin(x pi/2) / x - HALF_PI_F32 in x*x", "float32", lambda z: sine_excess(z, HALF_PI_F32), 0.0, 0.25, 3, 0, float(HALF_PI_F32)),
+    Fit(
+        "sin_f32",
+        "sin(x pi/2) / x - HALF_PI_F32 in x*x",
+        "float32",
+        lambda z: sine_excess(z, HALF_PI_F32),
+        0.0,
+        0.25,
+        3,
+        0,
+        float(HALF_PI_F32),
+    ),
     Fit("cos_f32", "(cos(x pi/2) - 1) / (x*x) in x*x", "float32", cosine_of_quarter_turns, 0.0, 0.25, 3),
     Fit("truncated_f32", "x / t - 1 in t*t - 1", "float32", truncated_excess, -1.0, 0.0, 5, 4, 1.0),
     Fit("log_f64", "-2 log1p(f) / f in f", "float64", minus_two_log1p_over_x, -0.5, 0.0, 20),
-    Fit("sin_f64", "sin(x pi/2) / x - HALF_PI_F64 in x*x", "float64", lambda z: sine_excess(z, HALF_PI_F64), 0.0, 0.25, 7, 0, float(HALF_PI_F64)),
+    Fit(
+        "sin_f64",
+        "sin(x pi/2) / x - HALF_PI_F64 in x*x",
+        "float64",
+        lambda z: sine_excess(z, HALF_PI_F64),
+        0.0,
+        0.25,
+        7,
+        0,
+        float(HALF_PI_F64),
+    ),
     Fit("cos_f64", "(cos(x pi/2) - 1) / (x*x) in x*x", "float64", cosine_of_quarter_turns, 0.0, 0.25, 7),
     Fit("truncated_f64", "x / t - 1 in t*t - 1", "float64", truncated_excess, -1.0, 0.0, 10, 10, 1.0),
     Fit("central_f64", "quantile(1/2 + c) / c in 0.425^2 - c*c", "float64", central_quantile, 0.0, 0.180625, 8, 7),
-    Fit("near_tail_f64", "upper quantile of exp(-r*r/2) in r - 2.25", "float64", lambda s: tail_quantile(s + 2.25), -0.01, 8.35, 9, 8),
+    Fit(
+        "near_tail_f64",
+        "upper quantile of exp(-r*r/2) in r - 2.25",
+        "float64",
+        lambda s: tail_quantile(s + 2.25),
+        -0.01,
+        8.35,
+        9,
+        8,
+    ),
     Fit("far_tail_f64", "upper quantile of exp(-r*r/2) in r", "float64", tail_quantile, 4.5, 40.5, 9, 8),
 ]
 
 
 def rounded(value: Any, digits: str) -> float:
-    """The nearest float32 or float64 (through float64: mpmath rounds once, and float32 coefficients tolerate the second rounding)."""
+    """The nearest float64, or float32 (by way of float64: a coefficient tolerates the second rounding)."""
     value = float(value)
     return value if digits == "float64" else struct.unpack("f", struct.pack("f", value))[0]
 
 
 def solve(fit: Fit, xs: list[Any], fs: list[Any], fixed: dict[int, Any], rounds: int) -> tuple[list[Any], Any]:
-    """Free coefficients around the fixed ones; unknown k is numerator k, then denominator 1, 2, ...; returns them and the largest relative error."""
+    """All coefficients around the fixed ones, and the largest relative error.
+
+    Unknown k is numerator k, then denominator 1, 2, ...
+    """
     unknowns = fit.numerator + 1 + fit.denominator
     free = [k for k in range(unknowns) if k not in fixed]
     weights, denominators = [mp.mpf(1)] * len(xs), [mp.mpf(1)] * len(xs)
@@ -148,7 +181,12 @@ def coefficients(fit: Fit) -> tuple[list[float], list[float], float]:
 
 def main() -> None:
     here = Path(__file__).resolve().parent
-    header = ["/* Written by fit.py: edit that. Lowest power first. */", "#ifndef INITFAST_COEFFICIENTS_H", "#define INITFAST_COEFFICIENTS_H", ""]
+    header = [
+        "/* Written by fit.py: edit that. Lowest power first. */",
+        "#ifndef INITFAST_COEFFICIENTS_H",
+        "#define INITFAST_COEFFICIENTS_H",
+        "",
+    ]
     module = ['"""Coefficients of the stream, lowest power first. Written by src/fit.py: edit that."""', ""]
     for fit in TABLE:
         above, below, _ = coefficients(fit)

@@ -2,8 +2,7 @@
 
 INLINE v_int bfloat16_of(v_f32 value) {
     v_int x = vf_as_int(value);
-    v_int odd = v_and(v_shr32(x, 16), v_set32(1));
-    return v_add32(v_add32(x, v_set32(0x7fff)), odd);
+    return v_add_bit(v_add32(x, v_set32(0x7fff)), x, 16); /* to even: one more where the last bit kept is odd */
 }
 
 /* Any IEEE-like format of 1 + exponent + mantissa bits. A normal result is the float32 with its mantissa rounded and its exponent rebased;
@@ -13,8 +12,7 @@ INLINE v_int small_float_of(v_f32 value, const int exponent_bits, const int mant
     const uint32_t step_exponent = (uint32_t)(127 + 1 - bias - mantissa_bits + 23);
     v_int x = vf_as_int(value);
     v_int magnitude = v_and(x, v_set32(0x7fffffff));
-    v_int odd = v_and(v_shr32(magnitude, drop), v_set32(1));
-    v_int rounded = v_shr32(v_add32(v_add32(magnitude, v_set32((1u << (drop - 1)) - 1)), odd), drop);
+    v_int rounded = v_shr32(v_add_bit(v_add32(magnitude, v_set32((1u << (drop - 1)) - 1)), magnitude, drop), drop);
     v_int normal = v_sub32(rounded, v_set32((uint32_t)(127 - bias) << mantissa_bits));
     v_int step = v_set32(step_exponent << 23);
     v_int subnormal = v_sub32(vf_as_int(vf_add(v_as_f32(magnitude), v_as_f32(step))), step);

@@ -23,6 +23,7 @@ INLINE v_int v_add32(v_int a, v_int b) { return _mm256_add_epi32(a, b); }
 INLINE v_int v_sub32(v_int a, v_int b) { return _mm256_sub_epi32(a, b); }
 INLINE v_int v_shr32(v_int a, int n) { return _mm256_srli_epi32(a, n); }
 INLINE v_int v_shl32(v_int a, int n) { return _mm256_slli_epi32(a, n); }
+INLINE v_int v_add_bit(v_int a, v_int b, int bit) { return v_add32(a, v_and(v_shr32(b, bit), v_set32(1))); }
 INLINE v_int v_mul_wide(v_int a, v_int b) { return _mm256_mul_epu32(a, b); }
 INLINE v_int v_pair(v_int low, v_int high) { return _mm256_blend_epi32(low, _mm256_slli_epi64(high, 32), 0xaa); }
 

@@ -23,6 +23,9 @@ INLINE v_int v_add32(v_int a, v_int b) { return _mm512_add_epi32(a, b); }
 INLINE v_int v_sub32(v_int a, v_int b) { return _mm512_sub_epi32(a, b); }
 INLINE v_int v_shr32(v_int a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
 INLINE v_int v_shl32(v_int a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
+INLINE v_int v_add_bit(v_int a, v_int b, int bit) {
+    return _mm512_mask_sub_epi32(a, _mm512_test_epi32_mask(b, v_set32(1u << bit)), a, v_set32(0xffffffff));
+}
 INLINE v_int v_mul_wide(v_int a, v_int b) { return _mm512_mul_epu32(a, b); }
 INLINE v_int v_pair(v_int low, v_int high) { return _mm512_mask_shuffle_epi32(low, 0xaaaa, high, _MM_PERM_CCAA); }
 

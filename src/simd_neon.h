@@ -25,6 +25,7 @@ INLINE v_int v_add32(v_int a, v_int b) { return v_whole(vaddq_u32(v_halves(a), v
 INLINE v_int v_sub32(v_int a, v_int b) { return v_whole(vsubq_u32(v_halves(a), v_halves(b))); }
 INLINE v_int v_shr32(v_int a, int n) { return v_whole(vshlq_u32(v_halves(a), vdupq_n_s32(-n))); }
 INLINE v_int v_shl32(v_int a, int n) { return v_whole(vshlq_u32(v_halves(a), vdupq_n_s32(n))); }
+INLINE v_int v_add_bit(v_int a, v_int b, int bit) { return v_add32(a, v_and(v_shr32(b, bit), v_set32(1))); }
 INLINE v_int v_mul_wide(v_int a, v_int b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
 INLINE v_int v_pair(v_int low, v_int high) { return vsliq_n_u64(low, high, 32); }
 

@@ -40,6 +40,8 @@ INLINE v_int v_add32(v_int a, v_int b) { return v_whole(v_half_add(v_halves(a), 
 INLINE v_int v_sub32(v_int a, v_int b) { return v_whole(v_half_sub(v_halves(a), v_halves(b))); }
 INLINE v_int v_shr32(v_int a, int n) { return v_whole(v_half_shr(v_halves(a), n)); }
 INLINE v_int v_shl32(v_int a, int n) { return v_whole(v_half_shl(v_halves(a), n)); }
+/* a + 1 where b has this bit, by 32-bit lanes. */
+INLINE v_int v_add_bit(v_int a, v_int b, int bit) { return v_add32(a, v_and(v_shr32(b, bit), v_set32(1))); }
 /* The low halves of each 64-bit lane: multiplied to 64 bits; or paired into one lane. */
 INLINE v_int v_mul_wide(v_int a, v_int b) EACH64(v_int, (uint64_t)(uint32_t)a.lane[i] * (uint32_t)b.lane[i])
 INLINE v_int v_pair(v_int low, v_int high) EACH64(v_int, (uint32_t)low.lane[i] | high.lane[i] << 32)

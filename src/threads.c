@@ -4,7 +4,7 @@
 #include "initfast.h"
 
 enum {
-    MOST_THREADS = 256,
+    MOST_THREADS = 1024,
     CHUNK_BYTES = 2 << 20,          /* a huge page: its first touch, and its page fault, belong to one thread */
     LEAST_BYTES_A_THREAD = 1 << 18, /* below this, starting a thread costs more than it saves */
     CHUNKS_BETWEEN_POLLS = 64,

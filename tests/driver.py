@@ -8,7 +8,16 @@ from initfast._kernels import Source
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src"
-FLAGS = ["-std=c11", "-ffp-contract=off", "-fno-fast-math", "-fno-math-errno", "-pthread", "-Wall", "-Wextra", "-Werror"]
+FLAGS = [
+    "-std=c11",
+    "-ffp-contract=off",
+    "-fno-fast-math",
+    "-fno-math-errno",
+    "-pthread",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+]
 
 
 def build(target: Path, compiler: str, *options: str) -> Path:
@@ -18,7 +27,14 @@ def build(target: Path, compiler: str, *options: str) -> Path:
 
 
 def draw(
-    command: Sequence[str], backend: str, source: Source, seed: int, stream: int, start: int, count: int, threads: int = 1
+    command: Sequence[str],
+    backend: str,
+    source: Source,
+    seed: int,
+    stream: int,
+    start: int,
+    count: int,
+    threads: int = 1,
 ) -> bytes:
     numbers, free = source.numbers
     words = [source.distribution, source.dtype, source.itemsize, seed, stream, start, count, threads]

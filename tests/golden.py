@@ -1,4 +1,4 @@
-"""The golden vectors of stream version 1: `python tests/golden.py` writes vectors/stream-1.txt anew, from the reference.
+"""Golden vectors of stream version 1: `python tests/golden.py` writes vectors/stream-1.txt anew, from the reference.
 
 A changed line is a new stream version, not a patch. Each line: distribution, dtype, seed, stream, first element, count,
 the first four elements and the SHA-256 of all, as bytes in memory order.

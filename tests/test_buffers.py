@@ -538,12 +538,12 @@ def test_refused_tensors(torch, name):
 
 
 def test_a_tensor_with_just_enough_storage(torch):
-    out = torch.zeros(4, 6)[1:, 1::2]
-    out.untyped_storage().resize_(96)
-    assert view(out).shape == (3, 3)
-    out.untyped_storage().resize_(95)
+    enough, little = torch.zeros(4, 6)[1:, 1::2], torch.zeros(4, 6)[1:, 1::2]
+    enough.untyped_storage().resize_(96)
+    little.untyped_storage().resize_(95)
+    assert view(enough).shape == (3, 3)
     with pytest.raises(ValueError, match=STORAGE):
-        view(out)
+        view(little)
 
 
 def test_refused_dtypes_of_tensors(torch):

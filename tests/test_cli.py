@@ -313,8 +313,10 @@ def test_out_of_memory(run, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals to a child process are POSIX's")
 def test_ctrl_c_leaves_nothing(tmp_path):
-    # Each chunk is made to take long, so that the signal comes in the middle on any machine.
+    # Each chunk is made to take long, so that the signal comes in the middle on any machine. A shell may have started
+    # these tests with the signal ignored.
     slow = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import time; from initfast import filefill; filefill.CHUNK_BYTES = 4096\n"
         "real = filefill.measure; filefill.measure = lambda values: (time.sleep(0.05), real(values))[1]"
     )

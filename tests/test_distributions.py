@@ -15,7 +15,7 @@ def test_uniform_numbers() -> None:
     scale, shift, low, high = UNIFORM(-0.05, 0.05, FLOAT32).numbers[0]
     assert Fraction(scale) == Fraction(float(np.float32(float((Fraction(0.05) - Fraction(-0.05)) / 2**24))))
     assert shift == float(np.float32(-0.05))
-    # float32(-0.05) lies below -0.05, so the first value is the next one up; float32(0.05) lies above, so the last is the one below.
+    # float32(-0.05) lies below -0.05, so the first value is the next one up; likewise the last at the other end.
     assert low == float(np.nextafter(np.float32(-0.05), np.float32(0)))
     assert high == float(np.nextafter(np.float32(0.05), np.float32(0)))
 
@@ -51,16 +51,37 @@ def test_wide_bounds_may_lie_beyond_the_dtype() -> None:
 REFUSED = [
     (lambda: UNIFORM(0.0, 1e39, FLOAT32), r"maxval must be finite in float32, at most 3\.40282e\+38; received 1e\+39"),
     (lambda: UNIFORM(-1e5, 1.0, FLOAT16), r"minval must be finite in float16, at most 65504; received -100000"),
-    (lambda: UNIFORM(0.0, 1e-35, FLOAT32), r"maxval - minval must be 0 or at least 1\.97215e-31 for float32; received 0\.0 and 1e-35"),
-    (lambda: UNIFORM(1.001, 1.002, BFLOAT16), r"\[minval, maxval\) must contain a bfloat16 number; received minval=1\.001"),
-    (lambda: UNIFORM(500.0, 500.0, FLOAT8_E4M3FN), r"minval must be finite in float8_e4m3fn, at most 448; received 512"),
+    (
+        lambda: UNIFORM(0.0, 1e-35, FLOAT32),
+        r"maxval - minval must be 0 or at least 1\.97215e-31 for float32; received 0\.0 and 1e-35",
+    ),
+    (
+        lambda: UNIFORM(1.001, 1.002, BFLOAT16),
+        r"\[minval, maxval\) must contain a bfloat16 number; received minval=1\.001",
+    ),
+    (
+        lambda: UNIFORM(500.0, 500.0, FLOAT8_E4M3FN),
+        r"minval must be finite in float8_e4m3fn, at most 448; received 512",
+    ),
     (lambda: NORMAL(0.0, 1e38, FLOAT32), r"the mean and 6\.77 standard deviations around it must be finite in float32"),
-    (lambda: NORMAL(0.0, 1e4, FLOAT16), r"standard deviations around it must be finite in float16, at most 65504; received -67700"),
+    (
+        lambda: NORMAL(0.0, 1e4, FLOAT16),
+        r"standard deviations around it must be finite in float16, at most 65504; received -67700",
+    ),
     (lambda: NORMAL(0.0, 1e-40, FLOAT32), r"stddev must be 0 or at least 1\.17549e-38 for float32; received 1e-40"),
     (lambda: NORMAL(1e300, 1.0, FLOAT32), r"mean must be finite in float32"),
-    (lambda: TRUNCATED(0.0, 4e4, -2.0, 2.0, FLOAT16), r"each bound must be finite in float16, at most 65504; received -80000"),
-    (lambda: TRUNCATED(0.0, 1.0, 39.0, 50.0, FLOAT32), r"\[lower, upper\] must come within 38 standard deviations; received \[39\.0, 50\.0\]"),
-    (lambda: TRUNCATED(0.1, 1e-9, -2.0, 2.0, BFLOAT16), r"the bounds must contain a bfloat16 number; received mean=0\.1"),
+    (
+        lambda: TRUNCATED(0.0, 4e4, -2.0, 2.0, FLOAT16),
+        r"each bound must be finite in float16, at most 65504; received -80000",
+    ),
+    (
+        lambda: TRUNCATED(0.0, 1.0, 39.0, 50.0, FLOAT32),
+        r"\[lower, upper\] must come within 38 standard deviations; received \[39\.0, 50\.0\]",
+    ),
+    (
+        lambda: TRUNCATED(0.1, 1e-9, -2.0, 2.0, BFLOAT16),
+        r"the bounds must contain a bfloat16 number; received mean=0\.1",
+    ),
 ]
 
 

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, basic_indices
 
+from initfast.base import Initializer
 from initfast.initializers import (
     GlorotNormal,
     GlorotUniform,
     HeNormal,
     HeUniform,
-    Initializer,
     LecunNormal,
     LecunUniform,
     RandomNormal,
@@ -27,9 +27,9 @@ from initfast.initializers import (
     TruncatedNormal,
     VarianceScaling,
 )
+from initfast.orthogonals import Orthogonal
 from initfast.registry import ALL_OBJECTS
 from initfast.seeds import ReusedSeedWarning, Seed, SeedGenerator
-from initfast.structured import Orthogonal
 
 # class: (signature, config of default arguments, in the order of the keys)
 PRESET = ({"seed": None, "input_axes": None, "output_axes": None}, ["seed", "input_axes", "output_axes"])

@@ -26,7 +26,10 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.mark.parametrize("source", [source for _, source in SOURCES], ids=IDS)
 def test_neon(command: list[str], source: Source) -> None:
     for start, count in ((0, 4099), (2**34 - 13, 1001), (7, 3)):
-        assert draw(command, "neon", source, 42, 3, start, count) == reference.values(source, 42, 3, start, count).tobytes()
+        assert (
+            draw(command, "neon", source, 42, 3, start, count)
+            == reference.values(source, 42, 3, start, count).tobytes()
+        )
 
 
 def test_neon_on_threads(command: list[str]) -> None:

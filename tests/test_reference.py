@@ -80,7 +80,7 @@ def test_element_numbers_beyond_32_bits(backend: str, source: Source) -> None:
 
 
 def exact_fma(a: float, b: float, c: float, kind: type[np.floating]) -> np.floating:
-    """a * b + c through fractions: exact, then rounded by Python's own division (float64) or by two neighbours (float32)."""
+    """a * b + c through fractions: exact, then rounded by Python's division (float64) or among neighbours (float32)."""
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     if kind is np.float64:
         return np.float64(exact.numerator / exact.denominator)

@@ -8,7 +8,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from initfast import initializers, structured
+import initfast
+from initfast import constants, initializers, orthogonals
 from initfast.registry import ALL_OBJECTS, deserialize, get, serialize
 from initfast.seeds import Seed, SeedGenerator
 
@@ -40,7 +41,7 @@ def keras():
 
 
 def class_of(name):
-    return getattr(structured, name, None) or getattr(initializers, name)
+    return getattr(initfast, name)
 
 
 def test_the_table_is_whole():
@@ -219,7 +220,7 @@ def test_get_agrees_with_keras_on_each_string(string):
         assert string in ("Constant", "constant")
         expected = theirs.Constant().get_config()
     config = get(string).get_config()
-    if type(get(string)) is structured.Identity:
+    if type(get(string)) is constants.Identity:
         del config["gain"]
     assert json.dumps(config) == json.dumps(expected)
 
@@ -236,7 +237,7 @@ SEEDS = [
 
 
 @pytest.mark.parametrize(("seed", "expected"), SEEDS)
-@pytest.mark.parametrize("kind", [initializers.HeNormal, initializers.RandomUniform, structured.Orthogonal])
+@pytest.mark.parametrize("kind", [initializers.HeNormal, initializers.RandomUniform, orthogonals.Orthogonal])
 def test_seeds_in_json(kind, seed, expected):
     wrote = json.loads(json.dumps(serialize(kind(seed=seed))))
     if isinstance(expected, dict):

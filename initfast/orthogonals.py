@@ -1,0 +1,75 @@
+"""Orthogonal matrices: the Q of the QR decomposition of normals."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from initfast import distributions, layout
+from initfast import fill as filling
+from initfast.arguments import Array, number
+from initfast.base import RandomInitializer, cut
+from initfast.buffers import Buffer, empty
+from initfast.dtypes import FLOAT32, FLOAT64, resolve
+from initfast.seeds import AnySeed, Seed
+
+__all__ = ["Orthogonal"]
+
+
+class Orthogonal(RandomInitializer):
+    """An orthogonal matrix times `gain`: the columns are orthonormal, or the rows where there are fewer of them.
+
+    The logical array is seen as a matrix of `prod(shape[:-1])` rows. Its Q is that of the QR decomposition of our
+    normals, in float64 for float64 and float32 for all else, with the signs that make the diagonal of R positive.
+
+    Args:
+        gain: finite number.
+        seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
+
+    `fill`, `block` and `rows` cost as much time and memory as the whole, from which they are cut. The QR is LAPACK's:
+    values are the same on each call on one machine, and the same up to rounding between machines and LAPACK builds.
+
+    Source: Saxe, McClelland and Ganguli 2014, Exact solutions to the nonlinear dynamics of learning.
+
+    >>> w = Orthogonal(seed=7)((3, 2), dtype="float64")
+    >>> bool(np.allclose(w.T @ w, np.eye(2)))
+    True
+    """
+
+    _config_keys = ("gain",)
+
+    def __init__(self, gain: float = 1.0, seed: AnySeed = None) -> None:
+        self.gain = number("gain", gain)
+        super().__init__(seed)
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Array:
+        logical = layout.normalize_shape(shape)
+        kind = resolve(dtype)
+        _check_rank(logical)
+        out = empty(logical, kind)
+        if out.size:
+            out[...] = self._whole(logical, self._whole_seed(), wide=kind == FLOAT64)
+        return out
+
+    def _write(self, target: Buffer, shape: layout.Dims, part: layout.Part) -> None:
+        kind = resolve(target.dtype)
+        _check_rank(shape)
+        if 0 not in part.shape:
+            target.array[...] = cut(self._whole(shape, self._part_seed(), wide=kind == FLOAT64), part)
+
+    def _whole(self, shape: layout.Dims, seed: Seed, wide: bool) -> Array:
+        rows, cols = math.prod(shape[:-1]), shape[-1]
+        kind = FLOAT64 if wide else FLOAT32
+        tall = (max(rows, cols), min(rows, cols))
+        q, r = np.linalg.qr(filling.new(distributions.normal(0.0, 1.0, kind), seed, tall, kind))
+        q *= np.where(np.diagonal(r) < 0.0, -self.gain, self.gain).astype(q.dtype)
+        return np.reshape(q if rows >= cols else q.T, shape)
+
+
+def _check_rank(shape: layout.Dims) -> None:
+    if len(shape) < 2:
+        raise ValueError(
+            f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of rank {len(shape)}."
+        )

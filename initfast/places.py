@@ -1,0 +1,62 @@
+"""Values that follow from an element's place in the logical array, so that a part is made without the whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from initfast import distributions, layout
+from initfast import fill as filling
+from initfast.arguments import Array
+from initfast.base import Initializer
+from initfast.buffers import Buffer
+from initfast.dtypes import AnyDType, resolve_numeric, to_numpy
+from initfast.seeds import Seed
+
+_LARGE = 1 << 20  # bytes from which on a constant is worth the threads
+_PIECE = 1 << 16  # elements worked on at a time: the memory that a part costs beside itself
+
+
+class Placed(Initializer):
+    """Base of the initializers that draw nothing: a subclass writes a part in `_write`, and the whole is a part too."""
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Array:
+        logical = layout.normalize_shape(shape)
+        return self._new(logical, layout.whole(logical), dtype)
+
+    def _dtype(self, dtype: Any) -> AnyDType:
+        try:
+            return resolve_numeric(dtype)
+        except ValueError as error:
+            raise ValueError(f"Invalid dtype: {dtype}. {error}") from None
+
+
+def write_one(target: Buffer, part: layout.Part, value: Array) -> None:
+    """Write the same value everywhere: much of it on all threads, if its bytes are a pattern that the kernels know."""
+    native = to_numpy(target.dtype)
+    large = math.prod(part.shape) * native.itemsize >= _LARGE
+    if large and native.itemsize in (1, 2, 4, 8) and native.alignment == native.itemsize:
+        filling.fill(distributions.constant(value.astype(native).tobytes()), Seed(0), target, part)
+    else:
+        target.array[...] = value
+
+
+def write_elements(out: Array, part: layout.Part, values: Callable[[npt.NDArray[np.int64]], Array]) -> None:
+    """Write `values(ids)` for the logical elements of a part, a piece at a time."""
+    row = math.prod(part.shape) // max(1, len(part.starts)) if part.starts is not None else 0
+    for low in range(0, out.size, _PIECE):
+        places = np.arange(low, min(low + _PIECE, out.size))
+        if part.starts is not None:
+            ids = part.starts.astype(np.int64)[places // row] + places % row
+        else:
+            ids = np.full(places.shape, part.start, np.int64)
+            rest = places
+            for length, step in zip(part.shape[::-1], part.steps[::-1], strict=True):
+                rest, place = np.divmod(rest, length)
+                if length > 1:
+                    ids += place * step
+        out.flat[low : low + len(places)] = values(ids).astype(out.dtype)
