@@ -40,7 +40,7 @@ def uniform(minval: float, maxval: float, dtype: DType) -> Source:
         )
     _within_range("minval", low, target, dtype)
     _within_range("maxval", last, target, dtype)
-    return _source(_kernels.UNIFORM, dtype, scale, compute.nearest(low), first, last)
+    return _source(_kernels.UNIFORM, dtype, scale, compute.up(low), first, last)
 
 
 def normal(mean: float, stddev: float, dtype: DType) -> Source:

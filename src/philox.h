@@ -18,8 +18,8 @@ INLINE philox_keys philox_schedule(uint64_t seed) {
     return keys;
 }
 
-INLINE v_words philox_counter(v_int block, uint64_t stream) {
-    v_words counter = {{block, v_shr64(block, 32), v_set64(stream), v_set64(stream >> 32)}};
+INLINE v_words philox_counter(v_int block, v_int block_high, uint64_t stream) {
+    v_words counter = {{block, block_high, v_set64(stream), v_set64(stream >> 32)}};
     return counter;
 }
 

@@ -42,14 +42,18 @@ INLINE v_pair_f64 make_f64(v_words w, const parameters *p, const initfast_distri
         r = normal_f64(x, y, p->scale, p->shift);
     }
     if (distribution != INITFAST_NORMAL) {
-        r.first = vd_max(vd_min(r.first, p->high), p->low);
-        r.second = vd_max(vd_min(r.second, p->high), p->low);
+        r.first = vd_min(r.first, p->high);
+        r.second = vd_min(r.second, p->high);
+    }
+    if (distribution != INITFAST_NORMAL && distribution != INITFAST_UNIFORM) { /* a uniform starts at low */
+        r.first = vd_max(r.first, p->low);
+        r.second = vd_max(r.second, p->low);
     }
     v_ordered o = in_order(vd_as_int(r.first), vd_as_int(r.second));
     return (v_pair_f64){v_as_f64(o.first), v_as_f64(o.second)};
 }
 
-INLINE v_pair_f32 make_f32(v_words w, const parameters *p, const initfast_distribution distribution) {
+INLINE v_pair_f32 make_f32(v_words w, const parameters *p, const initfast_distribution distribution, const initfast_dtype dtype) {
     v_pair_f32 r;
     if (distribution == INITFAST_UNIFORM || distribution == INITFAST_TRUNCATED_NORMAL) {
         v_ordered o = ordered_words(w);
@@ -69,8 +73,13 @@ INLINE v_pair_f32 make_f32(v_words w, const parameters *p, const initfast_distri
         r = (v_pair_f32){v_as_f32(v_zip32_low(cosines, sines)), v_as_f32(v_zip32_high(cosines, sines))};
     }
     if (distribution != INITFAST_NORMAL) {
-        r.first = vf_max(vf_min(r.first, p->high_f32), p->low_f32);
-        r.second = vf_max(vf_min(r.second, p->high_f32), p->low_f32);
+        r.first = vf_min(r.first, p->high_f32);
+        r.second = vf_min(r.second, p->high_f32);
+    }
+    /* A uniform of float32 starts at low; in a narrower dtype low may be further up. */
+    if (distribution != INITFAST_NORMAL && !(distribution == INITFAST_UNIFORM && dtype == INITFAST_FLOAT32)) {
+        r.first = vf_max(r.first, p->low_f32);
+        r.second = vf_max(r.second, p->low_f32);
     }
     return r;
 }
@@ -87,7 +96,7 @@ INLINE size_t store_group(char *out, v_words w, const parameters *p, const initf
         v_store(out, vd_as_int(r.first), vd_as_int(r.second));
         return 16 * V_LANES;
     }
-    v_pair_f32 r = make_f32(w, p, distribution);
+    v_pair_f32 r = make_f32(w, p, distribution, dtype);
     if (dtype == INITFAST_FLOAT32) {
         v_store(out, vf_as_int(r.first), vf_as_int(r.second));
         return 16 * V_LANES;
@@ -106,23 +115,45 @@ INLINE size_t store_group(char *out, v_words w, const parameters *p, const initf
     return 4 * V_LANES;
 }
 
-INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks, size_t tiles,
-                       void *out, const initfast_distribution distribution, const initfast_dtype dtype, const int groups) {
+/* Steps of `groups` groups each. Without `blocks` they are consecutive and the low word of their numbers must not wrap: then the high word is one
+ * constant, and so is all that the first two rounds make of it and of the stream alone. */
+INLINE char *make_steps(char *at, size_t steps, uint64_t first, const uint64_t *blocks, uint64_t stream, const philox_keys *keys,
+                        const parameters *p, const initfast_distribution distribution, const initfast_dtype dtype, const int groups) {
     const int rounds = distribution == INITFAST_BITS_7 ? 7 : PHILOX_ROUNDS;
-    const uint64_t *number = blocks ? blocks : CONSECUTIVE;
-    const size_t blocks_at_once = V_LANES * groups, advance = blocks ? blocks_at_once : 0;
-    const philox_keys keys = philox_schedule(seed);
-    const parameters p = parameters_of(source);
-    char *at = out;
-    for (size_t done = 0; done < tiles * INITFAST_TILE_BLOCKS; done += blocks_at_once) {
+    const v_int high = v_set64(first >> 32);
+    for (; steps; steps--) {
         v_words group[GROUPS];
         UNROLL for (int g = 0; g < groups; g++) {
-            group[g] = philox_counter(v_add64(v_set64(first), v_load_blocks(number + g * V_LANES)), stream);
+            v_int block = v_add64(v_set64(first), v_load_blocks((blocks ? blocks : CONSECUTIVE) + g * V_LANES));
+            group[g] = philox_counter(block, blocks ? v_shr64(block, 32) : high, stream);
         }
-        philox(group, groups, &keys, rounds);
-        UNROLL for (int g = 0; g < groups; g++) at += store_group(at, group[g], &p, distribution, dtype);
-        number += advance;
-        first += blocks_at_once - advance;
+        philox(group, groups, keys, rounds);
+        UNROLL for (int g = 0; g < groups; g++) at += store_group(at, group[g], p, distribution, dtype);
+        if (blocks) blocks += V_LANES * groups;
+        else first += (uint64_t)(V_LANES * groups);
+    }
+    return at;
+}
+
+INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks, size_t tiles,
+                       void *out, const initfast_distribution distribution, const initfast_dtype dtype, const int groups) {
+    const uint32_t blocks_a_step = (uint32_t)(V_LANES * groups);
+    const philox_keys keys = philox_schedule(seed);
+    const parameters p = parameters_of(source);
+    size_t steps = tiles * (INITFAST_TILE_BLOCKS / blocks_a_step);
+    char *at = out;
+    while (steps) {
+        const uint64_t before_wrap = (((uint64_t)1 << 32) - (uint32_t)first) / blocks_a_step;
+        size_t n = steps;
+        if (!blocks && before_wrap) {
+            if (n > before_wrap) n = (size_t)before_wrap;
+            at = make_steps(at, n, first, NULL, stream, &keys, &p, distribution, dtype, groups);
+        } else {
+            if (!blocks) n = 1;
+            at = make_steps(at, n, first, blocks ? blocks : CONSECUTIVE, stream, &keys, &p, distribution, dtype, groups);
+        }
+        if (!blocks) first += n * blocks_a_step;
+        steps -= n;
     }
 }
 

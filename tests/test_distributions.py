@@ -14,7 +14,7 @@ UNIFORM, NORMAL, TRUNCATED = distributions.uniform, distributions.normal, distri
 def test_uniform_numbers() -> None:
     scale, shift, low, high = UNIFORM(-0.05, 0.05, FLOAT32).numbers[0]
     assert Fraction(scale) == Fraction(float(np.float32(float((Fraction(0.05) - Fraction(-0.05)) / 2**24))))
-    assert shift == float(np.float32(-0.05))
+    assert shift == float(np.nextafter(np.float32(-0.05), np.float32(0)))
     # float32(-0.05) lies below -0.05, so the first value is the next one up; likewise the last at the other end.
     assert low == float(np.nextafter(np.float32(-0.05), np.float32(0)))
     assert high == float(np.nextafter(np.float32(0.05), np.float32(0)))

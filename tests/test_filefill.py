@@ -149,7 +149,7 @@ def test_chunks_of_an_array_far_beyond_memory_are_made_one_at_a_time():
 # ---- moments
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 65535, 65536, 65537, 200_003])
+@pytest.mark.parametrize("count", [1, 2, 3, 262143, 262144, 262145, 600_003])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16", "float8_e4m3fn"])
 def test_moments_are_those_of_numpy_in_float64(count, dtype):
     values = np.random.default_rng(count).normal(0.5, 2.0, count).astype(dtypes.resolve(dtype).numpy)
@@ -161,7 +161,7 @@ def test_moments_are_those_of_numpy_in_float64(count, dtype):
 
 
 def test_a_large_mean_costs_no_digits():
-    values = np.random.default_rng(0).normal(0.0, 1e-3, 150_000) + 1e6
+    values = np.random.default_rng(0).normal(0.0, 1e-3, 400_000) + 1e6
     # By hand the squares would be 1e12, and their difference without a digit of 1e-6.
     assert measure(values).std == pytest.approx(float(np.std(values - 1e6)), rel=1e-9)
 
