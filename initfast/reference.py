@@ -85,9 +85,9 @@ def _float32(source: Source, words: Array) -> Array:
         u = (words.astype(np.float64) + 0.5) * 2.0**-32
         return fma(_free(u, source.numbers[1]), scale, shift).astype(narrow)
     radius_words, angle_words = words[:, 0::2], words[:, 1::2]
-    y = fma(radius_words.view(np.int32).astype(narrow), narrow(2.0**-32), narrow(2.0**-33))
+    y = fma(radius_words.view(np.int32).astype(narrow), narrow(2.0**-31), narrow(2.0**-32))
     radius = _radius(y, narrow(-1.3862944), fitted.LOG_F32)
-    x = (angle_words << U32(2) | U32(2)).view(np.int32).astype(narrow) * narrow(2.0**-32)
+    x = fma((angle_words << U32(2)).view(np.int32).astype(narrow), narrow(2.0**-32), narrow(2.0**-31))
     cosine, sine = _turn(x, narrow(np.pi / 2), fitted.COS_F32, fitted.SIN_F32)
     return _box_muller(radius * narrow(scale), cosine, sine, angle_words >> U32(30), narrow(shift)).reshape(-1, 4)
 
@@ -104,23 +104,23 @@ def _float64(source: Source, words: Array) -> Array:
         u = ((words >> U64(12)).astype(np.float64) + 0.5) * 2.0**-52
         return fma(_free(u, source.numbers[1]), scale, shift)
     radius_words, angle_words = words[:, 0:1], words[:, 1:2]
-    y = fma(radius_words.view(np.int64).astype(np.float64), 2.0**-64, 2.0**-65)
+    y = fma(radius_words.view(np.int64).astype(np.float64), 2.0**-63, 2.0**-64)
     radius = _radius(y, np.float64.fromhex("-0x1.62e42fefa39efp0"), fitted.LOG_F64)
-    x = (angle_words << U64(2) | U64(2)).view(np.int64).astype(np.float64) * 2.0**-64
+    x = fma((angle_words << U64(2)).view(np.int64).astype(np.float64), 2.0**-64, 2.0**-63)
     cosine, sine = _turn(x, np.float64(np.pi / 2), fitted.COS_F64, fitted.SIN_F64)
     return _box_muller(radius * scale, cosine, sine, angle_words >> U64(62), np.float64(shift)).reshape(-1, 2)
 
 
 def _radius(y: Array, minus_two_ln_2: Any, log: Sequence[float]) -> Array:
-    """sqrt(-2 ln u), where y is u below one half, and u - 1 from there on."""
-    mantissa, exponent = np.frexp(y)
-    f = np.where(y < 0, y, mantissa - y.dtype.type(1))
-    return np.sqrt(_minus_two_log(np.where(y < 0, 0, exponent).astype(y.dtype), f, minus_two_ln_2, log))
+    """sqrt(-2 ln u), where y is 2 u below one half, and 2 (u - 1) from there on."""
+    half, exponent = np.frexp(y)
+    g = np.where(y < 0, y, 2 * half - y.dtype.type(2))
+    return np.sqrt(_minus_two_log(np.where(y < 0, 0, exponent - 1).astype(y.dtype), g, minus_two_ln_2, log))
 
 
-def _minus_two_log(exponent: Array, f: Array, minus_two_ln_2: Any, log: Sequence[float]) -> Array:
-    """-2 ln(2^exponent (1 + f))."""
-    return fma(exponent, minus_two_ln_2, f * polynomial(f, log))
+def _minus_two_log(exponent: Array, g: Array, minus_two_ln_2: Any, log: Sequence[float]) -> Array:
+    """-2 ln(2^exponent (1 + g / 2))."""
+    return fma(exponent, minus_two_ln_2, g * polynomial(g, log))
 
 
 def _turn(x: Array, half_pi: Any, cos: Sequence[float], sin: Sequence[float]) -> tuple[Array, Array]:
@@ -157,9 +157,9 @@ def _free(u: Array, parameters: tuple[float, ...]) -> Array:
     central = c * (polynomial(v, fitted.CENTRAL_NUMERATOR_F64) / polynomial(v, fitted.CENTRAL_DENOMINATOR_F64))
 
     tail = np.where(np.signbit(c), fma(u, mass, below), fma(1 - u, mass, above))
-    mantissa, exponent = np.frexp(tail)
+    half, exponent = np.frexp(tail)
     minus_two_ln_2 = np.float64.fromhex("-0x1.62e42fefa39efp0")
-    r = np.sqrt(_minus_two_log(exponent.astype(np.float64), mantissa - 1, minus_two_ln_2, fitted.LOG_F64) + log_scale)
+    r = np.sqrt(_minus_two_log(exponent.astype(np.float64), 2 * half - 2, minus_two_ln_2, fitted.LOG_F64) + log_scale)
     if far:
         outer = polynomial(r, fitted.FAR_TAIL_NUMERATOR_F64) / polynomial(r, fitted.FAR_TAIL_DENOMINATOR_F64)
     else:

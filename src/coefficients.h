@@ -2,18 +2,18 @@
 #ifndef INITFAST_COEFFICIENTS_H
 #define INITFAST_COEFFICIENTS_H
 
-/* -2 log1p(f) / f in f, for [-0.5, 0.0] */
+/* -2 ln(1 + g/2) / g in g, for [-1.0, 0.0] */
 static const float LOG_F32[] = {
-    -0x1.0000000000000p+1f,
-    0x1.00001e0000000p+0f,
-    -0x1.5543100000000p-1f,
-    0x1.01e6640000000p-1f,
-    -0x1.688b7e0000000p-2f,
-    0x1.5b0c7a0000000p-1f,
-    0x1.2d08140000000p+0f,
-    0x1.f636260000000p+1f,
-    0x1.3ba9f40000000p+2f,
-    0x1.bd181a0000000p+1f,
+    -0x1.0000000000000p+0f,
+    0x1.00001e0000000p-2f,
+    -0x1.5543100000000p-4f,
+    0x1.01e6640000000p-5f,
+    -0x1.688b7e0000000p-7f,
+    0x1.5b0c7a0000000p-7f,
+    0x1.2d08140000000p-7f,
+    0x1.f636260000000p-7f,
+    0x1.3ba9f40000000p-7f,
+    0x1.bd181a0000000p-9f,
 };
 
 /* sin(x pi/2) / x - HALF_PI_F32 in x*x, for [0.0, 0.25] */
@@ -49,29 +49,29 @@ static const float TRUNCATED_DENOMINATOR_F32[] = {
     0x1.010d280000000p+5f,
 };
 
-/* -2 log1p(f) / f in f, for [-0.5, 0.0] */
+/* -2 ln(1 + g/2) / g in g, for [-1.0, 0.0] */
 static const double LOG_F64[] = {
-    -0x1.0000000000000p+1,
-    0x1.fffffffffff7bp-1,
-    -0x1.5555555560bacp-1,
-    0x1.fffffff4fb53fp-2,
-    -0x1.99999c51f601cp-2,
-    0x1.5554eddc0e900p-2,
-    -0x1.249c71c16cfc7p-2,
-    0x1.fe9a0506115b1p-3,
-    -0x1.d9169aa24e209p-3,
-    0x1.d879623c31cebp-4,
-    -0x1.9ca68c3cb1176p-1,
-    -0x1.b2b5a431ca058p+1,
-    -0x1.002af745a0412p+4,
-    -0x1.b7d9dcdf12c3fp+5,
-    -0x1.2a98b00a2ef60p+7,
-    -0x1.36f6e557868fep+8,
-    -0x1.eaf9b8aa1467ap+8,
-    -0x1.1bc2834c69e0bp+9,
-    -0x1.c72acc55573efp+8,
-    -0x1.c5e4039f9750fp+7,
-    -0x1.adcb0519b43aep+5,
+    -0x1.0000000000000p+0,
+    0x1.fffffffffff7bp-3,
+    -0x1.5555555560bacp-4,
+    0x1.fffffff4fb53fp-6,
+    -0x1.99999c51f601cp-7,
+    0x1.5554eddc0e900p-8,
+    -0x1.249c71c16cfc7p-9,
+    0x1.fe9a0506115b1p-11,
+    -0x1.d9169aa24e209p-12,
+    0x1.d879623c31cebp-14,
+    -0x1.9ca68c3cb1176p-12,
+    -0x1.b2b5a431ca058p-11,
+    -0x1.002af745a0412p-9,
+    -0x1.b7d9dcdf12c3fp-9,
+    -0x1.2a98b00a2ef60p-8,
+    -0x1.36f6e557868fep-8,
+    -0x1.eaf9b8aa1467ap-9,
+    -0x1.1bc2834c69e0bp-9,
+    -0x1.c72acc55573efp-11,
+    -0x1.c5e4039f9750fp-13,
+    -0x1.adcb0519b43aep-16,
 };
 
 /* sin(x pi/2) / x - HALF_PI_F64 in x*x, for [0.0, 0.25] */

@@ -34,8 +34,8 @@ class Fit(NamedTuple):
     added: float = 0.0  # the error counts relative to added + function, when the kernel uses it so
 
 
-def minus_two_log1p_over_x(x: Any) -> Any:
-    return -2 * mp.log1p(x) / x if x else mp.mpf(-2)
+def minus_two_log_over_g(g: Any) -> Any:
+    return -2 * mp.log1p(g / 2) / g if g else mp.mpf(-1)
 
 
 # pi/2 as a float32 and as a float64: the sine's first coefficient, which the kernel adds last and rounds but once.
@@ -79,7 +79,7 @@ def tail_quantile(r: Any) -> Any:
 
 
 TABLE = [
-    Fit("log_f32", "-2 log1p(f) / f in f", "float32", minus_two_log1p_over_x, -0.5, 0.0, 9),
+    Fit("log_f32", "-2 ln(1 + g/2) / g in g", "float32", minus_two_log_over_g, -1.0, 0.0, 9),
     Fit(
         "sin_f32",
         "sin(x pi/2) / x - HALF_PI_F32 in x*x",
@@ -93,7 +93,7 @@ TABLE = [
     ),
     Fit("cos_f32", "(cos(x pi/2) - 1) / (x*x) in x*x", "float32", cosine_of_quarter_turns, 0.0, 0.25, 3),
     Fit("truncated_f32", "x / t - 1 in t*t - 1", "float32", truncated_excess, -1.0, 0.0, 5, 4, 1.0),
-    Fit("log_f64", "-2 log1p(f) / f in f", "float64", minus_two_log1p_over_x, -0.5, 0.0, 20),
+    Fit("log_f64", "-2 ln(1 + g/2) / g in g", "float64", minus_two_log_over_g, -1.0, 0.0, 20),
     Fit(
         "sin_f64",
         "sin(x pi/2) / x - HALF_PI_F64 in x*x",

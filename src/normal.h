@@ -16,61 +16,55 @@ INLINE v_f64 polynomial_f64(v_f64 x, const double *c, const int terms) {
     return y;
 }
 
-/* -2 ln(u) for u = 2^e * (1 + f), f in [-1/2, 0): both terms have one sign, so nothing cancels. */
-INLINE v_f32 minus_two_log_f32(v_f32 e, v_f32 f) {
-    return vf_fma(e, vf_set(-0x1.62e430p0f), vf_mul(f, polynomial_f32(f, LOG_F32, TERMS(LOG_F32))));
+/* -2 ln(u) for u = 2^e * (1 + g/2), g in [-1, 0): both terms have one sign, so nothing cancels. */
+INLINE v_f32 minus_two_log_f32(v_f32 e, v_f32 g) {
+    return vf_fma(e, vf_set(-0x1.62e430p0f), vf_mul(g, polynomial_f32(g, LOG_F32, TERMS(LOG_F32))));
 }
 
-INLINE v_f64 minus_two_log_f64(v_f64 e, v_f64 f) {
-    return vd_fma(e, vd_set(-0x1.62e42fefa39efp0), vd_mul(f, polynomial_f64(f, LOG_F64, TERMS(LOG_F64))));
+INLINE v_f64 minus_two_log_f64(v_f64 e, v_f64 g) {
+    return vd_fma(e, vd_set(-0x1.62e42fefa39efp0), vd_mul(g, polynomial_f64(g, LOG_F64, TERMS(LOG_F64))));
 }
 
 /* u = (w + 1/2) / 2^32 for the word as unsigned. As a signed number the word is u's distance from the nearer of 0 and 1, and a float
- * resolves both ends: y = u in the lower half; y = u - 1, so that f = y and e = 0, in the upper. */
+ * resolves both ends: y = 2 u in the lower half; y = 2 (u - 1), so that g = y and e = 0, in the upper. */
 INLINE v_f32 radius_f32(v_int words) {
-    v_f32 y = vf_fma(vf_from_int(words), vf_set(0x1p-32f), vf_set(0x1p-33f));
-    v_int upper = vf_as_int(y);
-    v_f32 f = vf_by_sign(upper, y, vf_add(vf_mantissa(y), vf_set(-1.0f)));
-    v_f32 e = vf_by_sign(upper, vf_set(0.0f), vf_exponent(y));
-    return vf_sqrt(minus_two_log_f32(e, f));
+    v_f32 y = vf_fma(vf_from_int(words), vf_set(0x1p-31f), vf_set(0x1p-32f));
+    v_f32 g = vf_by_sign(vf_as_int(y), y, vf_add(vf_mantissa(y), vf_set(-2.0f)));
+    v_f32 e = vf_by_sign(vf_as_int(y), vf_set(0.0f), vf_exponent(y));
+    return vf_sqrt(minus_two_log_f32(e, g));
 }
 
 INLINE v_f64 radius_f64(v_int words) {
-    v_f64 y = vd_fma(vd_from_int(words), vd_set(0x1p-64), vd_set(0x1p-65));
-    v_int upper = vd_as_int(y);
-    v_f64 f = vd_by_sign(upper, y, vd_add(vd_mantissa(y), vd_set(-1.0)));
-    v_f64 e = vd_by_sign(upper, vd_set(0.0), vd_exponent(y));
-    return vd_sqrt(minus_two_log_f64(e, f));
+    v_f64 y = vd_fma(vd_from_int(words), vd_set(0x1p-63), vd_set(0x1p-64));
+    v_f64 g = vd_by_sign(vd_as_int(y), y, vd_add(vd_mantissa(y), vd_set(-2.0)));
+    v_f64 e = vd_by_sign(vd_as_int(y), vd_set(0.0), vd_exponent(y));
+    return vd_sqrt(minus_two_log_f64(e, g));
 }
 
 /* The angle's word: bit 31 turns by half a turn, which negates the radius; bit 30 mirrors at the diagonal, which swaps cosine and sine;
- * the rest, as a signed odd number, is an angle x in (-1/2, 1/2) quarter turns. It is never 0, so neither is a normal. */
+ * the rest, signed and moved by half a step, is an angle x in (-1/2, 1/2) quarter turns. It is never 0, so neither is a normal. */
 typedef struct { v_f32 first, second; } v_pair_f32;
 
 INLINE v_pair_f32 normal_f32(v_int radius_words, v_int angle_words, v_f32 scale, v_f32 shift) {
-    v_f32 x = vf_mul(vf_from_int(v_or(v_shl32(angle_words, 2), v_set32(2))), vf_set(0x1p-32f));
+    v_f32 x = vf_fma(vf_from_int(v_shl32(angle_words, 2)), vf_set(0x1p-32f), vf_set(0x1p-31f));
     v_f32 z = vf_mul(x, x);
     v_f32 sine = vf_fma(x, vf_set(0x1.921fb6p0f), vf_mul(x, polynomial_f32(z, SIN_F32, TERMS(SIN_F32))));
     v_f32 cosine = vf_fma(z, polynomial_f32(z, COS_F32, TERMS(COS_F32)), vf_set(1.0f));
     v_f32 r = vf_mul(radius_f32(radius_words), scale);
-    v_int half_turn = v_and(angle_words, v_set32(0x80000000));
-    v_int swap = v_shl32(angle_words, 1);
-    r = v_as_f32(v_xor3(vf_as_int(r), half_turn, v_set32(0)));
-    v_pair_f32 pair = {vf_fma(r, vf_by_sign(swap, sine, cosine), shift), vf_fma(r, vf_by_sign(swap, cosine, sine), shift)};
+    r = v_as_f32(v_xor_masked(vf_as_int(r), angle_words, v_set32(0x80000000)));
+    v_pair_f32 pair = {vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine), shift), vf_fma(r, vf_by_bit(angle_words, 30, cosine, sine), shift)};
     return pair;
 }
 
 typedef struct { v_f64 first, second; } v_pair_f64;
 
 INLINE v_pair_f64 normal_f64(v_int radius_words, v_int angle_words, v_f64 scale, v_f64 shift) {
-    v_f64 x = vd_mul(vd_from_int(v_or(v_shl64(angle_words, 2), v_set64(2))), vd_set(0x1p-64));
+    v_f64 x = vd_fma(vd_from_int(v_shl64(angle_words, 2)), vd_set(0x1p-64), vd_set(0x1p-63));
     v_f64 z = vd_mul(x, x);
     v_f64 sine = vd_fma(x, vd_set(0x1.921fb54442d18p0), vd_mul(x, polynomial_f64(z, SIN_F64, TERMS(SIN_F64))));
     v_f64 cosine = vd_fma(z, polynomial_f64(z, COS_F64, TERMS(COS_F64)), vd_set(1.0));
     v_f64 r = vd_mul(radius_f64(radius_words), scale);
-    v_int half_turn = v_and(angle_words, v_set64(0x8000000000000000));
-    v_int swap = v_shl64(angle_words, 1);
-    r = v_as_f64(v_xor3(vd_as_int(r), half_turn, v_set64(0)));
-    v_pair_f64 pair = {vd_fma(r, vd_by_sign(swap, sine, cosine), shift), vd_fma(r, vd_by_sign(swap, cosine, sine), shift)};
+    r = v_as_f64(v_xor_masked(vd_as_int(r), angle_words, v_set64(0x8000000000000000)));
+    v_pair_f64 pair = {vd_fma(r, vd_by_bit(angle_words, 62, sine, cosine), shift), vd_fma(r, vd_by_bit(angle_words, 62, cosine, sine), shift)};
     return pair;
 }

@@ -16,6 +16,7 @@ INLINE v_int v_set32(uint32_t a) { return _mm256_set1_epi32((int)a); }
 INLINE v_int v_and(v_int a, v_int b) { return _mm256_and_si256(a, b); }
 INLINE v_int v_or(v_int a, v_int b) { return _mm256_or_si256(a, b); }
 INLINE v_int v_xor3(v_int a, v_int b, v_int c) { return _mm256_xor_si256(a, _mm256_xor_si256(b, c)); }
+INLINE v_int v_xor_masked(v_int a, v_int b, v_int mask) { return _mm256_xor_si256(a, _mm256_and_si256(b, mask)); }
 INLINE v_int v_add64(v_int a, v_int b) { return _mm256_add_epi64(a, b); }
 INLINE v_int v_shr64(v_int a, int n) { return _mm256_srli_epi64(a, n); }
 INLINE v_int v_shl64(v_int a, int n) { return _mm256_slli_epi64(a, n); }
@@ -59,8 +60,9 @@ INLINE v_f32 vf_sqrt(v_f32 a) { return _mm256_sqrt_ps(a); }
 INLINE v_f32 vf_min(v_f32 a, v_f32 b) { return _mm256_min_ps(a, b); }
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) { return _mm256_max_ps(a, b); }
 INLINE v_f32 vf_by_sign(v_int s, v_f32 set, v_f32 clear) { return _mm256_blendv_ps(clear, set, v_as_f32(s)); }
-INLINE v_f32 vf_exponent(v_f32 a) { return vf_from_int(v_sub32(v_shr32(vf_as_int(a), 23), v_set32(126))); }
-INLINE v_f32 vf_mantissa(v_f32 a) { return v_as_f32(v_or(v_and(vf_as_int(a), v_set32(0x007fffff)), v_set32(0x3f000000))); }
+INLINE v_f32 vf_by_bit(v_int b, int bit, v_f32 set, v_f32 clear) { return vf_by_sign(v_shl32(b, 31 - bit), set, clear); }
+INLINE v_f32 vf_exponent(v_f32 a) { return vf_from_int(v_sub32(v_shr32(vf_as_int(a), 23), v_set32(127))); }
+INLINE v_f32 vf_mantissa(v_f32 a) { return v_as_f32(v_or(v_and(vf_as_int(a), v_set32(0x007fffff)), v_set32(0x3f800000))); }
 
 INLINE v_f64 vd_set(double a) { return _mm256_set1_pd(a); }
 INLINE v_f64 vd_add(v_f64 a, v_f64 b) { return _mm256_add_pd(a, b); }
@@ -78,12 +80,13 @@ INLINE v_f64 vd_from_int(v_int a) {
     v_int high = _mm256_xor_si256(_mm256_srli_epi64(a, 32), v_set64(0x4530000080000000));
     return vd_add(vd_sub(v_as_f64(high), vd_set(0x1p84 + 0x1p63 + 0x1p52)), v_as_f64(low));
 }
+INLINE v_f64 vd_by_bit(v_int b, int bit, v_f64 set, v_f64 clear) { return vd_by_sign(v_shl64(b, 63 - bit), set, clear); }
 INLINE v_f64 vd_exponent(v_f64 a) {
     /* The biased exponent is a small integer: 2^52 carries it exactly. */
     v_int biased = v_or(v_shr64(vd_as_int(a), 52), v_set64(0x4330000000000000));
-    return vd_sub(v_as_f64(biased), vd_set(0x1p52 + 1022));
+    return vd_sub(v_as_f64(biased), vd_set(0x1p52 + 1023));
 }
-INLINE v_f64 vd_mantissa(v_f64 a) { return v_as_f64(v_or(v_and(vd_as_int(a), v_set64(0x000fffffffffffff)), v_set64(0x3fe0000000000000))); }
+INLINE v_f64 vd_mantissa(v_f64 a) { return v_as_f64(v_or(v_and(vd_as_int(a), v_set64(0x000fffffffffffff)), v_set64(0x3ff0000000000000))); }
 INLINE v_f32 vd_narrow(v_f64 low, v_f64 high) {
     v_int a = _mm256_cvtepu32_epi64(_mm_castps_si128(_mm256_cvtpd_ps(low)));
     v_int b = _mm256_cvtepu32_epi64(_mm_castps_si128(_mm256_cvtpd_ps(high)));

@@ -16,6 +16,7 @@ INLINE v_int v_set32(uint32_t a) { return _mm512_set1_epi32((int)a); }
 INLINE v_int v_and(v_int a, v_int b) { return _mm512_and_si512(a, b); }
 INLINE v_int v_or(v_int a, v_int b) { return _mm512_or_si512(a, b); }
 INLINE v_int v_xor3(v_int a, v_int b, v_int c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
+INLINE v_int v_xor_masked(v_int a, v_int b, v_int mask) { return _mm512_ternarylogic_epi64(a, b, mask, 0x78); }
 INLINE v_int v_add64(v_int a, v_int b) { return _mm512_add_epi64(a, b); }
 INLINE v_int v_shr64(v_int a, int n) { return _mm512_srli_epi64(a, (unsigned)n); }
 INLINE v_int v_shl64(v_int a, int n) { return _mm512_slli_epi64(a, (unsigned)n); }
@@ -69,8 +70,11 @@ INLINE v_f32 vf_sqrt(v_f32 a) { return _mm512_sqrt_ps(a); }
 INLINE v_f32 vf_min(v_f32 a, v_f32 b) { return _mm512_min_ps(a, b); }
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) { return _mm512_max_ps(a, b); }
 INLINE v_f32 vf_by_sign(v_int s, v_f32 set, v_f32 clear) { return _mm512_mask_blend_ps(_mm512_movepi32_mask(s), clear, set); }
-INLINE v_f32 vf_exponent(v_f32 a) { return _mm512_add_ps(_mm512_getexp_ps(a), _mm512_set1_ps(1.0f)); }
-INLINE v_f32 vf_mantissa(v_f32 a) { return _mm512_getmant_ps(a, _MM_MANT_NORM_p5_1, _MM_MANT_SIGN_src); }
+INLINE v_f32 vf_by_bit(v_int b, int bit, v_f32 set, v_f32 clear) {
+    return _mm512_mask_blend_ps(_mm512_test_epi32_mask(b, v_set32(1u << bit)), clear, set);
+}
+INLINE v_f32 vf_exponent(v_f32 a) { return _mm512_getexp_ps(a); }
+INLINE v_f32 vf_mantissa(v_f32 a) { return _mm512_getmant_ps(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
 
 INLINE v_f64 vd_set(double a) { return _mm512_set1_pd(a); }
 INLINE v_f64 vd_from_int(v_int a) { return _mm512_cvtepi64_pd(a); }
@@ -83,8 +87,11 @@ INLINE v_f64 vd_sqrt(v_f64 a) { return _mm512_sqrt_pd(a); }
 INLINE v_f64 vd_min(v_f64 a, v_f64 b) { return _mm512_min_pd(a, b); }
 INLINE v_f64 vd_max(v_f64 a, v_f64 b) { return _mm512_max_pd(a, b); }
 INLINE v_f64 vd_by_sign(v_int s, v_f64 set, v_f64 clear) { return _mm512_mask_blend_pd(_mm512_movepi64_mask(s), clear, set); }
-INLINE v_f64 vd_exponent(v_f64 a) { return _mm512_add_pd(_mm512_getexp_pd(a), _mm512_set1_pd(1.0)); }
-INLINE v_f64 vd_mantissa(v_f64 a) { return _mm512_getmant_pd(a, _MM_MANT_NORM_p5_1, _MM_MANT_SIGN_src); }
+INLINE v_f64 vd_by_bit(v_int b, int bit, v_f64 set, v_f64 clear) {
+    return _mm512_mask_blend_pd(_mm512_test_epi64_mask(b, v_set64((uint64_t)1 << bit)), clear, set);
+}
+INLINE v_f64 vd_exponent(v_f64 a) { return _mm512_getexp_pd(a); }
+INLINE v_f64 vd_mantissa(v_f64 a) { return _mm512_getmant_pd(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
 INLINE v_f32 vd_narrow(v_f64 low, v_f64 high) {
     v_int a = _mm512_cvtepu32_epi64(_mm256_castps_si256(_mm512_cvtpd_ps(low)));
     v_int b = _mm512_cvtepu32_epi64(_mm256_castps_si256(_mm512_cvtpd_ps(high)));

@@ -18,6 +18,7 @@ INLINE v_int v_set32(uint32_t a) { return v_whole(vdupq_n_u32(a)); }
 INLINE v_int v_and(v_int a, v_int b) { return vandq_u64(a, b); }
 INLINE v_int v_or(v_int a, v_int b) { return vorrq_u64(a, b); }
 INLINE v_int v_xor3(v_int a, v_int b, v_int c) { return veorq_u64(a, veorq_u64(b, c)); }
+INLINE v_int v_xor_masked(v_int a, v_int b, v_int mask) { return veorq_u64(a, vandq_u64(b, mask)); }
 INLINE v_int v_add64(v_int a, v_int b) { return vaddq_u64(a, b); }
 INLINE v_int v_shr64(v_int a, int n) { return vshlq_u64(a, vdupq_n_s64(-n)); }
 INLINE v_int v_shl64(v_int a, int n) { return vshlq_u64(a, vdupq_n_s64(n)); }
@@ -61,8 +62,9 @@ INLINE v_f32 vf_sqrt(v_f32 a) { return vsqrtq_f32(a); }
 INLINE v_f32 vf_min(v_f32 a, v_f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 INLINE v_f32 vf_by_sign(v_int s, v_f32 set, v_f32 clear) { return vbslq_f32(vcltzq_s32(vreinterpretq_s32_u64(s)), set, clear); }
-INLINE v_f32 vf_exponent(v_f32 a) { return vf_from_int(v_sub32(v_shr32(vf_as_int(a), 23), v_set32(126))); }
-INLINE v_f32 vf_mantissa(v_f32 a) { return v_as_f32(v_or(v_and(vf_as_int(a), v_set32(0x007fffff)), v_set32(0x3f000000))); }
+INLINE v_f32 vf_by_bit(v_int b, int bit, v_f32 set, v_f32 clear) { return vf_by_sign(v_shl32(b, 31 - bit), set, clear); }
+INLINE v_f32 vf_exponent(v_f32 a) { return vf_from_int(v_sub32(v_shr32(vf_as_int(a), 23), v_set32(127))); }
+INLINE v_f32 vf_mantissa(v_f32 a) { return v_as_f32(v_or(v_and(vf_as_int(a), v_set32(0x007fffff)), v_set32(0x3f800000))); }
 
 INLINE v_f64 vd_set(double a) { return vdupq_n_f64(a); }
 INLINE v_f64 vd_from_int(v_int a) { return vcvtq_f64_s64(vreinterpretq_s64_u64(a)); }
@@ -75,6 +77,7 @@ INLINE v_f64 vd_sqrt(v_f64 a) { return vsqrtq_f64(a); }
 INLINE v_f64 vd_min(v_f64 a, v_f64 b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
 INLINE v_f64 vd_max(v_f64 a, v_f64 b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
 INLINE v_f64 vd_by_sign(v_int s, v_f64 set, v_f64 clear) { return vbslq_f64(vcltzq_s64(vreinterpretq_s64_u64(s)), set, clear); }
-INLINE v_f64 vd_exponent(v_f64 a) { return vd_from_int(vsubq_u64(v_shr64(vd_as_int(a), 52), v_set64(1022))); }
-INLINE v_f64 vd_mantissa(v_f64 a) { return v_as_f64(v_or(v_and(vd_as_int(a), v_set64(0x000fffffffffffff)), v_set64(0x3fe0000000000000))); }
+INLINE v_f64 vd_by_bit(v_int b, int bit, v_f64 set, v_f64 clear) { return vd_by_sign(v_shl64(b, 63 - bit), set, clear); }
+INLINE v_f64 vd_exponent(v_f64 a) { return vd_from_int(vsubq_u64(v_shr64(vd_as_int(a), 52), v_set64(1023))); }
+INLINE v_f64 vd_mantissa(v_f64 a) { return v_as_f64(v_or(v_and(vd_as_int(a), v_set64(0x000fffffffffffff)), v_set64(0x3ff0000000000000))); }
 INLINE v_f32 vd_narrow(v_f64 low, v_f64 high) { float32x2_t a = vcvt_f32_f64(low), b = vcvt_f32_f64(high); return vcombine_f32(vzip1_f32(a, b), vzip2_f32(a, b)); }

@@ -29,6 +29,8 @@ INLINE v_int v_set32(uint32_t a) { return v_whole(v_half_set(a)); }
 INLINE v_int v_and(v_int a, v_int b) EACH64(v_int, a.lane[i] & b.lane[i])
 INLINE v_int v_or(v_int a, v_int b) EACH64(v_int, a.lane[i] | b.lane[i])
 INLINE v_int v_xor3(v_int a, v_int b, v_int c) EACH64(v_int, a.lane[i] ^ b.lane[i] ^ c.lane[i])
+/* a ^ (b & mask). */
+INLINE v_int v_xor_masked(v_int a, v_int b, v_int mask) EACH64(v_int, a.lane[i] ^ (b.lane[i] & mask.lane[i]))
 INLINE v_int v_add64(v_int a, v_int b) EACH64(v_int, a.lane[i] + b.lane[i])
 INLINE v_int v_shr64(v_int a, int n) EACH64(v_int, a.lane[i] >> n)
 INLINE v_int v_shl64(v_int a, int n) EACH64(v_int, a.lane[i] << n)
@@ -89,9 +91,10 @@ INLINE v_f32 vf_min(v_f32 a, v_f32 b) EACH32(v_f32, a.lane[i] < b.lane[i] ? a.la
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) EACH32(v_f32, a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i])
 /* Lane by lane: `set` where the sign bit of s is set, else `clear`. */
 INLINE v_f32 vf_by_sign(v_int s, v_f32 set, v_f32 clear) { v_half h = v_halves(s); EACH32(v_f32, h.lane[i] >> 31 ? set.lane[i] : clear.lane[i]) }
-/* Of a positive normal number: m in [1/2, 1) and e with a == m * 2^e. */
-INLINE v_f32 vf_exponent(v_f32 a) { v_half h = v_halves(vf_as_int(a)); EACH32(v_f32, (float)((int32_t)(h.lane[i] >> 23) - 126)) }
-INLINE v_f32 vf_mantissa(v_f32 a) { return v_as_f32(v_or(v_and(vf_as_int(a), v_set32(0x007fffff)), v_set32(0x3f000000))); }
+INLINE v_f32 vf_by_bit(v_int b, int bit, v_f32 set, v_f32 clear) { return vf_by_sign(v_shl32(b, 31 - bit), set, clear); }
+/* Of a positive normal number: m in [1, 2) and e with a == m * 2^e. */
+INLINE v_f32 vf_exponent(v_f32 a) { v_half h = v_halves(vf_as_int(a)); EACH32(v_f32, (float)((int32_t)(h.lane[i] >> 23) - 127)) }
+INLINE v_f32 vf_mantissa(v_f32 a) { return v_as_f32(v_or(v_and(vf_as_int(a), v_set32(0x007fffff)), v_set32(0x3f800000))); }
 
 /* float64: the same. */
 INLINE v_f64 vd_set(double a) EACH64(v_f64, a)
@@ -105,8 +108,9 @@ INLINE v_f64 vd_sqrt(v_f64 a) EACH64(v_f64, sqrt(a.lane[i]))
 INLINE v_f64 vd_min(v_f64 a, v_f64 b) EACH64(v_f64, a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i])
 INLINE v_f64 vd_max(v_f64 a, v_f64 b) EACH64(v_f64, a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i])
 INLINE v_f64 vd_by_sign(v_int s, v_f64 set, v_f64 clear) EACH64(v_f64, s.lane[i] >> 63 ? set.lane[i] : clear.lane[i])
-INLINE v_f64 vd_exponent(v_f64 a) { v_int h = vd_as_int(a); EACH64(v_f64, (double)((int64_t)(h.lane[i] >> 52) - 1022)) }
-INLINE v_f64 vd_mantissa(v_f64 a) { return v_as_f64(v_or(v_and(vd_as_int(a), v_set64(0x000fffffffffffff)), v_set64(0x3fe0000000000000))); }
+INLINE v_f64 vd_by_bit(v_int b, int bit, v_f64 set, v_f64 clear) { return vd_by_sign(v_shl64(b, 63 - bit), set, clear); }
+INLINE v_f64 vd_exponent(v_f64 a) { v_int h = vd_as_int(a); EACH64(v_f64, (double)((int64_t)(h.lane[i] >> 52) - 1023)) }
+INLINE v_f64 vd_mantissa(v_f64 a) { return v_as_f64(v_or(v_and(vd_as_int(a), v_set64(0x000fffffffffffff)), v_set64(0x3ff0000000000000))); }
 /* Rounded to float32: one in the low half of each lane, the other in the high half. */
 INLINE v_f32 vd_narrow(v_f64 low, v_f64 high) { v_f32 r; FOR_EACH(i, V_LANES) { r.lane[2 * i] = (float)low.lane[i]; r.lane[2 * i + 1] = (float)high.lane[i]; } return r; }
 

@@ -54,11 +54,11 @@ INLINE v_f64 free_quantile(v_f64 u, const free_bounds *b) {
     v_f64 p = vd_fma(u, b->mass, b->below);
     v_f64 q = vd_fma(vd_sub(vd_set(1.0), u), b->mass, b->above);
     v_f64 tail = vd_by_sign(vd_as_int(c), p, q);
-    v_f64 minus_two_log = minus_two_log_f64(vd_exponent(tail), vd_add(vd_mantissa(tail), vd_set(-1.0)));
+    v_f64 minus_two_log = minus_two_log_f64(vd_add(vd_exponent(tail), vd_set(1.0)), vd_add(vd_mantissa(tail), vd_set(-2.0)));
     v_f64 r = vd_sub(vd_sqrt(vd_add(minus_two_log, b->log_scale)), b->tail_origin);
     v_f64 outer = vd_div(polynomial_f64(r, b->tail_numerator, TERMS(NEAR_TAIL_NUMERATOR_F64)),
                          polynomial_f64(r, b->tail_denominator, TERMS(NEAR_TAIL_DENOMINATOR_F64)));
-    outer = v_as_f64(v_xor3(vd_as_int(outer), v_and(vd_as_int(c), v_set64(0x8000000000000000)), v_set64(0)));
+    outer = v_as_f64(v_xor_masked(vd_as_int(outer), vd_as_int(c), v_set64(0x8000000000000000)));
     return vd_by_sign(vd_as_int(v), outer, central);
 }
 

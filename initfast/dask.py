@@ -1,0 +1,73 @@
+"""Dask arrays that know their values from the start, whatever their chunks: `import initfast.dask`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from initfast import layout
+from initfast.arguments import Array
+from initfast.base import Initializer
+from initfast.config import STREAM_VERSION
+from initfast.dtypes import resolve_numeric, to_numpy
+from initfast.parts import check, costs_the_whole, pinned
+from initfast.threads import threads
+
+try:
+    import dask.array as da
+    from dask.base import tokenize
+except ImportError:
+    raise ImportError("initfast.dask needs Dask: pip install 'dask[array]'") from None
+
+__all__ = ["array"]
+
+_da: Any = da  # whose functions have no types
+
+
+def array(
+    initializer: Initializer, shape: Any, chunks: Any = "auto", dtype: Any = None, name: str | None = None
+) -> da.Array:
+    """A Dask array of logical `shape`, each chunk of which is made where and when it is computed.
+
+    Values are those of `initializer(shape, dtype)`, byte for byte, and do not depend on the chunks. A chunk is made on
+    one thread, as Dask runs many at once.
+
+    Args:
+        initializer: any initializer of initfast. Its stream is fixed here: the one drawn for a seed of None, or the
+            next one of a SeedGenerator. Orthogonal is made as a whole, by one task, and cut into chunks after that.
+        shape: the logical shape; fans come from it, not from the chunks.
+        chunks: as for `dask.array.ones`.
+        dtype: default float32.
+        name: of the keys; default: a token of all of the above, the same in every process.
+
+    >>> import initfast
+    >>> table = array(initfast.HeNormal(seed=42), (1_000_000, 768), chunks=(100_000, -1))
+    >>> bool((table[-1, :9].compute() == initfast.HeNormal(seed=42).block((1_000_000, 768), np.s_[-1, :9])).all())
+    True
+    """
+    logical = layout.normalize_shape(shape)
+    native = to_numpy(resolve_numeric(dtype))
+    cut = _da.core.normalize_chunks(chunks, logical, dtype=native)
+    check(initializer, logical, native)
+    fixed = pinned(initializer)
+    if name is None:
+        kind = f"{type(fixed).__module__}.{type(fixed).__qualname__}"
+        name = "initfast-" + tokenize(STREAM_VERSION, kind, fixed.get_config(), logical, cut, native.name)
+    whole = costs_the_whole(fixed)
+    made = _da.map_blocks(
+        partial(_chunk, fixed, logical, native),
+        chunks=tuple((n,) for n in logical) if whole else cut,
+        dtype=native,
+        meta=np.empty((0,) * len(logical), native),  # without it Dask would make a chunk to see what it is
+        name=name,
+    )
+    found: da.Array = made.rechunk(cut) if whole else made
+    return found
+
+
+def _chunk(initializer: Initializer, shape: layout.Dims, dtype: np.dtype[Any], block_info: Any = None) -> Array:
+    where = tuple(slice(low, high) for low, high in block_info[None]["array-location"])
+    with threads(1):
+        return initializer.block(shape, where, dtype)
