@@ -6,8 +6,9 @@
 
 enum {
     BATCH_BLOCKS = 4 * INITFAST_TILE_BLOCKS,
-    /* A contiguous run of this many tiles is made where it belongs; shorter ones share tiles in a batch and are copied out. */
-    DIRECT_TILES = 4,
+    /* A contiguous run of this many tiles is made where it belongs; shorter ones, and what is left of longer ones, share tiles in a batch
+     * and are copied out. */
+    DIRECT_TILES = 1,
 };
 
 /* `count` elements of the batch, to lie `stride` bytes apart from `to`. They were made at from, from + step, ...; or, if each has a block of its
@@ -32,14 +33,14 @@ typedef struct {
     _Alignas(64) char made[BATCH_BLOCKS * INITFAST_BLOCK_BYTES];
 } batch;
 
-static inline size_t made_at(const batch *b, const piece *p, size_t i) {
-    uint64_t number = p->first + (uint64_t)p->step * i;
-    if (!p->own_block) return p->from + (size_t)((int64_t)i * p->step);
-    return p->from + (i << b->block_shift) + (size_t)(number & ((1u << b->block_shift) - 1));
-}
-
 static inline void copy_out(const batch *b, const piece *p, size_t itemsize) {
-    for (size_t i = 0; i < p->count; i++) memcpy(p->to + (int64_t)i * p->stride, b->made + made_at(b, p, i) * itemsize, itemsize);
+    const uint64_t place = (1u << b->block_shift) - 1;
+    const char *made = b->made + p->from * itemsize;
+    char *to = p->to;
+    for (size_t i = 0; i < p->count; i++, to += p->stride) {
+        const uint64_t at = p->own_block ? (i << b->block_shift) + ((p->first + (uint64_t)p->step * i) & place) : (uint64_t)p->step * i;
+        memcpy(to, made + (int64_t)(at * itemsize), itemsize);
+    }
 }
 
 static void deliver(const batch *b, const piece *p) {
@@ -86,7 +87,10 @@ static size_t add_piece(batch *b, uint64_t first, int64_t step, size_t count, ch
         else high = last >> shift;
     }
     p->from += (size_t)(first - (low << shift));
-    for (uint64_t block = low; block <= high; block++) b->block[b->blocks++] = block;
+    const size_t added = (size_t)(high - low) + 1;
+    uint64_t *block = b->block + b->blocks;
+    for (size_t i = 0; i < added; i++) block[i] = low + i;
+    b->blocks += added;
     return p->count;
 }
 
