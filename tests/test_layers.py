@@ -20,12 +20,14 @@ LAYERS = (
     ("arguments", "base"),
     ("initializers", "orthogonals"),
     ("places", "constants", "fourier"),
-    ("aliases", "registry"),
+    ("aliases", "registry", "parts"),
     ("__init__",),
     ("moments", "npyfile", "atomicfile", "filefill"),
     ("cli_fill", "cli_info", "cli"),
     ("__main__",),
 )
+# Rooms of their own above `registry`, each for one engine, which is imported in its room alone.
+ADAPTERS = {"torch": "torch", "keras": "keras", "jax": "jax", "dask": "dask"}
 # The second implementation, for tests only: nothing of the package imports it.
 ASIDE = ("reference",)
 # The build reads the version from __init__, and `show_config` shows it.
@@ -38,12 +40,17 @@ def ranks() -> dict[str, int]:
 
 
 def modules() -> list[str]:
-    return sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem not in ASIDE)
+    return sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem not in (*ASIDE, *ADAPTERS))
+
+
+def adapter_files() -> list[tuple[str, Path]]:
+    found = [(name, path) for name in ADAPTERS for path in sorted((PACKAGE / name).glob("*.py"))]
+    return found + [(name, PACKAGE / f"{name}.py") for name in ADAPTERS if (PACKAGE / f"{name}.py").exists()]
 
 
 def imported(source: str) -> set[str]:
     """The modules of initfast that a source text imports, also inside functions; the package itself is `__init__`."""
-    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_kernels"}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_kernels", *ADAPTERS}
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
@@ -69,8 +76,23 @@ def test_every_module_has_its_place():
 def test_imports_go_downwards(name):
     rank = ranks()
     for other in imported((PACKAGE / f"{name}.py").read_text(encoding="utf-8")):
+        assert other not in ADAPTERS, f"{name} imports the adapter {other}, which stands above it"
         assert other not in ASIDE, f"{name} imports {other}, which is for tests only"
         assert rank[other] < rank[name] or (name, other) in UPWARDS, f"{name} imports {other}, which stands above it"
+
+
+def test_every_adapter_is_there():
+    assert {name for name, _ in adapter_files()} == set(ADAPTERS)
+
+
+@pytest.mark.parametrize(("name", "path"), adapter_files(), ids=lambda part: getattr(part, "name", part))
+def test_adapters_import_downwards(name, path):
+    rank = ranks()
+    source = path.read_text(encoding="utf-8")
+    for other in imported(source) - {name}:
+        assert other not in ADAPTERS, f"{path.name} imports the adapter {other}"
+        assert other not in ASIDE, f"{path.name} imports {other}, which is for tests only"
+        assert rank[other] <= rank["__init__"], f"{path.name} imports {other}, which stands beside it"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""Streams for copies: Keras copies an initializer through its config, and an integer seed would give all of them the
+same values. MultiHeadAttention makes its query, key, value and output kernels from four such copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from initfast.seeds import Seed
+
+
+class Kin:
+    """The initializers that were copied from one another with one fixed seed, in the order in which they draw."""
+
+    def __init__(self) -> None:
+        self._drawn = 0
+
+    def place(self) -> int:
+        """0 for the first that draws, 1 for the next, ..."""
+        place = self._drawn
+        self._drawn = place + 1
+        return place
+
+
+class Config(dict[str, Any]):
+    """A config that knows whose it is, until it becomes JSON.
+
+    Keras passes it straight on, or after it has set the axes of a kernel: `cls.from_config(init.get_config())`.
+    """
+
+    def __init__(self, config: Mapping[str, Any], origin: Any) -> None:
+        super().__init__(config)
+        self.origin = origin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+class Scope:
+    """A block of `default(seed)`: the streams that its names take, and who shares a seed within it."""
+
+    def __init__(self, seed: Seed) -> None:
+        self._seed = seed
+        self._named = 0
+        self._kin: dict[Seed, Kin] = {}
+
+    def next(self) -> Seed:
+        """The stream of the next name: '0', '1', ..."""
+        number = self._named
+        self._named = number + 1
+        return self._seed.named(str(number))
+
+    def kin(self, seed: Seed) -> Kin:
+        """Those who have been made with `seed` in this block, also of configs that have been JSON."""
+        return self._kin.setdefault(seed, Kin())
+
+
+ACTIVE: ContextVar[Scope | None] = ContextVar("initfast.keras.default", default=None)
+"""The innermost block of `default` that this thread is in."""
+
+
+def stream_of_copy(seed: Seed, place: int) -> Seed:
+    """The stream of the initializer that draws at `place`; the first has the seed's own."""
+    if place == 0:
+        return seed
+    if seed.name is None and seed.stream:
+        return Seed(seed.seed).named(f"stream {seed.stream}/copy {place}")
+    return seed.named(f"copy {place}")

@@ -1,0 +1,85 @@
+"""Draw the weights of a built model anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from initfast.base import Initializer, RandomInitializer
+from initfast.dtypes import resolve
+from initfast.keras import tensors
+from initfast.keras.defaults import fixed_seed
+from initfast.keras.sources import Derived, source, with_seed
+from initfast.keras.weights import Weight, weights
+from initfast.seeds import Seed
+
+Rules = Mapping[str, "Initializer | str | Callable[..., Any] | None"]
+
+
+def initialize(model: Any, seed: int | Seed | None = None, rules: Rules | None = None) -> dict[str, Initializer]:
+    """Draw every weight of a built model or layer anew, each from its layer's own initializer and a stream of its name.
+
+    A weight's name is its path from the model down, such as 'encoder/dense_1/kernel', in which layers that Keras has
+    named count from the start within the model: the same model has the same weights in every process and backend,
+    whatever was built before. Constants are written again; seeds that initializers were given do not matter.
+
+    Args:
+        model: a Keras model or layer. Layers in it that are not built are passed over.
+        seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.
+        rules: initializers for weights by path, or by patterns of `fnmatch` such as '*/kernel'; the first that matches
+            counts. None leaves a weight as it is. Needed for weights made to be trained whose layer has no attribute
+            `<weight>_initializer`; other such weights are states and are left alone.
+
+    Returns:
+        The initializer of each weight that was drawn, by path. `found[path].block(shape, ...)` makes its values again.
+
+    Raises:
+        ValueError, TypeError: and nothing has been written then. The message names the weights that no initializer
+            could be found for.
+
+    Seed generators, metrics and optimizers are not touched.
+    """
+    root = fixed_seed(seed)
+    found = weights(model)
+    if not found:
+        raise ValueError(f"a model must be built to be initialized; received {model!r}, which has no weights")
+    plan, problems, used = [], [], set()
+    for weight in found:
+        pattern = next((pattern for pattern in rules or () if fnmatchcase(weight.path, pattern)), None)
+        try:
+            if pattern is None:
+                made = source(weight, root.named(weight.path))
+            else:
+                assert rules is not None
+                used.add(pattern)
+                made = None if rules[pattern] is None else with_seed(rules[pattern], root.named(weight.path))
+            if made is not None:
+                _try(made, weight)
+                plan.append((weight, made))
+            elif pattern is None and weight.trained:
+                name = weight.variable.name
+                problems.append(f"{weight.path}: {type(weight.layer).__name__} has no {name}_initializer")
+        except (ValueError, TypeError) as error:
+            problems.append(f"{weight.path}: {error}")
+    unused = [pattern for pattern in rules or () if pattern not in used]
+    if unused:
+        paths = ", ".join(repr(weight.path) for weight in found)
+        raise ValueError(f"a rule must match a weight first; received {unused[0]!r} for {paths}")
+    if problems:
+        raise ValueError(
+            "every weight needs an initializer to draw it from, or rules={path: initializer}, or None to leave it as "
+            "it is; received\n  " + "\n  ".join(problems)
+        )
+    for weight, made in plan:
+        tensors.assign(weight.variable, made)
+    return {weight.path: made for weight, made in plan}
+
+
+def _try(made: Initializer, weight: Weight) -> None:
+    """Raise what drawing would raise, having drawn next to nothing."""
+    shape, dtype = tuple(weight.variable.shape), tensors.named_dtype(weight.variable.dtype)
+    inner = made.inner if isinstance(made, Derived) else made
+    if isinstance(inner, RandomInitializer):
+        resolve(dtype)
+    inner.block(shape, slice(0, 0) if shape else ..., dtype)

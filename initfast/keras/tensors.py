@@ -1,0 +1,137 @@
+"""From the arrays that initfast fills to tensors of the Keras backend, which adopts their memory where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from initfast.arguments import Array
+from initfast.base import Initializer
+from initfast.buffers import ALIGNMENT
+from initfast.dtypes import FLOATING
+from initfast.layout import Dims
+from initfast.orthogonals import Orthogonal
+
+try:  # private, and worth it: without it every shape inference fills the array once more
+    from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+except ImportError:  # pragma: no cover
+
+    def in_symbolic_scope() -> bool:
+        return False
+
+
+_FLOATS = {dtype.name: dtype for dtype in FLOATING}
+
+
+def named_dtype(dtype: Any) -> str:
+    """The name of a dtype, Keras' `floatx` for None; on JAX without 64 bits float32 for float64, as JAX has it."""
+    name: str = keras.backend.standardize_dtype(keras.config.floatx() if dtype is None else dtype)
+    if name == "float64" and keras.backend.backend() == "jax":
+        import jax
+
+        name = jax.dtypes.canonicalize_dtype("float64").name
+    return name
+
+
+def placeholder(shape: Any, dtype: str) -> Any | None:
+    """Zeros of the backend's kind where Keras infers shapes and drops the values, else None.
+
+    Not in every stateless scope: training on JAX is one too, and a layer may draw from an initializer as it runs.
+    """
+    return keras.ops.zeros(shape, dtype=dtype) if in_symbolic_scope() else None
+
+
+def adopt(array: Any) -> Any:
+    """A tensor of the backend over the memory of `array`, which nobody else writes to from now on.
+
+    Copied is memory that is not aligned to 64 bytes or holds no floating dtype, and float8 on TensorFlow.
+    """
+    make = _ADOPT.get(keras.backend.backend())
+    if make is None:
+        return array
+    floating = array.dtype.name in _FLOATS
+    if not floating or not array.flags.c_contiguous or _address(array) % ALIGNMENT:
+        return keras.ops.convert_to_tensor(array, dtype=array.dtype.name)
+    return make(array)
+
+
+def sharded(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
+    """A JAX array of `shape` under a `NamedSharding`, each distinct block of it computed once, by its own index.
+
+    Args:
+        init: draws the same values at every call; fans come from `shape`, not from the block.
+        shape: the logical shape.
+        dtype: name of the element type.
+        sharding: with the abstract mesh that Keras passes, the mesh in use stands in for it.
+    """
+    import jax
+
+    if isinstance(sharding, jax.sharding.NamedSharding) and isinstance(sharding.mesh, jax.sharding.AbstractMesh):
+        sharding = jax.sharding.NamedSharding(jax.sharding.get_mesh(), sharding.spec)
+    # Orthogonal makes the whole for every block of it.
+    whole = init.block(shape, ..., dtype) if isinstance(init, Orthogonal) else None
+    blocks: dict[tuple[tuple[int, int, int], ...], Array] = {}
+
+    def block(index: Any) -> Any:
+        key = tuple(part.indices(length) for part, length in zip(index, shape, strict=True))
+        if key not in blocks:
+            blocks[key] = init.block(shape, index, dtype) if whole is None else whole[index]
+        return blocks[key]
+
+    return jax.make_array_from_callback(shape, sharding, block)
+
+
+def assign(variable: Any, init: Initializer) -> None:
+    """Give a built Keras variable the values of `init`, in its own memory or with one array more and no other copy."""
+    shape, dtype = tuple(variable.shape), named_dtype(variable.dtype)
+    value = variable.value
+    backend = keras.backend.backend()
+    if backend == "torch" and value.device.type == "cpu":
+        import torch
+
+        if type(value) in (torch.Tensor, torch.nn.Parameter) and dtype in _FLOATS:
+            init.fill(value)
+            torch.autograd.graph.increment_version(value)
+            return
+    if backend == "jax" and len(value.sharding.device_set) > 1:
+        variable.assign(sharded(init, shape, dtype, value.sharding))
+        return
+    variable.assign(adopt(init.block(shape, ..., dtype)))
+
+
+def _address(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _bits(array: Array) -> Array:
+    """The array under a dtype that NumPy shares with every backend."""
+    kind = _FLOATS[array.dtype.name]
+    return array.view(kind.uint) if kind.name.startswith(("bfloat", "float8")) else array
+
+
+def _to_jax(array: Array) -> Any:
+    import jax
+
+    return jax.device_put(array)
+
+
+def _to_torch(array: Array) -> Any:
+    import torch
+
+    bits = torch.from_numpy(_bits(array))
+    return bits if bits.dtype.is_floating_point else bits.view(getattr(torch, array.dtype.name))
+
+
+def _to_tensorflow(array: Array) -> Any:
+    import tensorflow as tf
+
+    # Through its capsule, and aligned to 64 bytes: TensorFlow ends the process over any other memory.
+    if array.dtype.itemsize == 1:
+        return tf.convert_to_tensor(array)  # it has no bitcast to float8
+    bits = tf.experimental.dlpack.from_dlpack(_bits(array).__dlpack__())
+    return tf.bitcast(bits, tf.bfloat16) if bits.dtype == tf.uint16 else bits
+
+
+_ADOPT: dict[str, Callable[[Array], Any]] = {"jax": _to_jax, "torch": _to_torch, "tensorflow": _to_tensorflow}

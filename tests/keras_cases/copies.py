@@ -1,0 +1,96 @@
+"""Copies of an initializer draw from streams of their own, the same in every process."""
+
+import copy
+import json
+import pickle
+
+import pytest
+from keras_cases.tools import array, keras, same
+
+import initfast as ift
+import initfast.keras as ik
+from initfast.keras.copies import stream_of_copy
+
+SHAPE = (6, 5)
+
+
+def plain(seed):
+    return ift.HeNormal(seed=seed)(SHAPE)
+
+
+def copied(made):
+    """As MultiHeadAttention copies an initializer."""
+    return made.__class__.from_config(made.get_config())
+
+
+def test_the_first_that_draws_has_the_seed_and_the_others_have_streams_by_number():
+    origin = ik.HeNormal(seed=42)
+    first, second = copied(origin), copied(origin)
+    third = copied(first)
+    assert same(second(SHAPE), plain(42))
+    assert same(third(SHAPE), plain(ift.Seed(42).named("copy 1")))
+    assert same(origin.clone()(SHAPE), plain(ift.Seed(42).named("copy 2")))
+    assert same(origin(SHAPE), plain(ift.Seed(42).named("copy 3")))
+    assert same(first(SHAPE), plain(ift.Seed(42).named("copy 4")))
+
+
+def test_nothing_of_the_session_counts():
+    for _ in range(2):
+        origin = ik.HeNormal(seed=42)
+        pair = [copied(origin)(SHAPE) for _ in range(2)]
+        assert same(pair[0], plain(42)) and same(pair[1], plain(ift.Seed(42).named("copy 1")))
+
+
+def test_parts_of_a_copy_are_parts_of_its_whole():
+    origin = ik.HeNormal(seed=42)
+    origin(SHAPE)
+    other = copied(origin)
+    part = other.block(SHAPE, slice(2, 4))
+    assert part.tobytes() == array(other(SHAPE))[2:4].tobytes()
+    assert part.tobytes() != origin.block(SHAPE, slice(2, 4)).tobytes()
+
+
+def test_json_makes_an_equal_one():
+    origin = ik.HeNormal(seed=ift.Seed(42).named("decoder"))
+    origin(SHAPE)
+    config = json.loads(json.dumps(origin.get_config()))
+    assert same(ik.HeNormal.from_config(config)(SHAPE), plain(ift.Seed(42).named("decoder")))
+    serialized = json.loads(json.dumps(keras.initializers.serialize(origin)))
+    assert same(keras.initializers.get(serialized)(SHAPE), plain(ift.Seed(42).named("decoder")))
+
+
+def test_pickles_and_deep_copies_are_no_copies_of_keras():
+    origin = ik.HeNormal(seed=42)
+    for other in (pickle.loads(pickle.dumps(origin)), copy.deepcopy(origin)):
+        assert same(other(SHAPE), plain(42))
+    assert type(pickle.loads(pickle.dumps(origin.get_config()))) is dict
+
+
+def test_a_generator_is_shared():
+    origin = ik.HeNormal(seed=ift.SeedGenerator(42))
+    pair = [copied(origin)(SHAPE), copied(origin)(SHAPE)]
+    assert same(pair[0], plain(ift.Seed(42, 0))) and same(pair[1], plain(ift.Seed(42, 1)))
+
+
+def test_no_seed_is_drawn_anew():
+    keras.utils.set_random_seed(1)
+    origin = ik.HeNormal()
+    seeds = [origin.seed, copied(origin).seed, copied(origin).seed]
+    assert len(set(seeds)) == 3
+    keras.utils.set_random_seed(1)
+    again = ik.HeNormal()
+    assert [again.seed, copied(again).seed, copied(again).seed] == seeds
+
+
+def test_another_seed_in_the_config_is_another_seed():
+    origin = ik.HeNormal(seed=42)
+    origin(SHAPE)
+    config = origin.get_config()
+    config["seed"] = 43
+    assert same(ik.HeNormal.from_config(config)(SHAPE), plain(43))
+
+
+@pytest.mark.parametrize("seed", [ift.Seed(1), ift.Seed(1).named("a"), ift.Seed(1, stream=5)])
+def test_streams_of_copies_differ(seed):
+    streams = {stream_of_copy(seed, place).stream for place in range(100)}
+    assert len(streams) == 100 and stream_of_copy(seed, 0) == seed
