@@ -1,10 +1,14 @@
 """Fixtures of the whole suite."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from initfast import backends
+
+# Keras takes one backend a process, at its first import, whichever test comes first.
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 
 @pytest.fixture(params=backends.available())

@@ -1,0 +1,56 @@
+"""Initialise PyTorch tensors, shards of DTensors and whole models with initfast: `torch.nn.init` by another engine.
+
+Every function of `torch.nn.init` is here under its own name, with the same arguments and fans and in place, plus
+`seed=` and `name=`. `initialize` fills a model's parameters, each from the stream of its own name; `patch` makes
+`torch.nn.init` itself draw with initfast while a model is built.
+
+    import initfast.torch as init
+
+    init.trunc_normal_(layer.weight, std=0.02, seed=42, name="layer.weight")
+    init.initialize(model, seed=42, rules=[("*.weight", ("trunc_normal_", {"std": 0.02})), ("*.bias", "zeros_")])
+"""
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise ImportError("initfast.torch needs PyTorch: pip install torch") from error
+
+from initfast.torch.init import (
+    calculate_gain,
+    constant_,
+    dirac_,
+    eye_,
+    kaiming_normal_,
+    kaiming_uniform_,
+    normal_,
+    ones_,
+    orthogonal_,
+    sparse_,
+    trunc_normal_,
+    uniform_,
+    xavier_normal_,
+    xavier_uniform_,
+    zeros_,
+)
+from initfast.torch.modules import initialize
+from initfast.torch.patching import patch
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "dirac_",
+    "eye_",
+    "initialize",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "patch",
+    "sparse_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]

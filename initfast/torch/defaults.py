@@ -1,0 +1,113 @@
+"""What the `reset_parameters` of torch's own modules would draw: a table, a row for each family of modules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from initfast.torch.recipes import fans
+
+
+class Spec(NamedTuple):
+    """A function of `torch.nn.init` by name, its arguments, and the row that is 0 afterwards, if there is one."""
+
+    function: str
+    arguments: Mapping[str, Any] = {}
+    zero_row: int | None = None
+
+
+ONES, ZEROS = Spec("ones_"), Spec("zeros_")
+_KAIMING = Spec("kaiming_uniform_", {"a": math.sqrt(5)})  # uniform in +-1 / sqrt(fan_in)
+
+
+def default(ancestors: Mapping[str, nn.Module], parameter: Any) -> Spec | None:
+    """What a parameter is drawn from when its model is made.
+
+    Args:
+        ancestors: each module that holds the parameter, outermost first, by the parameter's name within it. A module
+            may set its children's parameters after they have done so, as MultiheadAttention and Transformer do.
+        parameter: the parameter; its shape alone counts.
+    """
+    for name, module in ancestors.items():
+        for kind, (reset, row) in _TABLE.items():
+            # A class that brings a reset method of its own draws from something else.
+            if isinstance(module, kind) and getattr(type(module), reset) is getattr(kind, reset):
+                found = row(module, name, parameter)
+                if found is not None:
+                    return found
+    return None
+
+
+def default_buffer(module: nn.Module, name: str) -> Spec | None:
+    """What a buffer of one of torch's own modules holds at first."""
+    if isinstance(module, _NORM) and type(module).reset_running_stats is _NORM.reset_running_stats:
+        return {"running_mean": ZEROS, "running_var": ONES, "num_batches_tracked": ZEROS}.get(name)
+    return None
+
+
+def _within(bound: float) -> Spec:
+    return Spec("uniform_", {"a": -bound, "b": bound})
+
+
+def _by_fan_in(module: Any, name: str, parameter: Any) -> Spec | None:
+    if name == "bias":
+        fan_in, _ = fans(tuple(module.weight.shape))
+        return _within(1 / math.sqrt(fan_in) if fan_in > 0 else 0.0)
+    return _KAIMING if name == "weight" else None
+
+
+def _bilinear(module: Any, name: str, parameter: Any) -> Spec | None:
+    return _within(1 / math.sqrt(module.weight.shape[1])) if name in ("weight", "bias") else None
+
+
+def _embedding(module: Any, name: str, parameter: Any) -> Spec | None:
+    return Spec("normal_", {}, module.padding_idx) if name == "weight" else None
+
+
+def _recurrent(module: Any, name: str, parameter: Any) -> Spec | None:
+    if "." in name:
+        return None
+    return _within(1.0 / math.sqrt(module.hidden_size) if module.hidden_size > 0 else 0.0)
+
+
+def _attention(module: Any, name: str, parameter: Any) -> Spec | None:
+    if name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+        return Spec("xavier_uniform_")
+    if name in ("in_proj_bias", "out_proj.bias"):
+        return ZEROS
+    return Spec("xavier_normal_") if name in ("bias_k", "bias_v") else None
+
+
+def _transformer(module: Any, name: str, parameter: Any) -> Spec | None:
+    return Spec("xavier_uniform_") if parameter.dim() > 1 else None
+
+
+def _affine(module: Any, name: str, parameter: Any) -> Spec | None:
+    return {"weight": ONES, "bias": ZEROS}.get(name)
+
+
+def _prelu(module: Any, name: str, parameter: Any) -> Spec | None:
+    return Spec("constant_", {"val": module.init}) if name == "weight" else None
+
+
+_NORM: Any = nn.modules.batchnorm._NormBase  # BatchNorm, SyncBatchNorm and InstanceNorm
+_Row = Callable[[Any, str, Any], Spec | None]
+_TABLE: dict[Any, tuple[str, _Row]] = {
+    nn.Transformer: ("_reset_parameters", _transformer),
+    nn.MultiheadAttention: ("_reset_parameters", _attention),
+    nn.Linear: ("reset_parameters", _by_fan_in),
+    nn.modules.conv._ConvNd: ("reset_parameters", _by_fan_in),
+    nn.Bilinear: ("reset_parameters", _bilinear),
+    nn.Embedding: ("reset_parameters", _embedding),
+    nn.EmbeddingBag: ("reset_parameters", _embedding),
+    nn.RNNBase: ("reset_parameters", _recurrent),
+    nn.RNNCellBase: ("reset_parameters", _recurrent),
+    _NORM: ("reset_parameters", _affine),
+    nn.LayerNorm: ("reset_parameters", _affine),
+    nn.GroupNorm: ("reset_parameters", _affine),
+    nn.RMSNorm: ("reset_parameters", _affine),
+    nn.PReLU: ("reset_parameters", _prelu),
+}

@@ -1,0 +1,87 @@
+"""Fills that are more than one draw an element: places that hold 1, orthogonal matrices, sparse columns."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from initfast import distributions, layout
+from initfast import fill as filling
+from initfast._kernels import Source
+from initfast.buffers import allocate, view
+from initfast.dtypes import FLOAT32, FLOAT64, UINT32
+from initfast.orthogonals import Orthogonal
+from initfast.seeds import Seed
+from initfast.torch.targets import Fill, Target, draw, starts
+
+_PIECE = 1 << 22  # words that choose the zeros of a sparse matrix, held at a time
+
+
+def points(places: list[torch.Tensor]) -> Fill:
+    """1 at the places whose coordinates these index tensors hold, one for each dim, and 0 everywhere else."""
+
+    def run(target: Target, seed: Seed) -> None:
+        local = target.local
+        moved = [place - start for place, start in zip(places, starts(target), strict=True)]
+        inside = torch.ones_like(places[0], dtype=torch.bool)
+        for place, size in zip(moved, local.shape, strict=True):
+            inside &= (place >= 0) & (place < size)
+        local.zero_()
+        local[tuple(place[inside].to(local.device) for place in moved)] = 1
+
+    return Fill(run, draws=False)
+
+
+def orthogonal(gain: float) -> Fill:
+    """An orthogonal matrix of the first dim by all others. A shard costs as much as the whole, from which it is cut."""
+
+    def run(target: Target, seed: Seed) -> None:
+        shape, local = target.shape, target.local
+        kind = FLOAT64 if local.dtype == torch.float64 else FLOAT32
+        matrix = Orthogonal(gain, seed=seed)((shape[0], math.prod(shape[1:])), kind)
+        whole = torch.from_numpy(matrix).view(shape)
+        local.copy_(whole if target.where is None else whole[target.where])
+
+    return Fill(run)
+
+
+def sparse(source: Source, zeros: int) -> Fill:
+    """Every element from `source`, then `zeros` of each column set to 0.
+
+    These are the rows with the least of the stream's words from word 2 * numel on, which no element of its own uses.
+    A shard of some rows costs the words of the whole columns.
+    """
+    drawn = draw(source)
+
+    def run(target: Target, seed: Seed) -> None:
+        drawn.run(target, seed)
+        if not zeros:
+            return
+        rows, cols = target.shape
+        height, width = target.local.shape
+        top, left = starts(target)
+        bits = target.local.view(torch.uint8) if target.local.element_size() == 1 else target.local  # masked_fill_
+        step = max(1, _PIECE // rows)
+        for low in range(0, width, step):
+            high = min(low + step, width)
+            chosen = _chosen(seed, (rows, cols), left + low, high - low, zeros)[top : top + height]
+            bits[:, low:high].masked_fill_(torch.from_numpy(chosen), 0)
+
+    return Fill(run)
+
+
+def _chosen(seed: Seed, shape: tuple[int, int], first: int, count: int, zeros: int) -> npt.NDArray[np.bool_]:
+    """Whether each element of these columns is one of its column's zeros."""
+    rows, cols = shape
+    words, _ = allocate((rows, count), UINT32)
+    part = layout.Part((rows, count), 2 * rows * cols + first, (cols, 1))
+    filling.fill(distributions.bits(), seed, view(words)._replace(dtype=UINT32), part)
+    # The row below the word makes all keys different, so that every machine chooses the same.
+    keys = (words.astype(np.uint64) << np.uint64(32)) | np.arange(rows, dtype=np.uint64)[:, None]
+    order = np.argpartition(keys, zeros - 1, axis=0)[:zeros]
+    found = np.zeros((rows, count), np.bool_)
+    np.put_along_axis(found, order, True, axis=0)
+    return found

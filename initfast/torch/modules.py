@@ -1,0 +1,169 @@
+"""Initialise a model: each parameter from the stream of its own name, shards and meta tensors included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch.nn.parameter import is_lazy
+
+from initfast.base import Initializer
+from initfast.seeds import Seed
+from initfast.torch import rules as ruling
+from initfast.torch import streams, targets
+from initfast.torch.defaults import Spec, default, default_buffer
+from initfast.torch.materialise import Site, is_meta, materialise, memory_of
+
+AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
+
+# What torch.compile, activation checkpointing and FSDP put between the names; state dicts leave it out too.
+_WRAPPERS = re.compile(r"\b(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
+
+
+class _Entry(NamedTuple):
+    name: str
+    site: Site
+    fill: targets.Fill
+
+
+def initialize(
+    module: AnyModule,
+    seed: int | Seed | None = None,
+    rules: Iterable[Any] = (),
+    *,
+    buffers: bool = False,
+    device: Any = None,
+) -> AnyModule:
+    """Initialise every parameter of `module` in place, each from the stream of its own name, and return the module.
+
+    The values of a parameter depend on the seed, its name, global shape and dtype and on what it is drawn from, so that
+    any sharding of the model holds the same. Tied parameters are written once, in the stream of the first of their
+    names and by the rule of the first name that has one.
+
+    Args:
+        module: any module, on any device. Parameters on the meta device get memory first, ties kept. DTensors (FSDP2,
+            tensor parallelism) get their local part; fans are of the global shape.
+        seed: integer in [0, 2**64), or a `Seed`, whose name then comes before the parameters'. None: drawn from torch's
+            default generator; refused if a parameter is a DTensor, because all ranks need the same.
+        rules: pairs (pattern, what), or a dict of them; the first that matches a parameter's name decides. A pattern is
+            a glob ("*.attn.*.weight") or an `re.Pattern`, and has to fit the whole of a name. `what` is a function of
+            `torch.nn.init` by name or itself ("xavier_uniform_"), the same with arguments
+            (("trunc_normal_", {"std": 0.02}) or a functools.partial of keywords), an initializer of initfast or its
+            name ("he_normal"; its seed is not used, and its fans are torch's), or None: leave as it is.
+            A parameter without a rule is drawn from what its module's own `reset_parameters` draws from. What a model
+            does on top of that, in its own __init__, needs rules (or `patch`).
+        buffers: also apply rules to buffers, and reset the running statistics of normalisation layers. All other
+            buffers stay as they are in either case, and must not be on the meta device, where they are nothing.
+        device: where meta tensors get their memory; default: where the mesh of a DTensor is, else the CPU.
+
+    Raises:
+        ValueError: if a parameter has neither rule nor default, a rule matches nothing, an argument does not fit a
+            parameter, or a buffer on the meta device has no known values. Nothing has been written then.
+        TypeError: if a parameter is of a tensor class that is not known, or a rule is no rule.
+    """
+    entries = list(_plan(module, ruling.parse(rules), buffers))
+    base = _base_seed(seed, (entry.site.tensor for entry in entries))
+    found = [(entry, targets.find(entry.site.tensor)) for entry in entries]
+    if any(is_meta(tensor) for tensor in (*module.parameters(), *module.buffers())):
+        materialise(module, device)
+        found = [(entry, targets.find(entry.site.tensor)) for entry in entries]
+    for entry, target in found:
+        if target is not None:
+            targets.write(entry.site.tensor, target, entry.fill, base.named(entry.name))
+    return module
+
+
+def _plan(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[_Entry]:
+    """What is to be written, each memory once. Raises if anything has no known values."""
+    parts = dict(module.named_modules(remove_duplicate=False))
+    parameters = dict(_sites(module, parts, "_parameters"))
+    held = dict(_sites(module, parts, "_buffers"))
+    considered = [_stream_name(name) for name in (*parameters, *(held if buffers else ()))]
+    lookup = ruling.lookup(rules, considered)
+    tied: dict[Any, list[str]] = {}
+    for name, site in parameters.items():
+        _check("parameter", _stream_name(name), site.tensor)
+        tied.setdefault(memory_of(site.tensor), []).append(name)
+    for names in tied.values():
+        name, site = names[0], parameters[names[0]]
+        tensor, stream = site.tensor, _stream_name(name)
+        rule = next(filter(None, (lookup(_stream_name(each)) for each in names)), None)
+        what = rule.what if rule else default(_ancestors(parts, name), tensor)
+        if what is not None:
+            yield _entry("parameter", stream, site, what)
+        elif rule is None:
+            owner = type(parts[name.rpartition(".")[0]]).__name__
+            raise ValueError(
+                f"every parameter needs a rule or a module that initfast knows; received {stream!r}, of shape "
+                f"{tuple(tensor.shape)}, in a {owner}: give a rule such as ({stream!r}, 'zeros_')"
+            )
+        elif is_meta(tensor):
+            raise ValueError(
+                f"a parameter on the meta device has nothing to leave; received {stream!r} and a rule None"
+            )
+    for name, site in held.items():
+        tensor, stream = site.tensor, _stream_name(name)
+        rule = lookup(stream) if buffers else None
+        if buffers:
+            owner_name, _, key = name.rpartition(".")
+            what = rule.what if rule else default_buffer(parts[owner_name], key)
+            if what is not None:
+                _check("buffer", stream, tensor)
+                yield _entry("buffer", stream, site, what)
+                continue
+        if is_meta(tensor):
+            raise ValueError(
+                f"a buffer on the meta device has no values, and initfast does not know those of {stream!r}: make it "
+                f"on the CPU, or give buffers=True{'' if buffers else ', which knows running statistics,'} and a rule"
+            )
+
+
+def _entry(kind: str, name: str, site: Site, what: Spec | Initializer) -> _Entry:
+    tensor = site.tensor
+    try:
+        return _Entry(name, site, ruling.make_fill(what, tuple(tensor.shape), tensor.dtype))
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise ValueError(f"{kind} {name!r}: {error}") from error
+
+
+def _check(kind: str, name: str, tensor: Any) -> None:
+    if is_lazy(tensor):
+        raise ValueError(f"{kind} {name!r} has no shape yet; run a batch through the lazy module first")
+    try:
+        targets.check(tensor)
+    except TypeError as error:
+        raise TypeError(f"{kind} {name!r}: {error}") from None
+
+
+def _sites(module: torch.nn.Module, parts: dict[str, torch.nn.Module], kind: str) -> Iterator[tuple[str, Site]]:
+    """Every parameter or buffer by name, once for each module that holds it."""
+    seen: set[int] = set()
+    for path, part in parts.items():
+        if id(part) not in seen:
+            seen.add(id(part))
+            holder: dict[str, Any] = getattr(part, kind)
+            for key, tensor in holder.items():
+                if tensor is not None:
+                    yield f"{path}.{key}" if path else key, Site(holder, key)
+
+
+def _ancestors(parts: dict[str, torch.nn.Module], name: str) -> dict[str, torch.nn.Module]:
+    """The modules that hold a parameter, outermost first, by the parameter's name within them."""
+    steps = name.split(".")
+    return {_stream_name(".".join(steps[i:])): parts[".".join(steps[:i])] for i in range(len(steps))}
+
+
+def _stream_name(name: str) -> str:
+    return _WRAPPERS.sub("", name)
+
+
+def _base_seed(seed: int | Seed | None, tensors: Iterable[Any]) -> Seed:
+    if seed is None:
+        return streams.choose(None, None, None, any(map(targets.is_sharded, tensors)))
+    if isinstance(seed, Seed):
+        if seed.stream and seed.name is None:
+            raise ValueError(f"seed must leave the streams to the parameters' names; received {seed!r}")
+        return seed
+    return Seed(seed)

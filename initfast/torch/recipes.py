@@ -1,0 +1,223 @@
+"""What each function of `torch.nn.init` writes, from the logical shape, the dtype and its arguments, all checked here.
+
+Nothing here sees a tensor, so that a whole model can be checked before the first of its tensors is written.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch.nn.init import calculate_gain
+
+from initfast import distributions
+from initfast.arguments import number
+from initfast.distributions import REACH_FLOAT64
+from initfast.dtypes import DType, resolve
+from initfast.grid import GRIDS
+from initfast.layout import Dims
+from initfast.torch import matrices
+from initfast.torch.targets import Fill, Target, draw
+
+NOTHING = Fill(lambda target, seed: None, draws=False)
+
+_CACHED = 1024  # making a Source takes 50 us and more, and a model has few distinct ones
+_uniform = lru_cache(_CACHED)(distributions.uniform)
+_normal = lru_cache(_CACHED)(distributions.normal)
+
+
+def uniform(shape: Dims, dtype: torch.dtype, a: float = 0.0, b: float = 1.0) -> Fill:
+    low, high = number("a", a), number("b", b)
+    if low > high:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
+    return draw(_uniform(low, high, resolve(dtype)))
+
+
+def normal(shape: Dims, dtype: torch.dtype, mean: float = 0.0, std: float = 1.0) -> Fill:
+    return draw(_normal(number("mean", mean), _stddev(std), resolve(dtype)))
+
+
+def trunc_normal(
+    shape: Dims, dtype: torch.dtype, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+) -> Fill:
+    low, high = _bound("a", a), _bound("b", b)
+    if low > high:
+        raise RuntimeError(f"trunc_normal_ expects to return values in [a, b], but found a={a} > b={b}")
+    return draw(_trunc_normal(number("mean", mean), _stddev(std), low, high, resolve(dtype)))
+
+
+def constant(shape: Dims, dtype: torch.dtype, val: Any) -> Fill:
+    return Fill(lambda target, seed: _same(target, val), draws=False)
+
+
+def ones(shape: Dims, dtype: torch.dtype) -> Fill:
+    return constant(shape, dtype, 1.0)
+
+
+def zeros(shape: Dims, dtype: torch.dtype) -> Fill:
+    return constant(shape, dtype, 0.0)
+
+
+def eye(shape: Dims, dtype: torch.dtype) -> Fill:
+    if len(shape) != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    return matrices.points([torch.arange(min(shape), device="cpu")] * 2)
+
+
+def dirac(shape: Dims, dtype: torch.dtype, groups: int = 1) -> Fill:
+    if len(shape) not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if groups < 1 or shape[0] % groups != 0:
+        raise ValueError("dim 0 must be divisible by groups")
+    rows = shape[0] // groups
+    taps = torch.arange(min(rows, shape[1]), device="cpu")
+    filters = torch.arange(groups, device="cpu")[:, None] * rows + taps
+    middle = [torch.full_like(filters, size // 2).flatten() for size in shape[2:]]
+    return matrices.points([filters.flatten(), taps.repeat(groups), *middle])
+
+
+def xavier_uniform(shape: Dims, dtype: torch.dtype, gain: float = 1.0) -> Fill:
+    bound = math.sqrt(3.0) * _xavier_stddev(shape, gain)
+    return uniform(shape, dtype, -bound, bound)
+
+
+def xavier_normal(shape: Dims, dtype: torch.dtype, gain: float = 1.0) -> Fill:
+    return normal(shape, dtype, 0.0, _xavier_stddev(shape, gain))
+
+
+def kaiming_uniform(
+    shape: Dims, dtype: torch.dtype, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Fill:
+    if _no_elements(shape):
+        return NOTHING
+    bound = math.sqrt(3.0) * _kaiming_stddev(shape, a, mode, nonlinearity)
+    return uniform(shape, dtype, -bound, bound)
+
+
+def kaiming_normal(
+    shape: Dims, dtype: torch.dtype, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Fill:
+    if _no_elements(shape):
+        return NOTHING
+    return normal(shape, dtype, 0.0, _kaiming_stddev(shape, a, mode, nonlinearity))
+
+
+def orthogonal(shape: Dims, dtype: torch.dtype, gain: float = 1) -> Fill:
+    if len(shape) < 2:
+        raise ValueError("Only tensors with 2 or more dimensions are supported")
+    resolve(dtype)
+    return matrices.orthogonal(number("gain", gain))
+
+
+def sparse(shape: Dims, dtype: torch.dtype, sparsity: float, std: float = 0.01) -> Fill:
+    if len(shape) != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    if not 0.0 <= sparsity <= 1.0:
+        raise ValueError(f"sparsity must lie in [0, 1]; received {sparsity}")
+    return matrices.sparse(_normal(0.0, _stddev(std), resolve(dtype)), math.ceil(sparsity * shape[0]))
+
+
+RECIPES: dict[str, Callable[..., Fill]] = {
+    "uniform_": uniform,
+    "normal_": normal,
+    "trunc_normal_": trunc_normal,
+    "constant_": constant,
+    "ones_": ones,
+    "zeros_": zeros,
+    "eye_": eye,
+    "dirac_": dirac,
+    "xavier_uniform_": xavier_uniform,
+    "xavier_normal_": xavier_normal,
+    "kaiming_uniform_": kaiming_uniform,
+    "kaiming_normal_": kaiming_normal,
+    "orthogonal_": orthogonal,
+    "sparse_": sparse,
+}
+"""By the names of `torch.nn.init`."""
+
+
+def fans(shape: Dims) -> tuple[int, int]:
+    """(fan_in, fan_out) in torch's order: weights are (out, in, *receptive field)."""
+    if len(shape) < 2:
+        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+@lru_cache(_CACHED)
+def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> Any:
+    """A Source. torch's bounds are values, those of the kernels are in standard deviations from the mean."""
+    if math.isinf(a) and a == b:
+        raise ValueError(f"[a, b] must contain a finite number; received a={a}, b={b}")
+    if std and a < b:
+        low, high = _in_stddevs(a, mean, std, 1), _in_stddevs(b, mean, std, -1)
+        # Nothing is ever drawn beyond 10, and so far (or infinitely far) out nothing could be computed.
+        lower, upper = max(low, min(-_ENOUGH, high - _ENOUGH)), min(high, max(_ENOUGH, low + _ENOUGH))
+        if lower < upper:
+            try:
+                return distributions.truncated_normal(mean, std, lower, upper, dtype)
+            except ValueError as error:
+                raise ValueError(f"{error}, for trunc_normal_ with mean={mean}, std={std}, a={a}, b={b}") from None
+    # No width is left: the point of [a, b] that is nearest to the mean.
+    grid, exact = GRIDS[dtype.name], Fraction(min(max(mean, a), b))
+    value = grid.nearest(exact)
+    if a < b:
+        value = grid.up(exact) if value < a else grid.down(exact) if value > b else value
+        if not a <= value <= b:
+            raise ValueError(f"[a, b] must contain a {dtype.name} number; received a={a}, b={b}")
+    return distributions.uniform(float(value), float(value), dtype)
+
+
+_ENOUGH = REACH_FLOAT64 + 0.5
+
+
+def _in_stddevs(bound: float, mean: float, std: float, inwards: int) -> float:
+    """(bound - mean) / std, infinite where a float is too small for it, rounded inwards: up (1) or down (-1)."""
+    if math.isinf(bound):
+        return bound
+    exact = (Fraction(bound) - Fraction(mean)) / Fraction(std)
+    try:
+        found = float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
+    return math.nextafter(found, inwards * math.inf) if (Fraction(found) - exact) * inwards < 0 else found
+
+
+def _bound(name: str, value: float) -> float:
+    return float(value) if value in (math.inf, -math.inf) else number(name, value)
+
+
+def _stddev(std: float) -> float:
+    found = number("std", std)
+    if found < 0.0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    return found
+
+
+def _xavier_stddev(shape: Dims, gain: float) -> float:
+    fan_in, fan_out = fans(shape)
+    return gain * math.sqrt(2.0 / float(fan_in + fan_out))
+
+
+def _kaiming_stddev(shape: Dims, a: float, mode: str, nonlinearity: Any) -> float:
+    mode = mode.lower()
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
+    fan_in, fan_out = fans(shape)
+    gain = float(calculate_gain(nonlinearity, a))
+    return gain / math.sqrt(fan_in if mode == "fan_in" else fan_out)
+
+
+def _no_elements(shape: Dims) -> bool:
+    if 0 in shape:
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=5)  # whoever calls kaiming_*_
+    return 0 in shape
+
+
+def _same(target: Target, val: Any) -> None:
+    target.local.fill_(val)

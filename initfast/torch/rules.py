@@ -1,0 +1,151 @@
+"""Rules: which parameters, by name, and what to draw them from; and how either becomes a fill of one tensor."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import torch
+
+from initfast import registry
+from initfast.base import Initializer, RandomInitializer
+from initfast.constants import Ones, Zeros
+from initfast.dtypes import resolve, resolve_numeric
+from initfast.initializers import VarianceScaling
+from initfast.layout import Dims
+from initfast.orthogonals import Orthogonal
+from initfast.seeds import Seed
+from initfast.torch.defaults import ONES, ZEROS, Spec
+from initfast.torch.recipes import NOTHING, RECIPES
+from initfast.torch.targets import Fill, Target, starts
+
+_MODULES = ("torch.nn.init", "initfast.torch.init")
+
+
+class Rule(NamedTuple):
+    """A pattern, and what the parameters that it matches are drawn from: None leaves them as they are."""
+
+    pattern: str | re.Pattern[str]
+    what: Spec | Initializer | None
+
+    def matches(self, name: str) -> bool:
+        """Whether the whole name fits the pattern."""
+        if isinstance(self.pattern, str):
+            return fnmatchcase(name, self.pattern)
+        return self.pattern.fullmatch(name) is not None
+
+
+def parse(rules: Iterable[Any]) -> list[Rule]:
+    """The `rules` of `initialize`, checked.
+
+    Raises:
+        TypeError, ValueError: if a rule is no pair of a pattern and something to draw from.
+    """
+    if isinstance(rules, Mapping):
+        rules = rules.items()
+    found = []
+    for rule in rules:
+        if not isinstance(rule, tuple | list) or len(rule) != 2 or not isinstance(rule[0], str | re.Pattern):
+            raise TypeError(f"a rule must be a pair of a pattern (str or re.Pattern) and an initializer; got {rule!r}")
+        try:
+            found.append(Rule(rule[0], _what(rule[1])))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"the rule for {rule[0]!r}: {error}") from error
+    return found
+
+
+def _what(given: Any) -> Spec | Initializer | None:
+    if given is None:
+        return None
+    if isinstance(given, functools.partial):
+        if given.args:
+            raise TypeError(f"a partial must hold keyword arguments only; received {given!r}")
+        return _spec(given.func, given.keywords)
+    if isinstance(given, tuple | list):
+        if len(given) != 2 or not isinstance(given[1], Mapping):
+            raise TypeError(f"a pair must be a function of torch.nn.init and a dict of arguments; received {given!r}")
+        return _spec(given[0], given[1])
+    if given in RECIPES if isinstance(given, str) else inspect.isfunction(given):
+        return _spec(given, {})
+    initializer = registry.get(given)
+    if not isinstance(initializer, Initializer):
+        raise TypeError(f"an initializer must be one of initfast's or a function of torch.nn.init; received {given!r}")
+    return initializer
+
+
+def _spec(function: Any, arguments: Mapping[str, Any]) -> Spec:
+    name = function
+    if getattr(function, "__module__", None) in _MODULES:
+        name = function.__name__
+    if not isinstance(name, str) or name not in RECIPES:
+        raise ValueError(f"a function of torch.nn.init must be one of {', '.join(RECIPES)}; received {function!r}")
+    try:
+        inspect.signature(RECIPES[name]).bind((), None, **arguments)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}; received {dict(arguments)!r}") from None
+    return Spec(name, dict(arguments))
+
+
+def make_fill(what: Spec | Initializer, shape: Dims, dtype: torch.dtype) -> Fill:
+    """How to write one tensor: everything that can be wrong with the arguments is found here."""
+    if type(what) in (Zeros, Ones):  # torch writes these on any device
+        what = ONES if isinstance(what, Ones) else ZEROS
+    elif type(what) is Orthogonal:  # our own matrix is Keras', prod(shape[:-1]) by shape[-1]
+        what = Spec("orthogonal_", {"gain": what.gain})
+    if isinstance(what, Initializer):
+        return _drawn_by(what, shape, dtype)
+    if 0 in shape:
+        return NOTHING
+    fill = RECIPES[what.function](shape, dtype, **what.arguments)
+    return fill if what.zero_row is None else _with_zero_row(fill, what.zero_row)
+
+
+def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype) -> Fill:
+    config = given.get_config()
+    if isinstance(given, VarianceScaling) and len(shape) > 1 and (given.input_axes, given.output_axes) == (None, None):
+        field = list(range(2, len(shape)))  # torch's weights are (out, in, *receptive field)
+        config |= {"input_axes": [1, *field], "output_axes": [0, *field]}
+
+    def seeded(seed: Seed | int) -> Initializer:
+        return type(given).from_config({**config, "seed": seed}) if "seed" in config else given
+
+    resolve_numeric(dtype)
+    example = seeded(0)
+    if isinstance(example, RandomInitializer):
+        example._source(shape, resolve(dtype))
+
+    def run(target: Target, seed: Seed) -> None:
+        seeded(seed).fill(target.local, target.shape, target.where)
+
+    return Fill(run)
+
+
+def _with_zero_row(fill: Fill, row: int) -> Fill:
+    def run(target: Target, seed: Seed) -> None:
+        fill.run(target, seed)
+        place = row - starts(target)[0]
+        if 0 <= place < target.local.shape[0]:
+            target.local[place].zero_()
+
+    return Fill(run, fill.draws)
+
+
+Lookup = Callable[[str], Rule | None]
+
+
+def lookup(rules: list[Rule], names: Iterable[str]) -> Lookup:
+    """The first rule that matches a name.
+
+    Raises:
+        ValueError: if a rule matches none of `names`, which a misspelt pattern does.
+    """
+    listed = list(names)
+    for rule in rules:
+        if not any(map(rule.matches, listed)):
+            shown = ", ".join(map(repr, listed[:5])) + (", ..." if len(listed) > 5 else "")
+            raise ValueError(f"every rule must match a name; {rule.pattern!r} matches none of {shown}")
+    return lambda name: next((rule for rule in rules if rule.matches(name)), None)
