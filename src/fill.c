@@ -9,6 +9,9 @@ enum {
     /* A contiguous run of this many tiles is made where it belongs; shorter ones, and what is left of longer ones, share tiles in a batch
      * and are copied out. */
     DIRECT_TILES = 1,
+    /* Short rows of whole blocks that follow on from each other in memory, as columns or rows by id of a new array do, are made where they
+     * belong too, a batch at a time; rows of this many tiles gain nothing by it. */
+    SEAMLESS_TILES = 4,
 };
 
 /* `count` elements of the batch, to lie `stride` bytes apart from `to`. They were made at from, from + step, ...; or, if each has a block of its
@@ -28,6 +31,7 @@ typedef struct {
     size_t itemsize;
     int block_shift; /* an element's block is its number >> block_shift */
     size_t blocks, pieces;
+    char *seam; /* where the next element belongs, if all pieces are whole blocks that follow on from each other in memory */
     uint64_t block[BATCH_BLOCKS];
     piece piece[BATCH_BLOCKS];
     _Alignas(64) char made[BATCH_BLOCKS * INITFAST_BLOCK_BYTES];
@@ -58,9 +62,11 @@ static void deliver(const batch *b, const piece *p) {
 
 static void flush(batch *b) {
     size_t tiles = (b->blocks + INITFAST_TILE_BLOCKS - 1) / INITFAST_TILE_BLOCKS;
+    const size_t added = b->blocks;
     while (b->blocks < tiles * INITFAST_TILE_BLOCKS) b->block[b->blocks++] = 0;
-    if (tiles) b->tiles(b->source, b->seed, b->stream, 0, b->block, tiles, b->made);
-    for (size_t i = 0; i < b->pieces; i++) deliver(b, &b->piece[i]);
+    const int in_place = b->pieces && b->seam && added == tiles * INITFAST_TILE_BLOCKS;
+    if (tiles) b->tiles(b->source, b->seed, b->stream, 0, b->block, tiles, in_place ? b->piece[0].to : b->made);
+    for (size_t i = 0; i < b->pieces && !in_place; i++) deliver(b, &b->piece[i]);
     b->blocks = b->pieces = 0;
 }
 
@@ -74,6 +80,7 @@ static size_t add_piece(batch *b, uint64_t first, int64_t step, size_t count, ch
     if (p->own_block) {
         if (p->count > room) p->count = room;
         for (size_t i = 0; i < p->count; i++) b->block[b->blocks++] = (first + (uint64_t)step * i) >> shift;
+        b->seam = NULL;
         return p->count;
     }
     /* Neighbours share blocks: all that lie between the first element and the last. */
@@ -91,6 +98,8 @@ static size_t add_piece(batch *b, uint64_t first, int64_t step, size_t count, ch
     uint64_t *block = b->block + b->blocks;
     for (size_t i = 0; i < added; i++) block[i] = low + i;
     b->blocks += added;
+    const int follows = (b->pieces == 1 || b->seam == to) && step == 1 && stride == (int64_t)b->itemsize;
+    b->seam = follows && p->count == added << shift ? to + p->count * b->itemsize : NULL;
     return p->count;
 }
 
@@ -100,7 +109,9 @@ static void run(batch *b, uint64_t first, int64_t step, size_t count, char *to, 
     while (count) {
         size_t done;
         size_t off_block = (size_t)(first & ((1u << b->block_shift) - 1));
-        if (contiguous && !off_block && count >= DIRECT_TILES * per_tile) {
+        const int whole_blocks = !off_block && !(count & ((1u << b->block_shift) - 1));
+        const int seamless = whole_blocks && count < SEAMLESS_TILES * per_tile && (!b->pieces || b->seam == to);
+        if (contiguous && !off_block && !seamless && count >= DIRECT_TILES * per_tile) {
             size_t tiles = count / per_tile;
             b->tiles(b->source, b->seed, b->stream, first >> b->block_shift, NULL, tiles, to);
             done = tiles * per_tile;
@@ -137,6 +148,7 @@ void initfast_fill(const initfast_backend *backend, const initfast_source *sourc
     b.itemsize = source->itemsize;
     b.block_shift = source->dtype == INITFAST_FLOAT64 ? 1 : 2;
     b.blocks = b.pieces = 0;
+    b.seam = NULL;
     if (constant) {
         for (size_t at = 0; at + b.itemsize <= sizeof b.made; at += b.itemsize) {
             for (size_t k = 0; k < b.itemsize; k++) b.made[at + k] = (char)(source->pattern >> 8 * k);

@@ -1,6 +1,5 @@
-"""Fills: any part, in any memory, on any number of threads or processes, is that part of the whole, byte for byte."""
+"""Fills: parts, threads, processes and raw bits; that any part is the part of the whole is in test_properties.py."""
 
-import math
 import os
 import subprocess
 import sys
@@ -9,9 +8,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.lib.stride_tricks import as_strided
+from memory import POISON, bits
 
 from initfast import distributions
 from initfast.buffers import Buffer, empty, view
@@ -28,91 +27,6 @@ SOURCES = {
     "truncated": lambda dtype: distributions.truncated_normal(0.5, 2.0, -2.0, 2.0, dtype),
     "free bounds": lambda dtype: distributions.truncated_normal(0.0, 1.0, -1.0, 3.0, dtype),
 }
-POISON = 0xA5
-
-
-def bits(array):
-    return array.view(f"u{array.itemsize}")
-
-
-def poisoned(shape, strides, itemsize):
-    """Memory full of poison, and the unsigned integer view of `shape` and `strides` (bytes) in its middle."""
-    reach = [s * (n - 1) for n, s in zip(shape, strides, strict=True) if n]
-    below, above = sum(min(0, r) for r in reach), sum(max(0, r) for r in reach)
-    memory = np.full(64 - below + above + itemsize + 64, POISON, np.uint8)
-    middle = memory[64 - below :][:itemsize].view(f"u{itemsize}")
-    return memory, as_strided(middle, shape, strides) if 0 not in shape else np.empty(shape, f"u{itemsize}")
-
-
-def untouched(memory, out):
-    """Whether everything around `out` is still poison. Overwrites `out`."""
-    out[...] = int.from_bytes(bytes([POISON] * out.itemsize), "little")
-    return bool((memory == POISON).all())
-
-
-@st.composite
-def shapes(draw):
-    """0-d to 8-d; small, or with a last dim longer than a tile of any kernel."""
-    shape = draw(st.lists(st.integers(0, 4), max_size=8).map(tuple).filter(lambda s: math.prod(s) <= 3000))
-    if len(shape) < 4 and draw(st.booleans()):
-        shape = (*shape, draw(st.integers(1, 300)))
-    return shape
-
-
-@st.composite
-def indices(draw, shape):
-    items = []
-    for n in shape[: draw(st.integers(0, len(shape)))]:
-        bound = st.none() | st.integers(-n - 1, n + 1)
-        one = st.builds(slice, bound, bound, st.sampled_from([None, 1, 2, 3, -1, -2]))
-        items.append(draw(one | st.integers(-n, n - 1) if n else one))
-    return (*items, ...)
-
-
-@st.composite
-def memories(draw, shape, itemsize):
-    strides, reach = [0] * len(shape), itemsize
-    for axis in draw(st.permutations(range(len(shape))) | st.just(range(len(shape))[::-1])):
-        pitch = reach + itemsize * draw(st.sampled_from([0, 0, 0, 1, 5]))
-        strides[axis] = pitch * draw(st.sampled_from([1, 1, -1]))
-        reach = pitch * max(1, shape[axis])
-    return tuple(strides)
-
-
-seeds = st.builds(Seed, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
-any_case = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-
-
-@given(st.data(), st.sampled_from(list(SOURCES)), st.sampled_from(FLOATING), seeds, st.sampled_from([1, 2, 3, 7]))
-@settings(any_case, max_examples=1500)
-def test_a_part_is_the_part_of_the_whole(data, name, dtype, seed, count):
-    shape = data.draw(shapes())
-    index = data.draw(indices(shape))
-    source = SOURCES[name](dtype)
-    part = select(shape, index)
-    memory, out = poisoned(part.shape, data.draw(memories(part.shape, dtype.itemsize)), dtype.itemsize)
-    with threads(count):
-        fill(source, seed, view(out, dtype), part)
-    np.testing.assert_array_equal(out, bits(new(source, seed, shape, dtype))[index])
-    assert untouched(memory, out)
-
-
-@given(st.data(), st.sampled_from(list(SOURCES)), st.sampled_from(FLOATING), seeds, st.sampled_from([1, 2, 3, 7]))
-@settings(any_case, max_examples=500)
-def test_rows_are_the_rows_of_the_whole(data, name, dtype, seed, count):
-    shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple))
-    shape = (*shape, data.draw(st.integers(1, 200)))
-    lead = data.draw(st.lists(st.integers(0, 4), max_size=3).map(tuple))
-    ids = data.draw(st.lists(st.integers(0, shape[0] - 1), min_size=math.prod(lead), max_size=math.prod(lead)))
-    ids = np.array(ids, np.int64).reshape(lead)
-    source = SOURCES[name](dtype)
-    part = take(shape, ids)
-    memory, out = poisoned(part.shape, data.draw(memories(part.shape, dtype.itemsize)), dtype.itemsize)
-    with threads(count):
-        fill(source, seed, view(out, dtype), part)
-    np.testing.assert_array_equal(out, np.take(bits(new(source, seed, shape, dtype)), ids, axis=0))
-    assert untouched(memory, out)
-
 
 # Large enough that every one of 7 threads gets a share.
 LARGE = (401, 2503)
