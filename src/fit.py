@@ -128,6 +128,14 @@ def rounded(value: Any, digits: str) -> float:
     return value if digits == "float64" else struct.unpack("f", struct.pack("f", value))[0]
 
 
+def polynomial(coefficients: list[Any], x: Any) -> Any:
+    """Lowest power first. (mpmath's polyval changed its order in version 1.4.)"""
+    y = mp.mpf(0)
+    for coefficient in reversed(coefficients):
+        y = y * x + coefficient
+    return y
+
+
 def solve(fit: Fit, xs: list[Any], fs: list[Any], fixed: dict[int, Any], rounds: int) -> tuple[list[Any], Any]:
     """All coefficients around the fixed ones, and the largest relative error.
 
@@ -148,8 +156,8 @@ def solve(fit: Fit, xs: list[Any], fs: list[Any], fixed: dict[int, Any], rounds:
         solution = mp.qr_solve(matrix, target)[0]
         coefficients = [fixed[k] if k in fixed else solution[free.index(k)] for k in range(unknowns)]
         below = [mp.mpf(1), *coefficients[fit.numerator + 1 :]]
-        denominators = [mp.polyval(below[::-1], x) for x in xs]
-        values = [mp.polyval(coefficients[fit.numerator :: -1], x) / d for x, d in zip(xs, denominators, strict=True)]
+        denominators = [polynomial(below, x) for x in xs]
+        values = [polynomial(coefficients[: fit.numerator + 1], x) / d for x, d in zip(xs, denominators, strict=True)]
         errors = [abs((value - f) / (f + fit.added)) for value, f in zip(values, fs, strict=True)]
         if best is None or max(errors) < best[1]:
             best = coefficients, max(errors)
