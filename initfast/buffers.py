@@ -111,16 +111,21 @@ def _checked(
         if not address:
             raise ValueError(f"out must have memory behind it; received {_kind(out)} without storage")
         unit = dtype.itemsize if isinstance(dtype, DType) else dtype.alignment
-        if address % unit or any(s % unit for n, s in zip(array.shape, array.strides, strict=True) if n > 1):
+        plain = array.flags.c_contiguous  # then the strides are known to be good
+        if address % unit or not (plain or _strides_fit(array, unit)):
             raise ValueError(
                 f"out must be aligned to {unit} bytes for {dtype.name}, strides included;"
                 f" received address {address:#x}, strides {array.strides}"
             )
-        if overlaps(array.shape, array.strides, array.itemsize):
+        if not plain and overlaps(array.shape, array.strides, array.itemsize):
             raise ValueError(
                 f"no two elements of out may share memory; received shape {array.shape}, strides {array.strides}"
             )
     return Buffer(address, dtype, array.shape, array.strides, array)
+
+
+def _strides_fit(array: npt.NDArray[Any], unit: int) -> bool:
+    return all(stride % unit == 0 for n, stride in zip(array.shape, array.strides, strict=True) if n > 1)
 
 
 def overlaps(shape: Dims, strides: Dims, itemsize: int) -> bool:

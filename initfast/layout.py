@@ -118,6 +118,14 @@ def select(shape: Dims, index: object) -> Part:
     return Part(tuple(dims), 0 if 0 in dims else start, tuple(steps))
 
 
+def run(start: int, count: int) -> Part:
+    """Return `count` elements that follow each other in C order from logical element `start` on, as one dim.
+
+    Both must lie within the logical array: this is asked for by what has cut the array up, and is not checked.
+    """
+    return Part((count,), start if count else 0, (1,))
+
+
 def take(shape: Dims, ids: object) -> Part:
     """Return the rows `ids` of a logical array of `shape`: the part has the shape ``ids.shape + shape[1:]``.
 
@@ -148,6 +156,11 @@ def take(shape: Dims, ids: object) -> Part:
     if found.ndim == 0:
         return Part(dims, int(starts[0]), steps)
     return Part(dims, 0, steps, starts)
+
+
+def in_order(part: Part) -> bool:
+    """Return whether the elements of `part` follow each other in C order, one by one; a sure sign, not a necessary one."""
+    return part.starts is None and part.steps == _steps(part.shape)
 
 
 def walk(part: Part, strides: Dims) -> tuple[Dims, Dims, Dims]:
