@@ -1,15 +1,40 @@
-"""`pytest benchmarks --benchmark-enable` times the benchmarks; without it each runs once, as a test."""
+"""`pytest benchmarks --benchmark-enable` times the benchmarks; without it each runs once, small, as a test."""
+
+import os
 
 import pytest
 
+# Keras takes one backend a process, at its first import; its own default is not always installed.
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--log2-size", type=int, help="elements of a fill, as a power of 2 (timed: 24; as tests: 16)")
+    parser.addoption("--log2-size", type=int, help="elements of a fill, as a power of 2 (timed: 24; as tests: 12)")
+
+
+def timed(config: pytest.Config) -> bool:
+    return config.getoption("--benchmark-enable") or not config.getoption("--benchmark-disable")
 
 
 @pytest.fixture(scope="session")
 def size(request: pytest.FixtureRequest) -> int:
     """Elements of a fill: beyond the caches when timed, small when the benchmarks run as tests."""
     chosen = request.config.getoption("--log2-size")
-    timed = not request.config.getoption("--benchmark-disable") or request.config.getoption("--benchmark-enable")
-    return 2 ** (chosen if chosen is not None else 24 if timed else 16)
+    return 2 ** (chosen if chosen is not None else 24 if timed(request.config) else 12)
+
+
+@pytest.fixture
+def told(benchmark):
+    """Write what was measured beside the times: `told(elements, bytes)` after the run."""
+    from machine import cycle_seconds
+
+    def tell(elements: int, size: int, **more: object) -> None:
+        benchmark.extra_info.update(elements=elements, bytes=size, **more)
+        if benchmark.stats is None:  # where the benchmarks run as tests
+            return
+        seconds = benchmark.stats.stats.median
+        benchmark.extra_info.update({"GB/s": size / seconds / 1e9, "ns/element": seconds / elements * 1e9})
+        if cycle := cycle_seconds():
+            benchmark.extra_info["cycles/element"] = seconds / elements / cycle
+
+    return tell

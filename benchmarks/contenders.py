@@ -1,140 +1,231 @@
-"""What is compared: a table of libraries, each with the tasks it can do in place. A new library or task is a row here.
-
-A contender takes (task, memory) and gives a function that fills that memory once.
-"""
+"""Who is compared in each situation: tables over `initfast.bench.peers`. A new rival or situation is a row here."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import ctypes
+import functools
+import sys
+import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from compiled import library
 
 import initfast as ift
+from initfast.bench import peers, tasks
+from initfast.bench.peers import SEED, Job, Peer
 
-Memory = np.ndarray[Any, Any]
-Fill = Callable[[], object]
-
-
-class Task(NamedTuple):
-    """One kind of filling, with the exact mean, standard deviation and bounds of what must come out."""
-
-    name: str
-    mean: float
-    std: float
-    low: float
-    high: float
+Call = Callable[[], Any]
 
 
-UNIFORM = Task("uniform", 0.5, math.sqrt(1 / 12), 0.0, 1.0)
-NORMAL = Task("normal", 0.0, 1.0, -9.0, 9.0)
-TRUNCATED = Task("truncated_normal", 0.0, 0.87962566103423978, -2.0, 2.0)
-TASKS = (UNIFORM, NORMAL, TRUNCATED)
+def _stores(job: Job) -> Call:
+    stores = library("roof").nontemporal_stores
 
-SEED = 42
+    def make(number: int, first: int) -> Callable[[np.ndarray], object]:
+        def run(memory: np.ndarray) -> None:
+            skip = -memory.ctypes.data % 64
+            whole = (memory.nbytes - skip) // 64 * 64
+            stores(ctypes.c_void_p(memory.ctypes.data + skip), ctypes.c_size_t(whole))
 
+        return run
 
-def _initfast(task: Task, memory: Memory) -> Fill:
-    made = {
-        UNIFORM: ift.RandomUniform(0.0, 1.0, seed=SEED),
-        NORMAL: ift.RandomNormal(0.0, 1.0, seed=SEED),
-        TRUNCATED: ift.TruncatedNormal(0.0, 1.0, seed=SEED),
-    }[task]
-    return lambda: made.fill(memory)
+    return peers.on_threads(job.memory, make)
 
 
-def _numpy(task: Task, memory: Memory) -> Fill:
-    generator = np.random.Generator(np.random.SFC64(SEED))
-    draw = {UNIFORM: generator.random, NORMAL: generator.standard_normal}[task]
-    return lambda: draw(dtype=memory.dtype, out=memory)
+STORES = Peer("non-temporal stores", "numpy", _stores, new=False, random=False)
 
 
-def _torch(task: Task, memory: Memory) -> Fill:
-    import torch
-
-    tensor = torch.from_numpy(memory)
-    generator = torch.Generator().manual_seed(SEED)
-    if task is UNIFORM:
-        return lambda: tensor.uniform_(generator=generator)
-    if task is NORMAL:
-        return lambda: tensor.normal_(generator=generator)
-    return lambda: torch.nn.init.trunc_normal_(tensor, 0.0, 1.0, -2.0, 2.0, generator=generator)
+def everyone() -> list[Peer]:
+    """All that is installed: initfast on every backend, the others, and the two roofs."""
+    return [*peers.own(), *(peer for peer in peers.others() if peers.is_installed(peer)), STORES]
 
 
-def _roof(task: Task, memory: Memory) -> Fill:
-    """Any fill has to store these bytes; this one does nothing else."""
-    workers = ift.get_num_threads()
-    if workers == 1:
-        return lambda: memory.fill(1.0)
-    parts = np.array_split(memory, workers)
-    pool = ThreadPoolExecutor(workers)
-    return lambda: list(pool.map(lambda part: part.fill(1.0), parts))
+# ---- parts of a logical array, float32 normals
 
 
-class Contender(NamedTuple):
-    """A library: the module that must be there, how to prepare a fill, what it can draw, whether it takes threads."""
+class Part(NamedTuple):
+    """How a library makes a part of `size` elements: a call that returns it, checked by what `same` says."""
 
-    name: str
+    situation: str
+    library: str
     module: str
-    prepare: Callable[[Task, Memory], Fill]
-    tasks: tuple[Task, ...] = TASKS
-    parallel: bool = True
-    random: bool = True
-
-    @property
-    def installed(self) -> bool:
-        return importlib.util.find_spec(self.module) is not None
+    prepare: Callable[[int], Call]
 
 
-INITFAST = Contender("initfast", "initfast", _initfast)
-NUMPY = Contender("numpy", "numpy", _numpy, tasks=(UNIFORM, NORMAL), parallel=False)
-TORCH = Contender("torch", "torch", _torch)
-ROOF = Contender("memory fill", "numpy", _roof, random=False)
-CONTENDERS = (INITFAST, NUMPY, TORCH, ROOF)
+SHARDS, WIDTH = 8, 4096
+COLUMNS = np.s_[:, 1024:1536]  # the third of eight shards
+TABLE = (10**9, 128)
 
 
-def able(task: Task, threads: int) -> list[Contender]:
-    """The contenders that are installed and can do `task` on so many threads."""
-    return [c for c in CONTENDERS if c.installed and task in c.tasks and (threads == 1 or c.parallel)]
+def _normal(seed: Any = SEED) -> ift.RandomNormal:
+    return ift.RandomNormal(0.0, 1.0, seed=seed)
 
 
-@contextlib.contextmanager
-def using_threads(count: int) -> Iterator[None]:
-    """Let every library that can use `count` threads."""
-    if not TORCH.installed:
-        with ift.threads(count):
-            yield
-        return
+def _contiguous(size: int) -> Call:
+    out = ift.Ones()((size // 512, 512))
+    init = _normal()
+    return lambda: init.fill(out)
+
+
+def _column_shard(size: int) -> Call:
+    out, init = ift.Ones()((size // 512, 512)), _normal()
+    return lambda: init.fill(out, shape=(len(out), WIDTH), index=COLUMNS)
+
+
+def _column_shard_in_place(size: int) -> Call:
+    everything, init = ift.Ones()((size // 512, WIDTH)), _normal()
+    return lambda: init.fill(everything[COLUMNS], shape=everything.shape, index=COLUMNS)
+
+
+def _numpy_whole(size: int) -> Call:
+    generator = np.random.Generator(np.random.SFC64(SEED))
+    return lambda: generator.standard_normal((size // 512, WIDTH), dtype=np.float32)[COLUMNS].copy()
+
+
+def _torch_whole(size: int) -> Call:
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with ift.threads(count):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    generator = torch.Generator().manual_seed(SEED)
+    return lambda: torch.empty(size // 512, WIDTH).normal_(generator=generator)[COLUMNS].clone()
 
 
-def aligned_memory(size: int, dtype: str = "float32") -> Memory:
-    """Memory that starts at a cache line for every library alike, and that the system has already given (warm)."""
-    memory: Memory = ift.Zeros()((size,), dtype)
-    memory.fill(np.nan)
-    return memory
+def row_ids(size: int) -> np.ndarray:
+    return np.random.default_rng(SEED).integers(0, TABLE[0], max(1, size // TABLE[1]))
 
 
-def check(task: Task, values: Memory) -> None:
-    """Whether a library did what it is timed for; a wrong result has no speed. Six standard errors: 2e-9 false."""
-    values = values.astype(np.float64, copy=False)
-    error = 6 * task.std / math.sqrt(values.size)
-    assert np.isfinite(values).all(), f"{task.name}: not everything was written"
-    assert abs(values.mean() - task.mean) < error, f"{task.name}: mean {values.mean()}, expected {task.mean}"
-    # A standard deviation has the standard error std * sqrt((kurtosis - 1) / 4n): at most 0.71 std / sqrt(n) here.
-    assert abs(values.std() - task.std) < error, f"{task.name}: std {values.std()}, expected {task.std}"
-    assert task.low <= values.min(), f"{task.name}: minimum {values.min()}"
-    # Others may reach the upper bound itself.
-    assert values.max() <= task.high, f"{task.name}: maximum {values.max()}"
+def _rows_new(size: int) -> Call:
+    init = _normal(ift.SeedGenerator(SEED))  # a second whole array of one stream would warn
+    return lambda: init((len(row_ids(size)), TABLE[1]))
+
+
+def _rows(size: int) -> Call:
+    ids, init = row_ids(size), _normal()
+    return lambda: init.rows(TABLE, ids)
+
+
+def _numpy_rows(size: int) -> Call:
+    """Philox can go to any place of its stream, at the price of a generator for each row."""
+    ids = row_ids(size)
+
+    def run() -> np.ndarray:
+        out = np.empty((len(ids), TABLE[1]), np.float32)
+        for row, number in zip(out, ids, strict=True):
+            generator = np.random.Generator(np.random.Philox(counter=[0, int(number), 0, 0], key=SEED))
+            generator.standard_normal(dtype=np.float32, out=row)
+        return out
+
+    return run
+
+
+def _jax_rows(size: int) -> Call:
+    import jax
+
+    ids, key = np.asarray(row_ids(size), np.uint32), jax.random.key(SEED)
+    make = jax.jit(jax.vmap(lambda number: jax.random.normal(jax.random.fold_in(key, number), (TABLE[1],))))
+    return lambda: make(ids).block_until_ready()
+
+
+PARTS = (
+    Part("column shard", "initfast, contiguous", "initfast", _contiguous),
+    Part("column shard", "initfast", "initfast", _column_shard),
+    Part("column shard", "initfast, in the whole array", "initfast", _column_shard_in_place),
+    Part("column shard", "numpy SFC64, the whole and cut", "numpy", _numpy_whole),
+    Part("column shard", "torch, the whole and cut", "torch", _torch_whole),
+    Part("rows by id", "initfast, contiguous", "initfast", _rows_new),
+    Part("rows by id", "initfast", "initfast", _rows),
+    Part("rows by id", "numpy Philox, a generator a row", "numpy", _numpy_rows),
+    Part("rows by id", "jax, a key a row", "jax", _jax_rows),
+)
+
+
+def check_part(part: Part, found: Any, size: int) -> None:
+    """Whether a part is made of normals, and initfast's is what the whole array holds there, at both ends."""
+    values = peers.as_numpy(found)
+    tasks.check(tasks.NORMAL, np.ascontiguousarray(values))
+    if part.library not in ("initfast", "initfast, in the whole array"):
+        return
+    init = _normal()
+    if part.situation == "rows by id":
+        wanted = [init.block(TABLE, int(row)) for row in row_ids(size)[[0, -1]]]
+    else:
+        wanted = [init.block((len(values), WIDTH), row)[COLUMNS[1]] for row in (0, -1)]
+    if not np.array_equal(values[[0, -1]], wanted):
+        raise ValueError(f"{part.situation}: the part is not that of the whole array")
+
+
+# ---- one small matrix, the way its library's users ask for it: he_normal((n, n))
+
+
+class Small(NamedTuple):
+    library: str
+    module: str
+    prepare: Callable[[int], Call]
+
+
+def _initfast_small(side: int) -> Call:
+    init = ift.HeNormal(seed=SEED)
+    with warnings.catch_warnings():
+        # Every call makes the same values here, as a benchmark should; the one warning of that comes now.
+        warnings.simplefilter("ignore", ift.ReusedSeedWarning)
+        init((side, side)), init((side, side))
+    return lambda: init((side, side))
+
+
+def _numpy_small(side: int, generator: str) -> Call:
+    made = np.random.Generator(getattr(np.random, generator)(SEED))
+    return lambda: made.standard_normal(side * side, dtype=np.float32)
+
+
+def _torch_small(side: int) -> Call:
+    import torch
+
+    return lambda: torch.nn.init.kaiming_normal_(torch.empty(side, side))
+
+
+def _jax_small(side: int) -> Call:
+    import jax
+
+    init, key = jax.nn.initializers.he_normal(), jax.random.key(SEED)
+    return lambda: init(key, (side, side)).block_until_ready()
+
+
+def _keras_small(side: int) -> Call:
+    import keras
+
+    init = keras.initializers.HeNormal(seed=SEED)
+    return lambda: peers.finished(init((side, side)))
+
+
+def _tensorflow_small(side: int) -> Call:
+    import tensorflow
+
+    generator = tensorflow.random.Generator.from_seed(SEED, alg="philox")
+    return lambda: generator.truncated_normal((side, side))
+
+
+SMALL = (
+    Small("initfast", "initfast", _initfast_small),
+    *(
+        Small(f"numpy {name}", "numpy", functools.partial(_numpy_small, generator=name))
+        for name in ("PCG64", "SFC64", "Philox")
+    ),
+    Small("torch", "torch", _torch_small),
+    Small("jax", "jax", _jax_small),
+    Small("tensorflow", "tensorflow", _tensorflow_small),
+    Small(peers.keras_name(), "keras", _keras_small),
+)
+
+# ---- import
+
+IMPORTS = ("numpy", "initfast", "torch", "jax", "keras", "tensorflow", "mkl_random")
+
+
+def import_command(module: str) -> list[str]:
+    """A process that imports a module and ends; 'python' imports nothing."""
+    return [sys.executable, "-c", "pass" if module == "python" else f"import {module}"]
+
+
+def installed(module: str) -> bool:
+    """Whether a module is there, without importing it."""
+    return module == "python" or peers.is_installed(Peer("", module, lambda job: lambda: None))

@@ -12,6 +12,9 @@ else: not of the array's length or layout, the part asked for, the number of thr
 
 __version__ = "0.1.0"
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from initfast import backends
 from initfast.aliases import (
     IdentityInitializer,
@@ -57,6 +60,34 @@ from initfast.registry import deserialize, get, serialize
 from initfast.seeds import ReusedSeedWarning, Seed, SeedGenerator
 from initfast.threads import get_num_threads, set_num_threads, threads
 
+if TYPE_CHECKING:
+    from initfast import checkpoint, signal
+    from initfast.signal import SignalReport, compare, diagnose, recommend
+
+# What stands above this module, and is loaded when it is first asked for: name and module.
+_LATER = {
+    "checkpoint": "checkpoint",
+    "signal": "signal",
+    "SignalReport": "signal",
+    "compare": "signal",
+    "diagnose": "signal",
+    "recommend": "signal",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'initfast' has no attribute {name!r}")
+    module = import_module(f"initfast.{_LATER[name]}")
+    found = module if name == _LATER[name] else getattr(module, name)
+    globals()[name] = found  # asked for once
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
 __all__ = [
     "STFT",
     "STREAM_VERSION",
@@ -79,13 +110,17 @@ __all__ = [
     "STFTInitializer",
     "Seed",
     "SeedGenerator",
+    "SignalReport",
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
     "backends",
+    "checkpoint",
+    "compare",
     "compute_fans",
     "constant",
     "deserialize",
+    "diagnose",
     "get",
     "get_num_threads",
     "glorot_normal",
@@ -100,9 +135,11 @@ __all__ = [
     "random_bits",
     "random_normal",
     "random_uniform",
+    "recommend",
     "serialize",
     "set_num_threads",
     "show_config",
+    "signal",
     "stft",
     "threads",
     "truncated_normal",

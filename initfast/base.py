@@ -27,7 +27,7 @@ class Initializer:
     """Base class of all initializers.
 
     A subclass writes `__call__(shape, dtype=None)`, and `get_config()` if its constructor takes arguments, as in Keras.
-    It then has `fill`, `block` and `rows` too, which make the whole array and cut the part out of it.
+    It then has `fill`, `fill_run`, `block` and `rows` too, which make the whole array and cut the part out of it.
     """
 
     _config_keys: ClassVar[tuple[str, ...]] = ()
@@ -59,6 +59,34 @@ class Initializer:
             part = layout.whole(logical) if index is None else layout.select(logical, index)
             target = view(out, dtype, part.shape)
         self._write(target, logical, part)
+        return out
+
+    def fill_run(self, out: Out, shape: Any, start: int, *, dtype: Any = None) -> Out:
+        """Fill a flat `out` with the elements of a logical array that follow element `start` in C order; return it.
+
+        Args:
+            out: a writable buffer on the CPU, of one dim; untyped bytes need `dtype`.
+            shape: the logical shape, which holds at least ``start + len(out)`` elements.
+            start: element of the logical array, counted in C order, with which `out` begins.
+            dtype: the element type, for a buffer that cannot say it.
+
+        Raises:
+            ValueError, TypeError: nothing has been written then.
+
+        >>> import initfast as ift
+        >>> ift.Identity().fill_run(np.empty(4), (3, 3), start=2).tolist()
+        [0.0, 0.0, 1.0, 0.0]
+        """
+        target = view(out, dtype)
+        logical = layout.normalize_shape(shape)
+        if len(target.shape) != 1:
+            raise ValueError(f"out must have one dim; received shape {target.shape}")
+        if not 0 <= start <= math.prod(logical) - target.shape[0]:
+            raise ValueError(
+                f"a run must lie within the {math.prod(logical)} elements of shape {logical};"
+                f" received {target.shape[0]} from element {start} on"
+            )
+        self._write(target, logical, layout.run(start, target.shape[0]))
         return out
 
     def block(self, shape: Any, index: Any, dtype: Any = None) -> Array:

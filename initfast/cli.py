@@ -1,4 +1,4 @@
-"""The command line: `initfast fill|info` (also `python -m initfast`).
+"""The command line: `initfast fill|verify|model|diagnose|compare|bench|bits|info` (also `python -m initfast`).
 
 A command is a row of `COMMANDS`, with a function of its parsed arguments. Results go to stdout, all else to stderr.
 Exit codes: 0 done, 1 it failed, 2 the arguments were wrong, 130 interrupted by Ctrl-C.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 import initfast
-from initfast import cli_fill, cli_info
+from initfast import cli_bench, cli_bits, cli_compare, cli_diagnose, cli_fill, cli_info, cli_model, cli_verify
 
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,6 +26,12 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("fill", "write an initialised array to a file", cli_fill.add_arguments, cli_fill.run),
+    Command("verify", "make a file's values again, and compare them with it", cli_verify.add_arguments, cli_verify.run),
+    Command("model", "write a model's checkpoint from a description", cli_model.add_arguments, cli_model.run),
+    Command("diagnose", "measure signals and gradients in a network", cli_diagnose.add_arguments, cli_diagnose.run),
+    Command("compare", "train from several initializers", cli_compare.add_arguments, cli_compare.run),
+    Command("bench", "time initfast beside what is installed here", cli_bench.add_arguments, cli_bench.run),
+    Command("bits", "write random words to stdout, for test batteries", cli_bits.add_arguments, cli_bits.run),
     Command("info", "say what runs here, and why", cli_info.add_arguments, cli_info.run),
 )
 
@@ -62,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed.run(parsed)
     except argparse.ArgumentTypeError as error:
         parsed.parser.error(str(error))
-    except KeyboardInterrupt:
-        _report("interrupted; nothing was kept")
+    except KeyboardInterrupt as error:
+        _report(str(error) or "interrupted; nothing was kept")
         return INTERRUPTED
     except MemoryError as error:
         _report(str(error) or "out of memory")

@@ -1,90 +1,178 @@
-"""`initfast fill OUT.npy --shape 50257x768 --init he_normal`: write one initialised array to a file."""
+"""`initfast fill OUT --shape 50257x768 --init he_normal`: write one initialised array to a file."""
 
 import argparse
 import contextlib
 import hashlib
 import json
-import math
-import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import initfast
-from initfast import dtypes, layout, npyfile, seeds
-from initfast.atomicfile import check_target, replacing
-from initfast.filefill import fill_region
+from initfast import containers, dtypes, journal, layout, npyfile, seeds, targets, writing
+from initfast.base import Initializer
+from initfast.containers import File, Tensor
+from initfast.dtypes import AnyDType
 from initfast.moments import Moments
 from initfast.threads import get_num_threads, threads
-
-EXTENSION = ".npy"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments. What they mean together is checked by `run`."""
-    parser.add_argument("out", metavar="OUT.npy", help="the file to write; it appears whole, or not at all")
-    parser.add_argument("--shape", required=True, help="dimensions joined by 'x', such as 50257x768")
     parser.add_argument(
-        "--init", required=True, help="a Keras name, such as he_normal, or an initializer as Keras JSON"
+        "out",
+        metavar="OUT",
+        help="the file to write, .npy, .safetensors, .bin or .raw; it appears whole, or not at all",
     )
+    parser.add_argument("--shape", required=True, help="dimensions joined by 'x', such as 50257x768")
+    parser.add_argument("--init", help="a Keras name, such as he_normal, or an initializer as Keras JSON")
     parser.add_argument("--dtype", default="float32", help="element type (default: %(default)s)")
-    parser.add_argument("--seed", help="an integer in [0, 2**64) (default: one is drawn, and printed)")
-    parser.add_argument("--name", help="the array's name: each name is a random stream of its own")
-    parser.add_argument("--threads", help="how many threads to use (default: those that `initfast info` tells)")
+    add_stream_arguments(parser)
+    parser.add_argument("--rows", metavar="A:B", help="write rows A to B of a file that is there, and no others")
+    parser.add_argument("--allocate", action="store_true", help="write zeros, for --rows to fill from several hosts")
+    parser.add_argument("--resume", action="store_true", help="continue after a kill; begin if there was none")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
+    parser.add_argument("--threads", help="how many threads to use (default: those that `initfast info` tells)")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     parser.add_argument("--sha256", action="store_true", help="print the SHA-256 of the file too")
 
 
+def add_stream_arguments(parser: argparse.ArgumentParser, *, drawn: bool = True) -> None:
+    """Describe which tensor of a file is meant, and what it is drawn from; `drawn`: a seed may be left to chance."""
+    default = "one is drawn, and printed" if drawn else "what a .safetensors file says of itself"
+    parser.add_argument("--seed", help=f"an integer in [0, 2**64) (default: {default})")
+    parser.add_argument(
+        "--name", help="the array's name: each is a random stream of its own (default in .safetensors: the tensor's)"
+    )
+    parser.add_argument("--tensor", metavar="NAME", help="the tensor's name in a .safetensors file")
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Write the file and print its line. Raises ArgumentTypeError for wrong arguments, OSError for what cannot be."""
-    with _as_usage_errors():
-        if Path(arguments.out).suffix != EXTENSION:
-            raise ValueError(f"the output must be a {EXTENSION} file; received {arguments.out!r}")
+    with as_usage_errors():
+        kind = containers.container(arguments.out)
+        _check_together(arguments, kind)
         shape = parse_shape(arguments.shape)
-        dtype = dtypes.resolve(arguments.dtype)
-        header = npyfile.header(shape, dtype)
-        initializer, seed = seeded(arguments.init, arguments.seed, arguments.name)
-        count = get_num_threads() if arguments.threads is None else _integer(arguments.threads, "--threads")
-        scope = threads(count)
+        scope = thread_scope(arguments.threads)
+        initializer, seed = (
+            (initfast.Zeros(), None)
+            if arguments.allocate
+            else seeded(arguments.init, _seed_text(arguments), stream_name(arguments, kind))
+        )
+        dtype = checked_dtype(arguments.dtype)
+        tensor = Tensor(arguments.tensor, initializer, shape, dtype)
         # A part of no rows: what the initializer has to say against the shape, it says before anything is written.
-        initializer.block(shape, np.s_[:0], dtype=dtype.name)
-    size = len(header) + math.prod(shape) * dtype.itemsize
-    check_target(arguments.out, size, force=arguments.force)
-    if recipe := npyfile.recipe(dtype):
+        initializer.block(shape, np.s_[:0], dtype=dtype)
+        file = _file(arguments.out, kind, tensor, seed)
+        rows = None if arguments.rows is None else parse_rows(arguments.rows, shape)
+    if kind == "npy" and (recipe := npyfile.recipe(dtype)):
         print(f"initfast: warning: {recipe}", file=sys.stderr)
-    digest = hashlib.sha256(header) if arguments.sha256 else None
+    with scope:
+        print(_write(arguments, file, seed) if rows is None else _write_rows(arguments, tensor, seed, rows))
+
+
+def _write(arguments: argparse.Namespace, file: File, seed: seeds.Seed | None) -> str:
+    digest = hashlib.sha256() if arguments.sha256 else None
+    tensor = file.tensors[0]
+    identity = {
+        "seed": None if seed is None else seed.seed,
+        "name": None if seed is None else seed.name,
+        "tensor": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype.name,
+        "initializer": "blank" if arguments.allocate else initfast.serialize(tensor.initializer),
+    }
+    base = targets.resolve(file.path)
     start = time.perf_counter()
-    if isinstance(initializer, initfast.Orthogonal):
-        initializer = _Made(initializer(shape, dtype.name))
-    with scope, replacing(arguments.out, size, force=arguments.force) as descriptor:
-        os.pwrite(descriptor, header, 0)
-        with _progress(size, show=not arguments.quiet) as advance:
-
-            def done(raw: memoryview) -> None:
-                advance(len(raw))
-                if digest is not None:
-                    digest.update(raw)
-
-            moments = fill_region(descriptor, len(header), initializer, shape, dtype, done)
+    with progress(file.data_bytes, show=not arguments.quiet) as advance:
+        result = writing.write(
+            writing.Job((file,), identity, base),
+            resume=arguments.resume,
+            force=arguments.force,
+            advance=advance,
+            measure=not arguments.allocate,
+            digest=digest,
+            blank=arguments.allocate,
+        )
     seconds = time.perf_counter() - start
-    print(summary(arguments.out, size, seconds, moments, seed, digest.hexdigest() if digest else None))
+    if arguments.allocate:
+        return f"{arguments.out}: {file.size} bytes, all data zero"
+    assert result.moments is not None
+    sha256 = None if digest is None else digest.hexdigest()
+    return summary(arguments.out, file.size, seconds, result.moments, seed, sha256)
 
 
-class _Made:
-    """An array that could only be made whole, as something to take parts from."""
+def _write_rows(arguments: argparse.Namespace, tensor: Tensor, seed: seeds.Seed | None, rows: tuple[int, int]) -> str:
+    found = read(arguments.out)
+    with as_file_errors(arguments.out):
+        located = containers.locate(found, tensor)
+    size = tensor.nbytes // tensor.shape[0] * (rows[1] - rows[0]) if tensor.shape[0] else 0
+    start = time.perf_counter()
+    with progress(size, show=not arguments.quiet) as advance:
+        moments = writing.write_rows(found.path, located, *rows, advance=advance, measure=True)
+    seconds = time.perf_counter() - start
+    assert moments is not None
+    return summary(f"{arguments.out}, rows {rows[0]}:{rows[1]}", size, seconds, moments, seed, None)
 
-    def __init__(self, values: np.ndarray[Any, Any]) -> None:
-        self.values = values
 
-    def fill(self, out: Any, shape: Any = None, index: Any = None, *, dtype: Any = None) -> Any:
-        out[...] = self.values[index]
-        return out
+def _check_together(arguments: argparse.Namespace, kind: str) -> None:
+    """What cannot stand beside what, and what must. Raises ValueError."""
+    check_tensor(arguments, kind)
+    for one, without in (
+        ("rows", ("allocate", "resume", "force", "sha256")),
+        ("allocate", ("init", "seed", "name", "sha256")),
+    ):
+        if getattr(arguments, one):
+            for other in without:
+                if getattr(arguments, other):
+                    raise ValueError(f"--{one} must stand without --{other}; received both")
+    if arguments.init is None and not arguments.allocate:
+        raise ValueError("--init must name an initializer, such as he_normal; received none")
+
+
+def check_tensor(arguments: argparse.Namespace, kind: str) -> None:
+    """A name for the tensor where the container has names, and only there. Raises ValueError."""
+    if kind == "safetensors" and arguments.tensor is None:
+        raise ValueError("a .safetensors file must have a name for its tensor, --tensor NAME; received none")
+    if kind != "safetensors" and arguments.tensor is not None:
+        raise ValueError(f"--tensor names the tensor of a .safetensors file; received {arguments.out!r}")
+
+
+def stream_name(arguments: argparse.Namespace, kind: str) -> str | None:
+    """The name that chooses the stream: --name, else that of the tensor, as `initfast model` draws it."""
+    name: str | None = arguments.name
+    return arguments.tensor if name is None and kind == "safetensors" else name
+
+
+def _file(out: str, kind: str, tensor: Tensor, seed: seeds.Seed | None) -> File:
+    if kind == "safetensors":
+        return containers.safetensors(out, [tensor], containers.metadata(None if seed is None else seed.seed))
+    return {"npy": containers.npy, "raw": containers.raw}[kind](out, tensor)
+
+
+def _seed_text(arguments: argparse.Namespace) -> str | None:
+    """--seed; where it is not given, and an unfinished write is to be continued, the seed of that."""
+    given: str | None = arguments.seed
+    if given is None and arguments.resume:
+        with contextlib.suppress(OSError):  # what is wrong with it is told when it is opened to be written
+            state = journal.read(journal.name(targets.resolve(arguments.out), (1, 1)))
+            drawn = None if state is None else state.header["identity"].get("seed")
+            own = _initializer(arguments.init).get_config().get("seed")
+            return str(drawn) if type(drawn) is int and own is None else None
+    return given
+
+
+def checked_dtype(text: str) -> AnyDType:
+    """The element type of a name: floating, integer or bool. Raises ValueError."""
+    dtype = dtypes.resolve_numeric(text)
+    if isinstance(dtype, np.dtype) and dtype.kind == "c":
+        raise ValueError(f"dtype must be floating, integer or bool; received {text!r}")
+    return dtype
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -95,21 +183,36 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return layout.normalize_shape(tuple(map(int, sizes)))
 
 
-def seeded(init: str, seed_text: str | None, name: str | None) -> tuple[Any, seeds.Seed | None]:
+def parse_rows(text: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """The rows that `A:B` means, of an array of this shape. Raises ValueError."""
+    match = re.fullmatch(r"([0-9]*):([0-9]*)", text)
+    first, last = (int(match[1] or 0), int(match[2] or shape[0])) if match else (1, 0)
+    if not first <= last <= shape[0]:
+        raise ValueError(f"--rows must be A:B with 0 <= A <= B <= {shape[0]}; received {text!r}")
+    return first, last
+
+
+def seeded(init: str, seed_text: str | None, name: str | None) -> tuple[Initializer, seeds.Seed | None]:
     """The initializer with one fixed stream, and that stream; None where nothing is random.
 
-    The seed is --seed, else the one in the JSON, else a new one. Raises ValueError or TypeError.
+    The seed is --seed, else the one in the JSON, else a new one. A name chooses the stream of a plain seed.
+    Raises ValueError or TypeError.
     """
-    initializer = initfast.get(json.loads(init) if init.lstrip().startswith("{") else init)
-    asked = None if seed_text is None else seeds.Seed(_integer(seed_text, "--seed"))
+    initializer = _initializer(init)
+    asked = None if seed_text is None else seeds.Seed(integer(seed_text, "--seed"))
     config = initializer.get_config()
     if "seed" not in config:
         return initializer, None
-    live = seeds.live_seed(initializer.seed if asked is None else asked)
+    live = seeds.live_seed(getattr(initializer, "seed") if asked is None else asked)  # noqa: B009
     seed = live.next() if isinstance(live, seeds.SeedGenerator) else live
     if name is not None:
         seed = seed.named(name)
     return type(initializer).from_config({**config, "seed": seed}), seed
+
+
+def _initializer(init: str) -> Initializer:
+    found: Initializer = initfast.get(json.loads(init) if init.lstrip().startswith("{") else init)
+    return found
 
 
 def summary(out: str, size: int, seconds: float, moments: Moments, seed: seeds.Seed | None, sha256: str | None) -> str:
@@ -128,14 +231,26 @@ def summary(out: str, size: int, seconds: float, moments: Moments, seed: seeds.S
     return f"{out}: {', '.join(fields)}"
 
 
-def _integer(text: str, option: str) -> int:
+def integer(text: str, option: str) -> int:
+    """The number that an option's text is. Raises ValueError."""
     if not re.fullmatch(r"[0-9]+", text):
         raise ValueError(f"{option} must be an integer >= 0; received {text!r}")
     return int(text)
 
 
+def thread_scope(text: str | None) -> AbstractContextManager[None]:
+    """A context with as many threads as --threads says. Raises ValueError."""
+    return threads(get_num_threads() if text is None else integer(text, "--threads"))
+
+
+def read(path: str) -> containers.Found:
+    """What a file holds. Raises OSError, also where it is not what it should be."""
+    with as_file_errors(path):
+        return containers.read(path)
+
+
 @contextlib.contextmanager
-def _as_usage_errors() -> Iterator[None]:
+def as_usage_errors() -> Iterator[None]:
     """What a library call has against an argument is wrong usage here."""
     try:
         yield
@@ -147,7 +262,16 @@ def _as_usage_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress(size: int, *, show: bool) -> Iterator[Callable[[int], object]]:
+def as_file_errors(path: str | Path) -> Iterator[None]:
+    """What is wrong with a file that is there is no wrong usage."""
+    try:
+        yield
+    except ValueError as error:
+        raise OSError(f"{path}: {error}") from error
+
+
+@contextlib.contextmanager
+def progress(size: int, *, show: bool) -> Iterator[Callable[[int], object]]:
     """A bar over the bytes on stderr where that is a terminal; gives the function that advances it."""
     if not (show and sys.stderr.isatty()):
         yield lambda count: None
@@ -156,3 +280,7 @@ def _progress(size: int, *, show: bool) -> Iterator[Callable[[int], object]]:
 
     with tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, leave=False) as bar:
         yield bar.update
+
+
+# Until those who use them have the names above.
+_as_usage_errors, _integer, _progress = as_usage_errors, integer, progress

@@ -159,7 +159,7 @@ def take(shape: Dims, ids: object) -> Part:
 
 
 def in_order(part: Part) -> bool:
-    """Return whether the elements of `part` follow each other in C order, one by one; a sure sign, not a necessary one."""
+    """Return whether the elements of `part` surely follow each other in C order (dims of size 1 may hide it)."""
     return part.starts is None and part.steps == _steps(part.shape)
 
 

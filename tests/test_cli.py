@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast import cli, filefill
+from initfast import cli, cli_verify, pumping, runs, writing
 
 NORMAL_JSON = '{"class_name": "RandomNormal", "config": {"mean": 0.5, "stddev": 0.02}}'
 
@@ -55,7 +55,7 @@ def names(folder):
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 @pytest.mark.parametrize("shape", [(1,), (1000,), (37, 41), (5, 3, 7, 11), (2, 3000), (3, 0)])
 def test_the_file_is_that_of_numpy_save(run, tmp_path, monkeypatch, shape, threads):
-    monkeypatch.setattr(filefill, "CHUNK_BYTES", 512)
+    monkeypatch.setattr(runs, "CHUNK_BYTES", 512)
     out = tmp_path / "w.npy"
     text = "x".join(map(str, shape))
     code, _, err = run("fill", out, "--shape", text, "--init", "he_normal", "--seed", 42, "--threads", threads)
@@ -73,7 +73,7 @@ def test_the_file_is_that_of_numpy_save(run, tmp_path, monkeypatch, shape, threa
 )  # fmt: skip
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_every_kind_of_initializer_and_dtype(run, tmp_path, monkeypatch, init, dtype):
-    monkeypatch.setattr(filefill, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(runs, "CHUNK_BYTES", 1000)
     out = tmp_path / "w.npy"
     code, _, err = run("fill", out, "--shape", "60x50", "--init", init, "--dtype", dtype, "--seed", 7)
     assert (code, err) == (0, "")
@@ -86,7 +86,7 @@ def test_every_kind_of_initializer_and_dtype(run, tmp_path, monkeypatch, init, d
 
 
 def test_fans_come_from_the_whole_shape(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(filefill, "CHUNK_BYTES", 256)
+    monkeypatch.setattr(runs, "CHUNK_BYTES", 256)
     run("fill", tmp_path / "w.npy", "--shape", "400x8", "--init", "he_uniform", "--seed", 1)
     bound = np.abs(np.load(tmp_path / "w.npy")).max()
     # Of 400 inputs, and not of the 8 rows that a chunk holds.
@@ -159,7 +159,7 @@ def test_the_line_says_what_the_file_holds(run, tmp_path):
 
 
 def test_the_digest_and_the_moments_do_not_depend_on_threads(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(filefill, "CHUNK_BYTES", 4096)
+    monkeypatch.setattr(runs, "CHUNK_BYTES", 4096)
     lines = set()
     for threads in (1, 2, 5):
         arguments = ("--shape", "100x999", "--init", "normal", "--seed", 1, "--sha256", "--force", "--threads", threads)
@@ -227,11 +227,39 @@ def test_wrong_arguments(run, tmp_path, arguments, message):
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["w", "w.bin", "w.safetensors", "w.npz", ".npy"])
-def test_other_files_than_npy(run, tmp_path, name):
+@pytest.mark.parametrize("name", ["w", "w.txt", "w.npz", ".npy"])
+def test_other_files(run, tmp_path, name):
     code, _, err = run("fill", tmp_path / name, "--shape", "3", "--init", "ones")
     assert code == 2
-    assert "the output must be a .npy file; received" in err
+    assert "the file must end in .npy, .safetensors, .bin, .raw; received" in err
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("w.npy", [], "--init must name an initializer, such as he_normal; received none"),
+        ("w.npy", ["--init", "ones", "--tensor", "a"], "--tensor names the tensor of a .safetensors file; received"),
+        ("w.safetensors", ["--init", "ones"], "--tensor NAME; received none"),
+        ("w.safetensors", ["--init", "ones", "--tensor", ""], "a tensor's name must be a non-empty string"),
+        ("w.safetensors", ["--init", "ones", "--tensor", "__metadata__"], "other than '__metadata__'"),
+        ("w.npy", ["--init", "ones", "--rows", "0:1", "--resume"], "--rows must stand without --resume"),
+        ("w.npy", ["--init", "ones", "--rows", "0:1", "--force"], "--rows must stand without --force"),
+        ("w.npy", ["--init", "ones", "--rows", "0:1", "--sha256"], "--rows must stand without --sha256"),
+        ("w.npy", ["--rows", "0:1", "--allocate"], "--rows must stand without --allocate"),
+        ("w.npy", ["--allocate", "--init", "ones"], "--allocate must stand without --init"),
+        ("w.npy", ["--allocate", "--seed", "1"], "--allocate must stand without --seed"),
+        ("w.npy", ["--init", "ones", "--rows", "2:1"], "--rows must be A:B with 0 <= A <= B <= 3; received '2:1'"),
+        ("w.npy", ["--init", "ones", "--rows", "0:4"], "received '0:4'"),
+        ("w.npy", ["--init", "ones", "--rows", "1"], "received '1'"),
+        ("w.npy", ["--init", "ones", "--rows=-1:2"], "received '-1:2'"),
+        ("w.npy", ["--init", "ones", "--dtype", "complex64"], "dtype must be floating, integer or bool"),
+    ],
+)
+def test_arguments_that_do_not_go_together(run, tmp_path, name, arguments, message):
+    code, out, err = run("fill", tmp_path / name, "--shape", "3x4", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
     assert names(tmp_path) == []
 
 
@@ -276,7 +304,7 @@ def test_too_large_for_the_disk(run, tmp_path, shape):
 
 
 def test_a_disk_error_half_way(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(filefill, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(runs, "CHUNK_BYTES", 64)
     real = os.pwrite
 
     def break_down(descriptor, data, offset):
@@ -302,7 +330,7 @@ def test_out_of_memory(run, tmp_path, monkeypatch):
     def refuse(*_):
         raise MemoryError
 
-    monkeypatch.setattr(filefill.buffers, "empty", refuse)
+    monkeypatch.setattr(pumping.buffers, "empty", refuse)
     code, _, err = run("fill", tmp_path / "w.npy", "--shape", "5", "--init", "he_normal")
     assert (code, err) == (1, "initfast: error: out of memory\n")
     assert names(tmp_path) == []
@@ -311,25 +339,52 @@ def test_out_of_memory(run, tmp_path, monkeypatch):
 # ---- Ctrl-C, the terminal, memory
 
 
+# Each chunk is made to take long, so that a signal comes in the middle on any machine. A shell may have started these
+# tests with the signal ignored.
+SLOW = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "import time; from initfast import claims, runs, writing; runs.CHUNK_BYTES = 4096\n"
+    "real = writing.measured; writing.measured = lambda values: (time.sleep(0.05), real(values))[1]\n"
+)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals to a child process are POSIX's")
-def test_ctrl_c_leaves_nothing(tmp_path):
-    # Each chunk is made to take long, so that the signal comes in the middle on any machine. A shell may have started
-    # these tests with the signal ignored.
-    slow = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "import time; from initfast import filefill; filefill.CHUNK_BYTES = 4096\n"
-        "real = filefill.measure; filefill.measure = lambda values: (time.sleep(0.05), real(values))[1]"
-    )
+def test_ctrl_c_before_anything_is_on_the_disk_leaves_nothing(tmp_path):
     out = tmp_path / "w.npy"
     arguments = ("fill", out, "--shape", "1000x1000", "--init", "he_normal", "--threads", 2)
-    process = spawn(*arguments, code=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not names(tmp_path) and process.poll() is None:
+    process = spawn(*arguments, code=f"{SLOW}claims.SECONDS = 1e6", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while len(names(tmp_path)) < 2 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, "")
     assert stderr == "initfast: error: interrupted; nothing was kept\n"
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals to a child process are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_interrupted_is_continued_with_the_same_line(run, tmp_path, number):
+    out = tmp_path / "w.npy"
+    # Without --seed: the one that was drawn is in the sidecar.
+    arguments = ("fill", out, "--shape", "300x400", "--init", "he_normal", "--sha256", "--resume")
+    process = spawn(*arguments, code=f"{SLOW}claims.SECONDS = 0.01", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    sidecar = tmp_path / "w.npy.partial.json"
+    while not (sidecar.exists() and b'"done"' in sidecar.read_bytes()) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert stdout == ""
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert stderr == "initfast: error: interrupted; what is written stays: rerun with --resume\n"
+    assert names(tmp_path) == ["w.npy.partial", "w.npy.partial.json"]
+    code, line, err = run(*arguments)
+    assert (code, err) == (0, "")
+    seed = re.search(r"seed (\d+)", line)[1]
+    _, undisturbed, _ = run("fill", tmp_path / "w2.npy", *arguments[2:-1], "--seed", seed)
+    assert out.read_bytes() == (tmp_path / "w2.npy").read_bytes()
+    assert re.sub(r"^.*in .* GB/s", "", line) == re.sub(r"^.*in .* GB/s", "", undisturbed)
 
 
 @contextlib.contextmanager
@@ -397,6 +452,193 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert peaks[128] - peaks[1] < 40 * 2**20
 
 
+# ---- other containers, regions, and verify
+
+
+def test_a_raw_file_is_the_data_alone(run, tmp_path):
+    for name in ("w.bin", "w.raw"):
+        code, line, err = run("fill", tmp_path / name, "--shape", "30x20", "--init", "he_normal", "--seed", 1)
+        assert (code, err) == (0, "")
+        assert ": 2400 bytes in " in line
+        assert (tmp_path / name).read_bytes() == ift.HeNormal(seed=1)((30, 20)).tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float8_e5m2"])
+def test_a_safetensors_file_is_drawn_as_a_model_draws_it(run, tmp_path, dtype):
+    safetensors = pytest.importorskip("safetensors")
+    out = tmp_path / "w.safetensors"
+    arguments = ("fill", out, "--shape", "30x20", "--init", "he_normal", "--dtype", dtype, "--tensor", "wte.weight")
+    code, _, err = run(*arguments, "--seed", 42)
+    assert (code, err) == (0, "")
+    # In the stream of the tensor's name.
+    expected = ift.HeNormal(seed=ift.Seed(42).named("wte.weight"))((30, 20), dtype)
+    assert out.read_bytes().endswith(expected.tobytes())
+    with safetensors.safe_open(out, framework="np") as file:
+        assert list(file.keys()) == ["wte.weight"]
+        assert file.metadata()["format"] == "pt"
+        assert json.loads(file.metadata()["initfast"]) == {
+            "version": ift.__version__, "stream_version": ift.STREAM_VERSION, "seed": 42,
+        }  # fmt: skip
+    run(*arguments, "--seed", 42, "--name", "other", "--force")
+    expected = ift.HeNormal(seed=ift.Seed(42).named("other"))((30, 20), dtype)
+    assert out.read_bytes().endswith(expected.tobytes())
+
+
+def test_integers_and_bools_are_for_what_is_not_random(run, tmp_path):
+    assert run("fill", tmp_path / "w.npy", "--shape", "4", "--init", "ones", "--dtype", "int64")[0] == 0
+    assert np.load(tmp_path / "w.npy").tolist() == [1, 1, 1, 1]
+    assert np.load(tmp_path / "w.npy").dtype == np.int64
+
+
+@pytest.mark.parametrize(("name", "more"), [("w.npy", []), ("w.bin", []), ("w.safetensors", ["--tensor", "a"])])
+def test_hosts_that_write_rows_of_one_file(run, tmp_path, name, more):
+    out, whole = tmp_path / name, tmp_path / f"whole{name}"
+    assert (
+        run("fill", out, "--shape", "100x7", "--allocate", *more)[1]
+        == f"{out}: {out.stat().st_size} bytes, all data zero\n"
+    )
+    init = ("--shape", "100x7", "--init", "he_normal", "--seed", 3, *more)
+    for rows in (":30", "90:", "30:90", "0:5"):
+        code, line, err = run("fill", out, "--rows", rows, *init)
+        assert (code, err) == (0, "")
+        low, high = (int(part) if part else end for part, end in zip(rows.split(":"), (0, 100), strict=True))
+        assert line.startswith(f"{out}, rows {low}:{high}: {(high - low) * 28} bytes in ")
+    run("fill", whole, *init)
+    assert out.read_bytes()[-2800:] == whole.read_bytes()[-2800:]
+    assert run("verify", out, *init)[0] == 0
+
+
+def test_rows_go_only_into_a_file_that_has_them(run, tmp_path):
+    init = ("--init", "he_normal", "--seed", 3, "--rows", "0:2")
+    code, _, err = run("fill", tmp_path / "w.npy", "--shape", "4x3", *init)
+    assert (code, err) == (1, f"initfast: error: No such file or directory: {str(tmp_path / 'w.npy')!r}\n")
+    np.save(tmp_path / "w.npy", np.zeros((4, 3), np.float32))
+    before = (tmp_path / "w.npy").read_bytes()
+    for shape, more, message in (
+        ("3x4", (), "must hold <f4 of shape (3, 4); received <f4 of shape (4, 3)"),
+        ("4x3", ("--dtype", "float64"), "must hold <f8"),
+    ):
+        code, _, err = run("fill", tmp_path / "w.npy", "--shape", shape, *init, *more)
+        assert code == 1
+        assert message in err
+    (tmp_path / "w.bin").write_bytes(bytes(47))
+    code, _, err = run("fill", tmp_path / "w.bin", "--shape", "4x3", *init)
+    assert code == 1
+    assert "must hold 48 bytes; received 47 bytes" in err
+    assert (tmp_path / "w.npy").read_bytes() == before
+
+
+@pytest.fixture
+def filled(run, tmp_path):
+    """A file of each container."""
+    arguments = ("--shape", "30x20", "--init", "he_normal", "--seed", 42)
+    for name, more in (("w.npy", ()), ("w.bin", ()), ("w.safetensors", ("--tensor", "a"))):
+        run("fill", tmp_path / name, *arguments, *more)
+    run("fill", tmp_path / "b.npy", *arguments, "--dtype", "bfloat16")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("w.npy", ["--seed", 42]),
+        ("w.npy", ["--seed", 42, "--shape", "30x20", "--dtype", "float32", "--threads", 2]),
+        ("b.npy", ["--seed", 42]),
+        ("w.bin", ["--seed", 42, "--shape", "30x20"]),
+        ("w.safetensors", []),
+        ("w.safetensors", ["--tensor", "a", "--seed", 42]),
+        ("w.safetensors", ["--name", "a"]),
+    ],
+)
+def test_a_file_that_is_as_it_should_be(run, filled, name, arguments):
+    code, out, err = run("verify", filled / name, "--init", "he_normal", *arguments)
+    assert (code, err) == (0, "")
+    size = 1200 if name == "b.npy" else 2400
+    assert out == f"{filled / name}: {size} bytes of data are as initfast makes them, seed 42\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "code", "message"),
+    [
+        ("w.npy", ["--init", "he_normal", "--seed", 43], 1, "element (0, 0) at byte 128 should be "),
+        ("w.npy", ["--init", "he_uniform", "--seed", 42], 1, "element (0, 0) at byte 128 should be "),
+        ("w.npy", ["--init", "zeros"], 1, "should be 0.0; found "),
+        (
+            "w.npy",
+            ["--init", "he_normal", "--seed", 42, "--shape", "20x30"],
+            1,
+            "should be <f4 of shape (20, 30); found",
+        ),
+        ("w.npy", ["--init", "he_normal", "--seed", 42, "--dtype", "float64"], 1, "should be <f8 of shape"),
+        ("w.npy", ["--init", "he_normal"], 2, "--seed must be given: the file does not say it"),
+        ("w.npy", ["--seed", 42], 2, "one of --init and --spec; received none"),
+        ("w.npy", ["--init", "ones", "--spec", "x.json"], 2, "one of --init and --spec; received both"),
+        ("w.npy", ["--init", "nonsense"], 2, "Could not interpret initializer identifier"),
+        ("w.npy", ["--init", "ones", "--tensor", "a"], 2, "--tensor names the tensor of a .safetensors file"),
+        ("w.bin", ["--init", "he_normal", "--seed", 42], 2, "--shape must be given"),
+        ("w.bin", ["--init", "ones", "--shape", "3"], 1, "should be 12 bytes; found 2,400 bytes"),
+        ("w.safetensors", ["--init", "he_normal", "--tensor", "b"], 1, "--tensor must name a tensor of the file"),
+        ("w.safetensors", ["--init", "he_normal", "--name", "b"], 1, "tensor 'a': element (0, 0) at byte "),
+        ("none.npy", ["--init", "ones"], 1, "No such file or directory"),
+        ("w.txt", ["--init", "ones"], 2, "must end in .npy"),
+    ],
+)
+def test_a_file_that_is_not(run, filled, name, arguments, code, message):
+    found, out, err = run("verify", filled / name, *arguments)
+    assert (found, out) == (code, "")
+    assert err.startswith("initfast: error: ")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_model_is_compared_with_its_spec(run, tmp_path):
+    checkpoint = pytest.importorskip("initfast.checkpoint")
+    spec, out = tmp_path / "spec.json", tmp_path / "model"
+    tensors = {name: {"shape": [30, 20], "dtype": "float32", "init": "he_normal"} for name in "abcdefghijkl"}
+    spec.write_text(json.dumps({"tensors": tensors}))
+    checkpoint.save(spec, out, seed=3, max_shard_size=10_000)
+    assert len(names(out)) > 3
+    for more in ((), ("--seed", 3)):
+        code, line, err = run("verify", out, "--spec", spec, *more)
+        assert (code, err) == (0, "")
+        assert line == f"{out}: 28800 bytes of data are as initfast makes them, seed 3\n"
+    code, line, err = run("verify", out, "--spec", spec, "--seed", 4)
+    assert (code, line) == (1, "")
+    assert err.count("element (0, 0)") == cli_verify.SHOWN
+    assert err.endswith("and 2 more tensors differ\n")
+    for path, arguments, expected in (
+        (out, ("--tensor", "a"), (2, "--spec must stand without --tensor")),
+        (tmp_path / "none", ("--seed", 3), (1, "the file or folder must exist")),
+    ):
+        code, _, err = run("verify", path, "--spec", spec, *arguments)
+        assert (code, expected[1] in err) == (expected[0], True)
+
+
+def test_one_changed_bit_is_found_in_its_rows_only(run, filled):
+    with open(filled / "w.npy", "r+b") as file:
+        file.seek(128 + 4 * (17 * 20 + 3))
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 1]))
+    arguments = ("verify", filled / "w.npy", "--init", "he_normal", "--seed", 42)
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert f"element (17, 3) at byte {128 + 4 * (17 * 20 + 3)} should be " in err
+    assert run(*arguments, "--rows", ":17")[0] == 0
+    assert run(*arguments, "--rows", "18:")[0] == 0
+    assert run(*arguments, "--rows", "17:18")[0] == 1
+
+
+def test_a_damaged_file_is_an_error_without_a_traceback(run, filled):
+    os.truncate(filled / "w.npy", 1000)
+    (filled / "w.safetensors").write_bytes(b"\xff" * 100)
+    for name in ("w.npy", "w.safetensors"):
+        code, out, err = run("verify", filled / name, "--init", "he_normal", "--seed", 42)
+        assert (code, out) == (1, "")
+        assert err.startswith(f"initfast: error: {filled / name}: ")
+        assert "must" in err
+
+
 # ---- info and the rest
 
 
@@ -430,7 +672,7 @@ def test_a_missing_package_is_an_error_without_a_traceback(run, tmp_path, monkey
     def refuse(*_, **__):
         raise ImportError("NumPy has no bfloat16 of its own; ml_dtypes brings it: pip install ml_dtypes")
 
-    monkeypatch.setattr(cli.cli_fill, "replacing", refuse)
+    monkeypatch.setattr(writing, "write", refuse)
     code, _, err = run("fill", tmp_path / "w.npy", "--shape", "5", "--init", "he_normal")
     assert code == 1
     assert err.endswith("pip install ml_dtypes\n")

@@ -22,42 +22,71 @@ LAYERS = (
     ("places", "constants", "fourier"),
     ("aliases", "registry", "parts"),
     ("__init__",),
-    ("moments", "npyfile", "atomicfile", "filefill"),
-    ("cli_fill", "cli_info", "cli"),
+    ("moments", "npyfile", "safetensorsfile", "containers", "runs", "pumping", "journal", "targets", "claims", "plans"),
+    ("resuming", "finishing", "writing", "verifying"),
+    ("fixedrows", "specs", "signal", "bench"),
+    ("checkpoint",),
+    ("cli_fill", "cli_verify", "cli_model", "cli_diagnose", "cli_compare", "cli_bench", "cli_bits", "cli_info", "cli"),
     ("__main__",),
 )
-# Rooms of their own above `registry`, each for one engine, which is imported in its room alone.
-ADAPTERS = {"torch": "torch", "keras": "keras", "jax": "jax", "dask": "dask"}
+# Rooms of their own above `signal`, each for one engine, which is imported in its room alone.
+ADAPTERS = {"torch": "torch", "keras": "keras", "jax": "jax", "dask": "dask", "zarr": "zarr"}
+# What takes models of any engine, and hands them to its adapter.
+ABOVE_ADAPTERS = ("checkpoint",)
 # The second implementation, for tests only: nothing of the package imports it.
 ASIDE = ("reference",)
 # The build reads the version from __init__, and `show_config` shows it.
-UPWARDS = {("config", "__init__")}
-HEAVY = ("keras", "torch", "jax", "tensorflow", "scipy", "mpmath", "ml_dtypes", "tqdm", "dask", "threadpoolctl")
+# __init__ names what stands above it for type checkers, and loads it when it is asked for.
+UPWARDS = {("config", "__init__"), ("__init__", "checkpoint"), ("__init__", "signal")}
+HEAVY = (
+    "keras",
+    "torch",
+    "jax",
+    "tensorflow",
+    "scipy",
+    "mpmath",
+    "ml_dtypes",
+    "tqdm",
+    "dask",
+    "threadpoolctl",
+    "zarr",
+    "safetensors",
+    "sklearn",
+    "matplotlib",
+    "initfast.signal",
+    "initfast.checkpoint",
+)
 
 
 def ranks() -> dict[str, int]:
     return {name: number for number, name in enumerate(name for row in LAYERS for name in row)}
 
 
+def files(name: str) -> list[Path]:
+    """The files of a module, or of a room that has several."""
+    alone = PACKAGE / f"{name}.py"
+    return [alone] if alone.exists() else sorted((PACKAGE / name).glob("*.py"))
+
+
 def modules() -> list[str]:
-    return sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem not in (*ASIDE, *ADAPTERS))
+    found = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    return sorted(found - {*ASIDE, *ADAPTERS})
 
 
 def adapter_files() -> list[tuple[str, Path]]:
-    found = [(name, path) for name in ADAPTERS for path in sorted((PACKAGE / name).glob("*.py"))]
-    return found + [(name, PACKAGE / f"{name}.py") for name in ADAPTERS if (PACKAGE / f"{name}.py").exists()]
+    return [(name, path) for name in ADAPTERS for path in files(name)]
 
 
 def imported(source: str) -> set[str]:
     """The modules of initfast that a source text imports, also inside functions; the package itself is `__init__`."""
-    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_kernels", *ADAPTERS}
+    known = {*modules(), *ASIDE, "_kernels", *ADAPTERS}
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             path = "initfast" + (f".{node.module}" if node.module else "") if node.level else node.module or ""
             if path == "initfast":
                 # `from initfast import x` takes a module x, or else a name of __init__.
-                found |= {alias.name if alias.name in modules else "__init__" for alias in node.names}
+                found |= {alias.name if alias.name in known else "__init__" for alias in node.names}
             elif path.startswith("initfast."):
                 found.add(path.split(".")[1])
         elif isinstance(node, ast.Import):
@@ -75,9 +104,11 @@ def test_every_module_has_its_place():
 @pytest.mark.parametrize("name", modules())
 def test_imports_go_downwards(name):
     rank = ranks()
-    for other in imported((PACKAGE / f"{name}.py").read_text(encoding="utf-8")):
-        assert other not in ADAPTERS, f"{name} imports the adapter {other}, which stands above it"
+    for other in set().union(*(imported(path.read_text(encoding="utf-8")) for path in files(name))) - {name}:
         assert other not in ASIDE, f"{name} imports {other}, which is for tests only"
+        if other in ADAPTERS:
+            assert name in ABOVE_ADAPTERS, f"{name} imports the adapter {other}, which stands above it"
+            continue
         assert rank[other] < rank[name] or (name, other) in UPWARDS, f"{name} imports {other}, which stands above it"
 
 
@@ -92,7 +123,7 @@ def test_adapters_import_downwards(name, path):
     for other in imported(source) - {name}:
         assert other not in ADAPTERS, f"{path.name} imports the adapter {other}"
         assert other not in ASIDE, f"{path.name} imports {other}, which is for tests only"
-        assert rank[other] <= rank["__init__"], f"{path.name} imports {other}, which stands beside it"
+        assert rank[other] <= rank["signal"], f"{path.name} imports {other}, which stands beside it or above"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 `HeNormal(seed=42)` and all others of `keras.initializers` are here under the same names, for `kernel_initializer=` and
 its kin; `default(seed)` makes the string names in a block mean them; `initialize(model, seed)` draws a built model
-anew.
+anew, and `spec_from(model)` describes it for `initfast model`.
 Their classes are called `InitfastHeNormal` and so on, because Keras takes its own class for every name that it knows.
 """
 
@@ -16,6 +16,7 @@ if int(keras.__version__.split(".")[0]) < 3:
     raise ImportError(f"{_NEEDED}; received Keras {keras.__version__}")
 
 from initfast.keras.defaults import default  # noqa: E402
+from initfast.keras.diagnosis import diagnose  # noqa: E402
 from initfast.keras.initializers import (  # noqa: E402
     STFT,
     Constant,
@@ -53,6 +54,7 @@ from initfast.keras.initializers import (  # noqa: E402
     Zeros,
 )
 from initfast.keras.models import initialize  # noqa: E402
+from initfast.keras.specs import spec_from  # noqa: E402
 
 __all__ = [
     "STFT",
@@ -90,5 +92,7 @@ __all__ = [
     "VarianceScaling",
     "Zeros",
     "default",
+    "diagnose",
     "initialize",
+    "spec_from",
 ]

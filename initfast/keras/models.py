@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from initfast.base import Initializer, RandomInitializer
 from initfast.dtypes import resolve
@@ -40,11 +40,29 @@ def initialize(model: Any, seed: int | Seed | None = None, rules: Rules | None =
 
     Seed generators, metrics and optimizers are not touched.
     """
+    drawn = {}
+    for weight, made, _ in plan(model, seed, rules):
+        if made is not None:
+            tensors.assign(weight.variable, made)
+            drawn[weight.path] = made
+    return drawn
+
+
+class Planned(NamedTuple):
+    """A weight and its initializer, with its seed; None: the weight stays as it is."""
+
+    weight: Weight
+    made: Initializer | None
+    by_rule: bool
+
+
+def plan(model: Any, seed: int | Seed | None, rules: Rules | None) -> list[Planned]:
+    """Every weight of a model, and what `initialize` draws it from. Raises what it raises."""
     root = fixed_seed(seed)
     found = weights(model)
     if not found:
         raise ValueError(f"a model must be built to be initialized; received {model!r}, which has no weights")
-    plan, problems, used = [], [], set()
+    planned, problems, used = [], [], set()
     for weight in found:
         pattern = next((pattern for pattern in rules or () if fnmatchcase(weight.path, pattern)), None)
         try:
@@ -56,10 +74,10 @@ def initialize(model: Any, seed: int | Seed | None = None, rules: Rules | None =
                 made = None if rules[pattern] is None else with_seed(rules[pattern], root.named(weight.path))
             if made is not None:
                 _try(made, weight)
-                plan.append((weight, made))
             elif pattern is None and weight.trained:
                 name = weight.variable.name
                 problems.append(f"{weight.path}: {type(weight.layer).__name__} has no {name}_initializer")
+            planned.append(Planned(weight, made, pattern is not None))
         except (ValueError, TypeError) as error:
             problems.append(f"{weight.path}: {error}")
     unused = [pattern for pattern in rules or () if pattern not in used]
@@ -71,9 +89,7 @@ def initialize(model: Any, seed: int | Seed | None = None, rules: Rules | None =
             "every weight needs an initializer to draw it from, or rules={path: initializer}, or None to leave it as "
             "it is; received\n  " + "\n  ".join(problems)
         )
-    for weight, made in plan:
-        tensors.assign(weight.variable, made)
-    return {weight.path: made for weight, made in plan}
+    return planned
 
 
 def _try(made: Initializer, weight: Weight) -> None:

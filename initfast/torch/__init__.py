@@ -2,7 +2,7 @@
 
 Every function of `torch.nn.init` is here under its own name, with the same arguments and fans and in place, plus
 `seed=` and `name=`. `initialize` fills a model's parameters, each from the stream of its own name; `patch` makes
-`torch.nn.init` itself draw with initfast while a model is built.
+`torch.nn.init` itself draw with initfast while a model is built; `spec_from` describes a model for `initfast model`.
 
     import initfast.torch as init
 
@@ -15,6 +15,7 @@ try:
 except ImportError as error:
     raise ImportError("initfast.torch needs PyTorch: pip install torch") from error
 
+from initfast.torch.diagnosis import diagnose
 from initfast.torch.init import (
     calculate_gain,
     constant_,
@@ -34,10 +35,12 @@ from initfast.torch.init import (
 )
 from initfast.torch.modules import initialize
 from initfast.torch.patching import patch
+from initfast.torch.specs import spec_from
 
 __all__ = [
     "calculate_gain",
     "constant_",
+    "diagnose",
     "dirac_",
     "eye_",
     "initialize",
@@ -48,6 +51,7 @@ __all__ = [
     "orthogonal_",
     "patch",
     "sparse_",
+    "spec_from",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",

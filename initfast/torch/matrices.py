@@ -10,9 +10,11 @@ import torch
 
 from initfast import distributions, layout
 from initfast import fill as filling
-from initfast._kernels import Source
+from initfast.base import RandomInitializer
 from initfast.buffers import allocate, view
+from initfast.constants import Identity
 from initfast.dtypes import FLOAT32, FLOAT64, UINT32
+from initfast.layout import Dims
 from initfast.orthogonals import Orthogonal
 from initfast.seeds import Seed
 from initfast.torch.targets import Fill, Target, draw, starts
@@ -35,7 +37,12 @@ def points(places: list[torch.Tensor]) -> Fill:
     return Fill(run, draws=False)
 
 
-def orthogonal(gain: float) -> Fill:
+def identity(rows: int) -> Fill:
+    """1 on the main diagonal of a matrix, for as many rows, and 0 everywhere else."""
+    return points([torch.arange(rows, device="cpu")] * 2)._replace(says=Identity)
+
+
+def orthogonal(shape: Dims, gain: float) -> Fill:
     """An orthogonal matrix of the first dim by all others. A shard costs as much as the whole, from which it is cut."""
 
     def run(target: Target, seed: Seed) -> None:
@@ -45,16 +52,18 @@ def orthogonal(gain: float) -> Fill:
         whole = torch.from_numpy(matrix).view(shape)
         local.copy_(whole if target.where is None else whole[target.where])
 
-    return Fill(run)
+    # Our own matrix is Keras', of all dims but the last by the last.
+    alike = shape[0] == math.prod(shape[:-1])
+    return Fill(run, says=(lambda: Orthogonal(gain, seed=0)) if alike else None)
 
 
-def sparse(source: Source, zeros: int) -> Fill:
-    """Every element from `source`, then `zeros` of each column set to 0.
+def sparse(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, zeros: int) -> Fill:
+    """Every element as `initializer` draws it, then `zeros` of each column set to 0.
 
     These are the rows with the least of the stream's words from word 2 * numel on, which no element of its own uses.
     A shard of some rows costs the words of the whole columns.
     """
-    drawn = draw(source)
+    drawn = draw(initializer, shape, dtype)
 
     def run(target: Target, seed: Seed) -> None:
         drawn.run(target, seed)

@@ -22,6 +22,29 @@ AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
 _WRAPPERS = re.compile(r"\b(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
 
 
+class Planned(NamedTuple):
+    """A parameter or buffer (`kind`) by the name of its stream, and what it is drawn from; None: it stays as it is."""
+
+    kind: str
+    name: str
+    site: Site
+    what: Spec | Initializer | None
+    by_rule: bool
+
+    @property
+    def fill(self) -> targets.Fill:
+        """How to write it. Raises ValueError, naming it, for arguments that do not fit."""
+        return self.fill_of(self.site.tensor.dtype)
+
+    def fill_of(self, dtype: torch.dtype) -> targets.Fill:
+        """The same in another dtype."""
+        assert self.what is not None
+        try:
+            return ruling.make_fill(self.what, tuple(self.site.tensor.shape), dtype)
+        except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+            raise ValueError(f"{self.kind} {self.name!r}: {error}") from error
+
+
 class _Entry(NamedTuple):
     name: str
     site: Site
@@ -63,7 +86,7 @@ def initialize(
             parameter, or a buffer on the meta device has no known values. Nothing has been written then.
         TypeError: if a parameter is of a tensor class that is not known, or a rule is no rule.
     """
-    entries = list(_plan(module, ruling.parse(rules), buffers))
+    entries = list(_entries(module, ruling.parse(rules), buffers))
     base = _base_seed(seed, (entry.site.tensor for entry in entries))
     found = [(entry, targets.find(entry.site.tensor)) for entry in entries]
     if any(is_meta(tensor) for tensor in (*module.parameters(), *module.buffers())):
@@ -75,57 +98,61 @@ def initialize(
     return module
 
 
-def _plan(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[_Entry]:
-    """What is to be written, each memory once. Raises if anything has no known values."""
+def _entries(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[_Entry]:
+    """What is to be written. Raises if anything has no known values."""
+    for planned in plan(module, rules, buffers):
+        if planned.what is not None:
+            yield _Entry(planned.name, planned.site, planned.fill)
+        elif not is_meta(planned.site.tensor):
+            continue
+        elif planned.kind == "parameter":
+            raise ValueError(
+                f"a parameter on the meta device has nothing to leave; received {planned.name!r} and a rule None"
+            )
+        else:
+            known = "" if buffers else ", which knows running statistics,"
+            raise ValueError(
+                f"a buffer on the meta device has no values, and initfast does not know those of {planned.name!r}: "
+                f"make it on the CPU, or give buffers=True{known} and a rule"
+            )
+
+
+def plan(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[Planned]:
+    """Every parameter, each memory once, then every buffer, with what it is drawn from.
+
+    Raises:
+        ValueError: if a parameter has neither rule nor default, or a rule matches nothing.
+    """
     parts = dict(module.named_modules(remove_duplicate=False))
     parameters = dict(_sites(module, parts, "_parameters"))
     held = dict(_sites(module, parts, "_buffers"))
-    considered = [_stream_name(name) for name in (*parameters, *(held if buffers else ()))]
+    considered = [stream_name(name) for name in (*parameters, *(held if buffers else ()))]
     lookup = ruling.lookup(rules, considered)
     tied: dict[Any, list[str]] = {}
     for name, site in parameters.items():
-        _check("parameter", _stream_name(name), site.tensor)
+        _check("parameter", stream_name(name), site.tensor)
         tied.setdefault(memory_of(site.tensor), []).append(name)
     for names in tied.values():
         name, site = names[0], parameters[names[0]]
-        tensor, stream = site.tensor, _stream_name(name)
-        rule = next(filter(None, (lookup(_stream_name(each)) for each in names)), None)
+        tensor, stream = site.tensor, stream_name(name)
+        rule = next(filter(None, (lookup(stream_name(each)) for each in names)), None)
         what = rule.what if rule else default(_ancestors(parts, name), tensor)
-        if what is not None:
-            yield _entry("parameter", stream, site, what)
-        elif rule is None:
+        if what is None and rule is None:
             owner = type(parts[name.rpartition(".")[0]]).__name__
             raise ValueError(
                 f"every parameter needs a rule or a module that initfast knows; received {stream!r}, of shape "
                 f"{tuple(tensor.shape)}, in a {owner}: give a rule such as ({stream!r}, 'zeros_')"
             )
-        elif is_meta(tensor):
-            raise ValueError(
-                f"a parameter on the meta device has nothing to leave; received {stream!r} and a rule None"
-            )
+        yield Planned("parameter", stream, site, what, rule is not None)
     for name, site in held.items():
-        tensor, stream = site.tensor, _stream_name(name)
-        rule = lookup(stream) if buffers else None
+        stream, what, rule = stream_name(name), None, None
         if buffers:
             owner_name, _, key = name.rpartition(".")
+            rule = lookup(stream)
             what = rule.what if rule else default_buffer(parts[owner_name], key)
-            if what is not None:
-                _check("buffer", stream, tensor)
-                yield _entry("buffer", stream, site, what)
-                continue
-        if is_meta(tensor):
-            raise ValueError(
-                f"a buffer on the meta device has no values, and initfast does not know those of {stream!r}: make it "
-                f"on the CPU, or give buffers=True{'' if buffers else ', which knows running statistics,'} and a rule"
-            )
-
-
-def _entry(kind: str, name: str, site: Site, what: Spec | Initializer) -> _Entry:
-    tensor = site.tensor
-    try:
-        return _Entry(name, site, ruling.make_fill(what, tuple(tensor.shape), tensor.dtype))
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise ValueError(f"{kind} {name!r}: {error}") from error
+        if what is not None:
+            _check("buffer", stream, site.tensor)
+        yield Planned("buffer", stream, site, what, rule is not None)
 
 
 def _check(kind: str, name: str, tensor: Any) -> None:
@@ -152,10 +179,11 @@ def _sites(module: torch.nn.Module, parts: dict[str, torch.nn.Module], kind: str
 def _ancestors(parts: dict[str, torch.nn.Module], name: str) -> dict[str, torch.nn.Module]:
     """The modules that hold a parameter, outermost first, by the parameter's name within them."""
     steps = name.split(".")
-    return {_stream_name(".".join(steps[i:])): parts[".".join(steps[:i])] for i in range(len(steps))}
+    return {stream_name(".".join(steps[i:])): parts[".".join(steps[:i])] for i in range(len(steps))}
 
 
-def _stream_name(name: str) -> str:
+def stream_name(name: str) -> str:
+    """The name of a parameter without what wrappers put into it."""
     return _WRAPPERS.sub("", name)
 
 

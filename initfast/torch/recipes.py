@@ -9,37 +9,35 @@ import math
 import warnings
 from collections.abc import Callable
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch.nn.init import calculate_gain
 
-from initfast import distributions
 from initfast.arguments import number
+from initfast.base import RandomInitializer
+from initfast.constants import Constant, Ones, Zeros
 from initfast.distributions import REACH_FLOAT64
 from initfast.dtypes import DType, resolve
 from initfast.grid import GRIDS
+from initfast.initializers import RandomNormal, RandomUniform, TruncatedNormal
 from initfast.layout import Dims
 from initfast.torch import matrices
 from initfast.torch.targets import Fill, Target, draw
 
-NOTHING = Fill(lambda target, seed: None, draws=False)
-
-_CACHED = 1024  # making a Source takes 50 us and more, and a model has few distinct ones
-_uniform = lru_cache(_CACHED)(distributions.uniform)
-_normal = lru_cache(_CACHED)(distributions.normal)
+NOTHING = Fill(lambda target, seed: None, draws=False, says=Zeros)
 
 
 def uniform(shape: Dims, dtype: torch.dtype, a: float = 0.0, b: float = 1.0) -> Fill:
     low, high = number("a", a), number("b", b)
     if low > high:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
-    return draw(_uniform(low, high, resolve(dtype)))
+    return draw(RandomUniform(low, high, seed=0), shape, dtype)
 
 
 def normal(shape: Dims, dtype: torch.dtype, mean: float = 0.0, std: float = 1.0) -> Fill:
-    return draw(_normal(number("mean", mean), _stddev(std), resolve(dtype)))
+    return draw(RandomNormal(number("mean", mean), _stddev(std), seed=0), shape, dtype)
 
 
 def trunc_normal(
@@ -48,25 +46,25 @@ def trunc_normal(
     low, high = _bound("a", a), _bound("b", b)
     if low > high:
         raise RuntimeError(f"trunc_normal_ expects to return values in [a, b], but found a={a} > b={b}")
-    return draw(_trunc_normal(number("mean", mean), _stddev(std), low, high, resolve(dtype)))
+    return draw(_trunc_normal(number("mean", mean), _stddev(std), low, high, resolve(dtype)), shape, dtype)
 
 
 def constant(shape: Dims, dtype: torch.dtype, val: Any) -> Fill:
-    return Fill(lambda target, seed: _same(target, val), draws=False)
+    return Fill(lambda target, seed: _same(target, val), draws=False, says=partial(Constant, val))
 
 
 def ones(shape: Dims, dtype: torch.dtype) -> Fill:
-    return constant(shape, dtype, 1.0)
+    return constant(shape, dtype, 1.0)._replace(says=Ones)
 
 
 def zeros(shape: Dims, dtype: torch.dtype) -> Fill:
-    return constant(shape, dtype, 0.0)
+    return constant(shape, dtype, 0.0)._replace(says=Zeros)
 
 
 def eye(shape: Dims, dtype: torch.dtype) -> Fill:
     if len(shape) != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    return matrices.points([torch.arange(min(shape), device="cpu")] * 2)
+    return matrices.identity(min(shape))
 
 
 def dirac(shape: Dims, dtype: torch.dtype, groups: int = 1) -> Fill:
@@ -111,7 +109,7 @@ def orthogonal(shape: Dims, dtype: torch.dtype, gain: float = 1) -> Fill:
     if len(shape) < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     resolve(dtype)
-    return matrices.orthogonal(number("gain", gain))
+    return matrices.orthogonal(shape, number("gain", gain))
 
 
 def sparse(shape: Dims, dtype: torch.dtype, sparsity: float, std: float = 0.01) -> Fill:
@@ -119,7 +117,8 @@ def sparse(shape: Dims, dtype: torch.dtype, sparsity: float, std: float = 0.01) 
         raise ValueError("Only tensors with 2 dimensions are supported")
     if not 0.0 <= sparsity <= 1.0:
         raise ValueError(f"sparsity must lie in [0, 1]; received {sparsity}")
-    return matrices.sparse(_normal(0.0, _stddev(std), resolve(dtype)), math.ceil(sparsity * shape[0]))
+    normals = RandomNormal(0.0, _stddev(std), seed=0)
+    return matrices.sparse(normals, shape, dtype, math.ceil(sparsity * shape[0]))
 
 
 RECIPES: dict[str, Callable[..., Fill]] = {
@@ -149,9 +148,9 @@ def fans(shape: Dims) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
-@lru_cache(_CACHED)
-def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> Any:
-    """A Source. torch's bounds are values, those of the kernels are in standard deviations from the mean."""
+@lru_cache(1024)
+def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> RandomInitializer:
+    """torch's bounds are values, those of the kernels are in standard deviations from the mean."""
     if math.isinf(a) and a == b:
         raise ValueError(f"[a, b] must contain a finite number; received a={a}, b={b}")
     if std and a < b:
@@ -159,10 +158,12 @@ def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> 
         # Nothing is ever drawn beyond 10, and so far (or infinitely far) out nothing could be computed.
         lower, upper = max(low, min(-_ENOUGH, high - _ENOUGH)), min(high, max(_ENOUGH, low + _ENOUGH))
         if lower < upper:
+            made = TruncatedNormal(mean, std, seed=0, lower=lower, upper=upper)
             try:
-                return distributions.truncated_normal(mean, std, lower, upper, dtype)
+                made._source((), dtype)
             except ValueError as error:
                 raise ValueError(f"{error}, for trunc_normal_ with mean={mean}, std={std}, a={a}, b={b}") from None
+            return made
     # No width is left: the point of [a, b] that is nearest to the mean.
     grid, exact = GRIDS[dtype.name], Fraction(min(max(mean, a), b))
     value = grid.nearest(exact)
@@ -170,7 +171,7 @@ def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> 
         value = grid.up(exact) if value < a else grid.down(exact) if value > b else value
         if not a <= value <= b:
             raise ValueError(f"[a, b] must contain a {dtype.name} number; received a={a}, b={b}")
-    return distributions.uniform(float(value), float(value), dtype)
+    return RandomUniform(float(value), float(value), seed=0)
 
 
 _ENOUGH = REACH_FLOAT64 + 0.5

@@ -15,6 +15,7 @@ from initfast import registry
 from initfast.base import Initializer, RandomInitializer
 from initfast.constants import Ones, Zeros
 from initfast.dtypes import resolve, resolve_numeric
+from initfast.fixedrows import Rows
 from initfast.initializers import VarianceScaling
 from initfast.layout import Dims
 from initfast.orthogonals import Orthogonal
@@ -121,7 +122,7 @@ def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype) -> Fill:
     def run(target: Target, seed: Seed) -> None:
         seeded(seed).fill(target.local, target.shape, target.where)
 
-    return Fill(run)
+    return Fill(run, says=lambda: example)
 
 
 def _with_zero_row(fill: Fill, row: int) -> Fill:
@@ -131,7 +132,7 @@ def _with_zero_row(fill: Fill, row: int) -> Fill:
         if 0 <= place < target.local.shape[0]:
             target.local[place].zero_()
 
-    return Fill(run, fill.draws)
+    return fill._replace(run=run, fixed_rows=(Rows(row, row + 1, 0.0),))
 
 
 Lookup = Callable[[str], Rule | None]

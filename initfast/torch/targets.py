@@ -10,8 +10,10 @@ import torch
 
 from initfast import fill as filling
 from initfast import layout
-from initfast._kernels import Source
+from initfast.base import Initializer, RandomInitializer
 from initfast.buffers import view
+from initfast.dtypes import resolve
+from initfast.fixedrows import Rows
 from initfast.layout import Dims
 from initfast.seeds import Seed
 from initfast.torch import shards
@@ -26,10 +28,16 @@ class Target(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """How to write a target. One that draws writes CPU memory and needs a seed; others write on any device."""
+    """How to write a target. One that draws writes CPU memory and needs a seed; others write on any device.
+
+    `says` makes the initializer of initfast that writes the same with the same seed, but for `fixed_rows`; None if
+    there is none.
+    """
 
     run: Callable[[Target, Seed], None]
     draws: bool = True
+    says: Callable[[], Initializer] | None = None
+    fixed_rows: tuple[Rows, ...] = ()
 
 
 def is_sharded(tensor: Any) -> bool:
@@ -97,13 +105,14 @@ def write(tensor: Any, target: Target, fill: Fill, seed: Seed) -> None:
             torch.autograd.graph.increment_version(changed)
 
 
-def draw(source: Source) -> Fill:
-    """A fill that draws every element from `source`."""
+def draw(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype) -> Fill:
+    """A fill that draws every element as `initializer` does, whose own seed does not matter."""
+    source = initializer._source(shape, resolve(dtype))
 
     def run(target: Target, seed: Seed) -> None:
         filling.fill(source, seed, view(target.local), part_of(target))
 
-    return Fill(run)
+    return Fill(run, says=lambda: initializer)
 
 
 def part_of(target: Target) -> layout.Part:

@@ -1,0 +1,90 @@
+"""What figures hold for: the machine, the compiler and the versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from compiled import compiler, library
+
+import initfast as ift
+
+LIBRARIES = ("numpy", "torch", "jax", "tensorflow", "tensorflow-cpu", "keras", "mkl", "mkl_random")
+
+
+def describe() -> dict[str, Any]:
+    """Everything that the figures depend on and that can be asked for."""
+    return {
+        "cpu": cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory": f"{memory_bytes('MemTotal') / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "compiler": compiler_version(),
+        "backend": ift.backends.active(),
+        "versions": {"initfast": ift.__version__, **versions()},
+    }
+
+
+def cpu() -> str:
+    """The model, with family and model number where the name alone says little (virtual machines hide it)."""
+    rows = dict(re.findall(r"^(.+?)\s*: (.*)$", _read("/proc/cpuinfo"), re.MULTILINE))
+    name = rows.get("model name", platform.processor() or platform.machine())
+    numbers = [rows[key] for key in ("cpu family", "model") if key in rows]
+    return f"{name} (family {numbers[0]}, model {numbers[1]})" if len(numbers) == 2 else name
+
+
+def slug() -> str:
+    """The machine's name as a file name."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{cpu()} {os.cpu_count()} cores".lower()).strip("-")
+
+
+def memory_bytes(row: str) -> int:
+    """A row of /proc/meminfo in bytes: 'MemAvailable', 'MemTotal'."""
+    found = re.search(rf"^{row}:\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    return 1024 * int(found[1]) if found else 2**33
+
+
+def compiler_version() -> str:
+    command = compiler()
+    if command is None:
+        return "no compiler"
+    told = subprocess.run([command, "--version"], capture_output=True, text=True)
+    return told.stdout.splitlines()[0] if told.returncode == 0 and told.stdout else "compiler unknown"
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cycle_seconds(turns: int = 50, times: int = 2000) -> float | None:
+    """How long one cycle of this core lasts now: the least of many chains of dependent additions, one cycle each."""
+    try:
+        chain = library("roof").dependent_additions
+    except OSError:
+        return None
+    least = float("inf")
+    for _ in range(turns):
+        start = time.perf_counter()
+        chain(times)
+        least = min(least, time.perf_counter() - start)
+    return least / (64 * times)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,53 @@
+"""Parts of a logical array, small calls, and imports: a group a situation, a row a library."""
+
+import subprocess
+
+import contenders
+import pytest
+
+import initfast as ift
+from initfast.bench import peers
+
+
+def parts():
+    for part in contenders.PARTS:
+        if contenders.installed(part.module):
+            group = part.situation.replace(" ", "-")
+            name = f"{group}-{part.library.replace(' ', '-')}"
+            yield pytest.param(part, marks=pytest.mark.benchmark(group=f"{group}-normal-float32-1-thread"), id=name)
+
+
+@pytest.mark.parametrize("part", list(parts()))
+def test_parts(benchmark, told, size, part):
+    with ift.threads(1):
+        run = part.prepare(size)
+        found = run()
+        contenders.check_part(part, found, size)
+        benchmark(run)
+    elements = peers.as_numpy(found).size
+    told(elements, 4 * elements, backend=ift.backends.active())
+
+
+def calls():
+    for side in (4, 22, 64):
+        for small in contenders.SMALL:
+            if contenders.installed(small.module):
+                mark = pytest.mark.benchmark(group=f"he_normal-{side}x{side}")
+                yield pytest.param(small, side, marks=mark, id=f"{side}x{side}-{small.library.replace(' ', '-')}")
+
+
+@pytest.mark.parametrize(("small", "side"), list(calls()))
+def test_small_call(benchmark, told, small, side):
+    call = small.prepare(side)
+    assert peers.as_numpy(call()).size == side * side
+    benchmark(call)
+    told(side * side, 4 * side * side)
+
+
+@pytest.mark.benchmark(group="import")
+@pytest.mark.parametrize("module", ["python", *filter(contenders.installed, contenders.IMPORTS)])
+def test_import(benchmark, request, module):
+    if request.config.getoption("--benchmark-disable") and module not in ("python", "numpy", "initfast"):
+        pytest.skip("seconds each, and nothing of ours: only where it is timed")
+    command = contenders.import_command(module)
+    benchmark.pedantic(lambda: subprocess.run(command, check=True, capture_output=True), rounds=5, warmup_rounds=1)

@@ -1,0 +1,138 @@
+"""`initfast compare --activation relu --init zeros he_normal`: train from each, and see which lowers the loss."""
+
+import argparse
+import contextlib
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from initfast import targets
+from initfast.cli_fill import integer
+from initfast.signal import datasets
+from initfast.signal.activations import ACTIVATIONS
+from initfast.signal.compare import DEFAULT_INITIALIZERS, HIDDEN, compare
+from initfast.signal.comparisons import Comparison
+from initfast.signal.training import Recipe
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments. What they mean together is checked by `run`."""
+    usual = Recipe()
+    parser.add_argument(
+        "--activation", default="relu", help=f"of the hidden layers: {', '.join(ACTIVATIONS)} (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--init",
+        nargs="+",
+        metavar="INIT",
+        default=list(DEFAULT_INITIALIZERS),
+        help="Keras names, such as he_normal, 'random_normal(stddev=0.01)', or initializers as Keras JSON "
+        f"(default: {' '.join(DEFAULT_INITIALIZERS)})",
+    )
+    parser.add_argument(
+        "--data",
+        default="digits",
+        help=f"{', '.join(datasets.SHIPPED)} (of scikit-learn), or FILE.npz with arrays x and y (default: %(default)s)",
+    )
+    shown = "x".join(map(str, HIDDEN))
+    parser.add_argument("--hidden", default=shown, help="units of the hidden layers (default: %(default)s)")
+    parser.add_argument("--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)")
+    parser.add_argument("--seeds", default="5", help="how often each is drawn and trained (default: %(default)s)")
+    parser.add_argument("--epochs", default=str(usual.epochs), help="passes over the data (default: %(default)s)")
+    parser.add_argument("--batch", default=str(usual.batch), help="samples a step (default: %(default)s)")
+    parser.add_argument(
+        "--learning-rate", default=str(usual.learning_rate), help="the same for all (default: %(default)s)"
+    )
+    parser.add_argument("--momentum", default=str(usual.momentum), help="in [0, 1) (default: %(default)s)")
+    parser.add_argument("--seed", default="0", help="an integer in [0, 2**64) (default: %(default)s)")
+    parser.add_argument("--json", metavar="OUT.json", help="write every epoch of every seed; '-': to stdout, no table")
+    parser.add_argument("--plot", metavar="OUT.png", help="draw the losses and accuracies (.png, .svg or .pdf)")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, print the table, write the files. Raises ArgumentTypeError for wrong usage, OSError for what cannot be."""
+    try:
+        _check_outputs(arguments)
+        found = _compare(arguments)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    text = json.dumps(found.to_dict(), allow_nan=False) + "\n"
+    print(text if arguments.json == "-" else str(found) + "\n", end="")
+    if arguments.json not in (None, "-"):
+        targets.place_note(targets.resolve(arguments.json), text.encode(), force=arguments.force)
+    if arguments.plot is not None:
+        targets.place_note(targets.resolve(arguments.plot), _picture(found, arguments.plot), force=arguments.force)
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be written before the training, not after it."""
+    for path in (arguments.json, arguments.plot):
+        if path not in (None, "-"):
+            target = targets.resolve(path)
+            if not arguments.force:
+                targets.refuse_existing(target)
+    if arguments.plot is not None:
+        if Path(arguments.plot).suffix.lower() not in PICTURES:
+            raise ValueError(f"--plot must end in {', '.join(PICTURES)}; received {arguments.plot!r}")
+        from initfast.signal import plots
+
+        plots.check_matplotlib()
+
+
+def _compare(arguments: argparse.Namespace) -> Comparison:
+    epochs = integer(arguments.epochs, "--epochs")
+    with _progress(len(arguments.init) * epochs, show=not arguments.quiet) as advance:
+        return compare(
+            arguments.activation,
+            arguments.init,
+            arguments.data,
+            hidden=_widths(arguments.hidden),
+            seeds=integer(arguments.seeds, "--seeds"),
+            epochs=epochs,
+            batch=integer(arguments.batch, "--batch"),
+            learning_rate=_number(arguments.learning_rate, "--learning-rate"),
+            momentum=_number(arguments.momentum, "--momentum"),
+            bias_initializer=arguments.bias,
+            seed=integer(arguments.seed, "--seed"),
+            advance=advance,
+        )
+
+
+def _picture(found: Comparison, path: str) -> bytes:
+    from initfast.signal import plots
+
+    memory = io.BytesIO()
+    plots.write(plots.comparison(found), memory, Path(path).suffix)
+    return memory.getvalue()
+
+
+def _widths(text: str) -> list[int]:
+    if not re.fullmatch(r"[0-9]+(x[0-9]+)*", text):
+        raise ValueError(f"--hidden must be widths joined by 'x', such as 64x64x64; received {text!r}")
+    return [int(width) for width in text.split("x")]
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{option} must be a number; received {text!r}") from None
+
+
+@contextlib.contextmanager
+def _progress(total: int, *, show: bool) -> Iterator[Callable[[int], object]]:
+    """A bar over the epochs on stderr where that is a terminal; gives the function that advances it."""
+    if not (show and sys.stderr.isatty()):
+        yield lambda count: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit="epoch", file=sys.stderr, leave=False) as bar:
+        yield bar.update

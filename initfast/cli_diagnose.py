@@ -1,0 +1,116 @@
+"""`initfast diagnose --widths 1000x500x500x10 --init glorot_uniform`: is this initialisation any good?"""
+
+import argparse
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from initfast import targets
+from initfast.cli_fill import integer
+from initfast.signal.activations import ACTIVATIONS
+from initfast.signal.diagnosis import INPUTS, diagnose
+from initfast.signal.reports import SignalReport
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments. What they mean together is checked by `run`."""
+    parser.add_argument("--widths", required=True, help="inputs, then the units of each layer, such as 1000x500x500x10")
+    parser.add_argument(
+        "--init",
+        nargs="+",
+        metavar="INIT",
+        default=["glorot_uniform"],
+        help="Keras names, such as he_normal, 'random_normal(stddev=0.01)', or initializers as Keras JSON; a report "
+        "each (default: glorot_uniform)",
+    )
+    parser.add_argument(
+        "--activation", default="tanh", help=f"of every layer: {', '.join(ACTIVATIONS)} (default: %(default)s)"
+    )
+    parser.add_argument("--output-activation", help="of the last layer, if another")
+    parser.add_argument("--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)")
+    parser.add_argument(
+        "--inputs", default="normal", help=f"{', '.join(INPUTS)}, or FILE.npy of shape (batch, inputs), taken as it is"
+    )
+    parser.add_argument("--batch", default="256", help="samples, where inputs are drawn (default: %(default)s)")
+    parser.add_argument("--seed", default="0", help="an integer in [0, 2**64) (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the reports as JSON, in a list")
+    parser.add_argument(
+        "--plot",
+        metavar="OUT.png",
+        help="draw the activations of one report, or several through depth (.png, .svg or .pdf)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing picture")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, print, draw. Raises ArgumentTypeError for wrong usage, OSError for what cannot be read or written."""
+    try:
+        _check_plot(arguments)
+        inputs = _inputs(arguments.inputs)
+        reports = [_report(init, inputs, arguments) for init in arguments.init]
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if arguments.json:
+        print(json.dumps([report.to_dict() for report in reports], indent=2, allow_nan=False))
+    else:
+        print("\n\n".join(map(str, reports)))
+    if arguments.plot is not None:
+        targets.place_note(targets.resolve(arguments.plot), _picture(reports, arguments.plot), force=arguments.force)
+
+
+def _report(init: str, inputs: Any, arguments: argparse.Namespace) -> SignalReport:
+    return diagnose(
+        _widths(arguments.widths),
+        init,
+        arguments.activation,
+        arguments.bias,
+        inputs,
+        integer(arguments.seed, "--seed"),
+        batch=integer(arguments.batch, "--batch"),
+        output_activation=arguments.output_activation,
+    )
+
+
+def _inputs(text: str) -> Any:
+    if Path(text).suffix != ".npy":
+        return text
+    try:
+        return np.load(text, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"--inputs must be an array in a .npy file; received {text!r}: {error}") from None
+
+
+def _widths(text: str) -> list[int]:
+    if not re.fullmatch(r"[0-9]+(x[0-9]+)+", text):
+        raise ValueError(f"--widths must be two or more joined by 'x', such as 1000x500x500x10; received {text!r}")
+    return [int(width) for width in text.split("x")]
+
+
+def _check_plot(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be drawn before anything is measured."""
+    if arguments.plot is None:
+        return
+    target = targets.resolve(arguments.plot)
+    if not arguments.force:
+        targets.refuse_existing(target)
+    if Path(arguments.plot).suffix.lower() not in PICTURES:
+        raise ValueError(f"--plot must end in {', '.join(PICTURES)}; received {arguments.plot!r}")
+    from initfast.signal import plots
+
+    plots.check_matplotlib()
+
+
+def _picture(reports: list[SignalReport], path: str) -> bytes:
+    from initfast.signal import plots
+
+    found = {report.initializer: report for report in reports}
+    figure = plots.report(reports[0]) if len(found) == 1 else plots.depth(found)
+    memory = io.BytesIO()
+    plots.write(figure, memory, Path(path).suffix)
+    return memory.getvalue()

@@ -1,0 +1,25 @@
+"""Is this initialisation any good for my network? Measured: signals forward, gradients back, and the verdicts.
+
+`diagnose` measures a sketch of a network, `recommend` names the initializer that fits an activation; real models are
+measured by `initfast.torch.diagnose` and `initfast.keras.diagnose`. `compare` trains.
+"""
+
+from initfast.signal.activations import ACTIVATIONS, Activation
+from initfast.signal.diagnosis import diagnose
+from initfast.signal.recommend import Recommendation, recommend
+from initfast.signal.reports import Histogram, LayerReport, SignalReport, Verdict
+from initfast.signal.verdicts import CRITERIA, THRESHOLDS
+
+__all__ = [
+    "ACTIVATIONS",
+    "CRITERIA",
+    "THRESHOLDS",
+    "Activation",
+    "Histogram",
+    "LayerReport",
+    "Recommendation",
+    "SignalReport",
+    "Verdict",
+    "diagnose",
+    "recommend",
+]

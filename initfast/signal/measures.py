@@ -1,0 +1,170 @@
+"""What is measured in a layer: moments of signals and gradients, units that do not work, units that are equal."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from initfast.signal.activations import ACTIVATIONS
+from initfast.signal.reports import Histogram, LayerReport
+
+__all__ = ["Moments", "Units", "measure", "moments", "rms", "with_gradients"]
+
+Floats = npt.NDArray[np.floating[Any]]
+BINS = 50
+# By how much the gradients of equal units differ, as a share of the greatest: the order of a sum may not be the same.
+ROUNDING = {"float64": 1e-10, "float32": 1e-5}
+
+
+class Moments(NamedTuple):
+    """Over samples and units; `batch_variance` over the samples alone, mean over units."""
+
+    mean: float
+    variance: float
+    batch_variance: float
+    mean_error: float  # standard error of the mean, from how the units differ
+
+
+class Units(NamedTuple):
+    """The parameters of a layer's units and the loss's gradients by them: (fan_in, units) and (units,)."""
+
+    weights: Floats
+    bias: Floats | None
+    weight_gradient: Floats
+    bias_gradient: Floats | None
+
+
+def measure(
+    name: str, activation: str, fans: tuple[int, int] | None, before: Moments | None, net: Floats, out: Floats
+) -> LayerReport:
+    """One line of a report, but for the gradients.
+
+    Args:
+        name, activation, fans: as in `LayerReport`.
+        before: `moments` of what went into the layer, (samples, anything); None where it was no signal, but tokens.
+        net, out: net inputs and activations, (samples, units); the same array where there is no activation.
+    """
+    known = ACTIVATIONS.get(activation)
+    net_mean, net_variance, net_batch_variance, error = moments(net)
+    mean, variance, batch_variance = net_mean, net_variance, net_batch_variance
+    if out is not net:
+        mean, variance, batch_variance, error = moments(out)
+    return LayerReport(
+        name=name,
+        activation=activation,
+        fan_in=fans and fans[0],
+        fan_out=fans and fans[1],
+        units=out.shape[1],
+        input_second_moment=None if before is None else before.variance + before.mean * before.mean,
+        input_batch_variance=None if before is None else before.batch_variance,
+        net_mean=net_mean,
+        net_std=float(np.sqrt(net_variance)),
+        net_batch_variance=net_batch_variance,
+        mean=mean,
+        variance=variance,
+        second_moment=variance + mean * mean,
+        batch_variance=batch_variance,
+        mean_error=error,
+        saturated=None if known is None or known.edge is None else float((~(np.abs(net) <= known.edge)).mean()),
+        dead=float((~out.any(axis=0)).mean()) if known is not None and known.family == "rectifier" else None,
+        gradient_rms=None,
+        weight_gradient_rms=None,
+        symmetric=None,
+        histogram=histogram(out),
+    )
+
+
+def with_gradients(
+    layer: LayerReport, gradient_rms: float | None, weight_gradient_rms: float | None, units: Units | None
+) -> LayerReport:
+    """The line with what the gradients tell."""
+    return dataclasses.replace(
+        layer,
+        gradient_rms=gradient_rms,
+        weight_gradient_rms=weight_gradient_rms,
+        symmetric=None if units is None else equal_units(units),
+    )
+
+
+def rms(values: Floats) -> float:
+    """The root of the mean square."""
+    flat = values.reshape(-1)
+    # Scaled, so that squares of small gradients do not vanish, nor those of great ones overflow.
+    largest = float(np.abs(flat).max(initial=0.0))
+    if not 0.0 < largest < np.inf:
+        return largest
+    if 1e-100 < largest < 1e100 and flat.dtype == np.float64:
+        return float(np.sqrt(np.dot(flat, flat) / flat.size))
+    scaled = flat / largest
+    return largest * float(np.sqrt(np.dot(scaled, scaled) / flat.size))
+
+
+def moments(values: Floats) -> Moments:
+    """The moments of (samples, units)."""
+    by_unit = values.mean(axis=0)
+    centred = (values - by_unit).reshape(-1)
+    within = float(np.dot(centred, centred) / centred.size)
+    between = float(by_unit.var())
+    return Moments(float(by_unit.mean()), within + between, within, float(np.sqrt(between / by_unit.size)))
+
+
+def histogram(values: Floats, bins: int = BINS) -> Histogram:
+    """How the finite values are spread; without edges if there are none."""
+    flat = values.reshape(-1)
+    low, high = (float(flat.min()), float(flat.max())) if flat.size else (0.0, 0.0)
+    if not np.isfinite(high - low):
+        flat = flat[np.isfinite(flat)]
+        low, high = (float(flat.min()), float(flat.max())) if flat.size else (0.0, 0.0)
+        if not flat.size or not np.isfinite(high - low):
+            return Histogram((), ())
+    with np.errstate(all="ignore"):
+        per_unit = bins / np.float64(high - low)
+    if not np.isfinite(per_unit):
+        # All values are one, or as good as one: a bar in the middle.
+        low, high, per_unit = low - 0.5, high + 0.5, np.float64(bins)
+    place = np.minimum(((flat - low) * per_unit).astype(np.intp), bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    edges = low + (high - low) * np.arange(bins + 1) / bins
+    return Histogram(tuple(edges.tolist()), tuple(counts.tolist()))
+
+
+def equal_units(units: Units) -> int:
+    """How many units have the incoming weights and bias, and the gradients by both, of another unit.
+
+    Such units stay equal under any optimizer that treats weights one by one. Gradients count as equal if they differ
+    by rounding alone.
+    """
+    groups = [group for group in _same_columns(units.weights, units.bias) if group.size > 1]
+    if not groups:
+        return 0
+    parts = [units.weight_gradient.reshape(-1, units.weights.shape[1])]
+    if units.bias_gradient is not None:
+        parts.append(units.bias_gradient.reshape(1, -1))
+    gradients = np.concatenate(parts)
+    allowed = ROUNDING[gradients.dtype.name] * float(np.abs(gradients).max(initial=0.0))
+    # Sorted by one mixture of their numbers, equal columns are neighbours.
+    mixture = np.cos(np.arange(len(gradients)))
+    found = 0
+    for group in groups:
+        columns = gradients[:, group]
+        columns = columns[:, np.argsort(mixture @ columns)]
+        near = (np.abs(np.diff(columns, axis=1)) <= allowed).all(axis=0)
+        found += int((np.append(near, False) | np.append(False, near)).sum())
+    return found
+
+
+def _same_columns(weights: Floats, bias: Floats | None) -> list[npt.NDArray[np.intp]]:
+    """The columns in groups of the same bytes."""
+    # Two rows tell random columns apart, and the others are looked at only if they do not.
+    for rows in (weights[:2], weights):
+        parts = [rows] if bias is None else [rows, bias.reshape(1, -1)]
+        keys = np.ascontiguousarray((np.concatenate(parts) + 0.0).T)
+        whole = keys.view(np.dtype((np.void, keys.dtype.itemsize * keys.shape[1]))).reshape(-1)
+        _, inverse, counts = np.unique(whole, return_inverse=True, return_counts=True)
+        if counts.max(initial=0) < 2:
+            return []
+    order = np.argsort(inverse, kind="stable")
+    return np.split(order, np.cumsum(counts)[:-1])

@@ -1,0 +1,344 @@
+"""Pictures of reports and comparisons, drawn by matplotlib through its objects: nothing of pyplot's state is used.
+
+Wide enough for a README, with a marker and a line style to each colour. The same numbers give the same PNG, byte for
+byte, with the same matplotlib.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from initfast.signal.comparisons import Comparison
+    from initfast.signal.reports import LayerReport, SignalReport
+
+__all__ = ["check_matplotlib", "comparison", "depth", "report", "write"]
+
+WIDTH = 8.0  # inches; at README width one of them is about 100 pixels
+DPI = 150
+PANELS = 8  # histograms of a report, at most
+COLUMNS = 4
+NAME = 24  # letters of a layer's name that its panel has room for
+DECADES = 7  # ticks of a logarithmic axis, about
+
+# Okabe and Ito 2008, without the yellow, which white paper swallows.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":")
+MARKERS = "osD^vPX*<>"
+STYLE = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.markersize": 4.5,
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+}
+
+
+def report(found: SignalReport, path: Any = None) -> Any:
+    """Draw one report: histograms of the activations, layer by layer, above variance and gradient through depth.
+
+    Args:
+        found: the report. Of more than eight layers, eight are shown in histograms, the first and the last among them.
+        path: where to write the picture: a path, whose suffix matplotlib has to know, or a binary file, which gets a
+            PNG; default: nowhere.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        ImportError: there is no matplotlib: `pip install 'initfast[plot]'`.
+    """
+    layers = found.layers
+    shown = [layers[round(i * (len(layers) - 1) / max(1, PANELS - 1))] for i in range(PANELS)]
+    shown = list(layers) if len(layers) <= PANELS else shown
+    rows = math.ceil(len(shown) / COLUMNS)
+    with _figure(1.85 * rows + 2.9, path) as figure:
+        figure.suptitle(f"{found.activation}, {_text(found.initializer)}, biases {_text(found.bias_initializer)}")
+        above, below = figure.subfigures(2, 1, height_ratios=(1.85 * rows + 0.3, 2.4))
+        panels = list(above.subplots(rows, min(COLUMNS, len(shown)), squeeze=False).flat)
+        for axes, layer in zip(panels, shown, strict=False):
+            _histogram(axes, layer)
+        for axes in panels[len(shown) :]:
+            axes.set_axis_off()
+        above.supxlabel("activation", fontsize=9.0)
+        above.supylabel("share of activations, %", fontsize=9.0)
+        _through_depth(below.subplots(1, 2), {"": layers})
+    return figure
+
+
+def depth(reports: Mapping[str, SignalReport], path: Any = None) -> Any:
+    """Draw variance of the activations, and RMS of the gradients, through depth: one report a line, logarithmic axes.
+
+    What is exactly 0 stands at the lower edge, at a tick '0'; what is not finite at the upper, at a tick 'inf'.
+
+    Args:
+        reports: by what the legend calls them, such as the initializer. path: as for `report`.
+    """
+    if not reports:
+        raise ValueError("reports must hold one or more; received none")
+    rows = math.ceil(len(reports) / _legend_columns(reports))
+    with _figure(3.2 + 0.2 * rows, path) as figure:
+        figure.suptitle(
+            f"{', '.join(sorted({one.activation for one in reports.values()}))}: signal and gradient by layer"
+        )
+        drawn = _through_depth(figure.subplots(1, 2), {name: one.layers for name, one in reports.items()})
+        _legend(figure, drawn, list(reports))
+    return figure
+
+
+def comparison(found: Comparison, path: Any = None) -> Any:
+    """Draw losses (logarithmic) and accuracies of training and test set through the epochs, one initializer a line.
+
+    A line is the mean over the seeds, its band reaches from the lowest to the highest. Losses above ten times that of
+    a constant guess, and what is not finite, stand at the upper edge.
+
+    Args:
+        found: the comparison. path: as for `report`.
+    """
+    names = list(found.curves)
+    rows = math.ceil((len(names) + 1) / _legend_columns(names))
+    with _figure(5.6 + 0.2 * rows, path) as figure:
+        figure.suptitle(f"{found.activation} network {'x'.join(map(str, found.widths))} on {_text(found.data)}")
+        axes = figure.subplots(2, 2, sharex=True, sharey="row")
+        losses = [[getattr(curve, key) for curve in found.curves.values()] for key in ("train_loss", "test_loss")]
+        scale = _LogScale([values for part in losses for curve in part for values in curve], 10.0 * max(found.guess))
+        for column, part, bar in zip(range(2), losses, found.guess, strict=True):
+            drawn = [_band(axes[0, column], i, len(names), curve, scale) for i, curve in enumerate(part)]
+            drawn.append(axes[0, column].axhline(bar, color="#777777", linewidth=1.0, linestyle=(0, (1, 2))))
+            axes[0, column].set_title(("training set", "test set")[column])
+            for i, curve in enumerate(found.curves.values()):
+                _band(axes[1, column], i, len(names), 100.0 * (curve.train_accuracy, curve.test_accuracy)[column])
+            axes[1, column].set_xlabel("epochs")
+            axes[1, column].set_xlim(-0.03 * found.recipe.epochs, 1.03 * found.recipe.epochs)
+            _whole_numbers(axes[1, column])
+        scale.apply(axes[0, 0])
+        axes[0, 0].set_ylabel("cross entropy, nats")
+        axes[1, 0].set_ylabel("accuracy, %")
+        axes[1, 0].set_ylim(-3.0, 103.0)
+        _legend(figure, drawn, [*names, "constant guess"])
+    return figure
+
+
+@contextmanager
+def _figure(height: float, path: Any) -> Iterator[Any]:
+    """A figure on an Agg canvas, written to `path` at the end."""
+    check_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with _style():
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+    if path is not None:
+        write(figure, path)
+
+
+def _style() -> Any:
+    """A context with the style of these pictures; the user's own is set aside for that long."""
+    from matplotlib import style
+
+    return style.context(["default", STYLE])
+
+
+def write(figure: Any, path: Any, suffix: str | None = None) -> None:
+    """Write a figure to a path or a binary file, as what the suffix says; default: that of the path, else '.png'."""
+    named = isinstance(path, (str, os.PathLike))
+    kind = (suffix or (os.path.splitext(path)[1] if named else "")).lower() or ".png"
+    if kind != ".png":
+        with _style():
+            figure.savefig(path, format=kind[1:])
+        return
+    # 256 colours are enough for lines and bands, and make a third of the bytes. Pillow comes with matplotlib, whose own
+    # PNG would also hold its version.
+    from PIL import Image
+
+    with _style():
+        figure.canvas.draw()
+    size = figure.canvas.get_width_height(physical=True)
+    pixels = Image.frombuffer("RGBA", size, figure.canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
+    pixels.quantize(256, method=Image.Quantize.MEDIANCUT).save(path, "PNG", optimize=True)
+
+
+def check_matplotlib() -> None:
+    """Raise the ImportError that drawing would raise."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ImportError("a picture needs matplotlib: pip install 'initfast[plot]'") from None
+
+
+def _histogram(axes: Any, layer: LayerReport) -> None:
+    edges, counts = layer.histogram
+    total = max(1, sum(counts))
+    shares = [100.0 * count / total for count in counts]
+    axes.stairs(shares, edges, fill=True, color=COLOURS[0])
+    words = [f"var {_short(layer.variance)}"]
+    words += [] if layer.saturated is None else [f"{100 * layer.saturated:.0f} % saturated"]
+    words += [f"{100 * layer.dead:.0f} % dead"] if layer.dead else []
+    name = layer.name if len(layer.name) <= NAME else f"..{layer.name[2 - NAME :]}"
+    axes.set_title(f"{_text(name)}\n{', '.join(words)}", fontsize=7.5)
+    axes.tick_params(labelsize=8.0)
+    axes.locator_params(axis="x", nbins=3)
+    axes.locator_params(axis="y", nbins=4)
+    axes.ticklabel_format(axis="x", style="sci", scilimits=(-2, 3), useOffset=False)
+    axes.xaxis.get_offset_text().set_fontsize(8.0)
+    tall = max(range(len(shares)), key=shares.__getitem__)
+    others = max((share for i, share in enumerate(shares) if i != tall), default=0.0)
+    if others and shares[tall] > 4.0 * others:
+        # One bar, such as the zeros of a ReLU, would flatten the rest: the axis is cut, and says how high the bar is.
+        axes.set_ylim(0.0, 2.0 * others)
+        text = f"highest bar: {shares[tall]:.0f} %"
+        axes.text(0.97, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=8.0)
+
+
+def _through_depth(pair: Sequence[Any], layers: Mapping[str, Sequence[LayerReport]]) -> list[Any]:
+    """Both panels of depth; returns a line of each report, for the legend."""
+    drawn: list[Any] = []
+    panels: tuple[tuple[str, Callable[[LayerReport], float | None]], ...] = (
+        ("variance of activations", lambda layer: layer.variance),
+        ("RMS of their gradient", lambda layer: layer.gradient_rms),
+    )
+    for axes, (label, value) in zip(pair, panels, strict=True):
+        series = [
+            [(i, found) for i, layer in enumerate(row, 1) if (found := value(layer)) is not None]
+            for row in layers.values()
+        ]
+        scale = _LogScale([[y for _, y in points] for points in series])
+        drawn = [
+            axes.plot(
+                [x for x, _ in points], scale.place([y for _, y in points]), **_look(i, len(series), len(points))
+            )[0]
+            for i, points in enumerate(series)
+        ]
+        scale.apply(axes)
+        axes.set_ylabel(label)
+        axes.set_xlabel("layer")
+        most = max(map(len, layers.values()))
+        axes.set_xlim(max(0.3, 0.8 - 0.03 * most), 1.03 * most + 0.2)
+        _whole_numbers(axes)
+    return drawn
+
+
+def _band(axes: Any, number: int, count: int, curve: Any, scale: _LogScale | None = None) -> Any:
+    """One initializer: a line through the means, a band from the lowest seed to the highest."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        rows = [curve.mean(axis=0), curve.min(axis=0), curve.max(axis=0)]
+    middle, low, high = rows if scale is None else map(scale.place, rows)
+    epochs = range(curve.shape[1])
+    look = _look(number, count, len(epochs))
+    axes.fill_between(epochs, low, high, color=look["color"], alpha=0.15, linewidth=0.0)
+    return axes.plot(epochs, middle, **look)[0]
+
+
+class _LogScale:
+    """A logarithmic axis with places for what has no logarithm: 0 at the lower edge, inf and nan at the upper.
+
+    Args:
+        series: the values to be drawn. top: what is above it goes to the upper edge too.
+    """
+
+    def __init__(self, series: Sequence[Sequence[float]], top: float = math.inf) -> None:
+        self.top = top
+        values = [float(value) for row in series for value in row]
+        usable = [value for value in values if 0.0 < value <= top and math.isfinite(value)] or [1.0]
+        self.low, self.high = math.log10(min(usable)), math.log10(max(usable))
+        # A decade at least: what keeps its size is to look level.
+        spare = max(0.0, 1.0 - (self.high - self.low)) / 2.0
+        self.low, self.high = self.low - spare, self.high + spare
+        self.room = max(0.12 * (self.high - self.low), 0.25)
+        self.zeros = any(value == 0.0 for value in values)
+        self.beyond = any(not value <= top or value == math.inf for value in values)
+
+    def place(self, values: Sequence[float]) -> list[float]:
+        """Where to draw the values."""
+        floor, ceiling = 10.0 ** (self.low - self.room), 10.0 ** (self.high + self.room)
+        return [
+            floor if value == 0.0 else value if value <= self.top and value != math.inf else ceiling
+            for value in map(float, values)
+        ]
+
+    def apply(self, axes: Any) -> None:
+        """Give the axis its scale, limits and ticks."""
+        axes.set_yscale("log")
+        axes.minorticks_off()
+        margin = 0.35 * self.room
+        lowest = self.low - self.room * self.zeros - margin
+        highest = self.high + self.room * self.beyond + margin
+        axes.set_ylim(10.0**lowest, 10.0**highest)
+        # The edges' own ticks take the place of those nearby.
+        inner = (self.low - 0.3 * self.room * self.zeros, self.high + 0.3 * self.room * self.beyond)
+        reach = (lowest if not self.zeros else inner[0], highest if not self.beyond else inner[1])
+        ticks = [(tick, _short(10.0**tick)) for tick in _ticks(*reach)]
+        ticks += [(self.low - self.room, "0")] * self.zeros
+        ticks += [(self.high + self.room, "inf" if self.top == math.inf else "above,\nnan")] * self.beyond
+        axes.set_yticks([10.0**tick for tick, _ in ticks], [text for _, text in ticks])
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Decimal logarithms of round numbers from 10**low to 10**high: every n-th decade, or 1, 2 and 5 in each."""
+    first, last = math.ceil(low), math.floor(high)
+    if high - low > 2.5:
+        step = next(step for step in (1, 2, 3, 5, 10, 20, 50, 100) if (last - first) // step <= DECADES)
+        return [float(tick) for tick in range(first, last + 1) if tick % step == 0]
+    leads = (0.0, math.log10(2.0), math.log10(5.0))
+    return [tick for decade in range(first - 1, last + 1) for lead in leads if low <= (tick := decade + lead) <= high]
+
+
+def _short(value: float) -> str:
+    if not math.isfinite(value) or value == 0.0 or 0.9e-3 < value < 9999.0:
+        return f"{value:.0f}" if value > 999.0 else f"{value:.3g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    power = f"10^{{{int(exponent)}}}"
+    return f"${power}$" if mantissa == "1.0" else f"${mantissa} \\cdot {power}$"
+
+
+def _look(number: int, count: int, points: int) -> dict[str, Any]:
+    """Colour, line and marker of the number-th of `count` lines; where there are many the markers take turns.
+
+    That, and each line being thinner than those before it, lets lines show that lie in the same place.
+    """
+    every = 1 if count == 1 or points < 4 else max(3, points // 8)
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linewidth": 2.6 - 1.4 * number / max(1, count - 1) if count > 1 else 1.6,
+        "linestyle": LINES[number % len(LINES)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "markevery": (number % every, every),
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.5,
+    }
+
+
+def _whole_numbers(axes: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+
+
+def _legend_columns(names: Any) -> int:
+    return 2 if max(map(len, names)) > 30 else 3
+
+
+def _legend(figure: Any, lines: Sequence[Any], names: Sequence[str]) -> None:
+    texts = [_text(name) for name in names]
+    figure.legend(lines, texts, loc="outside lower center", ncols=_legend_columns(names), handlelength=3.2)
+
+
+def _text(name: str) -> str:
+    """A name as it is: no formula, and no underscore at the front, which would hide it from a legend."""
+    plain = name.replace("$", r"\$")
+    return f" {plain}" if plain.startswith("_") else plain

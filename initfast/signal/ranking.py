@@ -1,0 +1,151 @@
+"""Criterion (a), lower loss on training and test sets: which initializer is better, and where that is only noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from initfast.arguments import Array
+from initfast.signal.reports import Verdict
+from initfast.signal.training import Curves
+
+__all__ = ["CRITERION", "LEAST", "Standing", "judge", "lower", "mean_and_spread", "rank"]
+
+CRITERION = "lower loss on the training set and on the test set"
+
+LEAST = 0.01
+"""Losses that differ by less than this share are called equal, however sure the difference: a network that has only its
+output biases to learn with, or whose loss falls by a ten-thousandth, is no better than another of that kind."""
+
+# Student's t at 97.5 %, for 1 to 30 degrees of freedom: scipy.stats.t.ppf(0.975, n). Beyond 30 the last is used, which
+# is a little too large.
+_STUDENT = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an initializer stands at the end of the training.
+
+    Attributes:
+        label: the initializer.
+        train_loss, test_loss, train_accuracy, test_accuracy: (mean, standard deviation) over the seeds; the standard
+            deviation of a single seed is nan.
+        train_rank, test_rank: 1 + how many initializers have a lower loss, see `lower`. So all that noise cannot tell
+            from the best have rank 1.
+        learned: whether both losses are below those of a constant guess, in the same sense; None with one seed, whose
+            noise is not known.
+        diverged: seeds whose loss is inf or nan at the end. seeds: of how many.
+    """
+
+    label: str
+    train_loss: tuple[float, float]
+    test_loss: tuple[float, float]
+    train_accuracy: tuple[float, float]
+    test_accuracy: tuple[float, float]
+    train_rank: int
+    test_rank: int
+    learned: bool | None
+    diverged: int
+    seeds: int
+
+
+def mean_and_spread(values: Array) -> tuple[float, float]:
+    """Mean and sample standard deviation, without a warning where there is none."""
+    with np.errstate(all="ignore"):
+        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+def lower(one: Array, other: Array) -> bool:
+    """Whether the losses `one` are lower than `other`, both (seeds,), by more than noise.
+
+    Both have the same streams, seed for seed, so the ratio of the losses of a seed is judged, in logarithms, since
+    losses spread over decades: its mean has to be more than t standard errors from 0, Student's t at 97.5 %, and LEAST.
+    Of two equal initializers, one is called lower than the other in at most 1 of 20 comparisons. Losses of which some
+    are not finite are higher than losses that all are.
+    """
+    if not np.isfinite(one).all():
+        return False
+    if not np.isfinite(other).all():
+        return True
+    if len(one) < 2:
+        return False
+    mean, spread = mean_and_spread(_logs(other) - _logs(one))
+    noise = _STUDENT[min(len(one) - 1, len(_STUDENT)) - 1] * spread / math.sqrt(len(one))
+    return mean > max(noise, LEAST)
+
+
+def _logs(losses: Array) -> Array:
+    logs: Array = np.log(np.maximum(losses, np.finfo(np.float64).tiny))
+    return logs
+
+
+def rank(curves: Mapping[str, Curves], guess: tuple[float, float]) -> list[Standing]:
+    """The standings, best first: by the sum of both ranks, then by the mean test loss.
+
+    Args:
+        curves: by initializer, of the same seeds each.
+        guess: losses of the best constant guess on training and test set.
+    """
+    train = {label: curve.train_loss[:, -1] for label, curve in curves.items()}
+    test = {label: curve.test_loss[:, -1] for label, curve in curves.items()}
+
+    def place(losses: Mapping[str, Array], label: str) -> int:
+        return 1 + sum(lower(other, losses[label]) for other in losses.values())
+
+    found = [
+        Standing(
+            label=label,
+            train_loss=mean_and_spread(train[label]),
+            test_loss=mean_and_spread(test[label]),
+            train_accuracy=mean_and_spread(curve.train_accuracy[:, -1]),
+            test_accuracy=mean_and_spread(curve.test_accuracy[:, -1]),
+            train_rank=place(train, label),
+            test_rank=place(test, label),
+            learned=_learned(train[label], test[label], guess),
+            diverged=int((~np.isfinite(train[label] + test[label])).sum()),
+            seeds=len(train[label]),
+        )
+        for label, curve in curves.items()
+    ]
+    return sorted(found, key=lambda one: (one.train_rank + one.test_rank, np.nan_to_num(one.test_loss[0], nan=np.inf)))
+
+
+def _learned(train: Array, test: Array, guess: tuple[float, float]) -> bool | None:
+    if not np.isfinite(train + test).all():
+        return False
+    if len(train) < 2:
+        return None
+    return all(lower(losses, np.full(len(losses), bar)) for losses, bar in zip((train, test), guess, strict=True))
+
+
+def judge(standings: Sequence[Standing], guess: tuple[float, float]) -> dict[str, Verdict]:
+    """Criterion (a) for each initializer, in the order of the standings."""
+    best = [one.label for one in standings if one.learned and one.train_rank == one.test_rank == 1]
+    advice = f"lowest losses of these: {', '.join(best or [standings[0].label])}"
+    return {
+        one.label: Verdict(
+            "a", CRITERION, one.learned, _reason(one, len(standings), guess), "" if one.learned else advice
+        )
+        for one in standings
+    }
+
+
+def _reason(one: Standing, count: int, guess: tuple[float, float]) -> str:
+    if one.diverged:
+        return f"the loss is no longer finite in {one.diverged} of {one.seeds} seeds"
+    losses = [
+        f"{name} loss {loss[0]:.4g} (spread {loss[1]:.2g}, constant guess {bar:.4g}, rank {place} of {count})"
+        for name, loss, bar, place in (
+            ("training", one.train_loss, guess[0], one.train_rank),
+            ("test", one.test_loss, guess[1], one.test_rank),
+        )
+    ]
+    if one.learned is None:
+        return f"{', '.join(losses)}; one seed has no spread to judge this by"
+    return f"{', '.join(losses)}{'' if one.learned else ': not below the guess by 1% and more than noise'}"

@@ -1,0 +1,209 @@
+"""Train one small MLP from several draws of its weights at once: softmax cross entropy, plain SGD, NumPy.
+
+The draws lie along the first axis of every array and never mix. Each slice is multiplied by a product of its own, so
+that a repeat's numbers are those that it would have alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from initfast.arguments import Array
+from initfast.seeds import Seed
+from initfast.signal.activations import Activation
+from initfast.signal.datasets import Dataset, permutation
+
+__all__ = ["Curves", "Network", "Recipe", "draw", "gradients", "one_blas_thread", "train"]
+
+_CHUNK = 1024  # samples measured at once, so that large data need little memory
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every network of a comparison is trained.
+
+    Attributes:
+        epochs: passes over the training part. batch: samples a step; the last step of an epoch takes what is left.
+        learning_rate, momentum: velocity = momentum * velocity + gradient; weights -= learning_rate * velocity.
+    """
+
+    epochs: int = 20
+    batch: int = 32
+    learning_rate: float = 0.02
+    momentum: float = 0.0
+
+
+@dataclass
+class Network:
+    """Dense layers, once a repeat: kernels (repeats, inputs, units) and biases (repeats, 1, units)."""
+
+    kernels: list[Array]
+    biases: list[Array]
+    activation: Activation
+
+    def forward(self, x: Array) -> tuple[list[Array], list[Array]]:
+        """Net inputs and inputs of every layer for `x`, (samples, features) or (repeats, samples, features).
+
+        The last net inputs are the logits. Softmax follows; there is no activation between.
+        """
+        inputs, nets = [x], []
+        for kernel, bias in zip(self.kernels, self.biases, strict=True):
+            nets.append(np.matmul(inputs[-1], kernel) + bias)
+            if len(nets) < len(self.kernels):
+                # Some activations are computed in float64 only.
+                inputs.append(self.activation.value(nets[-1]).astype(x.dtype, copy=False))
+        return nets, inputs
+
+
+@dataclass
+class Curves:
+    """What training did: arrays (repeats, epochs + 1), the first column before any step, in float64.
+
+    A loss is the mean cross entropy in nats, an accuracy a share in [0, 1]. inf and nan are results: it diverged.
+    """
+
+    train_loss: Array
+    test_loss: Array
+    train_accuracy: Array
+    test_accuracy: Array
+
+
+def draw(
+    initializer: Callable[..., Any],
+    bias_initializer: Callable[..., Any],
+    widths: tuple[int, ...],
+    activation: Activation,
+    repeats: int,
+    seed: Seed,
+    dtype: str = "float32",
+) -> Network:
+    """The networks to begin with.
+
+    Layer i of repeat r has the kernel of stream `seed.named(f"repeat/{r}/layer/{i}/kernel")`, and a bias likewise. All
+    initializers draw from the same streams: two normals that differ in scale alone give the same numbers, scaled, so
+    that the difference between initializers is not that of their luck.
+    """
+
+    def stack(made: Callable[..., Any], shape: tuple[int, ...], name: str) -> Array:
+        draws = [
+            np.asarray(_seeded(made, seed.named(f"repeat/{repeat}/{name}"))(shape, dtype)) for repeat in range(repeats)
+        ]
+        if draws[0].shape != shape:
+            raise ValueError(f"an initializer must give the shape it is asked for, {shape}; received {draws[0].shape}")
+        return np.stack(draws).astype(dtype)
+
+    layers = list(enumerate(pairwise(widths)))
+    kernels = [stack(initializer, pair, f"layer/{i}/kernel") for i, pair in layers]
+    biases = [stack(bias_initializer, (units,), f"layer/{i}/bias")[:, None, :] for i, (_, units) in layers]
+    return Network(kernels, biases, activation)
+
+
+def _seeded(initializer: Callable[..., Any], seed: Seed) -> Callable[..., Any]:
+    """The initializer with `seed` in place of its own; one that draws nothing, or is a plain function, as it is."""
+    config = initializer.get_config() if hasattr(initializer, "get_config") else {}
+    if "seed" not in config:
+        return initializer
+    made: Callable[..., Any] = type(initializer).from_config({**config, "seed": seed})  # type: ignore[attr-defined]
+    return made
+
+
+def softmax_loss(logits: Array, y: Array) -> tuple[Array, Array]:
+    """Cross entropy of each sample, and softmax minus one-hot, its gradient in the logits.
+
+    Args:
+        logits: (repeats, samples, classes). y: classes, (samples,) or (repeats, samples).
+    """
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=-1, keepdims=True)
+    hot = np.broadcast_to(y, logits.shape[:-1])[..., None]
+    losses = np.log(total) - np.take_along_axis(shifted, hot, axis=-1)
+    slope = exponentials / total
+    np.put_along_axis(slope, hot, np.take_along_axis(slope, hot, axis=-1) - slope.dtype.type(1), axis=-1)
+    return losses[..., 0], slope
+
+
+def gradients(network: Network, x: Array, y: Array) -> tuple[Array, list[Array], list[Array]]:
+    """The mean loss of each repeat over its samples, and its gradient in kernels and biases, by back-propagation.
+
+    Args:
+        x: (repeats, samples, features). y: (repeats, samples).
+    """
+    nets, inputs = network.forward(x)
+    losses, slope = softmax_loss(nets[-1], y)
+    slope /= slope.dtype.type(x.shape[1])
+    in_kernels: list[Array] = []
+    in_biases: list[Array] = []
+    for layer in reversed(range(len(nets))):
+        in_kernels.insert(0, np.matmul(inputs[layer].transpose(0, 2, 1), slope))
+        in_biases.insert(0, slope.sum(axis=1, keepdims=True))
+        if layer:
+            slope = np.matmul(slope, network.kernels[layer].transpose(0, 2, 1))
+            slope *= network.activation.slope(nets[layer - 1])
+    return losses.mean(axis=1, dtype=np.float64), in_kernels, in_biases
+
+
+def _measure(network: Network, x: Array, y: Array) -> tuple[Array, Array]:
+    """Loss and accuracy of each repeat over a part of the data. A sample without a finite loss counts as wrong."""
+    total = np.zeros(len(network.kernels[0]))
+    right = np.zeros(len(total))
+    for first in range(0, len(x), _CHUNK):
+        labels = y[first : first + _CHUNK]
+        logits = network.forward(x[first : first + _CHUNK])[0][-1]
+        losses, _ = softmax_loss(logits, labels)
+        total += losses.sum(axis=1, dtype=np.float64)
+        right += ((logits.argmax(axis=-1) == labels) & np.isfinite(losses)).sum(axis=1)
+    return total / len(x), right / len(x)
+
+
+def train(
+    network: Network, dataset: Dataset, recipe: Recipe, seed: Seed, advance: Callable[[int], object] = lambda _: None
+) -> Curves:
+    """Train all repeats of a network in place and return their curves; `advance(1)` is called after every epoch.
+
+    Epoch e of repeat r takes the samples in the order of stream `seed.named(f"repeat/{r}/epoch/{e}/order")`, the same
+    for every initializer. Overflow is no error and no warning: it shows in the curves.
+    """
+    x, y = dataset.x_train, dataset.y_train
+    repeats = len(network.kernels[0])
+    parameters = network.kernels + network.biases
+    velocities = [np.zeros_like(parameter) for parameter in parameters]
+    rate, momentum = x.dtype.type(recipe.learning_rate), x.dtype.type(recipe.momentum)
+    rows = []
+    with np.errstate(all="ignore"):
+        for epoch in range(recipe.epochs + 1):
+            if epoch:
+                names = [f"repeat/{repeat}/epoch/{epoch}/order" for repeat in range(repeats)]
+                order = np.stack([permutation(len(x), seed.named(name)) for name in names])
+                for first in range(0, len(x), recipe.batch):
+                    chosen = order[:, first : first + recipe.batch]
+                    _, in_kernels, in_biases = gradients(network, x[chosen], y[chosen])
+                    for parameter, velocity, slope in zip(parameters, velocities, in_kernels + in_biases, strict=True):
+                        velocity *= momentum
+                        velocity += slope
+                        parameter -= rate * velocity
+                advance(1)
+            rows.append((*_measure(network, x, y), *_measure(network, dataset.x_test, dataset.y_test)))
+    train_loss, train_accuracy, test_loss, test_accuracy = np.array(rows).transpose(1, 2, 0)
+    return Curves(train_loss, test_loss, train_accuracy, test_accuracy)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let BLAS use one thread, in the whole process, for as long as this lasts.
+
+    How many it has may decide in which order a product is summed, and so its last bits, and a training grows them.
+    These products are small, so more threads would not be faster.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        raise ImportError("a comparison needs threadpoolctl: pip install 'initfast[compare]'") from None
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
