@@ -13,7 +13,7 @@ from initfast import targets
 from initfast.cli_fill import integer
 from initfast.signal import datasets
 from initfast.signal.activations import ACTIVATIONS
-from initfast.signal.compare import DEFAULT_INITIALIZERS, HIDDEN, compare
+from initfast.signal.comparing import DEFAULT_INITIALIZERS, HIDDEN, compare
 from initfast.signal.comparisons import Comparison
 from initfast.signal.training import Recipe
 

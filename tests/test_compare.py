@@ -13,7 +13,7 @@ import pytest
 
 import initfast as ift
 from initfast.signal import ranking
-from initfast.signal.compare import DEFAULT_INITIALIZERS, compare
+from initfast.signal.comparing import DEFAULT_INITIALIZERS, compare
 from initfast.signal.comparisons import Comparison
 from initfast.signal.labels import from_label, label
 from initfast.signal.training import Curves
@@ -113,7 +113,7 @@ def test_every_setting_counts(small, changed):
 
 PROGRAM = """
 import hashlib, json, numpy as np
-from initfast.signal.compare import compare
+from initfast.signal.comparing import compare
 rng = np.random.default_rng(0)
 y = np.arange(1800) % 5
 x = rng.normal(size=(1800, 64)) + np.eye(5, 64)[y]

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from initfast import cli
-from initfast.signal import compare as comparing
-from initfast.signal import training
+from initfast.signal import comparing, training
 from initfast.signal.comparisons import Comparison
 
 pytest.importorskip("threadpoolctl")

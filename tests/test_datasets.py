@@ -164,6 +164,6 @@ def test_bad_files(tmp_path):
 
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ImportError, match=re.escape("pip install 'initfast[compare]'; a .npz file needs none")):
+    with pytest.raises(ImportError, match=re.escape("pip install 'initfast[data]'; a .npz file needs none")):
         datasets.load("digits")
     assert datasets.load(blobs()).classes == 2

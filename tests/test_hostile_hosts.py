@@ -149,15 +149,21 @@ def test_a_handler_runs_in_the_middle_of_a_fill(how, said):
     assert done.stdout.decode() == f"{said}\n[(0.0, True)]\n", done.stderr
 
 
+# The rest of the process may take so many bytes more of address space, the stacks of threads included.
+LIMIT = """
+import resource
+def limit(more):
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + more, used + more))
+"""
+
 MEMORY = """
-import resource, sys
 import numpy as np
 import initfast as ift
-from initfast import threads
 
 ift.HeNormal(seed=1)((10, 10))
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
+limit(2**26)
 said = []
 for make in (
     lambda: ift.HeNormal(seed=1)((2**15, 2**12)),
@@ -174,7 +180,7 @@ for make in (
 print(said)
 # Threads need stacks; those that there is no room for are done without.
 out = np.empty(2**22, np.float32)
-resource.setrlimit(resource.RLIMIT_AS, (int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + 2**20,) * 2)
+limit(2**20)
 with ift.threads(8):
     ift.RandomNormal(seed=1).fill(out)
 part = np.empty(1000, np.float32)
@@ -185,15 +191,14 @@ print(bool((out[-1000:] == ift.RandomNormal(seed=1).fill(part, out.shape, np.s_[
 @posix
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads its own size from Linux")
 def test_a_memory_limit_is_a_memory_error_and_not_a_crash():
-    done = run(MEMORY)
+    done = run(LIMIT + MEMORY)
     assert (done.stdout.decode(), done.returncode) == (f"{['MemoryError'] * 5}\nTrue\n", 0), done.stderr
 
 
 LIMITED = """
-import resource, sys
+import sys
 from initfast import cli
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 2**24,) * 2)
+limit(2**24)
 sys.exit(cli.main(["fill", sys.argv[1], "--shape", "100000x100000", "--init", "orthogonal", "--seed", "1"]))
 """
 
@@ -201,7 +206,7 @@ sys.exit(cli.main(["fill", sys.argv[1], "--shape", "100000x100000", "--init", "o
 @posix
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads its own size from Linux")
 def test_the_command_line_under_a_memory_limit(tmp_path):
-    done = run(LIMITED, str(tmp_path / "out.npy"))
+    done = run(LIMIT + LIMITED, str(tmp_path / "out.npy"))
     assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (1, b"", [])
     assert done.stderr.startswith(b"initfast: error: ")
     assert b"Traceback" not in done.stderr

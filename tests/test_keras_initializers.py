@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 CASES = Path(__file__).parent / "keras_cases"
-ON_ALL = ("initializers", "copies", "saving", "layers", "models", "defaults", "training", "specs")
+ON_ALL = ("initializers", "copies", "saving", "layers", "models", "defaults", "training", "specs", "diagnosis")
 BACKENDS = ("jax", "torch", "tensorflow")
 # Keras' variables have the __array__ of NumPy 1; every file it writes goes through it.
 KERAS_OWN = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"

@@ -173,7 +173,7 @@ def test_one_blas_thread():
 
 def test_without_threadpoolctl(monkeypatch):
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    with pytest.raises(ImportError, match=re.escape("pip install 'initfast[compare]'")), training.one_blas_thread():
+    with pytest.raises(ImportError, match=re.escape("pip install 'initfast[data]'")), training.one_blas_thread():
         pass
 
 

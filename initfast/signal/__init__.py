@@ -5,8 +5,10 @@ measured by `initfast.torch.diagnose` and `initfast.keras.diagnose`. `compare` t
 """
 
 from initfast.signal.activations import ACTIVATIONS, Activation
+from initfast.signal.comparing import compare
+from initfast.signal.comparisons import Comparison
 from initfast.signal.diagnosis import diagnose
-from initfast.signal.recommend import Recommendation, recommend
+from initfast.signal.recommendations import Recommendation, recommend
 from initfast.signal.reports import Histogram, LayerReport, SignalReport, Verdict
 from initfast.signal.verdicts import CRITERIA, THRESHOLDS
 
@@ -15,11 +17,13 @@ __all__ = [
     "CRITERIA",
     "THRESHOLDS",
     "Activation",
+    "Comparison",
     "Histogram",
     "LayerReport",
     "Recommendation",
     "SignalReport",
     "Verdict",
+    "compare",
     "diagnose",
     "recommend",
 ]

@@ -96,7 +96,7 @@ def _shipped(name: str) -> tuple[Array, Array]:
         from sklearn import datasets
     except ImportError:
         raise ImportError(
-            f"the data {name!r} come with scikit-learn: pip install 'initfast[compare]'; a .npz file needs none"
+            f"the data {name!r} come with scikit-learn: pip install 'initfast[data]'; a .npz file needs none"
         ) from None
     x, y = getattr(datasets, _LOADERS[name])(return_X_y=True)
     return x, y

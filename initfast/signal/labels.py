@@ -49,8 +49,8 @@ def label(initializer: Any) -> str:
 def from_label(text: str) -> Any:
     """The initializer that a name, a label or a JSON object means: how a command line says one.
 
-    >>> from_label("random_normal(stddev=0.01)")
-    RandomNormal(stddev=0.01)
+    >>> from_label("random_normal(stddev=0.01)").stddev
+    0.01
 
     Raises:
         ValueError, TypeError: it means none, or an argument is wrong.

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from initfast.signal.scales import LogScale, short
+
 if TYPE_CHECKING:
     from initfast.signal.comparisons import Comparison
     from initfast.signal.reports import LayerReport, SignalReport
@@ -23,7 +25,6 @@ DPI = 150
 PANELS = 8  # histograms of a report, at most
 COLUMNS = 4
 NAME = 24  # letters of a layer's name that its panel has room for
-DECADES = 7  # ticks of a logarithmic axis, about
 
 # Okabe and Ito 2008, without the yellow, which white paper swallows.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -112,7 +113,7 @@ def comparison(found: Comparison, path: Any = None) -> Any:
         figure.suptitle(f"{found.activation} network {'x'.join(map(str, found.widths))} on {_text(found.data)}")
         axes = figure.subplots(2, 2, sharex=True, sharey="row")
         losses = [[getattr(curve, key) for curve in found.curves.values()] for key in ("train_loss", "test_loss")]
-        scale = _LogScale([values for part in losses for curve in part for values in curve], 10.0 * max(found.guess))
+        scale = LogScale([values for part in losses for curve in part for values in curve], 10.0 * max(found.guess))
         for column, part, bar in zip(range(2), losses, found.guess, strict=True):
             drawn = [_band(axes[0, column], i, len(names), curve, scale) for i, curve in enumerate(part)]
             drawn.append(axes[0, column].axhline(bar, color="#777777", linewidth=1.0, linestyle=(0, (1, 2))))
@@ -184,7 +185,7 @@ def _histogram(axes: Any, layer: LayerReport) -> None:
     total = max(1, sum(counts))
     shares = [100.0 * count / total for count in counts]
     axes.stairs(shares, edges, fill=True, color=COLOURS[0])
-    words = [f"var {_short(layer.variance)}"]
+    words = [f"var {short(layer.variance)}"]
     words += [] if layer.saturated is None else [f"{100 * layer.saturated:.0f} % saturated"]
     words += [f"{100 * layer.dead:.0f} % dead"] if layer.dead else []
     name = layer.name if len(layer.name) <= NAME else f"..{layer.name[2 - NAME :]}"
@@ -215,7 +216,7 @@ def _through_depth(pair: Sequence[Any], layers: Mapping[str, Sequence[LayerRepor
             [(i, found) for i, layer in enumerate(row, 1) if (found := value(layer)) is not None]
             for row in layers.values()
         ]
-        scale = _LogScale([[y for _, y in points] for points in series])
+        scale = LogScale([[y for _, y in points] for points in series])
         drawn = [
             axes.plot(
                 [x for x, _ in points], scale.place([y for _, y in points]), **_look(i, len(series), len(points))
@@ -231,7 +232,7 @@ def _through_depth(pair: Sequence[Any], layers: Mapping[str, Sequence[LayerRepor
     return drawn
 
 
-def _band(axes: Any, number: int, count: int, curve: Any, scale: _LogScale | None = None) -> Any:
+def _band(axes: Any, number: int, count: int, curve: Any, scale: LogScale | None = None) -> Any:
     """One initializer: a line through the means, a band from the lowest seed to the highest."""
     import numpy as np
 
@@ -242,68 +243,6 @@ def _band(axes: Any, number: int, count: int, curve: Any, scale: _LogScale | Non
     look = _look(number, count, len(epochs))
     axes.fill_between(epochs, low, high, color=look["color"], alpha=0.15, linewidth=0.0)
     return axes.plot(epochs, middle, **look)[0]
-
-
-class _LogScale:
-    """A logarithmic axis with places for what has no logarithm: 0 at the lower edge, inf and nan at the upper.
-
-    Args:
-        series: the values to be drawn. top: what is above it goes to the upper edge too.
-    """
-
-    def __init__(self, series: Sequence[Sequence[float]], top: float = math.inf) -> None:
-        self.top = top
-        values = [float(value) for row in series for value in row]
-        usable = [value for value in values if 0.0 < value <= top and math.isfinite(value)] or [1.0]
-        self.low, self.high = math.log10(min(usable)), math.log10(max(usable))
-        # A decade at least: what keeps its size is to look level.
-        spare = max(0.0, 1.0 - (self.high - self.low)) / 2.0
-        self.low, self.high = self.low - spare, self.high + spare
-        self.room = max(0.12 * (self.high - self.low), 0.25)
-        self.zeros = any(value == 0.0 for value in values)
-        self.beyond = any(not value <= top or value == math.inf for value in values)
-
-    def place(self, values: Sequence[float]) -> list[float]:
-        """Where to draw the values."""
-        floor, ceiling = 10.0 ** (self.low - self.room), 10.0 ** (self.high + self.room)
-        return [
-            floor if value == 0.0 else value if value <= self.top and value != math.inf else ceiling
-            for value in map(float, values)
-        ]
-
-    def apply(self, axes: Any) -> None:
-        """Give the axis its scale, limits and ticks."""
-        axes.set_yscale("log")
-        axes.minorticks_off()
-        margin = 0.35 * self.room
-        lowest = self.low - self.room * self.zeros - margin
-        highest = self.high + self.room * self.beyond + margin
-        axes.set_ylim(10.0**lowest, 10.0**highest)
-        # The edges' own ticks take the place of those nearby.
-        inner = (self.low - 0.3 * self.room * self.zeros, self.high + 0.3 * self.room * self.beyond)
-        reach = (lowest if not self.zeros else inner[0], highest if not self.beyond else inner[1])
-        ticks = [(tick, _short(10.0**tick)) for tick in _ticks(*reach)]
-        ticks += [(self.low - self.room, "0")] * self.zeros
-        ticks += [(self.high + self.room, "inf" if self.top == math.inf else "above,\nnan")] * self.beyond
-        axes.set_yticks([10.0**tick for tick, _ in ticks], [text for _, text in ticks])
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Decimal logarithms of round numbers from 10**low to 10**high: every n-th decade, or 1, 2 and 5 in each."""
-    first, last = math.ceil(low), math.floor(high)
-    if high - low > 2.5:
-        step = next(step for step in (1, 2, 3, 5, 10, 20, 50, 100) if (last - first) // step <= DECADES)
-        return [float(tick) for tick in range(first, last + 1) if tick % step == 0]
-    leads = (0.0, math.log10(2.0), math.log10(5.0))
-    return [tick for decade in range(first - 1, last + 1) for lead in leads if low <= (tick := decade + lead) <= high]
-
-
-def _short(value: float) -> str:
-    if not math.isfinite(value) or value == 0.0 or 0.9e-3 < value < 9999.0:
-        return f"{value:.0f}" if value > 999.0 else f"{value:.3g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    power = f"10^{{{int(exponent)}}}"
-    return f"${power}$" if mantissa == "1.0" else f"${mantissa} \\cdot {power}$"
 
 
 def _look(number: int, count: int, points: int) -> dict[str, Any]:

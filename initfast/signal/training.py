@@ -204,6 +204,6 @@ def one_blas_thread() -> Iterator[None]:
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
-        raise ImportError("a comparison needs threadpoolctl: pip install 'initfast[compare]'") from None
+        raise ImportError("a comparison needs threadpoolctl: pip install 'initfast[data]'") from None
     with threadpool_limits(limits=1, user_api="blas"):
         yield

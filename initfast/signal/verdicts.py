@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from initfast.signal.activations import ACTIVATIONS, SATURATED_SHARE, Activation
-from initfast.signal.recommend import recommend
+from initfast.signal.recommendations import recommend
 from initfast.signal.reports import LayerReport, Verdict
 
 __all__ = ["CRITERIA", "THRESHOLDS", "factors", "judge", "notes"]

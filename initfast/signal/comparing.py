@@ -67,7 +67,7 @@ def compare(
 
     Raises:
         ValueError, TypeError: an argument is not what it must be; nothing has been trained then.
-        ImportError: threadpoolctl, or for its data scikit-learn, is missing: `pip install 'initfast[compare]'`.
+        ImportError: threadpoolctl, or for its data scikit-learn, is missing: `pip install 'initfast[data]'`.
 
     >>> found = compare(initializers=["zeros", "he_normal"], hidden=[16], seeds=3, epochs=3)
     >>> [one.label for one in found.standings], found.verdicts["zeros"].passed
