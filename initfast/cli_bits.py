@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from initfast import _kernels, distributions
-from initfast.cli_fill import _as_usage_errors, _integer
+from initfast.cli_fill import as_usage_errors, integer
 from initfast.seeds import Seed
 
 CHUNK_WORDS = 2**18  # 1 MiB: it stays in the cache between the kernel and the write
@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the words. Raises ArgumentTypeError for wrong arguments, SystemExit(141) when the reader has gone."""
-    with _as_usage_errors():
+    with as_usage_errors():
         drawn = sources(arguments)
-        left = None if arguments.bytes is None else _integer(arguments.bytes, "--bytes")
+        left = None if arguments.bytes is None else integer(arguments.bytes, "--bytes")
     if sys.stdout is None:
         raise OSError("stdout must be open to write words to it")
     out = sys.stdout.fileno()
@@ -52,12 +52,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def sources(arguments: argparse.Namespace) -> list[Seed]:
     """The streams to take words from, in turn. Raises ValueError."""
-    seed, stream = _integer(arguments.seed, "--seed"), _integer(arguments.stream, "--stream")
+    seed, stream = integer(arguments.seed, "--seed"), integer(arguments.stream, "--stream")
     first = Seed(seed, stream)
     for option, text in (("--interleave", arguments.interleave), ("--interleave-seeds", arguments.interleave_seeds)):
         if text is None:
             continue
-        count = _integer(text, option)
+        count = integer(text, option)
         if not 1 <= count <= MOST_STREAMS:
             raise ValueError(f"{option} must be an integer from 1 to {MOST_STREAMS}; received {count}")
         if option == "--interleave":

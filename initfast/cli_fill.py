@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import os
 import re
 import sys
 import time
@@ -47,9 +48,11 @@ def add_stream_arguments(parser: argparse.ArgumentParser, *, drawn: bool = True)
     default = "one is drawn, and printed" if drawn else "what a .safetensors file says of itself"
     parser.add_argument("--seed", help=f"an integer in [0, 2**64) (default: {default})")
     parser.add_argument(
-        "--name", help="the array's name: each is a random stream of its own (default in .safetensors: the tensor's)"
+        "--name",
+        type=utf8,
+        help="the array's name: each is a random stream of its own (default in .safetensors: the tensor's)",
     )
-    parser.add_argument("--tensor", metavar="NAME", help="the tensor's name in a .safetensors file")
+    parser.add_argument("--tensor", metavar="NAME", type=utf8, help="the tensor's name in a .safetensors file")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -141,6 +144,14 @@ def check_tensor(arguments: argparse.Namespace, kind: str) -> None:
         raise ValueError("a .safetensors file must have a name for its tensor, --tensor NAME; received none")
     if kind != "safetensors" and arguments.tensor is not None:
         raise ValueError(f"--tensor names the tensor of a .safetensors file; received {arguments.out!r}")
+
+
+def utf8(argument: str) -> str:
+    """The text whose UTF-8 the shell handed over, which Python has read by the locale. Raises ArgumentTypeError."""
+    try:
+        return os.fsencode(argument).decode()
+    except UnicodeError:
+        raise argparse.ArgumentTypeError(f"a name must be UTF-8 text; received {argument!a}") from None
 
 
 def stream_name(arguments: argparse.Namespace, kind: str) -> str | None:
@@ -280,7 +291,3 @@ def progress(size: int, *, show: bool) -> Iterator[Callable[[int], object]]:
 
     with tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, leave=False) as bar:
         yield bar.update
-
-
-# Until those who use them have the names above.
-_as_usage_errors, _integer, _progress = as_usage_errors, integer, progress

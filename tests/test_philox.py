@@ -53,9 +53,10 @@ def test_10000th_value_of_cpp26(backend: str) -> None:
     assert initfast.random_bits(1, seed=CPP26_SEED, offset=9999)[0] == CPP26_10000TH
 
 
-def test_carry_between_counter_words(backend: str) -> None:
-    """Blocks on both sides of 2^32 differ from each other and agree with the reference."""
+@pytest.mark.parametrize("count", [400, 4000], ids=["in a batch", "in a run"])
+def test_carry_between_counter_words(backend: str, count: int) -> None:
+    """Blocks on both sides of 2^32 differ from each other and agree with the reference, however they are asked for."""
     first = 2**32 - 50
-    words = initfast.random_bits(400, seed=7, stream=9, offset=4 * first)
-    expected = reference.blocks(np.arange(first, first + 100, dtype=np.uint64), 7, 9)
+    words = initfast.random_bits(count, seed=7, stream=9, offset=4 * first)
+    expected = reference.blocks(np.arange(first, first + count // 4, dtype=np.uint64), 7, 9)
     assert words.tolist() == expected.ravel().tolist()

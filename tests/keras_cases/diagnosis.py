@@ -70,7 +70,7 @@ def net():
     y = L.ReLU()(L.BatchNormalization()(y))
     y = L.Reshape((16, 4))(L.Dropout(0.5, seed=3)(y))
     y = L.MultiHeadAttention(2, 3, name="mha")(y, y)
-    y = L.TimeDistributed(L.Dense(4, activation="gelu"))(L.LSTM(4, return_sequences=True)(y))
+    y = L.TimeDistributed(L.Dense(4, activation="gelu"))(L.LSTM(4, return_sequences=True, name="lstm")(y))
     y = L.Dense(4, activation=L.LeakyReLU(), activity_regularizer="l2")(L.LayerNormalization()(y))
     return keras.Model(i, [L.Dense(2, name="a")(L.Flatten()(y)), L.Dense(3, activation="softmax", name="b")(y)])
 

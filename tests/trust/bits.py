@@ -1,0 +1,256 @@
+"""The same bits from every backend, compiler, level of optimization and number of threads, against pinned digests.
+
+The digests (tests/vectors/sha256-stream-1.txt) and the known answers (tests/vectors/philox.txt) come from no backend.
+Builds src/ with GCC and Clang at -O0, -O2 and -O3, for x86-64 and (run by qemu) AArch64, each with the driver of the
+tests. Where 2^24 elements would take hours (-O0, the scalar backend, the emulator) the first 2^20 are compared.
+Needs gcc, clang, gcc-aarch64-linux-gnu (Clang borrows its libraries) and qemu-user-static. An hour or two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rows import HERE, ROOT, Row
+
+from initfast import _kernels, backends
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from driver import FLAGS, SOURCES, draw
+from sha256 import LONG, SEED, SHORT, STREAM, Pinned, pinned
+
+JOBS = 2
+LEVELS = ("-O0", "-O2", "-O3")
+KNOWN = (ROOT / "tests" / "vectors" / "philox.txt").read_text()
+# 6 vectors in each of the 96 blocks of a tile, and the one of C++26.
+ANSWERS = 6 * _kernels.TILE_BLOCKS + 1
+# kernel_driver.c's exit status for a backend that the CPU does not run.
+REFUSED = 3
+
+
+class Target(NamedTuple):
+    """A compiler for a machine: its command, what runs the result, and the backends there."""
+
+    name: str
+    compiler: tuple[str, ...]
+    link: tuple[str, ...]
+    runner: tuple[str, ...]
+    backends: tuple[str, ...]
+
+
+X86 = ("portable", "avx2", "avx512")
+EMULATOR = ("qemu-aarch64-static",)
+TARGETS = [
+    Target("GCC", ("gcc",), (), (), X86),
+    Target("Clang", ("clang",), (), (), X86),
+    Target("GCC, AArch64", ("aarch64-linux-gnu-gcc",), ("-static",), EMULATOR, ("neon",)),
+    Target("Clang, AArch64", ("clang", "--target=aarch64-linux-gnu"), ("-static",), EMULATOR, ("neon",)),
+]
+# Cells that take 2^24 elements, besides AVX2 and AVX-512 at -O2 and -O3.
+WHOLE = {("GCC", "-O3", "portable"), ("Clang", "-O2", "portable"), ("GCC, AArch64", "-O2", "neon")}
+
+
+class Build(NamedTuple):
+    """What one compiler made at one level."""
+
+    target: Target
+    level: str
+    driver: Path
+    answers: Path
+
+
+def build(folder: Path, target: Target, level: str) -> Build:
+    """Objects of src/ once, linked with the driver and with known_answers.c."""
+    place = folder / f"{target.name}{level}".replace(" ", "").replace(",", "-")
+    place.mkdir()
+    compile_one = [*target.compiler, *FLAGS, level, f"-I{SOURCES}"]
+    objects = []
+    for source in sorted(SOURCES.glob("*.c")):
+        objects.append(str(place / f"{source.stem}.o"))
+        subprocess.run([*compile_one, "-c", str(source), "-o", objects[-1]], check=True)
+    programs = [place / "driver", place / "answers"]
+    for program, main in zip(programs, (ROOT / "tests" / "kernel_driver.c", HERE / "known_answers.c"), strict=True):
+        subprocess.run([*compile_one, *target.link, str(main), *objects, "-o", str(program), "-lm"], check=True)
+    return Build(target, level, *programs)
+
+
+def runs_here(target: Target, backend: str) -> bool:
+    return bool(target.runner) or backend in backends.available()
+
+
+def count_of(build: Build, backend: str, quick: bool) -> int:
+    """How many elements of each case are compared."""
+    if quick:
+        return SHORT
+    wide = backend in ("avx2", "avx512") and build.level != "-O0"
+    return LONG if wide or (build.target.name, build.level, backend) in WHOLE else SHORT
+
+
+def right(build: Build, backend: str, line: Pinned, count: int, threads: int) -> bool:
+    command = [*build.target.runner, str(build.driver)]
+    made = draw(command, backend, line.source, SEED, STREAM, line.first, count, threads)
+    return hashlib.sha256(made).hexdigest() == line.digest(count)
+
+
+def known_answers(builds: Iterable[Build]) -> list[Row]:
+    """Every vector in every lane, on each backend of each build. The program prints the backend that it called."""
+    told: dict[str, list[str]] = {}
+    for each in builds:
+        for backend in each.target.backends:
+            if runs_here(each.target, backend):
+                command = [*each.target.runner, str(each.answers), backend]
+                found = subprocess.run(command, input=KNOWN, capture_output=True, text=True)
+                good = (found.returncode, found.stdout) == (0, f"{backend} {ANSWERS}\n")
+                told.setdefault(backend, []).append(
+                    "" if good else f"{each.target.name} {each.level}: {found.stdout or found.returncode}"
+                )
+    return [
+        Row(
+            f"Random123's known answers (7 and 10 rounds) in every lane, and C++26's 10000th value, {backend}",
+            f"all {ANSWERS}",
+            f"all, in {len(wrong)} builds" if not any(wrong) else "; ".join(filter(None, wrong)),
+            not any(wrong),
+        )
+        for backend, wrong in told.items()
+    ]
+
+
+def digests(builds: Sequence[Build], lines: Sequence[Pinned], quick: bool) -> list[Row]:
+    """One row a backend and compiler, with all levels; the number of threads goes round with the cases, 1 to 8."""
+    rows = []
+    for target in dict.fromkeys(each.target for each in builds):
+        for backend in target.backends:
+            if not runs_here(target, backend):
+                continue
+            told, met = [], True
+            for each in (each for each in builds if each.target == target):
+                count = count_of(each, backend, quick)
+                jobs = [(each, backend, line, count, k % 8 + 1) for k, line in enumerate(lines)]
+                with ThreadPoolExecutor(JOBS) as pool:
+                    found = list(pool.map(lambda job: right(*job), jobs))
+                good = sum(found)
+                told.append(f"{each.level} {good} of {len(lines)} (2^{count.bit_length() - 1})")
+                met &= good == len(lines)
+                print(target.name, backend, told[-1], flush=True)
+            rows.append(
+                Row(
+                    f"SHA-256 of every distribution x dtype, {backend}, {target.name}",
+                    f"all {len(lines)}",
+                    ", ".join(told),
+                    met,
+                )
+            )
+    return rows
+
+
+def installed(lines: Sequence[Pinned], quick: bool) -> list[Row]:
+    """The extension itself: each backend forced and seen to be active, on 1 to 8 threads."""
+    rows = []
+    for backend in backends.available():
+        count = SHORT if quick or backend == backends.compiled()[0] else LONG
+        wrong = 0
+        with backends.use(backend):
+            assert backends.active() == backend
+            for threads in range(1, 9):
+                for line in lines:
+                    memory = np.full(count * line.source.itemsize, 0xA5, np.uint8)
+                    _kernels.fill_flat(line.source, SEED, STREAM, memory.ctypes.data, line.first, count, threads)
+                    wrong += hashlib.sha256(memory).hexdigest() != line.digest(count)
+        rows.append(
+            Row(
+                f"SHA-256 on 1, 2, ..., 8 threads, {backend}, installed extension, 2^{count.bit_length() - 1} elements",
+                f"all {8 * len(lines)}",
+                f"{8 * len(lines) - wrong}",
+                wrong == 0,
+            )
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> list[Row]:
+    """What runs is what the name says: under an emulated CPU without the instructions, a backend that is forced dies.
+
+    The driver is built once more so that it takes a backend even where the CPU is said not to run it.
+    """
+    emulator = "qemu-x86_64-static"
+    if not shutil.which(emulator) or "avx512" not in build.target.backends:
+        return []
+    forced = folder / "forced.c"
+    forced.write_text('#include "initfast.h"\nint forced(const initfast_backend *b) { return b != NULL; }\n')
+    program = folder / "forced"
+    objects = sorted(str(each) for each in build.driver.parent.glob("*.o"))
+    main = str(ROOT / "tests" / "kernel_driver.c")
+    once = folder / "forced_main.o"
+    subprocess.run(["gcc", *FLAGS, "-Dinitfast_usable=forced", f"-I{SOURCES}", "-c", main, "-o", str(once)], check=True)
+    subprocess.run(
+        ["gcc", *FLAGS, f"-I{SOURCES}", str(once), str(forced), *objects, "-o", str(program), "-lm"], check=True
+    )
+    lines = [
+        line
+        for line in lines
+        if line.name in ("normal(0,1) float32", "truncated_normal(0,1,-1,3) float16", "bits uint32")
+    ]
+    wanted = {  # (CPU, backend): what comes of it, asked for and forced
+        ("Nehalem", "portable"): ("right", "right"),
+        ("Nehalem", "avx2"): ("refused", "illegal instruction"),
+        ("Haswell", "avx2"): ("right", "right"),
+        ("Haswell", "avx512"): ("refused", "illegal instruction"),
+    }
+    ends = {REFUSED: "refused", -signal.SIGILL: "illegal instruction", 128 + signal.SIGILL: "illegal instruction"}
+
+    def outcome(command: list[str], backend: str, line: Pinned) -> str:
+        try:
+            made = draw(command, backend, line.source, SEED, STREAM, line.first, SHORT)
+        except subprocess.CalledProcessError as error:
+            return ends.get(error.returncode, f"status {error.returncode}")
+        return "right" if hashlib.sha256(made).hexdigest() == line.short else "wrong"
+
+    found = {}
+    for cpu, backend in wanted:
+        commands = [[emulator, "-cpu", cpu, str(each)] for each in (build.driver, program)]
+        found[cpu, backend] = tuple(
+            ", ".join(sorted({outcome(command, backend, line) for line in lines})) for command in commands
+        )
+    return [
+        Row(
+            "emulated CPUs: Nehalem runs portable alone, Haswell AVX2 too; any other, forced, dies (SIGILL)",
+            "as said",
+            "as said" if found == wanted else f"{found}",
+            found == wanted,
+        )
+    ]
+
+
+def run(quick: bool) -> list[Row]:
+    """All rows of the part."""
+    os.nice(15)
+    lines = pinned()
+    targets = [target for target in TARGETS if all(map(shutil.which, (target.compiler[0], *target.runner)))]
+    levels = LEVELS[1:2] if quick else LEVELS
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with ThreadPoolExecutor(JOBS) as pool:
+            builds = list(pool.map(lambda job: build(folder, *job), [(t, level) for t in targets for level in levels]))
+        if quick:
+            lines = [line for line in lines if line.source.dtype in (0, 3, 6)]
+        rows = known_answers(builds)
+        for row in rows:
+            print(row, flush=True)
+        rows += instruction_sets(next(each for each in builds if each.level == "-O2"), folder, lines)
+        rows += installed(lines, quick) + digests(builds, lines, quick)
+    missing = [target.name for target in TARGETS if target not in targets]
+    if missing:
+        rows.append(Row("compilers and emulators", "all", f"not here: {', '.join(missing)}", False))
+    return rows

@@ -1,0 +1,169 @@
+"""Small mistakes, made on purpose in a copy: each must be noticed by the test that is named for it.
+
+A mutant that lives is a missing test. The copy is built at -O1, and only what a mistake touches is compiled again: one
+backend, the best here. `python tests/trust/mutants.py TEXT` tries the mutants whose description holds TEXT.
+Needs gcc, Cython and the `test` extra. Some 20 minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mutants_table import MUTANTS, Mutant
+from rows import ROOT, Row
+
+from initfast import backends
+
+JOBS = 2
+LIMIT = 900  # seconds; a mutant that loops for ever is dead too
+FLAGS = ["-std=c11", "-O1", "-ffp-contract=off", "-fno-fast-math", "-fno-math-errno", "-fPIC", "-pthread", "-g0", "-w"]
+COPIED = ("initfast", "src", "tests", "pyproject.toml")
+PASSED, FAILED = 0, 1  # pytest's exit status
+
+
+class Copy:
+    """A copy of the tree with a build of its own."""
+
+    def __init__(self, root: Path, backend: str, built: Copy | None = None) -> None:
+        self.root, self.backend = root, backend
+        if built is not None:
+            shutil.copytree(built.root, root)
+            self.objects = {name: str(root / Path(path).name) for name, path in built.objects.items()}
+            return
+        root.mkdir()
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "trust"))
+            else:
+                shutil.copy(source, root / name)
+        binding = root / "initfast" / "_kernels.c"
+        subprocess.run(
+            [sys.executable, "-m", "cython", "-3", str(root / "initfast/_kernels.pyx"), "-o", str(binding)], check=True
+        )
+        self.objects = {path.stem: self.compile(path, path.stem) for path in sorted((root / "src").glob("*.c"))}
+        self.objects["binding"] = self.compile(binding, "binding")
+        self.link(self.objects)
+
+    def compile(self, source: Path, name: str) -> str:
+        target = self.root / f"{name}.o"
+        include = [f"-I{self.root / 'src'}", f"-I{sysconfig.get_path('include')}"]
+        command = ["gcc", *FLAGS, "-DPy_LIMITED_API=0x030B0000", *include, "-c", str(source), "-o", str(target)]
+        subprocess.run(command, check=True)
+        return str(target)
+
+    def link(self, objects: dict[str, str]) -> None:
+        target = self.root / "initfast" / "_kernels.abi3.so"
+        target.unlink(missing_ok=True)
+        subprocess.run(["gcc", "-shared", "-pthread", *objects.values(), "-o", str(target), "-lm"], check=True)
+
+    def test(self, selection: str, limit: float | None = LIMIT) -> tuple[int, str]:
+        """pytest's exit status and what failed first."""
+        others = [f"not {name}" for name in backends.available() if name != self.backend]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", " and ".join(others)]
+        command += [f"tests/{each}" for each in selection.split()]
+        environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            done = subprocess.run(
+                command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=limit
+            )
+        except subprocess.TimeoutExpired:
+            return FAILED, "no end"
+        failed = re.search(r"^(?:FAILED|ERROR) tests/(.*?)(?: - .*)?$", done.stdout, re.MULTILINE)
+        if done.returncode < 0 or "Fatal Python error" in done.stderr:
+            return FAILED, "a crash"
+        return done.returncode, failed.group(1) if failed else done.stdout[-300:]
+
+    def edited(self, mutant: Mutant) -> dict[Path, str]:
+        """The texts before, by file; the edits are made."""
+        before: dict[Path, str] = {}
+        for file, old, new in [(mutant.file, mutant.old, mutant.new), *([mutant.also] if mutant.also else [])]:
+            path = self.root / file
+            text = path.read_text()
+            if text.count(old) != 1:
+                raise ValueError(
+                    f"{mutant.what}: the text to change must occur once in {file}; it occurs {text.count(old)} times"
+                )
+            before[path] = text
+            path.write_text(text.replace(old, new))
+        return before
+
+    def tried(self, mutant: Mutant) -> tuple[int, str]:
+        before = self.edited(mutant)
+        try:
+            if mutant.unit:
+                stem = f"backend_{self.backend}" if mutant.unit == "backend" else mutant.unit
+                changed = self.compile(self.root / "src" / f"{stem}.c", "mutant")
+                self.link({**self.objects, stem: changed})
+            return self.test(mutant.killer)
+        finally:
+            for path, text in before.items():
+                path.write_text(text)
+            if mutant.unit:
+                self.link(self.objects)
+
+
+def row_of(mutant: Mutant, status: int, failed: str) -> Row:
+    failed = failed if len(failed) < 100 else f"{failed[:90]}..."  # an id may hold digests
+    told = {PASSED: "LIVES", FAILED: f"killed: {failed}"}.get(status, f"pytest's status {status}: {failed}")
+    return Row(f"{mutant.what} ({mutant.file})", f"killed by {mutant.killer}", told, status == FAILED)
+
+
+def tried_all(mutants: Sequence[Mutant], report: bool = True) -> list[Row]:
+    """Every mutant, after the tests were seen to pass without one."""
+    backend = next(name for name in reversed(backends.available()) if name != "portable")
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job would hand on that it is ignored
+    with tempfile.TemporaryDirectory() as folder:
+        copies: queue.Queue[Copy] = queue.Queue()
+        first = Copy(Path(folder) / "0", backend)
+        for k in range(JOBS):
+            copies.put(Copy(Path(folder) / str(k), backend, first) if k else first)
+        killers = sorted({each for mutant in mutants for each in mutant.killer.split()})
+        copy = copies.get()
+        status, failed = copy.test(" ".join(killers), None)
+        copies.put(copy)
+        if status != PASSED:
+            raise SystemExit(f"the tests fail without a mutant: {failed}")
+
+        def one(mutant: Mutant) -> Row:
+            copy = copies.get()
+            try:
+                found = row_of(mutant, *copy.tried(mutant))
+            finally:
+                copies.put(copy)
+            print(f"{found.what}: {found.measured}", flush=True)
+            return found
+
+        with ThreadPoolExecutor(JOBS) as pool:
+            rows = list(pool.map(one, mutants))
+    living = sum(not row.met for row in rows)
+    total = Row(f"mutants, on {backend}", "all killed", f"{len(rows) - living} of {len(rows)}", not living)
+    return [total, *rows]
+
+
+def named(text: str, mutants: Iterable[Mutant] = MUTANTS) -> list[Mutant]:
+    return [mutant for mutant in mutants if text in mutant.what]
+
+
+def run(quick: bool) -> list[Row]:
+    """All rows of the part."""
+    os.nice(15)
+    return tried_all(MUTANTS[::12] if quick else MUTANTS)
+
+
+if __name__ == "__main__":
+    for row in tried_all(named(sys.argv[1] if len(sys.argv) > 1 else ""))[:1]:
+        print(row.measured)

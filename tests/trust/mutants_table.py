@@ -1,0 +1,177 @@
+# ruff: noqa: E501
+"""The mutants: one small edit each, and the test that must fail because of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """`old` (which must occur once in `file`) becomes `new`; `killer`, a pytest selection, must then fail.
+
+    `unit` is what is compiled again: a backend (every header goes into it), a C file, or nothing for a Python file.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    killer: str
+    unit: str = "backend"
+    also: tuple[str, str, str] | None = None  # a second edit: file, old, new
+
+
+PHILOX, GOLDEN, CARRY = (
+    "test_philox.py::test_backend",
+    "test_golden.py::test_backend",
+    "test_philox.py::test_carry_between_counter_words",
+)
+LENGTH, START = "test_reference.py::test_every_length", "test_reference.py::test_every_start_and_misalignment"
+SHA, TABLES = "test_sha256.py::test_all_elements", "test_sha256.py::test_tables_of_coefficients"
+HEADER = "test_coefficients.py::test_header_and_module_agree"
+THREADS = "test_reference.py::test_every_thread_count"
+ENVIRONMENT = "test_environment.py::test_values_and_registers_stay"
+
+WORDS = [
+    Mutant("a round of Philox dropped", "src/tiles.h", "7 : PHILOX_ROUNDS;", "7 : PHILOX_ROUNDS - 1;", PHILOX),
+    Mutant("8 rounds for 7", "src/tiles.h", "? 7 : PHILOX", "? 8 : PHILOX", PHILOX),
+    Mutant("first multiplier off by one bit", "src/philox.h", "0xD2511F53", "0xD2511F51", PHILOX),
+    Mutant(
+        "second multiplier off by one bit",
+        "src/philox.h",
+        "0xCD9E8D57",
+        "0xCD9E8D53",
+        "test_philox.py::test_10000th_value_of_cpp26",
+    ),
+    Mutant("key increment off by one", "src/philox.h", "0x9E3779B9u", "0x9E3779BAu", PHILOX),
+    Mutant("key increments swapped", "src/philox.h", "seed + r * PHILOX_WEYL_0", "seed + r * PHILOX_WEYL_1", PHILOX),
+    Mutant("key words swapped", "src/philox.h", "(uint32_t)seed + r", "(uint32_t)(seed >> 32) + r", PHILOX),
+    Mutant("a round's outputs swapped", "src/philox.h", "v_set64(key[1])), p0}}", "v_set64(key[1])), p1}}", PHILOX),
+    Mutant("high word of the stream dropped", "src/philox.h", "v_set64(stream >> 32)}}", "v_set64(0)}}", PHILOX),
+    Mutant(
+        "words of the stream swapped",
+        "src/philox.h",
+        "v_set64(stream), v_set64(stream >> 32)",
+        "v_set64(stream >> 32), v_set64(stream)",
+        GOLDEN,
+    ),
+    Mutant(
+        "carry into the high counter word dropped in a run",
+        "src/tiles.h",
+        "(((uint64_t)1 << 32) - (uint32_t)first) / blocks_a_step",
+        "steps",
+        CARRY,
+    ),
+    Mutant(
+        "carry dropped where blocks are listed",
+        "src/tiles.h",
+        "blocks ? v_shr64(block, 32) : high",
+        "high",
+        "test_reference.py::test_element_numbers_beyond_32_bits",
+    ),
+    Mutant(
+        "words of a block out of order",
+        "src/philox.h",
+        "v_zip64_low(x, y), v_zip64",
+        "v_zip64_low(y, x), v_zip64",
+        GOLDEN,
+    ),
+    Mutant(
+        "halves of a 64-bit word swapped",
+        "src/tiles.h",
+        "v_pair(w.word[0], w.word[1]), y",
+        "v_pair(w.word[1], w.word[0]), y",
+        GOLDEN,
+    ),
+]
+
+VALUES = [
+    Mutant("lowest bit of a uniform stuck at 1", "src/uniform.h", "vf_from_int(v_shr32(words, 8))", "vf_from_int(v_or(v_shr32(words, 8), v_set32(1)))", GOLDEN),
+    Mutant("lowest bit of a uniform stuck at 0, float64", "src/uniform.h", "v_shr64(words, 11)", "v_and(v_shr64(words, 11), v_set64(~1ull))", GOLDEN),
+    Mutant("23 bits for 24 in a uniform", "src/uniform.h", "v_shr32(words, 8)", "v_shl32(v_shr32(words, 9), 1)", GOLDEN),
+    Mutant("lowest bit of a truncated normal stuck at 1", "src/truncated.h", "vf_from_int(v_shr32(words, 8))", "vf_from_int(v_or(v_shr32(words, 8), v_set32(1)))", GOLDEN),
+    Mutant("cosine and sine swapped", "src/normal.h", "vf_by_bit(angle_words, 30, sine, cosine), shift), vf_fma(r, vf_by_bit(angle_words, 30, cosine, sine)", "vf_by_bit(angle_words, 30, cosine, sine), shift), vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine)", GOLDEN),
+    Mutant("both elements of a pair the same", "src/normal.h", "vf_by_bit(angle_words, 30, cosine, sine), shift)}", "vf_by_bit(angle_words, 30, sine, cosine), shift)}", "test_statistics.py::test_box_muller_partners_are_independent"),
+    Mutant("no half turn: every first element positive", "src/normal.h", "r = v_as_f32(v_xor_masked(vf_as_int(r), angle_words, v_set32(0x80000000)));", "", "test_statistics.py::test_moments_and_distance"),
+    Mutant("mirror by the wrong bit, float64", "src/normal.h", "vd_by_bit(angle_words, 62, sine, cosine)", "vd_by_bit(angle_words, 61, sine, cosine)", GOLDEN),
+    Mutant("angle not moved by half a step", "src/normal.h", "vf_set(0x1p-32f), vf_set(0x1p-31f));", "vf_set(0x1p-32f), vf_set(0.0f));", LENGTH),
+    Mutant("half a step of the radius dropped", "src/normal.h", "vf_set(0x1p-31f), vf_set(0x1p-32f));", "vf_set(0x1p-31f), vf_set(0.0f));", GOLDEN),
+    Mutant("radius without its exponent near 0", "src/normal.h", "vf_set(0.0f), vf_exponent(y));", "vf_set(0.0f), vf_set(0.0f));", "test_statistics.py::test_tails"),
+    Mutant("two roundings for fma in a normal", "src/normal.h", "{vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine), shift), ", "{vf_add(vf_mul(r, vf_by_bit(angle_words, 30, sine, cosine)), shift), ", GOLDEN),
+    Mutant("two roundings for fma in polynomials, float64", "src/normal.h", "y = vd_fma(y, x, vd_set(c[k]));", "y = vd_add(vd_mul(y, x), vd_set(c[k]));", GOLDEN),
+    Mutant("truncated normal off its middle by half a step", "src/truncated.h", "vf_set(-1.0f + 0x1p-24f)", "vf_set(-1.0f)", GOLDEN),
+    Mutant("rounding error of a product dropped, other bounds", "src/truncated.h", "vd_add(product_low, vd_fma(u, b->mass_low, b->centre_low))", "vd_fma(u, b->mass_low, b->centre_low)", GOLDEN),
+    Mutant("low part of the mass dropped, other bounds", "src/truncated.h", "vd_fma(u, b->mass_low, b->centre_low)", "b->centre_low", GOLDEN),
+    Mutant("scale of a far tail dropped", "src/truncated.h", "vd_add(minus_two_log, b->log_scale)", "minus_two_log", GOLDEN),
+    Mutant("wrong tail", "src/truncated.h", "vd_by_sign(vd_as_int(c), p, q)", "vd_by_sign(vd_as_int(c), q, p)", GOLDEN),
+]  # fmt: skip
+
+CLAMPS = [
+    Mutant("upper clamp removed", "src/tiles.h", "        r.first = vf_min(r.first, p->high_f32);\n", "", "test_bounds.py::test_many_draws_stay_within"),
+    Mutant("upper clamp removed, float32 alone", "src/tiles.h", "    if (distribution != INITFAST_NORMAL) {\n        r.first = vf_min", "    if (distribution != INITFAST_NORMAL && dtype != INITFAST_FLOAT32) {\n        r.first = vf_min", SHA),
+    Mutant("lower clamp removed", "src/tiles.h", "        r.second = vf_max(r.second, p->low_f32);\n", "", "test_bounds.py::test_many_draws_stay_within"),
+    Mutant("lower clamp of a uniform removed in narrow dtypes", "src/tiles.h", "!(distribution == INITFAST_UNIFORM && dtype == INITFAST_FLOAT32)", "distribution != INITFAST_UNIFORM", GOLDEN),
+    Mutant("upper clamp removed, float64", "src/tiles.h", "        r.first = vd_min(r.first, p->high);\n", "", SHA),
+    Mutant("lower clamp removed, float64", "src/tiles.h", "        r.second = vd_max(r.second, p->low);\n", "", SHA),
+]  # fmt: skip
+
+ROUNDING = [
+    Mutant("bfloat16 cut off", "src/narrow.h", "v_add_bit(v_add32(x, v_set32(0x7fff)), x, 16)", "x", GOLDEN),
+    Mutant("bfloat16 ties away from 0", "src/narrow.h", "v_add_bit(v_add32(x, v_set32(0x7fff)), x, 16)", "v_add32(x, v_set32(0x8000))", GOLDEN),
+    Mutant("bfloat16 ties to odd", "src/narrow.h", "v_add_bit(v_add32(x, v_set32(0x7fff)), x, 16)", "v_sub32(v_add32(x, v_set32(0x8000)), v_and(v_shr32(x, 16), v_set32(1)))", GOLDEN),
+    Mutant("float8 ties to odd", "src/narrow.h", "v_add32(magnitude, v_set32((1u << (drop - 1)) - 1)), magnitude, drop)", "v_add32(magnitude, v_set32((1u << (drop - 1)) - 1)), v_xor3(magnitude, v_set32(1u << drop), v_set32(0)), drop)", GOLDEN),
+    Mutant("float8 subnormals off by a power of two", "src/narrow.h", "(127 + 1 - bias - mantissa_bits + 23)", "(127 + 2 - bias - mantissa_bits + 23)", GOLDEN),
+    Mutant("sign of float8 lost", "src/narrow.h", "return v_or(result, v_and(v_shr32(x, 31 - exponent_bits - mantissa_bits), v_set32(1u << (exponent_bits + mantissa_bits))));", "return result;", GOLDEN),
+    Mutant("float16 towards 0", "src/simd_avx512.h", "_mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT |", "_mm512_cvtps_ph(a, _MM_FROUND_TO_ZERO |", GOLDEN),
+]  # fmt: skip
+
+COEFFICIENTS = [
+    Mutant("LOG_F32[0] up by an ulp", "src/coefficients.h", "-0x1.0000000000000p+0f,\n    0x1.00001e", "-0x1.0000020000000p+0f,\n    0x1.00001e", GOLDEN),
+    Mutant("LOG_F32[9] up by an ulp", "src/coefficients.h", "0x1.3ba9f40000000p-7f", "0x1.3ba9f60000000p-7f", LENGTH),
+    Mutant("SIN_F32[1] up by an ulp", "src/coefficients.h", "-0x1.4abbba0000000p-1f", "-0x1.4abbbc0000000p-1f", GOLDEN),
+    Mutant("COS_F32[2] up by an ulp", "src/coefficients.h", "-0x1.5580c20000000p-6f", "-0x1.5580c40000000p-6f", LENGTH),
+    Mutant("TRUNCATED_NUMERATOR_F32[2] up by an ulp", "src/coefficients.h", "0x1.0fb8460000000p+5f", "0x1.0fb8480000000p+5f", GOLDEN),
+    Mutant("TRUNCATED_DENOMINATOR_F32[4] up by an ulp", "src/coefficients.h", "0x1.010d280000000p+5f", "0x1.010d2a0000000p+5f", GOLDEN),
+    Mutant("-2 ln 2 up by an ulp, float32", "src/normal.h", "vf_set(-0x1.62e430p0f)", "vf_set(-0x1.62e432p0f)", GOLDEN),
+    Mutant("pi / 2 up by an ulp, float64", "src/normal.h", "0x1.921fb54442d18p0", "0x1.921fb54442d19p0", GOLDEN),
+    Mutant("LOG_F64[1] up by an ulp", "src/coefficients.h", "0x1.fffffffffff7bp-3", "0x1.fffffffffff7cp-3", GOLDEN),
+    Mutant("CENTRAL_NUMERATOR_F64[0] up by an ulp", "src/coefficients.h", "0x1.b18d91e9eef76p+1", "0x1.b18d91e9eef77p+1", GOLDEN),
+    Mutant("NEAR_TAIL_DENOMINATOR_F64[3] up by an ulp", "src/coefficients.h", "0x1.62c6f36623655p-2", "0x1.62c6f36623656p-2", GOLDEN),
+    Mutant("FAR_TAIL_NUMERATOR_F64[4] up by an ulp", "src/coefficients.h", "0x1.8c668e86279bfp+0", "0x1.8c668e86279c0p+0", GOLDEN),
+    Mutant("COS_F64[7], which no value of a test shows, up by an ulp", "src/coefficients.h", "-0x1.15cd40f3c0d9bp-28", "-0x1.15cd40f3c0d9cp-28", HEADER, ""),
+    Mutant("the same in the header and in the reference", "src/coefficients.h", "-0x1.15cd40f3c0d9bp-28", "-0x1.15cd40f3c0d9cp-28", TABLES, "", ("initfast/coefficients.py", "-0x1.15cd40f3c0d9bp-28", "-0x1.15cd40f3c0d9cp-28")),
+    Mutant("SIN_F64[7], in the header and in the reference", "src/coefficients.h", "-0x1.730bec817cc73p-31", "-0x1.730bec817cc74p-31", TABLES, "", ("initfast/coefficients.py", "-0x1.730bec817cc73p-31", "-0x1.730bec817cc74p-31")),
+]  # fmt: skip
+
+FILLS = [
+    Mutant("head: one element too many before whole blocks", "src/fill.c", "wanted = ((size_t)1 << b->block_shift) - off_block;", "wanted = ((size_t)1 << b->block_shift) - off_block + 1;", START, "fill"),
+    Mutant("head: a start within a block taken for its first element", "src/fill.c", "p->from += (size_t)(first - (low << shift));", "", START, "fill"),
+    Mutant("tail: a whole tile for the rest", "src/fill.c", "size_t tiles = count / per_tile;", "size_t tiles = (count + per_tile - 1) / per_tile;", LENGTH, "fill"),
+    Mutant("tail: the last batch is never delivered", "src/fill.c", "    flush(&b);\n    environment_leave", "    environment_leave", LENGTH, "fill"),
+    Mutant("one block too few in a piece", "src/fill.c", "(size_t)(high - low) + 1;", "(size_t)(high - low);", LENGTH, "fill"),
+    Mutant("backward steps read one block off", "src/fill.c", "first - ((high - room + 1) << shift)", "first - ((high - room) << shift)", "test_steps.py::test_any_step", "fill"),
+    Mutant("pieces that do not follow on are taken to", "src/fill.c", "(b->pieces == 1 || b->seam == to) && step", "step", "test_steps.py::test_any_step", "fill"),
+    Mutant("rows by id: the first for all", "src/fill.c", "part->starts[i]", "part->starts[0]", "test_fill.py::test_rows_of_an_array_too_large_to_exist", "fill"),
+    Mutant("FTZ and rounding of the host left as they are", "src/environment.h", "_mm_setcsr(0x1f80);", "_mm_setcsr(saved);", ENVIRONMENT, "fill"),
+    Mutant("FTZ of the host not restored", "src/environment.h", "{ _mm_setcsr(saved); }", "{ (void)saved; }", ENVIRONMENT, "fill"),
+    Mutant("one thread's chunk masked", "src/threads.c", "    if (begin >= j->total) return 0;\n", "    if (begin >= j->total) return 0;\n    if (number == 1) return 1;\n", THREADS, "threads"),
+    Mutant("a worker makes nothing", "src/threads.c", "while (work_once(argument)) {}", "while (take(&((job *)argument)->next) < 2) {}", THREADS, "threads"),
+    Mutant("chunks one element short", "src/threads.c", "end = begin + j->chunk - j->skew;", "end = begin + j->chunk - j->skew - 1;", THREADS, "threads"),
+    Mutant("all chunks but the first begin late", "src/threads.c", "begin = begin < j->skew ? 0 : begin - j->skew;", "begin = number ? begin - j->skew + 1 : 0;", "test_fill.py::test_chunks_meet_without_a_seam", "threads"),
+    Mutant("threads not joined", "src/threads.c", "for (int i = 0; i < started; i++) join(others[i]);", "(void)join;", "test_fill.py::test_threads_do_not_change_values", "threads"),
+    Mutant("Ctrl-C not heard", "src/threads.c", "poll && done % CHUNKS_BETWEEN_POLLS == 0 && poll()", "0 && poll && poll()", "test_fill.py::test_ctrl_c_ends_a_long_fill", "threads"),
+]  # fmt: skip
+
+PYTHON = [
+    Mutant("a window's start dropped", "initfast/fill.py", "seed.seed, seed.stream, buffer.address, part.start, count, workers", "seed.seed, seed.stream, buffer.address, 0, count, workers", "test_fill.py::test_parts_of_an_array_too_large_to_exist", ""),
+    Mutant("strided memory taken for contiguous", "initfast/fill.py", "in_order(part) and buffer.owner.flags.c_contiguous", "in_order(part)", "test_fill.py::test_threads_do_not_change_any_dtype", ""),
+    Mutant("seed and stream change places", "initfast/fill.py", "_kernels.fill_flat(source, seed.seed, seed.stream, address, 0,", "_kernels.fill_flat(source, seed.stream, seed.seed, address, 0,", "test_initializers.py::test_a_generator_draws_a_new_stream_at_each_call", ""),
+    Mutant("a uniform's largest value is maxval", "initfast/distributions.py", "target.up(low), target.below(high)", "target.up(low), target.down(high)", "test_bounds.py::test_uniform_is_half_open", ""),
+    Mutant("a uniform's first value rounded to nearest", "initfast/distributions.py", "compute.up(low), first, last", "compute.nearest(low), first, last", GOLDEN, ""),
+    Mutant("bounds of a truncated normal rounded outwards", "initfast/distributions.py", "first = target.up(Fraction(mean)", "first = target.down(Fraction(mean)", "test_bounds.py::test_truncated_normal_stays_within", ""),
+    Mutant("far tails begin at 5", "initfast/truncation.py", "FAR = 4.0", "FAR = 5.0", "test_truncation.py::test_parameters", ""),
+    Mutant("low half of a probability dropped", "initfast/truncation.py", "return high, float(value - Decimal(high))", "return high, 0.0", GOLDEN, ""),
+    Mutant("a name's digest read from its other end", "initfast/seeds.py", 'int.from_bytes(digest, "little")', 'int.from_bytes(digest, "big")', "test_seeds.py::test_a_name_is_the_stream_of_its_blake2b", ""),
+]  # fmt: skip
+
+MUTANTS = [*WORDS, *VALUES, *CLAMPS, *ROUNDING, *COEFFICIENTS, *FILLS, *PYTHON]

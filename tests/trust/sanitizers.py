@@ -1,0 +1,201 @@
+"""The C code under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer and valgrind.
+
+The extension is built anew with ASan and UBSan in a temporary copy of the tree, and the tests that reach a kernel run
+on it; every finding ends the process, so that a run that passes has found none. Each tool is first shown to find
+what is wrong with a program made for it. Needs clang with its runtimes (Debian: clang, libclang-rt-dev), and valgrind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rows import HERE, ROOT, Row
+
+FLAGS = ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-pthread", "-g1", "-fno-omit-frame-pointer"]
+# Checks as calls: written out in the unrolled kernels, they would take the compiler an hour.
+OUTLINED = ["-mllvm", "-asan-instrumentation-with-call-threshold=0"]
+MEMORY = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", *OUTLINED]
+THREADS = ["-O1", "-fsanitize=thread"]
+SUITE = ["bits_cli", "bounds", "buffers", "constants", "distributions", "environment", "fill", "golden", "guard_bytes"]
+SUITE += ["initializers", "layout", "philox", "processes", "properties", "reference", "threads"]
+FOUND = 99  # the exit status that the tools are asked for
+
+
+def compile_all(folder: Path, flags: list[str], sources: Iterable[Path], compiler: str = "clang") -> list[str]:
+    """Objects of `sources`, two at a time. INITFAST_TRUST_OBJECTS may name a folder that keeps them for other runs."""
+    folder = Path(os.environ.get("INITFAST_TRUST_OBJECTS", folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    headers = b"".join(path.read_bytes() for path in sorted((ROOT / "src").glob("*.h")))
+
+    def one(source: Path) -> str:
+        # Unrolled by hand and checked at each step, the portable kernels would take the optimiser minutes.
+        slow = ["-O0"] if source.stem == "backend_portable" and "-fsanitize=address,undefined" in flags else []
+        command = [compiler, *FLAGS, *flags, *slow, f"-I{ROOT / 'src'}"]
+        made_of = hashlib.sha256(repr(command).encode() + headers + source.read_bytes()).hexdigest()[:16]
+        target = folder / f"{source.stem}-{made_of}.o"
+        if not target.exists():
+            unfinished = target.with_suffix(".part")
+            subprocess.run([*command, "-c", source, "-o", unfinished], check=True)
+            unfinished.replace(target)
+        return str(target)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(one, sorted(sources)))
+
+
+def link(target: Path, objects: list[str], flags: list[str], compiler: str = "clang") -> Path:
+    subprocess.run([compiler, *flags, *objects, "-pthread", "-lm", "-o", target], check=True)
+    return target
+
+
+def kernels() -> list[Path]:
+    return sorted((ROOT / "src").glob("*.c"))
+
+
+def run_program(command: list[str], **environment: str) -> tuple[int, str]:
+    """Exit status, and what it said on both channels."""
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
+    )
+    return done.returncode, done.stdout
+
+
+# A program a tool, which does what the tool is to find, when asked to, on the memory of a fill.
+FAULTY = """
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+static int *shared;
+static void *add(void *x) { for (int i = 0; i < 10000; i++) ++*shared; return x; }
+int main(int argc, char **argv) {
+    (void)argc;
+    shared = malloc(4);
+    if (!strcmp(argv[1], "write past the end")) ((volatile char *)shared)[4] = 1;
+    if (!strcmp(argv[1], "read what was never written")) { if (*(volatile int *)shared) return 1; }
+    *shared = 0x7fffffff;
+    if (!strcmp(argv[1], "overflow")) ++*shared;
+    if (!strcmp(argv[1], "race")) { pthread_t t; pthread_create(&t, 0, add, 0); add(0); pthread_join(t, 0); }
+    free(shared);
+    return 0;
+}
+"""
+
+
+def faulty(folder: Path, flags: list[str]) -> Path:
+    source = folder / "faulty.c"
+    folder.mkdir(parents=True, exist_ok=True)
+    source.write_text(FAULTY)
+    return link(folder / "faulty", [str(source)], [*flags, "-w"])
+
+
+def finds(folder: Path, flags: list[str], faults: list[str], before: list[str], **environment: str) -> Row:
+    """That a tool finds what it is there for, and nothing where there is nothing."""
+    program = str(faulty(folder, flags))
+    said = {fault: run_program([*before, program, fault], **environment)[0] for fault in [*faults, "none"]}
+    good = said.pop("none") == 0 and all(status != 0 for status in said.values())
+    name = "valgrind" if before else flags[1].removeprefix("-fsanitize=")
+    found = [fault for fault, status in said.items() if status]
+    return Row(f"{name}: a program with a fault", "found", "; ".join(found) or "none found", good)
+
+
+def suite(folder: Path, quick: bool) -> Row:
+    """The tests that reach a kernel, on an extension with ASan and UBSan."""
+    tree = folder / "tree"
+    ignore = shutil.ignore_patterns("*.so", "__pycache__", "build", ".*", "*.egg-info")
+    for name in ("initfast", "src", "tests"):
+        shutil.copytree(ROOT / name, tree / name, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    binding = folder / "_kernels.c"
+    subprocess.run([sys.executable, "-m", "cython", "-3", tree / "initfast/_kernels.pyx", "-o", binding], check=True)
+    headers = [f"-I{sysconfig.get_path('include')}", "-DPy_LIMITED_API=0x030B0000"]
+    objects = compile_all(folder / "extension", [*MEMORY, *headers], [*kernels(), binding])
+    shared = ["-shared", "-fsanitize=address,undefined", "-shared-libasan"]
+    link(tree / "initfast/_kernels.abi3.so", objects, shared)
+    runtime = subprocess.run(
+        ["clang", "-print-file-name=libclang_rt.asan-x86_64.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    environment = {
+        "LD_PRELOAD": runtime,
+        "ASAN_OPTIONS": f"detect_leaks=0:exitcode={FOUND}:allocator_may_return_null=1:handle_segv=0",
+        "UBSAN_OPTIONS": f"halt_on_error=1:print_stacktrace=1:exitcode={FOUND}",
+        "PYTHONMALLOC": "malloc",  # Python's own allocator would hide the ends of small objects
+        "PYTHONPATH": str(tree),
+        "INITFAST_PROPERTY_CASES": "1000" if quick else "10000",
+    }
+    probe = "import initfast._kernels as k; print(k.__file__)"
+    where = run_program([sys.executable, "-c", probe], **environment)[1].strip()
+    assert where == str(tree / "initfast/_kernels.abi3.so"), where
+    files = [f"tests/test_{name}.py" for name in (SUITE if not quick else ["guard_bytes", "bounds"])]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", *files]
+    done = subprocess.run(
+        pytest, cwd=tree, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    (folder / "suite.log").write_text(done.stdout)
+    last = done.stdout.strip().splitlines()[-1]
+    found = len(re.findall(r"ERROR: AddressSanitizer|runtime error:", done.stdout))
+    if done.returncode:
+        print(done.stdout[-6000:], flush=True)
+    text = f"{last.strip('= ')}; {found} reports" + (f"; exit status {done.returncode}" if done.returncode else "")
+    what = f"ASan + UBSan build of the extension under tests/test_{{{','.join(sorted(f[11:-3] for f in files))}}}.py"
+    return Row(what, "no report, all pass", text, done.returncode == 0 and not found)
+
+
+def races(folder: Path, quick: bool) -> Row:
+    """TSan over threads.c with callers on threads of their own."""
+    objects = compile_all(folder / "tsan", THREADS, [*kernels(), HERE / "threads_stress.c"])
+    program = link(folder / "threads_stress", objects, THREADS)
+    status, said = run_program([str(program), "2" if quick else "20"], TSAN_OPTIONS=f"exitcode={FOUND}")
+    text = said.strip().splitlines()[-1] if status == 0 else f"exit status {status}: {said[:300]}"
+    return Row(
+        "TSan: callers on threads of their own, fills on threads of theirs, some stopped", "no race", text, status == 0
+    )
+
+
+def memcheck(folder: Path, quick: bool) -> Row:
+    """valgrind over the requests of fuzz_fill.c, with AVX2 at most, which is what it knows."""
+    flags = ["-O1", "-DSTANDALONE"]
+    objects = compile_all(folder / "plain", flags, [*kernels(), HERE / "fuzz_fill.c"], "gcc")
+    program = link(folder / "fuzz_fill", objects, [], "gcc")
+    cases = 200 if quick else 3000
+    valgrind = ["valgrind", "-q", f"--error-exitcode={FOUND}", "--leak-check=full", "--fair-sched=yes"]
+    status, said = run_program([*valgrind, str(program), str(cases), "5"])
+    text = f"{cases:,} fill requests, AVX2 and portable: " + ("no report" if status == 0 else said[:300])
+    return Row("valgrind memcheck with leak check", "no report", text, status == 0 and f"{cases} cases" in said)
+
+
+def run(quick: bool) -> list[Row]:
+    """Each tool: that it can find something, and that it finds nothing."""
+    rows = []
+    folder = Path(tempfile.mkdtemp(prefix="initfast-sanitizers-"))
+    steps = {
+        "asan finds": lambda: finds(folder / "fa", MEMORY, ["write past the end", "overflow"], []),
+        "suite": lambda: suite(folder, quick),
+        "tsan finds": lambda: finds(folder / "ft", THREADS, ["race"], []),
+        "races": lambda: races(folder, quick),
+        "valgrind finds": lambda: finds(
+            folder / "fv",
+            ["-O0", "-g"],
+            ["write past the end", "read what was never written"],
+            ["valgrind", "-q", f"--error-exitcode={FOUND}"],
+        ),
+        "memcheck": lambda: memcheck(folder, quick),
+    }
+    try:
+        for name, step in steps.items():
+            start = time.perf_counter()
+            rows.append(step())
+            print(f"  {name}: {rows[-1].measured} ({time.perf_counter() - start:.0f} s)", flush=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return rows
