@@ -66,12 +66,13 @@ def test_the_loss_that_it_is_compiled_with():
 def net():
     """Convolutions, normalisations, dropout, attention, recurrence: states that a run would change."""
     i = keras.Input((6, 6, 3))
-    y = L.Conv2D(4, 3, kernel_initializer="he_normal")(i)
+    y = L.Conv2D(4, 3, kernel_initializer="he_normal", name="conv2d")(i)
     y = L.ReLU()(L.BatchNormalization()(y))
     y = L.Reshape((16, 4))(L.Dropout(0.5, seed=3)(y))
     y = L.MultiHeadAttention(2, 3, name="mha")(y, y)
-    y = L.TimeDistributed(L.Dense(4, activation="gelu"))(L.LSTM(4, return_sequences=True, name="lstm")(y))
-    y = L.Dense(4, activation=L.LeakyReLU(), activity_regularizer="l2")(L.LayerNormalization()(y))
+    y = L.LSTM(4, return_sequences=True, name="lstm")(y)
+    y = L.TimeDistributed(L.Dense(4, activation="gelu"), name="time_distributed")(y)
+    y = L.Dense(4, activation=L.LeakyReLU(), activity_regularizer="l2", name="dense")(L.LayerNormalization()(y))
     return keras.Model(i, [L.Dense(2, name="a")(L.Flatten()(y)), L.Dense(3, activation="softmax", name="b")(y)])
 
 
