@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast import claims, cli, cli_verify, pumping, runs, writing
+from initfast import cli, cli_verify, pumping, runs, writing
 
 NORMAL_JSON = '{"class_name": "RandomNormal", "config": {"mean": 0.5, "stddev": 0.02}}'
 
@@ -305,7 +305,6 @@ def test_too_large_for_the_disk(run, tmp_path, shape):
 
 def test_a_disk_error_half_way(run, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "CHUNK_BYTES", 64)
-    monkeypatch.setattr(claims, "SECONDS", 1e6)  # nothing is claimed before the error, so that nothing stays
     real = os.pwrite
 
     def break_down(descriptor, data, offset):
