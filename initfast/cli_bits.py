@@ -14,6 +14,7 @@ from initfast.seeds import Seed
 CHUNK_WORDS = 2**18  # 1 MiB: it stays in the cache between the kernel and the write
 LEAST_WORDS_A_STREAM = 1536  # four tiles of the kernel, so that a stream's turn costs more than the call
 MOST_STREAMS = 2**16
+STREAMS_AT_ONCE = 16  # a cache line of the output: written word by word, it would be fetched for each stream anew
 PIPE_BYTES = 2**20  # what Linux lets anyone ask for; the default of 64 KiB wakes the reader 16 times as often
 SIGINT_EXIT, SIGPIPE_EXIT = 130, 141  # 128 + the signal, which is what a shell reports for a tool that it ended
 
@@ -72,13 +73,17 @@ def chunks(drawn: list[Seed], size: int | None) -> Iterator[memoryview]:
     Word j of the output is word j // K of stream j % K. By the word, and not by the block of 4: what two streams have
     in common then stands in neighbouring words, where every battery looks first.
     """
-    n, streams = max(CHUNK_WORDS // len(drawn), LEAST_WORDS_A_STREAM), len(drawn)
-    words = np.empty((n, streams), "u4")
-    source, address, at = distributions.bits(), words.ctypes.data, 0
+    n = max(CHUNK_WORDS // len(drawn), LEAST_WORDS_A_STREAM)
+    words = np.empty((n, len(drawn)), "u4")
+    lines = np.empty((min(len(drawn), STREAMS_AT_ONCE), n), "u4")
+    source, at = distributions.bits(), 0
     while size is None or size > 0:
-        for k, seed in enumerate(drawn):
-            # One thread: a pipe takes words more slowly than a core makes them, and its reader needs a core too.
-            _kernels.fill(source, seed.seed, seed.stream, address + 4 * k, at, (n,), (1,), (4 * streams,), None, 1)
+        for first in range(0, len(drawn), len(lines)):
+            some = drawn[first : first + len(lines)]
+            for line, seed in zip(lines, some, strict=False):
+                # One thread: a pipe takes words more slowly than a core makes them, and its reader needs a core too.
+                _kernels.fill_flat(source, seed.seed, seed.stream, line.ctypes.data, at, n, 1)
+            words[:, first : first + len(some)] = lines[: len(some)].T
         raw = words.astype("<u4", copy=False).reshape(-1).view("u1").data
         yield raw if size is None else raw[:size]
         size = None if size is None else size - len(raw)

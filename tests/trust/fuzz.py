@@ -12,7 +12,6 @@ import json
 import math
 import random
 import re
-import shutil
 import subprocess
 import tempfile
 import time
@@ -29,7 +28,7 @@ from initfast import layout, registry, specs
 from initfast.base import Initializer
 
 SEED = 20261122
-FUZZED = ["-fsanitize=fuzzer-no-link"]
+FUZZED = ["-fsanitize-coverage=inline-8bit-counters,pc-table"]
 # Most of the time would go into marking the kernels' own arrays, which sanitizers.py has under ASan in full. The
 # portable kernels, a hundred times as slow with any check, are plain here.
 NO_STACK = ["-mllvm", "-asan-stack=0"]
@@ -37,25 +36,37 @@ NO_STACK = ["-mllvm", "-asan-stack=0"]
 
 def fill_requests(cases: int) -> str:
     """libFuzzer on fuzz_fill.c, guided by the coverage of fill.c and threads.c. Returns what it says at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="initfast-fuzz-"))
-    try:
-        guided = [path for path in kernels() if path.stem in ("fill", "threads")]
-        portable = [path for path in kernels() if path.stem == "backend_portable"]
-        others = [path for path in kernels() if path not in (*guided, *portable)]
-        objects = compile_all(folder, ["-O2"], portable) + compile_all(folder, [*MEMORY, *NO_STACK], others)
-        objects += compile_all(folder, [*MEMORY, *FUZZED], [*guided, HERE / "fuzz_fill.c"])
-        program = link(folder / "fuzz", objects, ["-fsanitize=fuzzer,address,undefined"])
+    with tempfile.TemporaryDirectory(prefix="initfast-fuzz-") as folder:
+        program = fuzzer(Path(folder), [*MEMORY, *FUZZED], ["-fsanitize=fuzzer,address,undefined"])
         options = [f"-runs={cases}", f"-seed={SEED % 2**31}", "-max_len=256", "-len_control=0", "-verbosity=1"]
         options += [f"-artifact_prefix={folder}/", f"-error_exitcode={FOUND}"]
         status, said = run_program([str(program), *options])
-        if status:
-            raise AssertionError(said[-4000:])
-        done = re.search(r"Done (\d+) runs", said)
-        covered = re.findall(r"cov: (\d+).*corp: (\d+)", said)
-        assert done and int(done[1]) >= cases, said[-500:]
-        return f"{int(done[1]):,} requests, {covered[-1][0]} branches reached by a corpus of {covered[-1][1]}"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if status:
+        raise AssertionError(said[-4000:])
+    done = re.search(r"Done (\d+) runs", said)
+    covered = re.findall(r"cov: (\d+).*corp: (\d+)", said)
+    assert done and int(done[1]) >= cases, said[-500:]
+    return f"{int(done[1]):,} requests, {covered[-1][0]} branches reached by a corpus of {covered[-1][1]}"
+
+
+def large_fill_requests(cases: int) -> str:
+    """The same program on random strings, some of whose requests are worth several threads."""
+    with tempfile.TemporaryDirectory(prefix="initfast-fuzz-") as folder:
+        program = fuzzer(Path(folder), [*MEMORY, "-DSTANDALONE"], ["-fsanitize=address,undefined"])
+        status, said = run_program([str(program), str(cases), str(SEED)])
+    if status or f"{cases} cases" not in said:
+        raise AssertionError(said[-4000:])
+    return f"{cases:,} requests"
+
+
+def fuzzer(folder: Path, flags: list[str], link_flags: list[str]) -> Path:
+    """fuzz_fill.c and what is to be looked at, compiled with `flags`."""
+    watched = [path for path in kernels() if path.stem in ("fill", "threads")]
+    portable = [path for path in kernels() if path.stem == "backend_portable"]
+    others = [path for path in kernels() if path not in (*watched, *portable)]
+    objects = compile_all(folder, ["-O2"], portable) + compile_all(folder, [*MEMORY, *NO_STACK], others)
+    objects += compile_all(folder, flags, [*watched, HERE / "fuzz_fill.c"])
+    return link(folder / "fuzz", objects, link_flags)
 
 
 class Numbered:
@@ -405,6 +416,7 @@ def run(quick: bool) -> list[Row]:
     rows = []
     for what, work in (
         ("C fill requests, libFuzzer under ASan + UBSan", lambda: fill_requests(1_000_000 // few)),
+        ("larger fill requests, on several threads, ASan + UBSan", lambda: large_fill_requests(200_000 // few)),
         ("indices against NumPy's", lambda: cases(one_index, 1_000_000 // few, arrays)),
         ("row ids against NumPy's", lambda: cases(one_row_set, 300_000 // few, arrays)),
         ("shapes", lambda: cases(one_shape, 300_000 // few)),

@@ -28,6 +28,7 @@ PHILOX, GOLDEN, CARRY = (
 )
 LENGTH, START = "test_reference.py::test_every_length", "test_reference.py::test_every_start_and_misalignment"
 SHA, TABLES = "test_sha256.py::test_all_elements", "test_sha256.py::test_tables_of_coefficients"
+EXTREME = "test_extreme_words.py::test_bounds_hold_at_both_ends"
 HEADER = "test_coefficients.py::test_header_and_module_agree"
 THREADS = "test_reference.py::test_every_thread_count"
 ENVIRONMENT = "test_environment.py::test_values_and_registers_stay"
@@ -107,12 +108,12 @@ VALUES = [
 ]  # fmt: skip
 
 CLAMPS = [
-    Mutant("upper clamp removed", "src/tiles.h", "        r.first = vf_min(r.first, p->high_f32);\n", "", "test_bounds.py::test_many_draws_stay_within"),
-    Mutant("upper clamp removed, float32 alone", "src/tiles.h", "    if (distribution != INITFAST_NORMAL) {\n        r.first = vf_min", "    if (distribution != INITFAST_NORMAL && dtype != INITFAST_FLOAT32) {\n        r.first = vf_min", SHA),
-    Mutant("lower clamp removed", "src/tiles.h", "        r.second = vf_max(r.second, p->low_f32);\n", "", "test_bounds.py::test_many_draws_stay_within"),
+    Mutant("upper clamp removed", "src/tiles.h", "        r.first = vf_min(r.first, p->high_f32);\n", "", EXTREME),
+    Mutant("upper clamp removed, float32 alone", "src/tiles.h", "    if (distribution != INITFAST_NORMAL) {\n        r.first = vf_min", "    if (distribution != INITFAST_NORMAL && dtype != INITFAST_FLOAT32) {\n        r.first = vf_min", EXTREME),
+    Mutant("lower clamp removed", "src/tiles.h", "        r.second = vf_max(r.second, p->low_f32);\n", "", EXTREME),
     Mutant("lower clamp of a uniform removed in narrow dtypes", "src/tiles.h", "!(distribution == INITFAST_UNIFORM && dtype == INITFAST_FLOAT32)", "distribution != INITFAST_UNIFORM", GOLDEN),
-    Mutant("upper clamp removed, float64", "src/tiles.h", "        r.first = vd_min(r.first, p->high);\n", "", SHA),
-    Mutant("lower clamp removed, float64", "src/tiles.h", "        r.second = vd_max(r.second, p->low);\n", "", SHA),
+    Mutant("upper clamp removed, float64", "src/tiles.h", "        r.first = vd_min(r.first, p->high);\n", "", EXTREME),
+    Mutant("lower clamp removed, float64", "src/tiles.h", "        r.second = vd_max(r.second, p->low);\n", "", EXTREME),
 ]  # fmt: skip
 
 ROUNDING = [
@@ -129,7 +130,7 @@ COEFFICIENTS = [
     Mutant("LOG_F32[0] up by an ulp", "src/coefficients.h", "-0x1.0000000000000p+0f,\n    0x1.00001e", "-0x1.0000020000000p+0f,\n    0x1.00001e", GOLDEN),
     Mutant("LOG_F32[9] up by an ulp", "src/coefficients.h", "0x1.3ba9f40000000p-7f", "0x1.3ba9f60000000p-7f", LENGTH),
     Mutant("SIN_F32[1] up by an ulp", "src/coefficients.h", "-0x1.4abbba0000000p-1f", "-0x1.4abbbc0000000p-1f", GOLDEN),
-    Mutant("COS_F32[2] up by an ulp", "src/coefficients.h", "-0x1.5580c20000000p-6f", "-0x1.5580c40000000p-6f", LENGTH),
+    Mutant("COS_F32[2] up by an ulp", "src/coefficients.h", "-0x1.5580c20000000p-6f", "-0x1.5580c40000000p-6f", SHA),
     Mutant("TRUNCATED_NUMERATOR_F32[2] up by an ulp", "src/coefficients.h", "0x1.0fb8460000000p+5f", "0x1.0fb8480000000p+5f", GOLDEN),
     Mutant("TRUNCATED_DENOMINATOR_F32[4] up by an ulp", "src/coefficients.h", "0x1.010d280000000p+5f", "0x1.010d2a0000000p+5f", GOLDEN),
     Mutant("-2 ln 2 up by an ulp, float32", "src/normal.h", "vf_set(-0x1.62e430p0f)", "vf_set(-0x1.62e432p0f)", GOLDEN),
@@ -144,7 +145,7 @@ COEFFICIENTS = [
 ]  # fmt: skip
 
 FILLS = [
-    Mutant("head: one element too many before whole blocks", "src/fill.c", "wanted = ((size_t)1 << b->block_shift) - off_block;", "wanted = ((size_t)1 << b->block_shift) - off_block + 1;", START, "fill"),
+    Mutant("whole tiles begin one block late", "src/fill.c", "b->stream, first >> b->block_shift, NULL, tiles, to", "b->stream, (first >> b->block_shift) + 1, NULL, tiles, to", LENGTH, "fill"),
     Mutant("head: a start within a block taken for its first element", "src/fill.c", "p->from += (size_t)(first - (low << shift));", "", START, "fill"),
     Mutant("tail: a whole tile for the rest", "src/fill.c", "size_t tiles = count / per_tile;", "size_t tiles = (count + per_tile - 1) / per_tile;", LENGTH, "fill"),
     Mutant("tail: the last batch is never delivered", "src/fill.c", "    flush(&b);\n    environment_leave", "    environment_leave", LENGTH, "fill"),
