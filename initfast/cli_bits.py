@@ -6,10 +6,13 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from initfast import _kernels, distributions
 from initfast.cli_fill import as_usage_errors, integer
 from initfast.seeds import Seed
+
+Words = npt.NDArray[np.uint32]
 
 CHUNK_WORDS = 2**18  # 1 MiB: it stays in the cache between the kernel and the write
 LEAST_WORDS_A_STREAM = 1536  # four tiles of the kernel, so that a stream's turn costs more than the call
@@ -83,11 +86,21 @@ def chunks(drawn: list[Seed], size: int | None) -> Iterator[memoryview]:
             for line, seed in zip(lines, some, strict=False):
                 # One thread: a pipe takes words more slowly than a core makes them, and its reader needs a core too.
                 _kernels.fill_flat(source, seed.seed, seed.stream, line.ctypes.data, at, n, 1)
-            words[:, first : first + len(some)] = lines[: len(some)].T
+            _interleave(lines[: len(some)], words[:, first : first + len(some)])
         raw = words.astype("<u4", copy=False).reshape(-1).view("u1").data
         yield raw if size is None else raw[:size]
         size = None if size is None else size - len(raw)
         at += n
+
+
+def _interleave(lines: Words, out: Words) -> None:
+    """Each line to a column of `out`."""
+    if out.flags.c_contiguous:
+        # So few streams that their rows are shorter than a cache line, and NumPy would copy row by row.
+        for k, line in enumerate(lines):
+            out[:, k] = line
+    else:
+        out[:] = lines.T
 
 
 def _write(out: int, raw: memoryview) -> None:

@@ -9,7 +9,6 @@ Needs gcc, clang, gcc-aarch64-linux-gnu (Clang borrows its libraries) and qemu-u
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import signal
 import subprocess
@@ -235,7 +234,6 @@ def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> lis
 
 def run(quick: bool) -> list[Row]:
     """All rows of the part."""
-    os.nice(15)
     lines = pinned()
     targets = [target for target in TARGETS if all(map(shutil.which, (target.compiler[0], *target.runner)))]
     levels = LEVELS[1:2] if quick else LEVELS

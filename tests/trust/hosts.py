@@ -11,7 +11,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from rows import ROOT, Row
+from rows import ROOT, Row, first_line
 
 # What a host does, and the tests of it (pytest's -k within a file).
 HOSTS = [
@@ -60,11 +60,12 @@ def tested(what: str, files: str, words: str) -> Row:
 
 def other_python(version: str) -> Row | None:
     """Whether the extension built here (abi3) draws the same values under another Python that is installed."""
-    program = shutil.which(f"python{version}")
-    installed = sorted(Path.home().glob(f".pyenv/versions/{version}*/bin/python"))
-    program = program or (str(installed[0]) if installed else None)
-    if program is None:
+    installed = sorted(map(str, Path.home().glob(f".pyenv/versions/{version}*/bin/python{version}")))
+    # A name on the path may be a shim for a version that is not switched on.
+    found = [each for each in (shutil.which(f"python{version}"), *installed) if each and first_line(each, "--version")]
+    if not found:
         return None
+    program = found[0]
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([program, "-m", "venv", folder], check=True)
         python = os.path.join(folder, "bin", "python")

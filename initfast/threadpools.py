@@ -1,0 +1,66 @@
+"""threadpoolctl's limits govern initfast too: `initfast.threadpools.register()`, once a process."""
+
+from __future__ import annotations
+
+import os
+from contextvars import Context
+from typing import Any
+
+import initfast
+from initfast import _kernels
+from initfast.threads import _count, _scoped, get_num_threads
+
+try:
+    import threadpoolctl
+except ImportError:
+    raise ImportError("initfast.threadpools needs threadpoolctl: pip install 'threadpoolctl>=3.2'") from None
+
+__all__ = ["register"]
+
+_registered = False
+
+
+def register() -> None:
+    """Let `threadpoolctl.threadpool_limits` and `threadpool_info` include initfast, under the name "initfast".
+
+    A limit holds for the thread (or asyncio task) that sets it, as `with initfast.threads(n)` does, so that two threads
+    do not undo each other's. Inside it, `set_num_threads` changes nothing for that thread. A second call does nothing.
+
+    Example:
+        >>> import initfast as ift, threadpoolctl
+        >>> register()
+        >>> with threadpoolctl.threadpool_limits(limits=1):
+        ...     ift.get_num_threads()
+        1
+    """
+    global _registered
+    if not _registered:
+        threadpoolctl.register(_Controller)
+        _registered = True
+
+
+class _Controller(threadpoolctl.LibController):  # type: ignore[misc]  # threadpoolctl has no types
+    """What threadpoolctl makes of each loaded library whose file name begins with `_kernels`."""
+
+    user_api = "initfast"
+    internal_api = "initfast"
+    filename_prefixes = ("_kernels",)
+    check_symbols = ("PyInit__kernels",)
+
+    def set_additional_attributes(self) -> None:
+        # Other packages have modules of this name, which have this symbol too. Without its library threadpoolctl finds
+        # no symbol, and lets go of the file.
+        if os.path.realpath(self.filepath) != os.path.realpath(_kernels.__file__):
+            self.dynlib: Any = None
+
+    def get_version(self) -> str:
+        return initfast.__version__
+
+    def get_num_threads(self) -> int:
+        return get_num_threads()
+
+    def set_num_threads(self, num_threads: int) -> None:
+        # threadpoolctl ends a limit by setting the number it found. Where that is the process's own, which an empty
+        # context sees, nothing is held to it any longer, and `set_num_threads` counts again.
+        whole = Context().run(get_num_threads)
+        _scoped.set(None if num_threads == whole else _count(num_threads, "the number of threads"))
