@@ -4,8 +4,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from initfast import backends, claims
+
+# A case may take as long as it likes: how long it took says how busy the machine is.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # Keras takes one backend a process, at its first import, whichever test comes first.
 os.environ.setdefault("KERAS_BACKEND", "jax")

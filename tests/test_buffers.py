@@ -408,7 +408,7 @@ def entries(shape, strides, itemsize):
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(-20, 20)), max_size=3), st.sampled_from([1, 2, 4]))
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_no_overlap_is_missed(dims, itemsize):
     shape, strides = tuple(n for n, _ in dims), tuple(s for _, s in dims)
     touched = entries(shape, strides, itemsize)
@@ -417,7 +417,7 @@ def test_no_overlap_is_missed(dims, itemsize):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_view_of_an_array_is_refused(data):
     shape = data.draw(st.lists(st.integers(1, 5), max_size=4).map(tuple))
     steps = tuple(slice(None, None, data.draw(st.sampled_from([1, 2, 3, -1, -2]))) for _ in shape)

@@ -8,7 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from memory import POISON, bits
 
@@ -225,7 +225,6 @@ def test_random_bits_are_philox4x32_10():
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**63 - 400), st.integers(0, 300))
-@settings(deadline=None)
 def test_offset_moves_along_the_stream(seed, stream, offset, skip):
     words = random_bits(400, seed, stream, offset)
     assert words.dtype == np.uint32

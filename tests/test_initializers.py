@@ -494,7 +494,7 @@ ANY_SHAPE = [(), (6,), (5, 7), (3, 4, 6), (2, 3, 1, 5), (0, 3)]
 
 
 @pytest.mark.parametrize("kind", EVERY)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_part_is_the_same_part_of_the_whole(kind, data):
     shape = data.draw(st.sampled_from(SHAPES.get(kind.__name__, ANY_SHAPE)))

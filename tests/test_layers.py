@@ -30,7 +30,14 @@ LAYERS = (
     ("__main__",),
 )
 # Rooms of their own above `signal`, each for one engine, which is imported in its room alone.
-ADAPTERS = {"torch": "torch", "keras": "keras", "jax": "jax", "dask": "dask", "zarr": "zarr"}
+ADAPTERS = {
+    "torch": "torch",
+    "keras": "keras",
+    "jax": "jax",
+    "dask": "dask",
+    "zarr": "zarr",
+    "threadpools": "threadpoolctl",
+}
 # What takes models of any engine, and hands them to its adapter.
 ABOVE_ADAPTERS = ("checkpoint",)
 # The second implementation, for tests only: nothing of the package imports it.

@@ -74,13 +74,12 @@ def rows(draw):
 
 
 @given(shapes)
-@settings(deadline=None)
 def test_whole(shape):
     np.testing.assert_array_equal(elements(whole(shape)), numbered(shape))
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 def test_select_is_numpys_indexing(data):
     shape = data.draw(shapes)
     index = data.draw(indices(shape))
@@ -91,7 +90,7 @@ def test_select_is_numpys_indexing(data):
 
 
 @given(rows())
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_take_is_numpys_take(case):
     shape, ids = case
     part, wanted = take(shape, ids), np.take(numbered(shape), ids, axis=0)
@@ -137,7 +136,7 @@ def walked(part, strides):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 def test_walks_visit_every_element_at_its_place(data):
     shape = data.draw(shapes)
     part = select(shape, data.draw(indices(shape)))
@@ -146,7 +145,7 @@ def test_walks_visit_every_element_at_its_place(data):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_walks_over_rows(data):
     part = take(*data.draw(rows()))
     strides = data.draw(memories(part.shape))
@@ -156,7 +155,7 @@ def test_walks_over_rows(data):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_no_two_loops_of_a_walk_could_be_one(data):
     shape = data.draw(shapes)
     part = select(shape, data.draw(indices(shape)))

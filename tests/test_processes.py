@@ -4,6 +4,7 @@ Rows through the layers below, and threads after fork, are in test_fill.py.
 """
 
 import multiprocessing
+import os
 import subprocess
 import sys
 
@@ -91,7 +92,7 @@ sys.stdout.buffer.write(init.block((10**6, 100), (slice(-3, None), slice(5, 95, 
 def test_a_process_of_its_own_draws_the_same(hash_seed):
     """Nothing may rest on what differs from one process to the next, such as Python's hash of a text."""
     found = subprocess.run(
-        [sys.executable, "-c", ALONE], capture_output=True, check=True, env={"PYTHONHASHSEED": hash_seed}
+        [sys.executable, "-c", ALONE], capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": hash_seed}
     )
     init = ift.HeNormal(seed=ift.Seed(2**63 + 1).named("\u00c4/1"))
     assert found.stdout == init.block((10**6, 100), np.s_[-3:, 5:95:2], "bfloat16").tobytes()

@@ -185,9 +185,7 @@ def check(case, made=None):
 
 
 strings = st.binary(min_size=96, max_size=96)
-any_case = settings(
-    deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+any_case = settings(database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @given(strings)

@@ -318,7 +318,7 @@ TENSORS = JUNK | st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.text(max_size=3), TENSORS, min_size=1, max_size=2))
 @example({"w": {"shape": [0], "dtype": "complex64", "init": {"class_name": "constant", "config": {"value": 1e300}}}})
 def test_any_junk_is_read_or_refused(tensors):
@@ -334,7 +334,7 @@ def test_any_junk_is_read_or_refused(tensors):
             made.fill_run(bytearray(entry.dtype.itemsize), entry.shape, size - 1, dtype=entry.dtype)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("junk") / "spec.json"
