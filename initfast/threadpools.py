@@ -13,7 +13,7 @@ from initfast.threads import _count, _scoped, get_num_threads
 try:
     import threadpoolctl
 except ImportError:
-    raise ImportError("initfast.threadpools needs threadpoolctl: pip install 'threadpoolctl>=3.2'") from None
+    raise ImportError("initfast.threadpools needs threadpoolctl: pip install 'threadpoolctl>=3.3'") from None
 
 __all__ = ["register"]
 

@@ -354,6 +354,7 @@ from initfast.layout import select, take, whole
 from initfast.seeds import Seed
 from initfast.threads import threads
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would hand on that it is ignored
 _kernels.use(0)  # the slowest backend
 F64, SIZE = resolve("float64"), 2**28
 out = np.frombuffer(mmap.mmap(-1, 8 * SIZE), np.float64)  # pages appear as they are written
