@@ -155,7 +155,8 @@ import resource
 def limit(more):
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + more, used + more))
+    # The hard limit stays: what is used by then may leave less than `more` to a limit that was set before.
+    resource.setrlimit(resource.RLIMIT_AS, (used + more, resource.getrlimit(resource.RLIMIT_AS)[1]))
 """
 
 MEMORY = """
