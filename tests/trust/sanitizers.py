@@ -66,11 +66,10 @@ def kernels() -> list[Path]:
     return sorted((ROOT / "src").glob("*.c"))
 
 
-def run_program(command: list[str], **environment: str) -> tuple[int, str]:
+def run_program(command: list[str], cwd: Path | None = None, **environment: str) -> tuple[int, str]:
     """Exit status, and what it said on both channels."""
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
-    )
+    variables = {**os.environ, **environment}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=variables)
     return done.returncode, done.stdout
 
 
@@ -134,14 +133,15 @@ def suite(folder: Path, quick: bool) -> Row:
         "UBSAN_OPTIONS": f"halt_on_error=1:print_stacktrace=1:exitcode={FOUND}",
         "PYTHONMALLOC": "malloc",  # Python's own allocator would hide the ends of small objects
         "PYTHONPATH": str(tree),
-        "INITFAST_PROPERTY_CASES": "1000" if quick else "10000",
+        "INITFAST_PROPERTY_CASES": "1000" if quick else "3000",
     }
     probe = "import initfast._kernels as k; print(k.__file__)"
     where = run_program([sys.executable, "-P", "-c", probe], **environment)[1].strip()
     assert where == str(tree / "initfast/_kernels.abi3.so"), where
     names = sorted(path.stem.removeprefix("test_") for path in (tree / "tests").glob("test_*.py"))
     names = [name for name in names if not any(fnmatch(name, pattern) for pattern in ELSEWHERE)]
-    files = [f"tests/test_{name}.py" for name in (["guard_bytes", "bounds"] if quick else names)]
+    names = ["guard_bytes", "bounds"] if quick else names
+    # Under the sanitizers a process has more memory than a limit of its own would say, and Ctrl-C needs a long fill.
     pytest = [
         sys.executable,
         "-m",
@@ -149,22 +149,26 @@ def suite(folder: Path, quick: bool) -> Row:
         "-q",
         "-p",
         "no:cacheprovider",
-        "--durations=15",
         "-k",
-        "not ctrl_c",
-        *files,
+        "not ctrl_c and not memory_does_not",
     ]
-    done = subprocess.run(
-        pytest, cwd=tree, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+
+    def one(name: str) -> tuple[int, str]:
+        return run_program([*pytest, f"tests/test_{name}.py"], cwd=tree, **environment)
+
+    with ThreadPoolExecutor(2) as pool:
+        told = dict(zip(names, pool.map(one, names), strict=True))
+    said = "".join(each for _, each in told.values())
+    passed = sum(int(count) for count in re.findall(r"(\d+) passed.* in [0-9.]+s", said))
+    found = len(re.findall(r"ERROR: AddressSanitizer|runtime error:", said))
+    failed = [name for name, (status, _) in told.items() if status]
+    for name in failed:
+        print(f"{name}:\n{told[name][1][-3000:]}", flush=True)
+    text = f"{passed:,} tests of {len(names)} files passed, {found} reports" + "".join(
+        f", test_{name} failed" for name in failed
     )
-    (folder / "suite.log").write_text(done.stdout)
-    last = done.stdout.strip().splitlines()[-1]
-    found = len(re.findall(r"ERROR: AddressSanitizer|runtime error:", done.stdout))
-    if done.returncode:
-        print(done.stdout[-6000:], flush=True)
-    text = f"{last.strip('= ')}; {found} reports" + (f"; exit status {done.returncode}" if done.returncode else "")
-    what = f"ASan + UBSan build of the extension under tests/test_{{{','.join(sorted(f[11:-3] for f in files))}}}.py"
-    return Row(what, "no report, all pass", text, done.returncode == 0 and not found)
+    what = f"ASan + UBSan build of the extension under the suite, without {', '.join(ELSEWHERE)}"
+    return Row(what, "no report, all pass", text, not failed and not found)
 
 
 def races(folder: Path, quick: bool) -> Row:
