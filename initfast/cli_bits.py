@@ -79,13 +79,13 @@ def chunks(drawn: list[Seed], size: int | None) -> Iterator[memoryview]:
     n = max(CHUNK_WORDS // len(drawn), LEAST_WORDS_A_STREAM)
     words = np.empty((n, len(drawn)), "u4")
     lines = np.empty((min(len(drawn), STREAMS_AT_ONCE), n), "u4")
-    source, at = distributions.bits(), 0
+    source, address, at = distributions.bits(), lines.ctypes.data, 0
     while size is None or size > 0:
         for first in range(0, len(drawn), len(lines)):
             some = drawn[first : first + len(lines)]
-            for line, seed in zip(lines, some, strict=False):
+            for k, seed in enumerate(some):
                 # One thread: a pipe takes words more slowly than a core makes them, and its reader needs a core too.
-                _kernels.fill_flat(source, seed.seed, seed.stream, line.ctypes.data, at, n, 1)
+                _kernels.fill_flat(source, seed.seed, seed.stream, address + k * lines.strides[0], at, n, 1)
             _interleave(lines[: len(some)], words[:, first : first + len(some)])
         raw = words.astype("<u4", copy=False).reshape(-1).view("u1").data
         yield raw if size is None else raw[:size]
