@@ -5,17 +5,18 @@
 extern const initfast_backend initfast_backend_portable;
 
 #if defined(INITFAST_X86_64)
-extern const initfast_backend initfast_backend_avx2, initfast_backend_avx512;
-const initfast_backend *const initfast_backends[] = {&initfast_backend_portable, &initfast_backend_avx2, &initfast_backend_avx512, NULL};
+extern const initfast_backend initfast_backend_avx2, initfast_backend_avx512, initfast_backend_avx512_bf16;
+const initfast_backend *const initfast_backends[] = {&initfast_backend_portable, &initfast_backend_avx2, &initfast_backend_avx512,
+                                                     &initfast_backend_avx512_bf16, NULL};
 
 #if defined(_MSC_VER)
 #include <intrin.h>
-static void cpuid(unsigned leaf, unsigned r[4]) { __cpuidex((int *)r, (int)leaf, 0); }
+static void cpuid(unsigned leaf, unsigned subleaf, unsigned r[4]) { __cpuidex((int *)r, (int)leaf, (int)subleaf); }
 static uint64_t enabled_state(void) { return _xgetbv(0); }
 #else
 #include <cpuid.h>
-static void cpuid(unsigned leaf, unsigned r[4]) {
-    if (!__get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3])) r[0] = r[1] = r[2] = r[3] = 0;
+static void cpuid(unsigned leaf, unsigned subleaf, unsigned r[4]) {
+    if (!__get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3])) r[0] = r[1] = r[2] = r[3] = 0;
 }
 static uint64_t enabled_state(void) {
     uint32_t low, high;
@@ -26,18 +27,22 @@ static uint64_t enabled_state(void) {
 
 /* The instructions must be there and the operating system must save the registers (XCR0): bits as in Intel's manual, volume 2, CPUID. */
 int initfast_usable(const initfast_backend *backend) {
-    enum { FMA = 1 << 12, OSXSAVE = 1 << 27, F16C = 1 << 29, AVX2 = 1 << 5 };
+    enum { FMA = 1 << 12, OSXSAVE = 1 << 27, F16C = 1 << 29, AVX2 = 1 << 5, AVX512_BF16 = 1 << 5 };
     enum { YMM_STATE = 0x06, ZMM_STATE = 0xe6 };
     const unsigned avx512_f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
     const unsigned base = FMA | OSXSAVE | F16C;
-    unsigned leaf_1[4], leaf_7[4];
+    unsigned leaf_1[4], leaf_7[4], leaf_7_1[4];
     if (backend == &initfast_backend_portable) return 1;
-    cpuid(1, leaf_1);
-    cpuid(7, leaf_7);
+    cpuid(1, 0, leaf_1);
+    cpuid(7, 0, leaf_7);
     if ((leaf_1[2] & base) != base || !(leaf_7[1] & AVX2)) return 0;
     uint64_t state = enabled_state();
     if (backend == &initfast_backend_avx2) return (state & YMM_STATE) == YMM_STATE;
-    return (leaf_7[1] & avx512_f_dq_bw_vl) == avx512_f_dq_bw_vl && (state & ZMM_STATE) == ZMM_STATE;
+    if ((leaf_7[1] & avx512_f_dq_bw_vl) != avx512_f_dq_bw_vl || (state & ZMM_STATE) != ZMM_STATE) return 0;
+    if (backend == &initfast_backend_avx512) return 1;
+    if (leaf_7[0] < 1) return 0; /* the highest subleaf of 7 */
+    cpuid(7, 1, leaf_7_1);
+    return (leaf_7_1[0] & AVX512_BF16) != 0;
 }
 
 #elif defined(INITFAST_AARCH64)

@@ -5,6 +5,11 @@ INLINE v_int bfloat16_of(v_f32 value) {
     return v_add_bit(v_add32(x, v_set32(0x7fff)), x, 16); /* to even: one more where the last bit kept is odd */
 }
 
+#ifndef V_BFLOAT16_STORE /* a CPU's own way to round and store, for numbers that are not subnormal */
+#define V_BFLOAT16_STORE 0
+INLINE void v_store_bf16(void *out, v_f32 a, v_f32 b) { (void)out; (void)a; (void)b; }
+#endif
+
 /* Any IEEE-like format of 1 + exponent + mantissa bits. A normal result is the float32 with its mantissa rounded and its exponent rebased;
  * a subnormal one is counted by a sum with the power of two whose last mantissa bit is the format's smallest step. */
 INLINE v_int small_float_of(v_f32 value, const int exponent_bits, const int mantissa_bits) {

@@ -17,13 +17,25 @@ static const uint64_t CONSECUTIVE[INITFAST_TILE_BLOCKS] = {
 typedef struct {
     v_f64 scale, shift, low, high;
     v_f32 scale_f32, shift_f32, low_f32, high_f32;
+    int subnormals;
     free_bounds free;
 } parameters;
 
-INLINE parameters parameters_of(const initfast_source *s) {
+/* Whether a float32 between 0 and 2^-126 may come out, or cannot be ruled out. At a width of 2^-30 the products in fma(standard, scale, shift) are
+ * multiples of 2^-123 or coarser: README.md shows it. */
+INLINE int may_be_subnormal(const initfast_source *s, const initfast_distribution distribution) {
+    const double width = distribution == INITFAST_UNIFORM ? s->scale * 0x1p24 : s->scale;
+    const double others[3] = {s->shift, s->low, s->high};
+    int may = distribution == INITFAST_TRUNCATED_FREE || !(width >= 0x1p-30);
+    for (int k = 0; k < 3; k++) may |= others[k] != 0.0 && others[k] < 0x1p-100 && others[k] > -0x1p-100;
+    return may;
+}
+
+INLINE parameters parameters_of(const initfast_source *s, const initfast_distribution distribution) {
     parameters p = {
         vd_set(s->scale), vd_set(s->shift), vd_set(s->low), vd_set(s->high),
         vf_set((float)s->scale), vf_set((float)s->shift), vf_set((float)s->low), vf_set((float)s->high),
+        may_be_subnormal(s, distribution),
         free_bounds_of(s->free),
     };
     return p;
@@ -102,7 +114,8 @@ INLINE size_t store_group(char *out, v_words w, const parameters *p, const initf
         return 16 * V_LANES;
     }
     if (dtype == INITFAST_BFLOAT16) {
-        v_store_high16(out, bfloat16_of(r.first), bfloat16_of(r.second));
+        if (V_BFLOAT16_STORE && !p->subnormals) v_store_bf16(out, r.first, r.second);
+        else v_store_high16(out, bfloat16_of(r.first), bfloat16_of(r.second));
         return 8 * V_LANES;
     }
     if (dtype == INITFAST_FLOAT16) {
@@ -139,7 +152,7 @@ INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t st
                        void *out, const initfast_distribution distribution, const initfast_dtype dtype, const int groups) {
     const uint32_t blocks_a_step = (uint32_t)(V_LANES * groups);
     const philox_keys keys = philox_schedule(seed);
-    const parameters p = parameters_of(source);
+    const parameters p = parameters_of(source, distribution);
     size_t steps = tiles * (INITFAST_TILE_BLOCKS / blocks_a_step);
     char *at = out;
     while (steps) {

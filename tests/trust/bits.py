@@ -48,7 +48,7 @@ class Target(NamedTuple):
     backends: tuple[str, ...]
 
 
-X86 = ("portable", "avx2", "avx512")
+X86 = ("portable", "avx2", "avx512", "avx512_bf16")
 EMULATOR = ("qemu-aarch64-static",)
 TARGETS = [
     Target("GCC", ("gcc",), (), (), X86),
@@ -92,7 +92,7 @@ def count_of(build: Build, backend: str, quick: bool) -> int:
     """How many elements of each case are compared."""
     if quick:
         return SHORT
-    wide = backend in ("avx2", "avx512") and build.level != "-O0"
+    wide = backend.startswith("avx") and build.level != "-O0"
     return LONG if wide or (build.target.name, build.level, backend) in WHOLE else SHORT
 
 

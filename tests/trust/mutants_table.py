@@ -30,6 +30,7 @@ LENGTH, START = "test_reference.py::test_every_length", "test_reference.py::test
 SHA, TABLES = "test_sha256.py::test_all_elements", "test_sha256.py::test_tables_of_coefficients"
 EXTREME = "test_extreme_words.py::test_bounds_hold_at_both_ends"
 HEADER = "test_coefficients.py::test_header_and_module_agree"
+SUBNORMAL = "test_subnormals.py::test_values_are_those_of_the_reference"
 THREADS = "test_reference.py::test_every_thread_count"
 ENVIRONMENT = "test_environment.py::test_values_and_registers_stay"
 
@@ -123,6 +124,7 @@ ROUNDING = [
     Mutant("float8 ties to odd", "src/narrow.h", "v_add32(magnitude, v_set32((1u << (drop - 1)) - 1)), magnitude, drop)", "v_add32(magnitude, v_set32((1u << (drop - 1)) - 1)), v_xor3(magnitude, v_set32(1u << drop), v_set32(0)), drop)", GOLDEN),
     Mutant("float8 subnormals off by a power of two", "src/narrow.h", "(127 + 1 - bias - mantissa_bits + 23)", "(127 + 2 - bias - mantissa_bits + 23)", GOLDEN),
     Mutant("sign of float8 lost", "src/narrow.h", "return v_or(result, v_and(v_shr32(x, 31 - exponent_bits - mantissa_bits), v_set32(1u << (exponent_bits + mantissa_bits))));", "return result;", GOLDEN),
+    Mutant("subnormal bfloat16 taken for 0", "src/tiles.h", "    return may;\n", "    return 0;\n", SUBNORMAL),
     Mutant("float16 towards 0", "src/simd_avx512.h", "_mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT |", "_mm512_cvtps_ph(a, _MM_FROUND_TO_ZERO |", GOLDEN),
 ]  # fmt: skip
 

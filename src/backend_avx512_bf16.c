@@ -1,0 +1,15 @@
+#include "initfast.h"
+#include "compiler.h"
+
+#ifdef INITFAST_X86_64
+#include <immintrin.h>
+TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c,avx512bf16")
+#include "simd_avx512_bf16.h"
+enum { GROUPS = 6, GROUPS_TRUNCATED = 4, GROUPS_FREE = 2 };
+#include "tiles.h"
+TARGET_END
+
+const initfast_backend initfast_backend_avx512_bf16 = BACKEND("avx512_bf16");
+#else
+typedef int initfast_not_this_machine;
+#endif
