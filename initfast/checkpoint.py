@@ -21,11 +21,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from initfast import containers, specs, writing
-from initfast.containers import File, Tensor
+from initfast import specs
+from initfast.files import containers, writing
+from initfast.files.containers import File, Tensor
+from initfast.files.writing import Job, Result
 from initfast.seeds import Seed
 from initfast.specs import AnySpec, Entry, Spec
-from initfast.writing import Job, Result
 
 __all__ = ["expected", "plan", "save", "spec_from", "write"]
 

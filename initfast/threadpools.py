@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextvars import Context
 from typing import Any
 
 import initfast
 from initfast import _kernels
-from initfast.threads import _count, _scoped, get_num_threads
+from initfast.threads import get_num_threads, set_num_threads_here
 
 try:
     import threadpoolctl
@@ -60,7 +59,4 @@ class _Controller(threadpoolctl.LibController):  # type: ignore[misc]  # threadp
         return get_num_threads()
 
     def set_num_threads(self, num_threads: int) -> None:
-        # threadpoolctl ends a limit by setting the number it found. Where that is the process's own, which an empty
-        # context sees, nothing is held to it any longer, and `set_num_threads` counts again.
-        whole = Context().run(get_num_threads)
-        _scoped.set(None if num_threads == whole else _count(num_threads, "the number of threads"))
+        set_num_threads_here(num_threads)

@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from pathlib import Path
 
 MAX_THREADS = 1024
@@ -49,6 +49,15 @@ def threads(n: int) -> AbstractContextManager[None]:
         1
     """
     return _scope(_count(n, "the number of threads"))
+
+
+def set_num_threads_here(n: int) -> None:
+    """As entering `threads(n)`, for hosts that end a limit by setting the number they found (threadpoolctl).
+
+    Where that is the process's own number, this thread or task is held to none any longer.
+    """
+    count = _count(n, "the number of threads")
+    _scoped.set(None if count == Context().run(get_num_threads) else count)
 
 
 def why() -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from initfast import backends, claims
+from initfast import backends
+from initfast.files import claims
 
 # A case may take as long as it likes: how long it took says how busy the machine is.
 settings.register_profile("patient", deadline=None)

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import initfast as ift
-from initfast import claims, cli, containers, dtypes, pumping, runs, writing
+from initfast import cli, dtypes
+from initfast.files import claims, containers, pumping, runs, writing
 
 # Small and slow, so that a kill lands in the middle of something on any machine.
 runs.CHUNK_BYTES = 16384

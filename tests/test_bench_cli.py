@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from initfast import cli_bench
 from initfast.bench import comparison, peers, tasks
+from initfast.cli import bench as cli_bench
 from initfast.cli import main
 
 

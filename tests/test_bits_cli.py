@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast import cli, cli_bits
+from initfast import cli
+from initfast.cli import bits as cli_bits
+from initfast.cli import program
 
 MANY = 4 * (cli_bits.CHUNK_WORDS + 1000)  # bytes: more than one chunk, and no whole number of them
 
@@ -131,7 +133,7 @@ def test_wrong_arguments(arguments, message, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["bits", *arguments])
     said = capsys.readouterr()
-    assert (stopped.value.code, said.out) == (cli.WRONG_USAGE, "")
+    assert (stopped.value.code, said.out) == (program.WRONG_USAGE, "")
     assert message in said.err
 
 

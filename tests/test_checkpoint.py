@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast import checkpoint, containers, specs, verifying
+from initfast import checkpoint, specs
+from initfast.files import containers, verifying
 
 SPECS = Path(__file__).parent / "specs"
 LLAMA = SPECS / "llama_small.json"

@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast import cli, cli_verify, pumping, runs, writing
+from initfast import cli
+from initfast.cli import program
+from initfast.cli import verify as cli_verify
+from initfast.files import pumping, runs, writing
 
 NORMAL_JSON = '{"class_name": "RandomNormal", "config": {"mean": 0.5, "stddev": 0.02}}'
 
@@ -343,7 +346,7 @@ def test_out_of_memory(run, tmp_path, monkeypatch):
 # tests with the signal ignored.
 SLOW = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    "import time; from initfast import claims, runs, writing; runs.CHUNK_BYTES = 4096\n"
+    "import time; from initfast.files import claims, runs, writing; runs.CHUNK_BYTES = 4096\n"
     "real = writing.measured; writing.measured = lambda values: (time.sleep(0.05), real(values))[1]\n"
 )
 
@@ -662,7 +665,7 @@ def test_version_and_help(run):
     assert run("--version") == (0, f"initfast {ift.__version__}\n", "")
     code, out, _ = run("--help")
     assert code == 0
-    assert all(command.name in out and command.help in out for command in cli.COMMANDS)
+    assert all(command.name in out and command.help in out for command in program.COMMANDS)
     code, out, _ = run("fill", "--help")
     assert code == 0
     assert "50257x768" in out

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast import containers, dtypes, npyfile, safetensorsfile
-from initfast.containers import Tensor
+from initfast import dtypes
+from initfast.files import containers, npyfile, safetensorsfile
+from initfast.files.containers import Tensor
 
 # ---- .npy
 

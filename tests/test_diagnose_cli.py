@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from initfast import cli_diagnose
+from initfast.cli import diagnose as cli_diagnose
 from initfast.signal import diagnose
 
 

@@ -8,8 +8,8 @@ import zlib
 
 import pytest
 
-from initfast import journal
-from initfast.journal import DamagedError
+from initfast.files import journal
+from initfast.files.journal import DamagedError
 
 HEADER = {"identity": {"seed": 42}, "span": [0, 100]}
 
@@ -138,7 +138,7 @@ def test_one_holder_at_a_time(path):
         held.begin(HEADER)
         with pytest.raises(BlockingIOError, match="one process at a time"):
             journal.lock(path)
-        code = f"from initfast import journal; import pathlib; journal.lock(pathlib.Path({str(path)!r}))"
+        code = f"from initfast.files import journal; import pathlib; journal.lock(pathlib.Path({str(path)!r}))"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert "BlockingIOError: one process at a time" in other.stderr
     with journal.lock(path) as held:

@@ -50,7 +50,7 @@ def test_these_tests_can_fail(tmp_path):
     """A write that says it is done before it is would be found out."""
     code = f"""
 import sys; sys.argv[1:] = ["at_random", "fill", {str(tmp_path)!r}, "3", "1"]
-from initfast import journal, targets
+from initfast.files import journal, targets
 real = targets.write_all
 def forget(descriptor, raw, offset):
     if len(raw) < 16384 or offset % 3: real(descriptor, raw, offset)

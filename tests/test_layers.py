@@ -1,6 +1,7 @@
 """Imports go one way, downwards, and importing initfast loads nothing it does not need: both read from the source."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -22,11 +23,10 @@ LAYERS = (
     ("places", "constants", "fourier"),
     ("aliases", "registry", "parts"),
     ("__init__",),
-    ("moments", "npyfile", "safetensorsfile", "containers", "runs", "pumping", "journal", "targets", "claims", "plans"),
-    ("resuming", "finishing", "writing", "verifying"),
+    ("moments", "files"),
     ("fixedrows", "specs", "signal", "bench"),
     ("checkpoint",),
-    ("cli_fill", "cli_verify", "cli_model", "cli_diagnose", "cli_compare", "cli_bench", "cli_bits", "cli_info", "cli"),
+    ("cli",),
     ("__main__",),
 )
 # Rooms of their own above `signal`, each for one engine, which is imported in its room alone.
@@ -80,6 +80,10 @@ def modules() -> list[str]:
     return sorted(found - {*ASIDE, *ADAPTERS})
 
 
+def rooms() -> list[str]:
+    return sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+
 def adapter_files() -> list[tuple[str, Path]]:
     return [(name, path) for name in ADAPTERS for path in files(name)]
 
@@ -117,6 +121,28 @@ def test_imports_go_downwards(name):
             assert name in ABOVE_ADAPTERS, f"{name} imports the adapter {other}, which stands above it"
             continue
         assert rank[other] < rank[name] or (name, other) in UPWARDS, f"{name} imports {other}, which stands above it"
+
+
+def neighbours(room: str, source: str) -> set[str]:
+    """The modules of its own room that a source text imports when it runs."""
+    known, found = {path.stem for path in files(room)}, set()
+    tree = ast.parse(source)
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"initfast.{room}"):
+            rest = (node.module or "").split(".")[2:]
+            found |= set(rest[:1]) or {alias.name if alias.name in known else "__init__" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_imports_within_a_room_make_no_circle(room):
+    uses = {path.stem: neighbours(room, path.read_text(encoding="utf-8")) for path in files(room)}
+    assert uses.keys() >= set().union(*uses.values())
+    assert any(uses.values())
+    list(graphlib.TopologicalSorter(uses).static_order())  # raises CycleError
 
 
 def test_every_adapter_is_there():

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from initfast import cli, containers
+from initfast import cli
+from initfast.files import containers
 
 SPECS = Path(__file__).parent / "specs"
 LLAMA = str(SPECS / "llama_small.json")

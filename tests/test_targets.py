@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from initfast import targets
-from initfast.targets import partial
+from initfast.files import targets
+from initfast.files.targets import partial
 
 
 def names(folder):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast import containers, dtypes, runs
-from initfast.containers import Tensor
-from initfast.verifying import Difference, compare
-from initfast.writing import Job, write
+from initfast import dtypes
+from initfast.files import containers, runs
+from initfast.files.containers import Tensor
+from initfast.files.verifying import Difference, compare
+from initfast.files.writing import Job, write
 
 SHAPE = (61, 53)
 

@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast import containers, dtypes, journal, pumping, runs, targets, writing
-from initfast.containers import Tensor
+from initfast import dtypes
+from initfast.files import containers, journal, pumping, runs, targets, writing
+from initfast.files.containers import Tensor
+from initfast.files.writing import Job, write
 from initfast.moments import measure
-from initfast.writing import Job, write
 
 
 @pytest.fixture(autouse=True)
@@ -667,7 +668,7 @@ def test_a_file_size_limit(tmp_path):
 def test_a_killed_process_frees_its_lock(tmp_path):
     code = f"""
 import sys, time
-from initfast import pumping, runs
+from initfast.files import pumping, runs
 real = pumping.make
 pumping.make = lambda *arguments: (time.sleep(0.05), real(*arguments))
 runs.CHUNK_BYTES = 4096

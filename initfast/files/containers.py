@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import initfast
-from initfast import npyfile, safetensorsfile
 from initfast.base import Initializer
 from initfast.dtypes import AnyDType
+from initfast.files import npyfile, safetensorsfile
 from initfast.layout import Dims
 
 # The container of an extension. Raw files are the data alone, little-endian, in C order.

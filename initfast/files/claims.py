@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from initfast import targets
-from initfast.journal import Journal
+from initfast.files import targets
+from initfast.files.journal import Journal
 
 # Between two claims: what a kill may cost, at most, beside what the disk was still at.
 SECONDS = 1.0

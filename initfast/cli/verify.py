@@ -9,10 +9,21 @@ from dataclasses import replace
 import numpy as np
 
 import initfast
-from initfast import cli_fill, containers, npyfile, safetensorsfile, verifying
-from initfast.cli_fill import as_usage_errors, parse_rows, parse_shape, progress, seeded, thread_scope
-from initfast.containers import Found, Tensor
+from initfast.cli.options import (
+    add_stream_arguments,
+    as_usage_errors,
+    checked_dtype,
+    integer,
+    parse_rows,
+    parse_shape,
+    seeded,
+    thread_scope,
+)
+from initfast.cli.progress import progress
+from initfast.cli.reading import read
 from initfast.dtypes import FLOATING, AnyDType, resolve_numeric
+from initfast.files import containers, npyfile, safetensorsfile, verifying
+from initfast.files.containers import Found, Tensor
 
 # Of a model with many wrong tensors, the first are enough to see what is wrong.
 SHOWN = 10
@@ -25,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", metavar="SPEC.json", help="what a model should hold, as for `initfast model`")
     parser.add_argument("--shape", help="dimensions joined by 'x' (default: those of the file; raw files need it)")
     parser.add_argument("--dtype", help="element type (default: that of the file; in raw files float32)")
-    cli_fill.add_stream_arguments(parser, drawn=False)
+    add_stream_arguments(parser, drawn=False)
     parser.add_argument("--rows", metavar="A:B", help="compare rows A to B only")
     parser.add_argument("--threads", help="how many threads to use (default: those that `initfast info` tells)")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
@@ -48,7 +59,7 @@ def _verify_file(arguments: argparse.Namespace) -> str:
             raise ValueError(f"--tensor names the tensor of a .safetensors file; received {arguments.file!r}")
         if kind == "raw" and arguments.shape is None:
             raise ValueError("a raw file says nothing of itself: --shape must be given; received none")
-    found = _one_tensor(cli_fill.read(arguments.file), arguments.tensor)
+    found = _one_tensor(read(arguments.file), arguments.tensor)
     held = found.tensors[0]
     with as_usage_errors():
         shape = held.shape if arguments.shape is None else parse_shape(arguments.shape)
@@ -75,13 +86,13 @@ def _verify_model(arguments: argparse.Namespace) -> str:
         for option in ("shape", "name", "tensor", "rows"):
             if getattr(arguments, option) is not None:
                 raise ValueError(f"--spec must stand without --{option}; received both")
-        asked = None if arguments.seed is None else cli_fill.integer(arguments.seed, "--seed")
+        asked = None if arguments.seed is None else integer(arguments.seed, "--seed")
         files = checkpoint.expected(
             arguments.spec, arguments.file, 0 if asked is None else asked, dtype=arguments.dtype
         )
     if not os.path.exists(arguments.file):
         raise FileNotFoundError(f"the file or folder must exist; received {arguments.file!r}")
-    held = [cli_fill.read(str(file.path)) for file in files]
+    held = [read(str(file.path)) for file in files]
     if asked is None:
         said = {containers.seed_of(found) for found in held}
         if len(said) != 1 or None in said:
@@ -116,7 +127,7 @@ def _dtype(found: Found, text: str | None) -> AnyDType:
     """The element type asked for, else that of the file."""
     if text is not None or found.container == "raw":
         with as_usage_errors():
-            return cli_fill.checked_dtype("float32" if text is None else text)
+            return checked_dtype("float32" if text is None else text)
     spelling = {"npy": npyfile, "safetensors": safetensorsfile}[found.container].dtype_name
     for name in (*(dtype.name for dtype in FLOATING), *_INTEGERS):
         dtype = resolve_numeric(name)

@@ -3,24 +3,30 @@
 import argparse
 import contextlib
 import hashlib
-import json
-import os
-import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
 
 import numpy as np
 
 import initfast
-from initfast import containers, dtypes, journal, layout, npyfile, seeds, targets, writing
-from initfast.base import Initializer
-from initfast.containers import File, Tensor
-from initfast.dtypes import AnyDType
+from initfast import seeds
+from initfast.cli.options import (
+    add_stream_arguments,
+    as_usage_errors,
+    check_tensor,
+    checked_dtype,
+    initializer_of,
+    parse_rows,
+    parse_shape,
+    seeded,
+    stream_name,
+    thread_scope,
+)
+from initfast.cli.progress import progress
+from initfast.cli.reading import as_file_errors, read
+from initfast.files import containers, journal, npyfile, targets, writing
+from initfast.files.containers import File, Tensor
 from initfast.moments import Moments
-from initfast.threads import get_num_threads, threads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,18 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", help="how many threads to use (default: those that `initfast info` tells)")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     parser.add_argument("--sha256", action="store_true", help="print the SHA-256 of the file too")
-
-
-def add_stream_arguments(parser: argparse.ArgumentParser, *, drawn: bool = True) -> None:
-    """Describe which tensor of a file is meant, and what it is drawn from; `drawn`: a seed may be left to chance."""
-    default = "one is drawn, and printed" if drawn else "what a .safetensors file says of itself"
-    parser.add_argument("--seed", help=f"an integer in [0, 2**64) (default: {default})")
-    parser.add_argument(
-        "--name",
-        type=utf8,
-        help="the array's name: each is a random stream of its own (default in .safetensors: the tensor's)",
-    )
-    parser.add_argument("--tensor", metavar="NAME", type=utf8, help="the tensor's name in a .safetensors file")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -138,28 +132,6 @@ def _check_together(arguments: argparse.Namespace, kind: str) -> None:
         raise ValueError("--init must name an initializer, such as he_normal; received none")
 
 
-def check_tensor(arguments: argparse.Namespace, kind: str) -> None:
-    """A name for the tensor where the container has names, and only there. Raises ValueError."""
-    if kind == "safetensors" and arguments.tensor is None:
-        raise ValueError("a .safetensors file must have a name for its tensor, --tensor NAME; received none")
-    if kind != "safetensors" and arguments.tensor is not None:
-        raise ValueError(f"--tensor names the tensor of a .safetensors file; received {arguments.out!r}")
-
-
-def utf8(argument: str) -> str:
-    """The text whose UTF-8 the shell handed over, which Python has read by the locale. Raises ArgumentTypeError."""
-    try:
-        return os.fsencode(argument).decode()
-    except UnicodeError:
-        raise argparse.ArgumentTypeError(f"a name must be UTF-8 text; received {argument!a}") from None
-
-
-def stream_name(arguments: argparse.Namespace, kind: str) -> str | None:
-    """The name that chooses the stream: --name, else that of the tensor, as `initfast model` draws it."""
-    name: str | None = arguments.name
-    return arguments.tensor if name is None and kind == "safetensors" else name
-
-
 def _file(out: str, kind: str, tensor: Tensor, seed: seeds.Seed | None) -> File:
     if kind == "safetensors":
         return containers.safetensors(out, [tensor], containers.metadata(None if seed is None else seed.seed))
@@ -173,57 +145,9 @@ def _seed_text(arguments: argparse.Namespace) -> str | None:
         with contextlib.suppress(OSError):  # what is wrong with it is told when it is opened to be written
             state = journal.read(journal.name(targets.resolve(arguments.out), (1, 1)))
             drawn = None if state is None else state.header["identity"].get("seed")
-            own = _initializer(arguments.init).get_config().get("seed")
+            own = initializer_of(arguments.init).get_config().get("seed")
             return str(drawn) if type(drawn) is int and own is None else None
     return given
-
-
-def checked_dtype(text: str) -> AnyDType:
-    """The element type of a name: floating, integer or bool. Raises ValueError."""
-    dtype = dtypes.resolve_numeric(text)
-    if isinstance(dtype, np.dtype) and dtype.kind == "c":
-        raise ValueError(f"dtype must be floating, integer or bool; received {text!r}")
-    return dtype
-
-
-def parse_shape(text: str) -> tuple[int, ...]:
-    """The shape that `50257x768` means. Raises ValueError."""
-    sizes = text.split("x")
-    if not all(re.fullmatch(r"[0-9]+", size) for size in sizes):
-        raise ValueError(f"--shape must be dimensions joined by 'x', such as 50257x768; received {text!r}")
-    return layout.normalize_shape(tuple(map(int, sizes)))
-
-
-def parse_rows(text: str, shape: tuple[int, ...]) -> tuple[int, int]:
-    """The rows that `A:B` means, of an array of this shape. Raises ValueError."""
-    match = re.fullmatch(r"([0-9]*):([0-9]*)", text)
-    first, last = (int(match[1] or 0), int(match[2] or shape[0])) if match else (1, 0)
-    if not first <= last <= shape[0]:
-        raise ValueError(f"--rows must be A:B with 0 <= A <= B <= {shape[0]}; received {text!r}")
-    return first, last
-
-
-def seeded(init: str, seed_text: str | None, name: str | None) -> tuple[Initializer, seeds.Seed | None]:
-    """The initializer with one fixed stream, and that stream; None where nothing is random.
-
-    The seed is --seed, else the one in the JSON, else a new one. A name chooses the stream of a plain seed.
-    Raises ValueError or TypeError.
-    """
-    initializer = _initializer(init)
-    asked = None if seed_text is None else seeds.Seed(integer(seed_text, "--seed"))
-    config = initializer.get_config()
-    if "seed" not in config:
-        return initializer, None
-    live = seeds.live_seed(getattr(initializer, "seed") if asked is None else asked)  # noqa: B009
-    seed = live.next() if isinstance(live, seeds.SeedGenerator) else live
-    if name is not None:
-        seed = seed.named(name)
-    return type(initializer).from_config({**config, "seed": seed}), seed
-
-
-def _initializer(init: str) -> Initializer:
-    found: Initializer = initfast.get(json.loads(init) if init.lstrip().startswith("{") else init)
-    return found
 
 
 def summary(out: str, size: int, seconds: float, moments: Moments, seed: seeds.Seed | None, sha256: str | None) -> str:
@@ -240,54 +164,3 @@ def summary(out: str, size: int, seconds: float, moments: Moments, seed: seeds.S
     if sha256 is not None:
         fields.append(f"sha256 {sha256}")
     return f"{out}: {', '.join(fields)}"
-
-
-def integer(text: str, option: str) -> int:
-    """The number that an option's text is. Raises ValueError."""
-    if not re.fullmatch(r"[0-9]+", text):
-        raise ValueError(f"{option} must be an integer >= 0; received {text!r}")
-    return int(text)
-
-
-def thread_scope(text: str | None) -> AbstractContextManager[None]:
-    """A context with as many threads as --threads says. Raises ValueError."""
-    return threads(get_num_threads() if text is None else integer(text, "--threads"))
-
-
-def read(path: str) -> containers.Found:
-    """What a file holds. Raises OSError, also where it is not what it should be."""
-    with as_file_errors(path):
-        return containers.read(path)
-
-
-@contextlib.contextmanager
-def as_usage_errors() -> Iterator[None]:
-    """What a library call has against an argument is wrong usage here."""
-    try:
-        yield
-    except json.JSONDecodeError as error:
-        message = f"--init must be valid JSON where it begins with '{{'; received {error.doc!r}"
-        raise argparse.ArgumentTypeError(message) from None
-    except (ValueError, TypeError, KeyError, OverflowError, NotImplementedError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-@contextlib.contextmanager
-def as_file_errors(path: str | Path) -> Iterator[None]:
-    """What is wrong with a file that is there is no wrong usage."""
-    try:
-        yield
-    except ValueError as error:
-        raise OSError(f"{path}: {error}") from error
-
-
-@contextlib.contextmanager
-def progress(size: int, *, show: bool) -> Iterator[Callable[[int], object]]:
-    """A bar over the bytes on stderr where that is a terminal; gives the function that advances it."""
-    if not (show and sys.stderr.isatty()):
-        yield lambda count: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, leave=False) as bar:
-        yield bar.update

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from initfast import targets
-from initfast.cli_fill import integer
+from initfast.cli.options import integer
+from initfast.files import targets
 from initfast.signal.activations import ACTIVATIONS
 from initfast.signal.diagnosis import INPUTS, diagnose
 from initfast.signal.reports import SignalReport

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from initfast import targets
-from initfast.cli_fill import integer
+from initfast.cli.options import integer
+from initfast.files import targets
 from initfast.signal import datasets
 from initfast.signal.activations import ACTIVATIONS
 from initfast.signal.comparing import DEFAULT_INITIALIZERS, HIDDEN, compare

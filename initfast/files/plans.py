@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import initfast
-from initfast import runs, targets
-from initfast.containers import File
+from initfast.files import runs, targets
+from initfast.files.containers import File
 
 
 @dataclass(frozen=True, slots=True)

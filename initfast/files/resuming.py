@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from initfast import journal, targets
-from initfast.journal import DamagedError, Journal, State
-from initfast.plans import Plan
+from initfast.files import journal, targets
+from initfast.files.journal import DamagedError, Journal, State
+from initfast.files.plans import Plan
 
 _AGAIN = "--force starts again"
 

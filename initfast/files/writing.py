@@ -15,14 +15,14 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from initfast import finishing, journal, pumping, resuming, runs, targets
-from initfast.claims import Claims
-from initfast.containers import File, Tensor
-from initfast.journal import DamagedError, Journal, State
+from initfast.files import finishing, journal, pumping, resuming, runs, targets
+from initfast.files.claims import Claims
+from initfast.files.containers import File, Tensor
+from initfast.files.journal import DamagedError, Journal, State
+from initfast.files.plans import Job, Plan, plan
+from initfast.files.runs import Run
 from initfast.moments import Moments
 from initfast.moments import measure as measured
-from initfast.plans import Job, Plan, plan
-from initfast.runs import Run
 
 __all__ = ["Job", "Result", "span_bytes", "write", "write_rows"]
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from initfast import buffers, containers, pumping, runs
-from initfast.containers import File, Found, Tensor
-from initfast.runs import Run
+from initfast import buffers
+from initfast.files import containers, pumping, runs
+from initfast.files.containers import File, Found, Tensor
+from initfast.files.runs import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from initfast.containers import File, Tensor
+from initfast.files.containers import File, Tensor
 
 # Large enough that Python's work per run (about 0.1 ms) is small beside it, small enough for a core's share of cache.
 CHUNK_BYTES = 2 << 20

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 import initfast
-from initfast import cli_bench, cli_bits, cli_compare, cli_diagnose, cli_fill, cli_info, cli_model, cli_verify
+from initfast.cli import bench, bits, compare, diagnose, fill, info, model, verify
 
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -25,14 +25,14 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("fill", "write an initialised array to a file", cli_fill.add_arguments, cli_fill.run),
-    Command("verify", "make a file's values again, and compare them with it", cli_verify.add_arguments, cli_verify.run),
-    Command("model", "write a model's checkpoint from a description", cli_model.add_arguments, cli_model.run),
-    Command("diagnose", "measure signals and gradients in a network", cli_diagnose.add_arguments, cli_diagnose.run),
-    Command("compare", "train from several initializers", cli_compare.add_arguments, cli_compare.run),
-    Command("bench", "time initfast beside what is installed here", cli_bench.add_arguments, cli_bench.run),
-    Command("bits", "write random words to stdout, for test batteries", cli_bits.add_arguments, cli_bits.run),
-    Command("info", "say what runs here, and why", cli_info.add_arguments, cli_info.run),
+    Command("fill", "write an initialised array to a file", fill.add_arguments, fill.run),
+    Command("verify", "make a file's values again, and compare them with it", verify.add_arguments, verify.run),
+    Command("model", "write a model's checkpoint from a description", model.add_arguments, model.run),
+    Command("diagnose", "measure signals and gradients in a network", diagnose.add_arguments, diagnose.run),
+    Command("compare", "train from several initializers", compare.add_arguments, compare.run),
+    Command("bench", "time initfast beside what is installed here", bench.add_arguments, bench.run),
+    Command("bits", "write random words to stdout, for test batteries", bits.add_arguments, bits.run),
+    Command("info", "say what runs here, and why", info.add_arguments, info.run),
 )
 
 

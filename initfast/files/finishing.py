@@ -11,10 +11,10 @@ import contextlib
 import os
 import time
 
-from initfast import journal, targets
-from initfast.journal import Journal, State
-from initfast.plans import Plan
-from initfast.resuming import check_same
+from initfast.files import journal, targets
+from initfast.files.journal import Journal, State
+from initfast.files.plans import Plan
+from initfast.files.resuming import check_same
 
 RETRY_SECONDS = 0.01
 

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from initfast import buffers, runs
-from initfast.containers import Tensor
+from initfast import buffers
+from initfast.files import runs
+from initfast.files.containers import Tensor
+from initfast.files.runs import Run
 from initfast.parts import costs_the_whole
-from initfast.runs import Run
 from initfast.threads import get_num_threads, threads
 
 # Runs that may be finished while the one before them is not: results are taken in order.

@@ -4,9 +4,11 @@ import argparse
 import re
 import time
 
-from initfast import checkpoint, seeds, specs, writing
-from initfast.cli_fill import as_usage_errors, integer, progress, thread_scope
-from initfast.writing import Job, Result
+from initfast import checkpoint, seeds, specs
+from initfast.cli.options import as_usage_errors, integer, thread_scope
+from initfast.cli.progress import progress
+from initfast.files import writing
+from initfast.files.writing import Job, Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

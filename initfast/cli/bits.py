@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast import _kernels, distributions
-from initfast.cli_fill import as_usage_errors, integer
+from initfast.cli.options import as_usage_errors, integer
 from initfast.seeds import Seed
 
 Words = npt.NDArray[np.uint32]

@@ -1,0 +1,123 @@
+"""What several commands ask for, read the same way in each."""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+import numpy as np
+
+import initfast
+from initfast import dtypes, layout, seeds
+from initfast.base import Initializer
+from initfast.dtypes import AnyDType
+from initfast.threads import get_num_threads, threads
+
+
+def add_stream_arguments(parser: argparse.ArgumentParser, *, drawn: bool = True) -> None:
+    """Describe which tensor of a file is meant, and what it is drawn from; `drawn`: a seed may be left to chance."""
+    default = "one is drawn, and printed" if drawn else "what a .safetensors file says of itself"
+    parser.add_argument("--seed", help=f"an integer in [0, 2**64) (default: {default})")
+    parser.add_argument(
+        "--name",
+        type=utf8,
+        help="the array's name: each is a random stream of its own (default in .safetensors: the tensor's)",
+    )
+    parser.add_argument("--tensor", metavar="NAME", type=utf8, help="the tensor's name in a .safetensors file")
+
+
+def utf8(argument: str) -> str:
+    """The text whose UTF-8 the shell handed over, which Python has read by the locale. Raises ArgumentTypeError."""
+    try:
+        return os.fsencode(argument).decode()
+    except UnicodeError:
+        raise argparse.ArgumentTypeError(f"a name must be UTF-8 text; received {argument!a}") from None
+
+
+def check_tensor(arguments: argparse.Namespace, kind: str) -> None:
+    """A name for the tensor where the container has names, and only there. Raises ValueError."""
+    if kind == "safetensors" and arguments.tensor is None:
+        raise ValueError("a .safetensors file must have a name for its tensor, --tensor NAME; received none")
+    if kind != "safetensors" and arguments.tensor is not None:
+        raise ValueError(f"--tensor names the tensor of a .safetensors file; received {arguments.out!r}")
+
+
+def stream_name(arguments: argparse.Namespace, kind: str) -> str | None:
+    """The name that chooses the stream: --name, else that of the tensor, as `initfast model` draws it."""
+    name: str | None = arguments.name
+    return arguments.tensor if name is None and kind == "safetensors" else name
+
+
+def checked_dtype(text: str) -> AnyDType:
+    """The element type of a name: floating, integer or bool. Raises ValueError."""
+    dtype = dtypes.resolve_numeric(text)
+    if isinstance(dtype, np.dtype) and dtype.kind == "c":
+        raise ValueError(f"dtype must be floating, integer or bool; received {text!r}")
+    return dtype
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """The shape that `50257x768` means. Raises ValueError."""
+    sizes = text.split("x")
+    if not all(re.fullmatch(r"[0-9]+", size) for size in sizes):
+        raise ValueError(f"--shape must be dimensions joined by 'x', such as 50257x768; received {text!r}")
+    return layout.normalize_shape(tuple(map(int, sizes)))
+
+
+def parse_rows(text: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """The rows that `A:B` means, of an array of this shape. Raises ValueError."""
+    match = re.fullmatch(r"([0-9]*):([0-9]*)", text)
+    first, last = (int(match[1] or 0), int(match[2] or shape[0])) if match else (1, 0)
+    if not first <= last <= shape[0]:
+        raise ValueError(f"--rows must be A:B with 0 <= A <= B <= {shape[0]}; received {text!r}")
+    return first, last
+
+
+def seeded(init: str, seed_text: str | None, name: str | None) -> tuple[Initializer, seeds.Seed | None]:
+    """The initializer with one fixed stream, and that stream; None where nothing is random.
+
+    The seed is --seed, else the one in the JSON, else a new one. A name chooses the stream of a plain seed.
+    Raises ValueError or TypeError.
+    """
+    initializer = initializer_of(init)
+    asked = None if seed_text is None else seeds.Seed(integer(seed_text, "--seed"))
+    config = initializer.get_config()
+    if "seed" not in config:
+        return initializer, None
+    live = seeds.live_seed(getattr(initializer, "seed") if asked is None else asked)  # noqa: B009
+    seed = live.next() if isinstance(live, seeds.SeedGenerator) else live
+    if name is not None:
+        seed = seed.named(name)
+    return type(initializer).from_config({**config, "seed": seed}), seed
+
+
+def initializer_of(init: str) -> Initializer:
+    found: Initializer = initfast.get(json.loads(init) if init.lstrip().startswith("{") else init)
+    return found
+
+
+def integer(text: str, option: str) -> int:
+    """The number that an option's text is. Raises ValueError."""
+    if not re.fullmatch(r"[0-9]+", text):
+        raise ValueError(f"{option} must be an integer >= 0; received {text!r}")
+    return int(text)
+
+
+def thread_scope(text: str | None) -> AbstractContextManager[None]:
+    """A context with as many threads as --threads says. Raises ValueError."""
+    return threads(get_num_threads() if text is None else integer(text, "--threads"))
+
+
+@contextlib.contextmanager
+def as_usage_errors() -> Iterator[None]:
+    """What a library call has against an argument is wrong usage here."""
+    try:
+        yield
+    except json.JSONDecodeError as error:
+        message = f"--init must be valid JSON where it begins with '{{'; received {error.doc!r}"
+        raise argparse.ArgumentTypeError(message) from None
+    except (ValueError, TypeError, KeyError, OverflowError, NotImplementedError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
