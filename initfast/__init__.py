@@ -75,7 +75,7 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def _later(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'initfast' has no attribute {name!r}")
     module = import_module(f"initfast.{_LATER[name]}")
@@ -86,6 +86,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER})
+
+
+if not TYPE_CHECKING:  # a type checker that saw it would take any name for one of these
+    __getattr__ = _later
 
 
 __all__ = [

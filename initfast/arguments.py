@@ -9,13 +9,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from initfast.buffers import view
 from initfast.dtypes import resolve_numeric, to_numpy
 from initfast.seeds import Seed, SeedGenerator, serialize_seed
-
-Array = npt.NDArray[Any]
+from initfast.typing import Array
 
 
 def number(name: str, value: object) -> float:

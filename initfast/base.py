@@ -12,10 +12,11 @@ import numpy as np
 
 from initfast import fill as filling
 from initfast import layout
-from initfast.arguments import Array, decode, encode
+from initfast.arguments import decode, encode
 from initfast.buffers import Buffer, empty, view
 from initfast.dtypes import AnyDType, DType, resolve, resolve_numeric, to_numpy
 from initfast.seeds import AnySeed, ReusedSeedWarning, Seed, SeedGenerator, given_seed, live_seed
+from initfast.typing import Array, DTypeLike, Index, RowIds, Shape
 
 if TYPE_CHECKING:
     from initfast._kernels import Source
@@ -32,11 +33,11 @@ class Initializer:
 
     _config_keys: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Array:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         """A new array of `shape`, float32 unless `dtype` says otherwise, aligned to 64 bytes."""
         raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
 
-    def fill(self, out: Out, shape: Any = None, index: Any = None, *, dtype: Any = None) -> Out:
+    def fill(self, out: Out, shape: Shape | None = None, index: Index = None, *, dtype: DTypeLike = None) -> Out:
         """Fill `out` in place, as a whole array or as the part `index` of a logical array, and return it.
 
         Args:
@@ -61,7 +62,7 @@ class Initializer:
         self._write(target, logical, part)
         return out
 
-    def fill_run(self, out: Out, shape: Any, start: int, *, dtype: Any = None) -> Out:
+    def fill_run(self, out: Out, shape: Shape, start: int, *, dtype: DTypeLike = None) -> Out:
         """Fill a flat `out` with the elements of a logical array that follow element `start` in C order; return it.
 
         Args:
@@ -89,7 +90,7 @@ class Initializer:
         self._write(target, logical, layout.run(start, target.shape[0]))
         return out
 
-    def block(self, shape: Any, index: Any, dtype: Any = None) -> Array:
+    def block(self, shape: Shape, index: Index, dtype: DTypeLike = None) -> Array:
         """The part `init(shape)[index]` of a logical array, byte for byte, as a new array.
 
         Args:
@@ -100,7 +101,7 @@ class Initializer:
         logical = layout.normalize_shape(shape)
         return self._new(logical, layout.select(logical, index), dtype)
 
-    def rows(self, shape: Any, ids: Any, dtype: Any = None) -> Array:
+    def rows(self, shape: Shape, ids: RowIds, dtype: DTypeLike = None) -> Array:
         """The rows `init(shape)[ids]` of a logical array, byte for byte, as a new array.
 
         Args:
@@ -111,10 +112,10 @@ class Initializer:
         logical = layout.normalize_shape(shape)
         return self._new(logical, layout.take(logical, ids), dtype)
 
-    def _dtype(self, dtype: Any) -> AnyDType:
+    def _dtype(self, dtype: DTypeLike) -> AnyDType:
         return resolve_numeric(dtype)
 
-    def _new(self, shape: layout.Dims, part: layout.Part, dtype: Any) -> Array:
+    def _new(self, shape: layout.Dims, part: layout.Part, dtype: DTypeLike) -> Array:
         out = empty(part.shape, self._dtype(dtype))
         self._write(view(out), shape, part)
         return out
@@ -173,13 +174,13 @@ class RandomInitializer(Initializer):
         live = self._live_seed
         return live.seed if isinstance(live, Seed) and not isinstance(self._given_seed, Seed) else live
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Array:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         logical = layout.normalize_shape(shape)
         kind = resolve(dtype)
         source = self._source(logical, kind)
         return filling.new(source, self._whole_seed(), logical, kind)
 
-    def _dtype(self, dtype: Any) -> DType:
+    def _dtype(self, dtype: DTypeLike) -> DType:
         return resolve(dtype)
 
     def _source(self, shape: layout.Dims, dtype: DType) -> Source:

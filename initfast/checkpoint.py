@@ -27,6 +27,7 @@ from initfast.files.containers import File, Tensor
 from initfast.files.writing import Job, Result
 from initfast.seeds import Seed
 from initfast.specs import AnySpec, Entry, Spec
+from initfast.typing import DTypeLike
 
 __all__ = ["expected", "plan", "save", "spec_from", "write"]
 
@@ -152,7 +153,7 @@ def expected(spec: AnySpec, path: str | os.PathLike[str], seed: int | Seed, *, d
     return [_file(out / name, some, root) for name, some in held.items()]
 
 
-def spec_from(model: Any, rules: Any = (), *, dtype: Any = None) -> dict[str, Any]:
+def spec_from(model: Any, rules: Any = (), *, dtype: DTypeLike = None) -> dict[str, Any]:
     """The spec of a PyTorch module, also on the meta device, or of a built Keras model, as `json.dump` takes it.
 
     `save(spec_from(model), path, seed=s)` writes what `initfast.torch.initialize(model, s, buffers=True)`, or

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast import layout
-from initfast.arguments import Array, cast, number, numbers, scalar
+from initfast.arguments import cast, number, numbers, scalar
 from initfast.buffers import Buffer
 from initfast.dtypes import to_numpy
 from initfast.places import Placed, write_elements, write_one
+from initfast.typing import Array
 
 __all__ = ["Constant", "Identity", "Ones", "Zeros"]
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from initfast import layout
-from initfast.arguments import Array
 from initfast.base import Initializer
 from initfast.config import STREAM_VERSION
 from initfast.dtypes import resolve_numeric, to_numpy
 from initfast.parts import check, costs_the_whole, pinned
 from initfast.threads import threads
+from initfast.typing import Array, DTypeLike, Shape
 
 try:
     import dask.array as da
@@ -27,7 +27,7 @@ _da: Any = da  # whose functions have no types
 
 
 def array(
-    initializer: Initializer, shape: Any, chunks: Any = "auto", dtype: Any = None, name: str | None = None
+    initializer: Initializer, shape: Shape, chunks: Any = "auto", dtype: DTypeLike = None, name: str | None = None
 ) -> da.Array:
     """A Dask array of logical `shape`, each chunk of which is made where and when it is computed.
 

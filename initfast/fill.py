@@ -15,6 +15,7 @@ from initfast.dtypes import UINT32, DType
 from initfast.layout import MAX_DIMS, MAX_ELEMENTS, Dims, Part, forward, in_order, normalize_shape, spaced, walk
 from initfast.seeds import Seed
 from initfast.threads import get_num_threads
+from initfast.typing import Shape
 
 if TYPE_CHECKING:
     from initfast._kernels import Source
@@ -71,7 +72,7 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
             )
 
 
-def random_bits(shape: object, seed: int = 0, stream: int = 0, offset: int = 0) -> npt.NDArray[np.uint32]:
+def random_bits(shape: Shape, seed: int = 0, stream: int = 0, offset: int = 0) -> npt.NDArray[np.uint32]:
     """Return raw words of Philox4x32-10: element i is word ``(offset + i) & 3`` of block ``(offset + i) >> 2``.
 
     Args:

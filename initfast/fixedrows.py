@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from initfast.arguments import Array
 from initfast.base import Initializer
 from initfast.buffers import Buffer
 from initfast.dtypes import AnyDType
 from initfast.layout import Dims, Part, normalize_shape, whole
+from initfast.typing import Array, DTypeLike, Shape
 
 __all__ = ["FixedRows", "Rows"]
 
@@ -37,11 +37,11 @@ class FixedRows(Initializer):
         self.inner = inner
         self.fixed = tuple(rows)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Array:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         logical = normalize_shape(shape)
         return self._new(logical, whole(logical), dtype)
 
-    def _dtype(self, dtype: Any) -> AnyDType:
+    def _dtype(self, dtype: DTypeLike) -> AnyDType:
         return self.inner._dtype(dtype)
 
     def _write(self, target: Buffer, shape: Dims, part: Part) -> None:

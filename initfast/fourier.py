@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast import layout
-from initfast.arguments import Array, numbers
+from initfast.arguments import numbers
 from initfast.buffers import Buffer
 from initfast.dtypes import AnyDType, resolve
 from initfast.places import Placed, write_elements
+from initfast.typing import Array, DTypeLike
 
 __all__ = ["STFT"]
 
@@ -62,7 +63,7 @@ class STFT(Placed):
         self.scaling = scaling
         self.periodic = periodic
 
-    def _dtype(self, dtype: Any) -> AnyDType:
+    def _dtype(self, dtype: DTypeLike) -> AnyDType:
         return resolve(dtype)
 
     def _write(self, target: Buffer, shape: layout.Dims, part: layout.Part) -> None:

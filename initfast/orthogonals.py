@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from initfast import distributions, layout
 from initfast import fill as filling
-from initfast.arguments import Array, number
+from initfast.arguments import number
 from initfast.base import RandomInitializer, cut
 from initfast.buffers import Buffer, empty
 from initfast.dtypes import FLOAT32, FLOAT64, resolve
 from initfast.seeds import AnySeed, Seed
+from initfast.typing import Array, DTypeLike, Shape
 
 __all__ = ["Orthogonal"]
 
@@ -44,7 +44,7 @@ class Orthogonal(RandomInitializer):
         self.gain = number("gain", gain)
         super().__init__(seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Array:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         logical = layout.normalize_shape(shape)
         kind = resolve(dtype)
         _check_rank(logical)

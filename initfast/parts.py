@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from initfast import layout
-from initfast.arguments import Array
 from initfast.base import Initializer, RandomInitializer
 from initfast.buffers import empty
 from initfast.dtypes import AnyDType, to_numpy
 from initfast.orthogonals import Orthogonal
 from initfast.seeds import Seed
+from initfast.typing import Array, DTypeLike
 
 __all__ = ["Parts", "check", "costs_the_whole", "pinned"]
 
 
-def check(initializer: Initializer, shape: layout.Dims, dtype: Any) -> None:
+def check(initializer: Initializer, shape: layout.Dims, dtype: DTypeLike) -> None:
     """Raise what making a part would raise, without making one: a part of no elements has to pass all the checks.
 
     Raises:

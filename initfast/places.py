@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from initfast import distributions, layout
 from initfast import fill as filling
-from initfast.arguments import Array
 from initfast.base import Initializer
 from initfast.buffers import Buffer
 from initfast.dtypes import AnyDType, resolve_numeric, to_numpy
 from initfast.seeds import Seed
+from initfast.typing import Array, DTypeLike, Shape
 
 _LARGE = 1 << 20  # bytes from which on a constant is worth the threads
 _PIECE = 1 << 16  # elements worked on at a time: the memory that a part costs beside itself
@@ -24,11 +23,11 @@ _PIECE = 1 << 16  # elements worked on at a time: the memory that a part costs b
 class Placed(Initializer):
     """Base of the initializers that draw nothing: a subclass writes a part in `_write`, and the whole is a part too."""
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Array:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         logical = layout.normalize_shape(shape)
         return self._new(logical, layout.whole(logical), dtype)
 
-    def _dtype(self, dtype: Any) -> AnyDType:
+    def _dtype(self, dtype: DTypeLike) -> AnyDType:
         try:
             return resolve_numeric(dtype)
         except ValueError as error:

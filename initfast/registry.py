@@ -6,14 +6,14 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from initfast import constants, fourier, initializers, orthogonals
-from initfast.arguments import Array
 from initfast.base import Initializer
 from initfast.layout import normalize_shape
+from initfast.typing import Array, DTypeLike, Shape
 
 __all__ = ["ALL_OBJECTS", "deserialize", "get", "serialize"]
 
@@ -57,9 +57,23 @@ ALL_OBJECTS: dict[str, type[Initializer]] = {
 }
 """Every string that `get` takes, and its class."""
 
+Any_Initializer = TypeVar("Any_Initializer", bound=Initializer)
+Function = TypeVar("Function", bound=Callable[..., Any])
 _MODULES = ("initfast", "keras", "tf_keras", "tensorflow.keras")
 
 
+@overload
+def get(identifier: None) -> None: ...
+@overload
+def get(identifier: str | Mapping[str, Any]) -> Initializer: ...
+@overload
+def get(identifier: type[Any_Initializer]) -> Any_Initializer: ...
+@overload
+def get(identifier: Function) -> Function: ...
+@overload
+def get(identifier: Array) -> Callable[..., Array]: ...
+@overload
+def get(identifier: object) -> Any: ...
 def get(identifier: Any) -> Any:
     """An initializer from whatever names one.
 
@@ -89,6 +103,10 @@ def get(identifier: Any) -> Any:
     return identifier() if inspect.isclass(identifier) else identifier
 
 
+@overload
+def serialize(initializer: None) -> None: ...
+@overload
+def serialize(initializer: Initializer) -> dict[str, Any]: ...
 def serialize(initializer: Initializer | None) -> dict[str, Any] | None:
     """The JSON form of an initializer, laid out as Keras lays it out; its module is 'initfast', so that Keras does not
     take it for its own.
@@ -109,6 +127,10 @@ def serialize(initializer: Initializer | None) -> dict[str, Any] | None:
     }
 
 
+@overload
+def deserialize(config: None, identifier: Any = None) -> None: ...
+@overload
+def deserialize(config: Mapping[str, Any], identifier: Any = None) -> Initializer: ...
 def deserialize(config: Mapping[str, Any] | None, identifier: Any = None) -> Initializer | None:
     """The initializer of a JSON form: ours, or that of Keras, old (`class_name` and `config`) or new.
 
@@ -140,7 +162,7 @@ def _direct(tensor: Any) -> Callable[..., Array]:
     values = constants.Constant(tensor)
     held = tuple(map(int, tensor.shape))
 
-    def initialize_fn(shape: Any, dtype: Any = None) -> Array:
+    def initialize_fn(shape: Shape, dtype: DTypeLike = None) -> Array:
         """A copy of the array that `get` was given."""
         if normalize_shape(shape) != held:
             raise ValueError(f"Expected `shape` to be {held} for direct tensor as initializer. Received shape={shape}")

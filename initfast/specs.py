@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 
 from initfast import parts, registry
-from initfast.arguments import Array, cast, number
+from initfast.arguments import cast, number
 from initfast.base import Initializer, RandomInitializer
 from initfast.constants import Constant
 from initfast.dtypes import FLOATING, AnyDType, DType, to_numpy
@@ -31,6 +31,7 @@ from initfast.fixedrows import FixedRows, Rows
 from initfast.fourier import STFT
 from initfast.layout import Dims, normalize_shape
 from initfast.seeds import Seed
+from initfast.typing import Array, DTypeLike
 
 __all__ = ["AnySpec", "Entry", "Spec", "held", "read", "root_seed", "tensor"]
 
@@ -88,7 +89,7 @@ class Spec:
 AnySpec: TypeAlias = Spec | str | os.PathLike[str] | Mapping[str, Any]
 
 
-def read(source: AnySpec, dtype: Any = None) -> Spec:
+def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
     """The spec in a JSON file, or in what such a file holds, checked: nothing in it can fail once files are begun.
 
     Args:
@@ -233,7 +234,7 @@ def _initializer(given: Any) -> Initializer:
         config = given.get("config") or {}
         if isinstance(config, Mapping) and config.get("seed") is None:  # else one is drawn from Python's `random`
             given = {**given, "config": {**config, "seed": 0}}
-    found = registry.deserialize(given)
+    found: Initializer | None = registry.deserialize(given)
     if found is None or type(found) is Initializer:
         raise ValueError(f"init must be the name of an initializer, or one as Keras JSON; received {_short(given)}")
     return found

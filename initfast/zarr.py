@@ -16,6 +16,7 @@ from initfast.dtypes import resolve_numeric, to_numpy
 from initfast.layout import Dims
 from initfast.parts import check, costs_the_whole, pinned
 from initfast.threads import get_num_threads, threads
+from initfast.typing import Index
 
 _NEEDED = "initfast.zarr needs Zarr 3: pip install 'zarr>=3'"
 
@@ -34,7 +35,7 @@ AnyArray = TypeVar("AnyArray")
 _REGION_BYTES = 8 << 20
 
 
-def fill(array: AnyArray, initializer: Initializer, *, part: tuple[int, int] = (1, 1), index: Any = None) -> AnyArray:
+def fill(array: AnyArray, initializer: Initializer, *, part: tuple[int, int] = (1, 1), index: Index = None) -> AnyArray:
     """Fill a Zarr array in place, through Zarr itself, and return it.
 
     The values are those of `initializer(array.shape, array.dtype)`, byte for byte. Chunks (shards, where the array has
@@ -120,7 +121,7 @@ def _checked(array: Any) -> tuple[Any, Dims, np.dtype[Any]]:
     return array, layout.normalize_shape(array.shape), to_numpy(resolve_numeric(native))
 
 
-def _grid(shape: Dims, unit: Dims, itemsize: int, index: Any) -> _Grid:
+def _grid(shape: Dims, unit: Dims, itemsize: int, index: Index) -> _Grid:
     """Regions of whole units (chunks or shards), several where these are small, that follow each other in the array."""
     window = _window(index, shape, unit)
     steps = list(unit)

@@ -16,9 +16,10 @@ from initfast.base import Initializer
 from initfast.dtypes import resolve_numeric, to_numpy
 from initfast.parts import Parts, check, pinned
 from initfast.seeds import Seed
+from initfast.typing import DTypeLike, Shape
 
 
-def array(initializer: Initializer, shape: Any, sharding: Any = None, dtype: Any = None) -> jax.Array:
+def array(initializer: Initializer, shape: Shape, sharding: Any = None, dtype: DTypeLike = None) -> jax.Array:
     """A JAX array of logical `shape`; each process makes the blocks of its own devices, each distinct one once.
 
     Args:

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from initfast import layout
-from initfast.arguments import Array
 from initfast.base import Initializer
 from initfast.buffers import empty
 from initfast.constants import Zeros
@@ -20,6 +19,7 @@ from initfast.initializers import MODES, TRUNCATED_STDDEV, RandomNormal, RandomU
 from initfast.jax.arrays import place, seed_of
 from initfast.orthogonals import Orthogonal
 from initfast.seeds import Seed
+from initfast.typing import Array, DTypeLike, Shape
 
 Axes = int | Sequence[int]
 Init = Callable[..., jax.Array]
@@ -126,7 +126,8 @@ class _Columns(Initializer):
         self._axis = range(len(shape))[column_axis]
         self._matrix = Orthogonal(scale, seed)
 
-    def __call__(self, shape: layout.Dims, dtype: Any = None) -> Array:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
+        shape = layout.normalize_shape(shape)
         others = shape[: self._axis] + shape[self._axis + 1 :]
         matrix = self._matrix((math.prod(others), shape[self._axis]), dtype)
         made = empty(shape, resolve_numeric(dtype))
@@ -144,7 +145,8 @@ class _Centre(Initializer):
             raise ValueError(f"`fan_in` must be less or equal than `fan_out`; received {shape}")
         self._middle = _Columns(scale, column_axis, shape[-2:], seed)
 
-    def __call__(self, shape: layout.Dims, dtype: Any = None) -> Array:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
+        shape = layout.normalize_shape(shape)
         made = Zeros()(shape, dtype)
         if made.size:
             made[tuple((n - 1) // 2 for n in shape[:-2])] = self._middle(shape[-2:], dtype)
@@ -154,7 +156,7 @@ class _Centre(Initializer):
 def _drawn(build: Callable[[layout.Dims, Seed], Initializer], default: Any) -> Init:
     """The function of JAX's signature that draws what `build` gives for a shape and a seed."""
 
-    def init(key: Any, shape: Any, dtype: Any = default, out_sharding: Any = None) -> jax.Array:
+    def init(key: Any, shape: Shape, dtype: Any = default, out_sharding: Any = None) -> jax.Array:
         traced = isinstance(key, jax.core.Tracer)
         logical = layout.normalize_shape(shape)
         initializer = build(logical, Seed(0) if traced else seed_of(key))

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from initfast import base
-from initfast.arguments import Array
 from initfast.keras.initializers import ADAPTED
 from initfast.keras.weights import Weight
 from initfast.seeds import Seed
+from initfast.typing import Array, DTypeLike, Shape
 
 # Weights whose initializer is not called <weight>_initializer.
 _ATTRIBUTES = {
@@ -48,7 +48,7 @@ class Derived(base.Initializer):
         self.inner = inner
         self.change = change
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Array:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         return _CHANGES[self.change](self.inner.block(shape, ..., dtype))
 
 

@@ -15,11 +15,12 @@ from initfast.fixedrows import Rows
 from initfast.keras import tensors
 from initfast.keras.models import Planned, Rules, plan
 from initfast.keras.sources import Derived
+from initfast.typing import DTypeLike
 
 _REMEDY = "give a rule for it, or a rule None, which leaves it out of the spec"
 
 
-def spec_from(model: Any, rules: Rules | None = None, *, dtype: Any = None) -> dict[str, Any]:
+def spec_from(model: Any, rules: Rules | None = None, *, dtype: DTypeLike = None) -> dict[str, Any]:
     """The spec of a built model: what `initialize(model, seed, rules)` would draw, for `checkpoint.save`.
 
     Nothing is drawn. Tensors have the names of `initialize`, such as 'encoder/dense_1/kernel'; weights that it leaves

@@ -7,12 +7,12 @@ from typing import Any
 
 import keras
 
-from initfast.arguments import Array
 from initfast.base import Initializer
 from initfast.buffers import ALIGNMENT
 from initfast.dtypes import FLOATING
 from initfast.layout import Dims
 from initfast.orthogonals import Orthogonal
+from initfast.typing import Array
 
 try:  # private, and worth it: without it every shape inference fills the array once more
     from keras.src.backend.common.symbolic_scope import in_symbolic_scope

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from initfast.arguments import Array
 from initfast.signal import ranking
 from initfast.signal.ranking import Standing
 from initfast.signal.reports import Verdict
 from initfast.signal.training import Curves, Recipe
+from initfast.typing import Array
 
 __all__ = ["Comparison"]
 

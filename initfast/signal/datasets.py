@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from initfast.arguments import Array
 from initfast.fill import random_bits
 from initfast.seeds import Seed
+from initfast.typing import Array
 
 __all__ = ["SHIPPED", "Dataset", "load", "permutation"]
 

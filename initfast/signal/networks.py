@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from initfast.arguments import Array
 from initfast.base import RandomInitializer
 from initfast.registry import get as get_initializer
 from initfast.seeds import Seed, draw_seed
 from initfast.signal import activations
 from initfast.signal.activations import Activation
 from initfast.signal.labels import from_label
+from initfast.typing import Array
 
 __all__ = ["Gradient", "Layer", "Passed", "backward", "build", "check_widths", "fixed_seed", "forward"]
 

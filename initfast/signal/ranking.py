@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from initfast.arguments import Array
 from initfast.signal.reports import Verdict
 from initfast.signal.training import Curves
+from initfast.typing import Array
 
 __all__ = ["CRITERION", "LEAST", "Standing", "judge", "lower", "mean_and_spread", "rank"]
 

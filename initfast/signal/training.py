@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from initfast.arguments import Array
 from initfast.seeds import Seed
 from initfast.signal.activations import Activation
 from initfast.signal.datasets import Dataset, permutation
+from initfast.typing import Array
 
 __all__ = ["Curves", "Network", "Recipe", "draw", "gradients", "one_blas_thread", "train"]
 

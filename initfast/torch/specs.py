@@ -13,11 +13,12 @@ from initfast.torch import rules as ruling
 from initfast.torch.defaults import Spec
 from initfast.torch.modules import Planned, plan, stream_name
 from initfast.torch.targets import has_values, local_part
+from initfast.typing import DTypeLike
 
 _REMEDY = "give a rule for it, or a rule None, which leaves it out of the spec"
 
 
-def spec_from(module: torch.nn.Module, rules: Iterable[Any] = (), *, dtype: Any = None) -> dict[str, Any]:
+def spec_from(module: torch.nn.Module, rules: Iterable[Any] = (), *, dtype: DTypeLike = None) -> dict[str, Any]:
     """The spec of a module: what `initialize(module, seed, rules, buffers=True)` would draw, for `checkpoint.save`.
 
     Nothing is drawn, and modules on the meta device are as good as others. Tied parameters are there once, under the
