@@ -8,10 +8,30 @@ else: not of the array's length or layout, the part asked for, the number of thr
     >>> part = ift.HeNormal(seed=42).block((1000, 768), (slice(200, 300), slice(0, 64)))
     >>> bool((part == weights[200:300, :64]).all())
     True
+
+An initializer is made once, with its parameters and a seed, and called for each array:
+
+- `init(shape, dtype=None)` makes a new array, `init.fill(out)` fills memory that is there; float32 if nothing is said.
+- `init.block(shape, index)`, `init.rows(shape, ids)`, `init.fill(out, shape, index)`: a part, equal to the whole's.
+- `HeNormal`, `HeUniform`, `GlorotNormal`, `GlorotUniform`, `LecunNormal`, `LecunUniform`: scaled by fan, which
+  `compute_fans` tells; all are rows of `VarianceScaling`. `RandomNormal`, `RandomUniform`, `TruncatedNormal`: of given
+  parameters. `Orthogonal`, `Identity`, `STFT`, `Constant`, `Zeros`, `Ones`: the rest of Keras'.
+  `Initializer`: the base of your own.
+- `get`, `serialize`, `deserialize`: by Keras' names, and to and from Keras' JSON.
+- `Seed(42).named("layer/kernel")`: a stream for each tensor. `SeedGenerator(42)`: a new stream at each call.
+- `threads`, `set_num_threads`, `get_num_threads`, `backends`: how it runs, which changes no value. `show_config`: what
+  runs, for bug reports.
+- `diagnose` (a `SignalReport`), `recommend`, `compare`: is it any good for a network? All of that is in `signal`.
+- `checkpoint`: whole models in files. `random_bits`: the raw words. `ReusedSeedWarning`: two arrays of one stream.
+
+Imported by name: `initfast.torch`, `initfast.keras`, `initfast.jax`, `initfast.dask`, `initfast.zarr`,
+`initfast.threadpools`, `initfast.typing`. The command line is `initfast --help`. README.md has recipes, and
+src/README.md specifies every value.
 """
 
 __version__ = "0.1.0"
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +83,8 @@ from initfast.threads import get_num_threads, set_num_threads, threads
 if TYPE_CHECKING:
     from initfast import checkpoint, signal
     from initfast.signal import SignalReport, compare, diagnose, recommend
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # who wants to read it says so
 
 # What stands above this module, and is loaded when it is first asked for: name and module.
 _LATER = {

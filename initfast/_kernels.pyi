@@ -9,6 +9,7 @@ TRUNCATED_NORMAL: int
 TRUNCATED_FREE: int
 CONSTANT: int
 TILE_BLOCKS: int
+COMPILER: str
 
 class Source:
     def __init__(

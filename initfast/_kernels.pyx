@@ -9,6 +9,9 @@ cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept
 
 
+cdef extern from "compiler.h":
+    const char *INITFAST_COMPILER
+
 cdef extern from "initfast.h" nogil:
     int INITFAST_DIMENSIONS, INITFAST_FREE_PARAMETERS, INITFAST_TILE_BLOCKS
     int INITFAST_DISTRIBUTIONS, INITFAST_DTYPES, INITFAST_CONSTANT
@@ -45,6 +48,7 @@ cdef extern from "initfast.h" nogil:
 BITS, BITS_7, UNIFORM, NORMAL = INITFAST_BITS, INITFAST_BITS_7, INITFAST_UNIFORM, INITFAST_NORMAL
 NORMAL_WITHIN, TRUNCATED_NORMAL, TRUNCATED_FREE = INITFAST_NORMAL_WITHIN, INITFAST_TRUNCATED_NORMAL, INITFAST_TRUNCATED_FREE
 CONSTANT = INITFAST_CONSTANT
+COMPILER = INITFAST_COMPILER.decode()
 
 cdef const initfast_backend *backend_in_use = initfast_best()
 

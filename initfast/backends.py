@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import cache
 from types import TracebackType
 
 from initfast import _kernels
+
+_log = logging.getLogger(__name__)
 
 
 @cache
@@ -45,6 +48,7 @@ class use:
             raise ValueError(f"backend must be one of {', '.join(map(repr, available()))}; received {name!r}")
         self._before = active()
         _kernels.use(compiled().index(name))
+        _log.debug("backend %s instead of %s", name, self._before)
 
     def __enter__(self) -> None:
         return None

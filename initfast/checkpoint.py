@@ -125,6 +125,7 @@ def expected(spec: AnySpec, path: str | os.PathLike[str], seed: int | Seed, *, d
     """The files that a model on the disk should consist of, to be compared with what is there.
 
     Args:
+        spec, seed, dtype: what it should have been made of, as for `save`.
         path: the file, or the folder; which of its files holds which tensor is taken from its index.
 
     Raises:

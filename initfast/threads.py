@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import operator
 import os
@@ -11,6 +12,8 @@ from contextvars import Context, ContextVar
 from pathlib import Path
 
 MAX_THREADS = 1024
+
+_log = logging.getLogger(__name__)
 
 # `set_num_threads` governs the process, as in torch. `with threads(n)` governs only the thread or task that enters it,
 # which a plain global could not: two threads in such blocks would undo each other's number.
@@ -93,6 +96,7 @@ def _default() -> tuple[int, str]:
     global _found
     if _found is None:
         _found = _look_up()
+        _log.debug("a large fill uses %d threads: %s", *_found)
     return _found
 
 

@@ -13,6 +13,17 @@
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
 
+/* What built this, for bug reports. */
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+#if defined(__clang__)
+#define INITFAST_COMPILER "clang " __clang_version__
+#elif defined(__GNUC__)
+#define INITFAST_COMPILER "gcc " __VERSION__
+#else
+#define INITFAST_COMPILER "msvc " TEXT(_MSC_FULL_VER)
+#endif
+
 #if defined(__x86_64__) || defined(_M_X64)
 #define INITFAST_X86_64 1
 #elif defined(__aarch64__) || defined(_M_ARM64)

@@ -72,6 +72,14 @@ def test_both_commands_are_single_lines():
     assert len(commands) == 2
 
 
+def test_every_variable_is_in_the_table():
+    root, read = README.parent, set()
+    for path in (root / "setup.py", *root.glob("initfast/**/*.py"), *root.glob("tests/trust/*.py")):
+        read |= set(re.findall(r"""environ(?:\.get\(|\[)["'](INITFAST_\w+)""", path.read_text(encoding="utf-8")))
+    assert len(read) > 2
+    assert read == set(re.findall(r"^\| `(INITFAST_\w+)(?:=1)?` \|", TEXT, re.MULTILINE))
+
+
 def test_every_file_named_is_there():
     for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
         assert (README.parent / target).exists(), target

@@ -8,6 +8,7 @@ each with a sidecar of its own, may write one job; the last of them to finish pu
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from initfast.moments import measure as measured
 
 __all__ = ["Job", "Result", "span_bytes", "write", "write_rows"]
 
+_log = logging.getLogger(__name__)
 _HINT = "what is written stays: rerun with --resume"
 _READ_BYTES = 1 << 20
 
@@ -111,6 +113,7 @@ def write(
         resuming.refuse_what_is_there(todo, sidecar)
     with _lock(sidecar) as held:
         before = resuming.take_up(todo, held, resume=resume, force=force)
+        _log.info("%s: worker %d of %d begins at byte %d of its %d", todo.base, *worker, before.done, todo.length)
         if before.finishing:
             wanted.advance(todo.length)
             after = before
@@ -120,6 +123,9 @@ def write(
         complete = finishing.finish(todo, force=force)
         if digest is not None and before.finishing:
             _read_back(todo.files[0].path, todo.files[0].size, digest)
+    _log.info(
+        "%s: worker %d of %d has finished; %s", todo.base, *worker, "all is in place" if complete else "others have not"
+    )
     moments = _moments(after)
     resumed = todo.length if before.finishing else before.done
     return Result(moments if measure else None, todo.length - resumed, resumed, complete)

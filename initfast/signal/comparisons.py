@@ -87,7 +87,7 @@ class Comparison:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Comparison:
-        """The comparison of what `to_dict` gave; what follows from the curves is computed again."""
+        """The comparison that `to_dict` gave as `found`; what follows from the curves is computed again."""
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value := found[name], list) else value for name in _PLAIN
         }
@@ -99,7 +99,7 @@ class Comparison:
         return cls(**plain, recipe=Recipe(**found["recipe"]), curves=curves, configs=configs)
 
     def plot(self, path: Any = None) -> Any:
-        """Draw losses and accuracies through the epochs, with matplotlib: see `initfast.signal.plots.comparison`."""
+        """Draw losses and accuracies through the epochs, with matplotlib; path: as for `SignalReport.plot`."""
         from initfast.signal import plots
 
         return plots.comparison(self, path)

@@ -160,13 +160,27 @@ def sparse_(
 
 
 def eye_(tensor: torch.Tensor) -> torch.Tensor:
-    """1 on the diagonal of a matrix and 0 beside it; of a DTensor, the local part of that."""
+    """1 on the diagonal of `tensor`, a matrix, and 0 beside it; of a DTensor, the local part of that. Returns it."""
     return _fill("eye_", tensor, ())
 
 
 def dirac_(tensor: torch.Tensor, groups: int = 1) -> torch.Tensor:
-    """The identity as a convolution of 1 to 3 dims, in each group; of a DTensor, the local part of that."""
+    """The identity as a convolution of 1 to 3 dims, in each of `groups`, in `tensor`; of a DTensor, its local part."""
     return _fill("dirac_", tensor, (groups,))
+
+
+_DRAWING = (
+    uniform_, normal_, trunc_normal_, xavier_uniform_, xavier_normal_, kaiming_uniform_, kaiming_normal_, orthogonal_,
+    sparse_,
+)  # fmt: skip
+_ARGUMENTS = """
+
+    Arguments are those of `torch.nn.init.{name}`, and, by keyword, `seed` (None: one is drawn from `generator`, or from
+    torch's default one) and `name`, the stream within it: see help(initfast.torch.init). Returns the tensor.
+    """
+for _function in _DRAWING:
+    if _function.__doc__:  # none under -OO
+        _function.__doc__ = _function.__doc__.rstrip() + _ARGUMENTS.format(name=_function.__name__)
 
 
 def _fill(
