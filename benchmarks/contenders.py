@@ -54,7 +54,7 @@ class Part(NamedTuple):
 
 
 SHARDS, WIDTH = 8, 4096
-COLUMNS = np.s_[:, 1024:1536]  # the third of eight shards
+COLUMNS = np.s_[:, 2 * WIDTH // SHARDS : 3 * WIDTH // SHARDS]  # the third shard
 TABLE = (10**9, 128)
 
 

@@ -1,4 +1,4 @@
-"""Measure initfast beside what is installed: `python benchmarks/measure.py`, about 10 minutes on a quiet machine.
+"""Measure initfast beside what is installed: `python benchmarks/measure.py`, about 20 minutes on a quiet machine.
 
 Measures every section, keeps the figures in results/MACHINE.json, and rewrites README.md's tables and the plot from
 them. `measure.py SECTION ...` measures these again and keeps the others; `--missing` measures those that the file does

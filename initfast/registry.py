@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -150,6 +149,8 @@ def deserialize(config: Mapping[str, Any] | None, identifier: Any = None) -> Ini
     module = config.get("module")
     known = module is None or f"{module}.".startswith(tuple(f"{ours}." for ours in _MODULES))
     if found is None or not known or config.get("registered_name") not in (None, name):
+        import difflib
+
         near = difflib.get_close_matches(name, ALL_OBJECTS, n=1)
         hint = f". Did you mean {near[0]!r}?" if found is None and near else ""
         raise ValueError(f"Could not interpret initializer identifier: {shown}{hint}")

@@ -6,8 +6,6 @@ same values. A `Seed` names one stream; a `SeedGenerator` hands out one stream a
 
 from __future__ import annotations
 
-import hashlib
-import random
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -86,6 +84,8 @@ class Seed:
         if self._name is None and self._stream:
             raise ValueError(f"a name chooses the stream, which must not be chosen by number too; received {self!r}")
         path = name if self._name is None else f"{self._name}/{name}"
+        import hashlib  # brings OpenSSL: as long to load as a tenth of initfast
+
         digest = hashlib.blake2b(path.encode("utf-8"), digest_size=8).digest()
         made = Seed(self._seed, int.from_bytes(digest, "little"))
         object.__setattr__(made, "_name", path)
@@ -189,6 +189,8 @@ AnySeed = int | np.integer[Any] | Seed | SeedGenerator | Mapping[str, Any] | Non
 
 def draw_seed() -> int:
     """A seed from Python's `random`, so that `random.seed` and `keras.utils.set_random_seed` govern it."""
+    import random  # brings hashlib
+
     return random.getrandbits(64)
 
 
