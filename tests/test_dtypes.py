@@ -107,7 +107,7 @@ UNKNOWN = ["float31", "", "S4", "O", "datetime64[s]", object(), [], {}, 3, 1.5, 
 UNKNOWN += [Foreign("posit16"), Foreign(7), ml_dtypes.float8_e4m3, ml_dtypes.int4]
 
 
-@pytest.mark.parametrize("dtype", UNKNOWN, ids=repr)
+@pytest.mark.parametrize("dtype", UNKNOWN, ids=lambda dtype: repr(dtype).partition(" at 0x")[0])
 def test_unknown(dtype):
     rule, received = f"^dtype must be one of {CHOICES}", re.escape(f"; received {dtype!r}") + "$"
     with pytest.raises(ValueError, match=rule + received):
