@@ -56,7 +56,7 @@ ALL_OBJECTS: dict[str, type[Initializer]] = {
 }
 """Every string that `get` takes, and its class."""
 
-Any_Initializer = TypeVar("Any_Initializer", bound=Initializer)
+Made = TypeVar("Made", bound=Initializer)
 Function = TypeVar("Function", bound=Callable[..., Any])
 _MODULES = ("initfast", "keras", "tf_keras", "tensorflow.keras")
 
@@ -66,7 +66,7 @@ def get(identifier: None) -> None: ...
 @overload
 def get(identifier: str | Mapping[str, Any]) -> Initializer: ...
 @overload
-def get(identifier: type[Any_Initializer]) -> Any_Initializer: ...
+def get(identifier: type[Made]) -> Made: ...
 @overload
 def get(identifier: Function) -> Function: ...
 @overload

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from initfast import cli
+from initfast.cli import program
 from initfast.signal import comparing, training
 from initfast.signal.comparisons import Comparison
 
@@ -58,7 +59,7 @@ def test_the_options_reach_the_training(folder, capsys):
 
 
 def test_the_defaults_are_those_of_the_function():
-    parsed = vars(cli.build_parser().parse_args(["compare"]))
+    parsed = vars(program.build_parser().parse_args(["compare"]))
     recipe = training.Recipe()
     assert parsed["init"] == list(comparing.DEFAULT_INITIALIZERS)
     assert parsed["hidden"] == "x".join(map(str, comparing.HIDDEN))

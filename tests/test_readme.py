@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import initfast
 from initfast import cli
 
 README = Path(__file__).parent.parent / "README.md"
@@ -74,7 +75,8 @@ def test_both_commands_are_single_lines():
 
 def test_every_variable_is_in_the_table():
     root, read = README.parent, set()
-    for path in (root / "setup.py", *root.glob("initfast/**/*.py"), *root.glob("tests/trust/*.py")):
+    package = Path(initfast.__file__).parent
+    for path in (root / "setup.py", *package.rglob("*.py"), *root.glob("tests/trust/*.py")):
         read |= set(re.findall(r"""environ(?:\.get\(|\[)["'](INITFAST_\w+)""", path.read_text(encoding="utf-8")))
     assert len(read) > 2
     assert read == set(re.findall(r"^\| `(INITFAST_\w+)(?:=1)?` \|", TEXT, re.MULTILINE))

@@ -32,6 +32,7 @@ STRINGS = {
     "VarianceScaling": ["VarianceScaling", "variance_scaling"],
     "Zeros": ["Zeros", "zeros", "zero"],
 }
+OURS: dict[str, str] = {}  # strings of what Keras lacks, and their classes
 PAIRS = [(string, name) for name, strings in STRINGS.items() for string in strings]
 
 
@@ -47,7 +48,7 @@ def class_of(name):
 def test_the_table_is_whole():
     assert len(STRINGS) == 17
     assert len(PAIRS) == 41
-    assert {string: kind.__name__ for string, kind in ALL_OBJECTS.items()} == dict(PAIRS)
+    assert {string: kind.__name__ for string, kind in ALL_OBJECTS.items()} == dict(PAIRS) | OURS
 
 
 def test_the_table_is_that_of_keras():
