@@ -13,7 +13,7 @@ import numpy as np
 from compiled import library
 
 import initfast as ift
-from initfast.bench import peers, tasks
+from initfast.bench import fills, peers, tasks
 from initfast.bench.peers import SEED, Job, Peer
 
 Call = Callable[[], Any]
@@ -30,7 +30,7 @@ def _stores(job: Job) -> Call:
 
         return run
 
-    return peers.on_threads(job.memory, make)
+    return fills.on_threads(job.memory, make)
 
 
 STORES = Peer("non-temporal stores", "numpy", _stores, new=False, random=False)
@@ -141,7 +141,7 @@ PARTS = (
 
 def check_part(part: Part, found: Any, size: int) -> None:
     """Whether a part is made of normals, and initfast's is what the whole array holds there, at both ends."""
-    values = peers.as_numpy(found)
+    values = fills.as_numpy(found)
     tasks.check(tasks.NORMAL, np.ascontiguousarray(values))
     if part.library not in ("initfast", "initfast, in the whole array"):
         return
@@ -194,7 +194,7 @@ def _keras_small(side: int) -> Call:
     import keras
 
     init = keras.initializers.HeNormal(seed=SEED)
-    return lambda: peers.finished(init((side, side)))
+    return lambda: fills.finished(init((side, side)))
 
 
 def _tensorflow_small(side: int) -> Call:

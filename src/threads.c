@@ -40,7 +40,7 @@ static void stop(counter *c) { atomic_store(c, UINT64_MAX / 2); }
 
 /* Kernels of some virtual machines leave a new thread where it was made, behind its maker, for milliseconds. */
 static void move_elsewhere(thread t) {
-#if defined(__linux__)
+#if defined(__linux__) && !defined(__ANDROID__)
     cpu_set_t cpus;
     const int here = sched_getcpu();
     if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof cpus, &cpus)) return;

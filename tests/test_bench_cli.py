@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from initfast.bench import comparison, peers, tasks
+from initfast.bench import comparison, fills, peers, tasks
 from initfast.cli import bench as cli_bench
 from initfast.cli import main
 
@@ -132,7 +132,7 @@ def test_the_process_has_its_cores_back():
 
 def test_every_peer_that_is_installed_does_what_it_says(monkeypatch):
     """Every library by every route that its row names, on one thread and on three."""
-    monkeypatch.setattr(peers, "_WORTH_THREADS", 0)
+    monkeypatch.setattr(fills, "_WORTH_THREADS", 0)
     size = 5000
     for peer in [*peers.own(), *peers.others()]:
         if not peers.is_installed(peer) or peer.module in ("tensorflow", "keras", "jax"):  # seconds to import
@@ -141,7 +141,7 @@ def test_every_peer_that_is_installed_does_what_it_says(monkeypatch):
             for memory in (comparison.aligned_memory(size, dtype), None):
                 if peer.does(task, dtype, in_place=memory is not None):
                     with peers.using_threads(threads):
-                        comparison.prepared(peer, peers.Job(task, dtype, size, memory))
+                        comparison.prepared(peer, fills.Job(task, dtype, size, memory))
                 if memory is not None and peer.random and peer.in_place:
                     parts = np.array_split(memory.astype("f8"), 3)
                     assert not np.array_equal(parts[0][:1600], parts[1][:1600]), "threads that draw the same"

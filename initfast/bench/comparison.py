@@ -10,7 +10,8 @@ import numpy as np
 
 import initfast as ift
 from initfast.bench import rounds
-from initfast.bench.peers import INITFAST, Job, Peer, as_numpy, ready
+from initfast.bench.fills import Job, as_numpy
+from initfast.bench.peers import INITFAST, Peer, ready
 from initfast.bench.tasks import Array, Task, Wrong, check, poison
 
 Row = dict[str, Any]

@@ -1,12 +1,11 @@
 """Who is compared: a table of libraries, each with what it can draw. A new library is a row here.
 
-A peer's `prepare` takes a job and gives a function that does it once. Engines are imported in there, and nowhere else.
+A peer's `prepare`, from `fills`, takes a job and gives a function that does it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import importlib
 import importlib.metadata
@@ -15,29 +14,15 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 import initfast as ift
-from initfast import _kernels
-from initfast.bench import mkl
+from initfast.bench import fills, mkl
+from initfast.bench.fills import Job
 from initfast.bench.rounds import Fill
-from initfast.bench.tasks import DTYPES, NORMAL, TASKS, TRUNCATED, UNIFORM, Array, Task
+from initfast.bench.tasks import DTYPES, NORMAL, TASKS, UNIFORM, Task
 
-SEED = 42
 NUMPY_DTYPES = ("float32", "float64")
-_WORTH_THREADS = 2**19  # bytes: below, Python's pool takes longer to hand out the parts than one thread to fill them
-
-
-class Job(NamedTuple):
-    """One fill: of `memory` where it is given, else of a new array each time; on `get_num_threads()` threads."""
-
-    task: Task
-    dtype: str
-    size: int
-    memory: Array | None = None
 
 
 class Peer(NamedTuple):
@@ -63,162 +48,8 @@ class Peer(NamedTuple):
         return task in self.tasks and dtype in self.dtypes and (self.in_place if in_place else self.new)
 
 
-def on_threads(memory: Array, make: Callable[[int, int], Callable[[Array], object]]) -> Fill:
-    """Fill `memory` in as many equal parts as there are threads; `make(number, first element)` prepares one."""
-    count = ift.get_num_threads()
-    if count == 1 or memory.nbytes < _WORTH_THREADS:
-        alone = make(0, 0)
-        return lambda: alone(memory)
-    parts = np.array_split(memory, count)
-    firsts = np.cumsum([0, *(part.size for part in parts)])
-    fills = [functools.partial(make(number, int(firsts[number])), part) for number, part in enumerate(parts)]
-    pool = _pool(count)
-    return lambda: list(pool.map(lambda fill: fill(), fills))
-
-
-@functools.cache
-def _pool(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count)
-
-
-def _made(job: Job, make: Callable[[int, int], Callable[[Array], object]]) -> Fill:
-    """The fill in place, or, for libraries that have no other way, of an array of NumPy's that is made each time."""
-    if job.memory is not None:
-        return on_threads(job.memory, make)
-    kept = functools.cache(make)  # the generators are there already, as in place
-
-    def run() -> Array:
-        memory = np.empty(job.size, job.dtype)
-        on_threads(memory, kept)()
-        return memory
-
-    return run
-
-
-def _initfast(job: Job, backend: str | None = None) -> Fill:
-    # A seed generator: one stream that made two whole arrays would warn.
-    seed = SEED if job.memory is not None else ift.SeedGenerator(SEED)
-    makers: dict[str, Callable[[], Any]] = {
-        UNIFORM.name: lambda: ift.RandomUniform(0.0, 1.0, seed=seed),
-        NORMAL.name: lambda: ift.RandomNormal(0.0, 1.0, seed=seed),
-        TRUNCATED.name: lambda: ift.TruncatedNormal(0.0, 1.0, seed=seed),
-    }
-    made = makers[job.task.name]()
-    memory, shape, dtype = job.memory, (job.size,), job.dtype
-    fill: Fill = (lambda: made(shape, dtype)) if memory is None else (lambda: made.fill(memory))
-    if backend is None:
-        return fill
-
-    # `backends.use` asks the CPU anew, which on a virtual machine takes longer than a small fill.
-    names = ift.backends.compiled()
-    position, before = names.index(backend), names.index(ift.backends.active())
-
-    def run() -> Any:
-        _kernels.use(position)
-        try:
-            return fill()
-        finally:
-            _kernels.use(before)
-
-    return run
-
-
-def _numpy(job: Job, generator: str) -> Fill:
-    """On several threads as NumPy's documentation has it ("Multithreaded generation"): a generator for each part."""
-    kind: Any = getattr(np.random, generator)
-
-    def make(number: int, first: int) -> Callable[[Array], object]:
-        made: Any = np.random.Generator(kind(np.random.SeedSequence(SEED, spawn_key=(number,))))
-        draw = made.random if job.task is UNIFORM else made.standard_normal
-        return lambda memory: draw(dtype=memory.dtype, out=memory)
-
-    return _made(job, make)
-
-
-def _torch(job: Job) -> Fill:
-    import torch
-
-    dtype = getattr(torch, job.dtype)
-    given = None if job.memory is None else torch.from_numpy(job.memory.view(f"u{job.memory.itemsize}")).view(dtype)
-    generator = torch.Generator().manual_seed(SEED)
-    draws: dict[str, Callable[[Any], Any]] = {
-        UNIFORM.name: lambda tensor: tensor.uniform_(generator=generator),
-        NORMAL.name: lambda tensor: tensor.normal_(generator=generator),
-        TRUNCATED.name: lambda tensor: torch.nn.init.trunc_normal_(tensor, 0.0, 1.0, -2.0, 2.0, generator=generator),
-    }
-    draw = draws[job.task.name]
-    return lambda: draw(torch.empty(job.size, dtype=dtype) if given is None else given)
-
-
-def _jax(job: Job) -> Fill:
-    import jax
-
-    draws: dict[str, Callable[..., Any]] = {
-        UNIFORM.name: jax.random.uniform,
-        NORMAL.name: jax.random.normal,
-        TRUNCATED.name: lambda key, *rest: jax.random.truncated_normal(key, -2.0, 2.0, *rest),
-    }
-    draw = draws[job.task.name]
-    with jax.enable_x64(job.dtype == "float64"):
-        compiled = jax.jit(lambda key: draw(key, (job.size,), job.dtype))
-    key = jax.random.key(SEED)
-
-    def run() -> Any:
-        with jax.enable_x64(job.dtype == "float64"):
-            return compiled(key).block_until_ready()
-
-    return run
-
-
-def _tensorflow(job: Job) -> Fill:
-    import tensorflow
-
-    generator = tensorflow.random.Generator.from_seed(SEED, alg="philox")
-    draw = {
-        UNIFORM.name: generator.uniform,
-        NORMAL.name: generator.normal,
-        TRUNCATED.name: generator.truncated_normal,
-    }[job.task.name]
-    return lambda: draw((job.size,), dtype=getattr(tensorflow, job.dtype))
-
-
-def _keras(job: Job) -> Fill:
-    import keras
-
-    made = {
-        UNIFORM.name: lambda: keras.initializers.RandomUniform(0.0, 1.0, seed=SEED),
-        NORMAL.name: lambda: keras.initializers.RandomNormal(0.0, 1.0, seed=SEED),
-        TRUNCATED.name: lambda: keras.initializers.TruncatedNormal(0.0, 1.0, seed=SEED),
-    }[job.task.name]()
-    return lambda: finished(made((job.size,), dtype=job.dtype))
-
-
-def _mkl(job: Job, generator: str, method: str = "ICDF") -> Fill:
-    def make(number: int, first: int) -> Callable[[Array], object]:
-        stream = mkl.Stream(generator, method, SEED, first)
-        return lambda memory: stream.fill(job.task, memory)
-
-    return _made(job, make)
-
-
-def _mkl_random(job: Job) -> Fill:
-    state = importlib.import_module("mkl_random").MKLRandomState(SEED, brng="ARS5")
-    if job.task is UNIFORM:
-        return lambda: state.random_sample(job.size)
-    return lambda: state.standard_normal(job.size)
-
-
-def _memset(job: Job) -> Fill:
-    """Any fill has to store these bytes; this one does nothing else. New arrays are NumPy's, with its huge pages."""
-
-    def make(number: int, first: int) -> Callable[[Array], object]:
-        return lambda memory: ctypes.memset(memory.ctypes.data, 1, memory.nbytes)
-
-    return _made(job, make)
-
-
-INITFAST = Peer("initfast", "initfast", _initfast)
-MEMSET = Peer("memset", "numpy", _memset, random=False)
+INITFAST = Peer("initfast", "initfast", fills.with_initfast)
+MEMSET = Peer("memset", "numpy", fills.with_memset, random=False)
 
 
 def own() -> list[Peer]:
@@ -226,18 +57,21 @@ def own() -> list[Peer]:
     others = reversed(ift.backends.available()[:-1])
     return [
         INITFAST,
-        *(Peer(f"initfast {name}", "initfast", functools.partial(_initfast, backend=name)) for name in others),
+        *(
+            Peer(f"initfast {name}", "initfast", functools.partial(fills.with_initfast, backend=name))
+            for name in others
+        ),
     ]
 
 
 def _of_numpy(generator: str) -> Peer:
-    prepare = functools.partial(_numpy, generator=generator)
+    prepare = functools.partial(fills.with_numpy, generator=generator)
     return Peer(f"numpy {generator}", "numpy", prepare, (UNIFORM, NORMAL), NUMPY_DTYPES)
 
 
 def _of_mkl(generator: str, method: str, tasks: tuple[Task, ...] = TASKS) -> Peer:
     name = f"mkl {generator}" + ("" if method == "ICDF" else f" {method}")
-    prepare = functools.partial(_mkl, generator=generator, method=method)
+    prepare = functools.partial(fills.with_mkl, generator=generator, method=method)
     return Peer(name, "mkl", prepare, tasks, NUMPY_DTYPES)
 
 
@@ -252,13 +86,28 @@ def others() -> list[Peer]:
     """Every other library of the table, installed or not; the roof last."""
     return [
         *(_of_numpy(generator) for generator in ("PCG64", "SFC64", "Philox")),
-        Peer("torch", "torch", _torch),
-        Peer("jax", "jax", _jax, in_place=False, threads="own"),
-        Peer("tensorflow", "tensorflow", _tensorflow, in_place=False, threads="own"),
-        Peer(keras_name(), "keras", _keras, dtypes=("float32", "float16", "bfloat16"), in_place=False, threads="own"),
+        Peer("torch", "torch", fills.with_torch),
+        Peer("jax", "jax", fills.with_jax, in_place=False, threads="own"),
+        Peer("tensorflow", "tensorflow", fills.with_tensorflow, in_place=False, threads="own"),
+        Peer(
+            keras_name(),
+            "keras",
+            fills.with_keras,
+            dtypes=("float32", "float16", "bfloat16"),
+            in_place=False,
+            threads="own",
+        ),
         *(_of_mkl(generator, "ICDF") for generator in ("ARS5", "SFMT19937", "PHILOX4X32X10")),
         _of_mkl("ARS5", "BoxMuller2", (NORMAL,)),
-        Peer("mkl_random", "mkl_random", _mkl_random, (UNIFORM, NORMAL), ("float64",), in_place=False, threads="one"),
+        Peer(
+            "mkl_random",
+            "mkl_random",
+            fills.with_mkl_random,
+            (UNIFORM, NORMAL),
+            ("float64",),
+            in_place=False,
+            threads="one",
+        ),
         MEMSET,
     ]
 
@@ -297,25 +146,6 @@ def _silent_stderr(wanted: bool) -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def finished(result: Any) -> Any:
-    """What a library returned, once it is all there: JAX returns before that."""
-    wait = getattr(result, "block_until_ready", None)
-    return result if wait is None else wait()
-
-
-def as_numpy(result: Any) -> Array:
-    """The values of an array of any of these libraries; bfloat16 is that of ml_dtypes."""
-    if type(result).__module__.startswith("torch"):
-        if str(result.dtype) == "torch.bfloat16":
-            import ml_dtypes
-            import torch
-
-            values: Array = result.detach().view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
-            return values
-        result = result.detach()
-    return np.asarray(result)
 
 
 @contextlib.contextmanager
