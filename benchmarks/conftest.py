@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from collecting import pytest_collectreport  # noqa: F401
 
 # Keras takes one backend a process, at its first import; its own default is not always installed.
 os.environ.setdefault("KERAS_BACKEND", "jax")

@@ -13,8 +13,9 @@ import numpy as np
 from compiled import library
 
 import initfast as ift
-from initfast.bench import fills, peers, tasks
-from initfast.bench.peers import SEED, Job, Peer
+from initfast.bench import peers, tasks
+from initfast.bench.fills import SEED, Job, as_numpy, finished, on_threads
+from initfast.bench.peers import Peer
 
 Call = Callable[[], Any]
 
@@ -30,7 +31,7 @@ def _stores(job: Job) -> Call:
 
         return run
 
-    return fills.on_threads(job.memory, make)
+    return on_threads(job.memory, make)
 
 
 STORES = Peer("non-temporal stores", "numpy", _stores, new=False, random=False)
@@ -141,7 +142,7 @@ PARTS = (
 
 def check_part(part: Part, found: Any, size: int) -> None:
     """Whether a part is made of normals, and initfast's is what the whole array holds there, at both ends."""
-    values = fills.as_numpy(found)
+    values = as_numpy(found)
     tasks.check(tasks.NORMAL, np.ascontiguousarray(values))
     if part.library not in ("initfast", "initfast, in the whole array"):
         return
@@ -194,7 +195,7 @@ def _keras_small(side: int) -> Call:
     import keras
 
     init = keras.initializers.HeNormal(seed=SEED)
-    return lambda: fills.finished(init((side, side)))
+    return lambda: finished(init((side, side)))
 
 
 def _tensorflow_small(side: int) -> Call:

@@ -27,7 +27,8 @@ import machine
 import peak
 
 import initfast as ift
-from initfast.bench import comparison, fills, peers, rounds, tasks
+from initfast.bench import comparison, peers, rounds, tasks
+from initfast.bench.fills import Job
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -116,7 +117,7 @@ def own(scale: Scale) -> list[Row]:
     with ift.threads(1):
         for task in tasks.TASKS:
             memories = {dtype: comparison.aligned_memory(size, dtype) for dtype in tasks.DTYPES}
-            jobs = {dtype: fills.Job(task, dtype, size, memories[dtype]) for dtype in tasks.DTYPES}
+            jobs = {dtype: Job(task, dtype, size, memories[dtype]) for dtype in tasks.DTYPES}
             fills = {dtype: comparison.prepared(peers.INITFAST, job) for dtype, job in jobs.items()}
             fills |= {
                 peer.name: comparison.prepared(peer, jobs["float32"])

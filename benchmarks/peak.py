@@ -28,14 +28,15 @@ def _status(row: str) -> int:
 def main() -> None:
     from contenders import everyone
 
-    from initfast.bench import fills, peers, tasks
+    from initfast.bench import peers, tasks
+    from initfast.bench.fills import Job
 
     name, task_name, dtype, size = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
     peer = next(peer for peer in everyone() if peer.name == name)
     task = next(task for task in tasks.TASKS if task.name == task_name)
     peers.ready(peer)
-    peer.prepare(fills.Job(task, dtype, 1000))()  # what the first call of all needs is not the fill's
-    fill = peer.prepare(fills.Job(task, dtype, size))
+    peer.prepare(Job(task, dtype, 1000))()  # what the first call of all needs is not the fill's
+    fill = peer.prepare(Job(task, dtype, size))
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew, proc(5)
     before = _status("VmRSS")
     result = fill()

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast.bench import comparison, fills, peers, tasks
+from initfast.bench import comparison, peers, tasks
+from initfast.bench.fills import Job
 
 ALL = ift.get_num_threads()
 
@@ -31,7 +32,7 @@ def test_fill(benchmark, told, size, task, dtype, situation, threads, peer):
     except ImportError as error:
         pytest.skip(f"{peer.name} is installed and cannot be imported: {error}")
     with peers.using_threads(threads):
-        fill = comparison.prepared(peer, fills.Job(task, dtype, size, memory))
+        fill = comparison.prepared(peer, Job(task, dtype, size, memory))
         benchmark(fill)
     itemsize = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
     told(size, size * itemsize, backend=ift.backends.active())

@@ -6,7 +6,7 @@ import contenders
 import pytest
 
 import initfast as ift
-from initfast.bench import fills
+from initfast.bench.fills import as_numpy
 
 
 def parts():
@@ -24,7 +24,7 @@ def test_parts(benchmark, told, size, part):
         found = run()
         contenders.check_part(part, found, size)
         benchmark(run)
-    elements = fills.as_numpy(found).size
+    elements = as_numpy(found).size
     told(elements, 4 * elements, backend=ift.backends.active())
 
 
@@ -39,7 +39,7 @@ def calls():
 @pytest.mark.parametrize(("small", "side"), list(calls()))
 def test_small_call(benchmark, told, small, side):
     call = small.prepare(side)
-    assert fills.as_numpy(call()).size == side * side
+    assert as_numpy(call()).size == side * side
     benchmark(call)
     told(side * side, 4 * side * side)
 

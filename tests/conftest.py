@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from collecting import pytest_collectreport  # noqa: F401
 from hypothesis import settings
 
 from initfast import backends

@@ -206,6 +206,7 @@ def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> lis
         ("Nehalem", "avx2"): ("refused", "illegal instruction"),
         ("Haswell", "avx2"): ("right", "right"),
         ("Haswell", "avx512"): ("refused", "illegal instruction"),
+        ("Haswell", "avx512_bf16"): ("refused", "illegal instruction"),
     }
     ends = {REFUSED: "refused", -signal.SIGILL: "illegal instruction", 128 + signal.SIGILL: "illegal instruction"}
 
