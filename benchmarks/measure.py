@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import machine
+import numpy as np
 import peak
 
 import initfast as ift
@@ -132,6 +133,24 @@ def own(scale: Scale) -> list[Row]:
                 if name != "float32"
             ]
     return found
+
+
+def flat(scale: Scale) -> list[Row]:
+    """What an element costs in larger and larger arrays, up to 2^32 elements where there is memory for them."""
+    init = ift.RandomNormal(0.0, 1.0, seed=1)
+    size = 2 ** (scale.log2_largest if scale is FULL else scale.log2_size)
+    while 4 * size > machine.memory_bytes("MemAvailable") / 1.25:
+        size //= 4
+    memory = comparison.aligned_memory(size)
+    sizes = [2**number for number in range(min(20, scale.log2_size), size.bit_length(), 2)]
+    for number in sizes:  # the end is what a longer array could have got wrong
+        init.fill(memory[:number])
+        if not np.array_equal(memory[number - 999 : number], init.block((number,), np.s_[-999:])):
+            raise ValueError(f"an array of {number} elements must end as its last part; it does not")
+    seconds = rounds.interleaved(
+        {str(number): partial(init.fill, memory[:number]) for number in sizes}, scale.rounds, least=0.02
+    )
+    return [{"elements": number, "ns/element": rounds.median(seconds, str(number)) / number * 1e9} for number in sizes]
 
 
 def parts(scale: Scale) -> list[Row]:
@@ -269,6 +288,7 @@ SECTIONS = (
     *((Section(f"new arrays, {ALL} threads", ALL, new),) if ALL > 1 else ()),
     Section("large new arrays", ALL, new_large),
     Section("own ratios", ALL, own),
+    Section("larger and larger, 1 thread", 1, flat),
     Section("parts, 1 thread", 1, parts),
     Section("small calls", 1, small),
     Section("imports", 1, imports),
