@@ -8,7 +8,10 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import initfast as ift
 
 # initfast.threads is both this module and, in the package, the function of that name.
 module = importlib.import_module("initfast.threads")
@@ -234,3 +237,21 @@ def test_cgroup_quota(tmp_path, proc, files, quota):
 
 def test_cgroup_quota_without_proc(tmp_path):
     assert module._cgroup_quota(tmp_path / "none", tmp_path) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no affinity of threads")
+@pytest.mark.parametrize("count", [2, 7])
+def test_a_fill_leaves_its_caller_where_it_may_run(count):
+    """Its threads are kept off the caller's CPU, the caller itself is not touched; one CPU for all of them will do."""
+    before = os.sched_getaffinity(0)
+    size = count * 2**18
+    alone = ift.HeNormal(seed=1).block((size,), np.s_[:])
+    for allowed in (before, {min(before)}):
+        os.sched_setaffinity(0, allowed)
+        try:
+            with threads(count):
+                made = ift.HeNormal(seed=1)((size,))
+            assert os.sched_getaffinity(0) == allowed
+        finally:
+            os.sched_setaffinity(0, before)
+        assert made.tobytes() == alone.tobytes()
