@@ -97,21 +97,19 @@ _LATER = {
 }
 
 
-def _later(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'initfast' has no attribute {name!r}")
-    module = import_module(f"initfast.{_LATER[name]}")
-    found = module if name == _LATER[name] else getattr(module, name)
-    globals()[name] = found  # asked for once
-    return found
-
-
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER})
 
 
 if not TYPE_CHECKING:  # a type checker that saw it would take any name for one of these
-    __getattr__ = _later
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module 'initfast' has no attribute {name!r}")
+        module = import_module(f"initfast.{_LATER[name]}")
+        found = module if name == _LATER[name] else getattr(module, name)
+        globals()[name] = found  # asked for once
+        return found
 
 
 __all__ = [

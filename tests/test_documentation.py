@@ -6,19 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+from test_layers import ADAPTERS
 
 import initfast
 from initfast import aliases
 
-ROOM_NAMES = ("torch", "keras", "jax", "dask", "zarr", "threadpools", "typing", "checkpoint", "signal", "backends")
-ENGINES = {
-    "torch": "torch",
-    "keras": "keras",
-    "jax": "jax",
-    "dask": "dask",
-    "zarr": "zarr",
-    "threadpools": "threadpoolctl",
-}
+ROOM_NAMES = (*ADAPTERS, "typing", "checkpoint", "signal", "backends")
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md"))
 # A function of another library's signature, or of another function's, may leave the arguments to that.
@@ -29,8 +22,8 @@ SECOND = {"IdentityInitializer", "OrthogonalInitializer", "STFTInitializer"}
 
 def public(room):
     """(name, object) of a module: what its __all__ lists, else what it defines without an underscore."""
-    if room in ENGINES:
-        pytest.importorskip(ENGINES[room])
+    if room in ADAPTERS:
+        pytest.importorskip(ADAPTERS[room])
     module = importlib.import_module(f"initfast.{room}" if room else "initfast")
     names = getattr(module, "__all__", None) or [
         name
@@ -83,5 +76,5 @@ def test_every_name_of_the_package_is_in_its_help_or_the_readme():
 
 
 def test_every_adapter_is_in_the_readme():
-    for room in ENGINES:
+    for room in ADAPTERS:
         assert f"initfast.{room}" in DOCUMENTS

@@ -13,13 +13,11 @@ from initfast import seeds
 from initfast.cli.options import (
     add_stream_arguments,
     as_usage_errors,
-    check_tensor,
     checked_dtype,
     initializer_of,
     parse_rows,
     parse_shape,
     seeded,
-    stream_name,
     thread_scope,
 )
 from initfast.cli.progress import progress
@@ -59,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         initializer, seed = (
             (initfast.Zeros(), None)
             if arguments.allocate
-            else seeded(arguments.init, _seed_text(arguments), stream_name(arguments, kind))
+            else seeded(arguments.init, _seed_text(arguments), _stream_name(arguments, kind))
         )
         dtype = checked_dtype(arguments.dtype)
         tensor = Tensor(arguments.tensor, initializer, shape, dtype)
@@ -119,7 +117,7 @@ def _write_rows(arguments: argparse.Namespace, tensor: Tensor, seed: seeds.Seed 
 
 def _check_together(arguments: argparse.Namespace, kind: str) -> None:
     """What cannot stand beside what, and what must. Raises ValueError."""
-    check_tensor(arguments, kind)
+    _check_tensor(arguments, kind)
     for one, without in (
         ("rows", ("allocate", "resume", "force", "sha256")),
         ("allocate", ("init", "seed", "name", "sha256")),
@@ -130,6 +128,20 @@ def _check_together(arguments: argparse.Namespace, kind: str) -> None:
                     raise ValueError(f"--{one} must stand without --{other}; received both")
     if arguments.init is None and not arguments.allocate:
         raise ValueError("--init must name an initializer, such as he_normal; received none")
+
+
+def _check_tensor(arguments: argparse.Namespace, kind: str) -> None:
+    """A name for the tensor where the container has names, and only there. Raises ValueError."""
+    if kind == "safetensors" and arguments.tensor is None:
+        raise ValueError("a .safetensors file must have a name for its tensor, --tensor NAME; received none")
+    if kind != "safetensors" and arguments.tensor is not None:
+        raise ValueError(f"--tensor names the tensor of a .safetensors file; received {arguments.out!r}")
+
+
+def _stream_name(arguments: argparse.Namespace, kind: str) -> str | None:
+    """The name that chooses the stream: --name, else that of the tensor, as `initfast model` draws it."""
+    name: str | None = arguments.name
+    return arguments.tensor if name is None and kind == "safetensors" else name
 
 
 def _file(out: str, kind: str, tensor: Tensor, seed: seeds.Seed | None) -> File:

@@ -37,20 +37,6 @@ def utf8(argument: str) -> str:
         raise argparse.ArgumentTypeError(f"a name must be UTF-8 text; received {argument!a}") from None
 
 
-def check_tensor(arguments: argparse.Namespace, kind: str) -> None:
-    """A name for the tensor where the container has names, and only there. Raises ValueError."""
-    if kind == "safetensors" and arguments.tensor is None:
-        raise ValueError("a .safetensors file must have a name for its tensor, --tensor NAME; received none")
-    if kind != "safetensors" and arguments.tensor is not None:
-        raise ValueError(f"--tensor names the tensor of a .safetensors file; received {arguments.out!r}")
-
-
-def stream_name(arguments: argparse.Namespace, kind: str) -> str | None:
-    """The name that chooses the stream: --name, else that of the tensor, as `initfast model` draws it."""
-    name: str | None = arguments.name
-    return arguments.tensor if name is None and kind == "safetensors" else name
-
-
 def checked_dtype(text: str) -> AnyDType:
     """The element type of a name: floating, integer or bool. Raises ValueError."""
     dtype = dtypes.resolve_numeric(text)
