@@ -1,8 +1,7 @@
 """Build `initfast._kernels`: one extension from one Cython file and every C file of `src/`.
 
-Each backend chooses its instruction set by a target pragma of its own, so no file needs flags of its own and one wheel
-serves every CPU.
-`INITFAST_WERROR=1` builds with warnings as errors; CI does.
+Each backend chooses its instruction set by a target pragma of its own, so no file needs flags of
+its own and one wheel serves every CPU. `INITFAST_WERROR=1` builds with warnings as errors; CI does.
 """
 
 import os
@@ -13,7 +12,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# The values promised by the stream rest on these: no fused or reordered arithmetic but what the source writes.
+# The values promised by the stream rest on these: no fused or reordered arithmetic but what the
+# source writes.
 GCC_FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-fast-math", "-fno-math-errno"]
 # Python's own flags ask for debugging information, which would be nine tenths of the file.
 GCC_FLAGS += ["-fvisibility=hidden", "-pthread", "-g0"]
@@ -24,7 +24,8 @@ MSVC_STRICT_FLAGS = ["/W3", "/WX"]
 
 STRICT = os.environ.get("INITFAST_WERROR", "0") not in ("", "0")
 
-# The stable ABI needs Py_buffer, which entered it in 3.11; free-threaded CPython has no stable ABI yet.
+# The stable ABI needs Py_buffer, which entered it in 3.11; free-threaded CPython has no stable ABI
+# yet.
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 LIMITED_API = "0x030B0000"
 LIMITED_API_TAG = "cp311"

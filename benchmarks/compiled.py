@@ -1,4 +1,6 @@
-"""The C files of this folder as libraries, compiled when they are needed, with the compiler that Python names."""
+"""The C files of this folder as libraries, compiled when they are needed, with the compiler that
+Python names.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,18 @@ def compiler() -> str | None:
 
 @functools.cache
 def library(name: str, *, holds_lock: bool = False) -> ctypes.CDLL:
-    """`name`.c, ready to be called; with `holds_lock`, with Python's lock held. Raises OSError if it cannot be had."""
+    """`name`.c, ready to be called; with `holds_lock`, with Python's lock held. Raises OSError if
+    it cannot be had.
+    """
     command = compiler()
     if command is None:
         raise OSError(f"{name}.c needs a C compiler")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / f"{name}.so"
         options = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-        told = subprocess.run([command, *options, HERE / f"{name}.c", "-o", target], capture_output=True, text=True)
+        told = subprocess.run(
+            [command, *options, HERE / f"{name}.c", "-o", target], capture_output=True, text=True
+        )
         if told.returncode:
             raise OSError(f"{name}.c does not compile here: {told.stderr}")
         return (ctypes.PyDLL if holds_lock else ctypes.CDLL)(str(target))

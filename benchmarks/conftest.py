@@ -1,4 +1,6 @@
-"""`pytest benchmarks --benchmark-enable` times the benchmarks; without it each runs once, small, as a test."""
+"""`pytest benchmarks --benchmark-enable` times the benchmarks; without it each runs once, small, as
+a test.
+"""
 
 import os
 
@@ -10,7 +12,11 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--log2-size", type=int, help="elements of a fill, as a power of 2 (timed: 24; as tests: 12)")
+    parser.addoption(
+        "--log2-size",
+        type=int,
+        help="elements of a fill, as a power of 2 (timed: 24; as tests: 12)",
+    )
 
 
 def timed(config: pytest.Config) -> bool:
@@ -34,7 +40,9 @@ def told(benchmark):
         if benchmark.stats is None:  # where the benchmarks run as tests
             return
         seconds = benchmark.stats.stats.median
-        benchmark.extra_info.update({"GB/s": size / seconds / 1e9, "ns/element": seconds / elements * 1e9})
+        benchmark.extra_info.update(
+            {"GB/s": size / seconds / 1e9, "ns/element": seconds / elements * 1e9}
+        )
         if cycle := cycle_seconds():
             benchmark.extra_info["cycles/element"] = seconds / elements / cycle
 

@@ -1,4 +1,6 @@
-"""Who is compared in each situation: tables over `initfast.bench.peers`. A new rival or situation is a row here."""
+"""Who is compared in each situation: tables over `initfast.bench.peers`. A new rival or situation
+is a row here.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def everyone() -> list[Peer]:
 
 
 class Part(NamedTuple):
-    """How a library makes a part of `size` elements: a call that returns it, checked by what `same` says."""
+    """How a library makes a part of `size` elements: a call that returns it, checked by what `same`
+    says.
+    """
 
     situation: str
     library: str
@@ -112,7 +116,9 @@ def _numpy_rows(size: int) -> Call:
     def run() -> np.ndarray:
         out = np.empty((len(ids), TABLE[1]), np.float32)
         for row, number in zip(out, ids, strict=True):
-            generator = np.random.Generator(np.random.Philox(counter=[0, int(number), 0, 0], key=SEED))
+            generator = np.random.Generator(
+                np.random.Philox(counter=[0, int(number), 0, 0], key=SEED)
+            )
             generator.standard_normal(dtype=np.float32, out=row)
         return out
 
@@ -123,7 +129,9 @@ def _jax_rows(size: int) -> Call:
     import jax
 
     ids, key = np.asarray(row_ids(size), np.uint32), jax.random.key(SEED)
-    make = jax.jit(jax.vmap(lambda number: jax.random.normal(jax.random.fold_in(key, number), (TABLE[1],))))
+    make = jax.jit(
+        jax.vmap(lambda number: jax.random.normal(jax.random.fold_in(key, number), (TABLE[1],)))
+    )
     return lambda: make(ids).block_until_ready()
 
 
@@ -141,7 +149,9 @@ PARTS = (
 
 
 def check_part(part: Part, found: Any, size: int) -> None:
-    """Whether a part is made of normals, and initfast's is what the whole array holds there, at both ends."""
+    """Whether a part is made of normals, and initfast's is what the whole array holds there, at
+    both ends.
+    """
     values = as_numpy(found)
     tasks.check(tasks.NORMAL, np.ascontiguousarray(values))
     if part.library not in ("initfast", "initfast, in the whole array"):
@@ -167,7 +177,8 @@ class Small(NamedTuple):
 def _initfast_small(side: int) -> Call:
     init = ift.HeNormal(seed=SEED)
     with warnings.catch_warnings():
-        # Every call makes the same values here, as a benchmark should; the one warning of that comes now.
+        # Every call makes the same values here, as a benchmark should; the one warning of that
+        # comes now.
         warnings.simplefilter("ignore", ift.ReusedSeedWarning)
         init((side, side)), init((side, side))
     return lambda: init((side, side))

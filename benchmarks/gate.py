@@ -1,15 +1,18 @@
-"""Has initfast become slower? `python benchmarks/gate.py`; exit code 1 if so, 0 if not or if it cannot be said here.
+"""Has initfast become slower? `python benchmarks/gate.py`; exit code 1 if so, 0 if not or if it
+cannot be said here.
 
-Without arguments: the instructions of an element, of every kernel and way through the fill loop, beside those that
-`expected.json` holds for the compiler of the extension. Exact, so that it can fail on a busy machine and never by
-chance; what executes as many instructions and waits longer for them it does not see.
+Without arguments: the instructions of an element, of every kernel and way through the fill loop,
+beside those that `expected.json` holds for the compiler of the extension. Exact, so that it can
+fail on a busy machine and never by chance; what executes as many instructions and waits longer for
+them it does not see.
 
-`--timed`: cycles of an element too, beside those of `expected.json` for this CPU, if it has them: times in units of
-a chain of additions that take one cycle each. `--against FOLDER`: counts and times beside another checkout that was
-built in place (`python setup.py build_ext --inplace`). Times are the least of many, see `times.py`.
+`--timed`: cycles of an element too, beside those of `expected.json` for this CPU, if it has them:
+times in units of a chain of additions that take one cycle each. `--against FOLDER`: counts and
+times beside another checkout that was built in place (`python setup.py build_ext --inplace`). Times
+are the least of many, see `times.py`.
 
-`--write` makes today's counts (with `--timed`: cycles too) the expectation: commit it with the change that explains it.
-"""
+`--write` makes today's counts (with `--timed`: cycles too) the expectation: commit it with the
+change that explains it."""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ import times
 
 HERE = Path(__file__).parent
 EXPECTED = HERE / "expected.json"
-SAME_COMPILER, OTHER_COMPILER = 0.03, 0.15  # instructions: a new major version schedules a little differently
+SAME_COMPILER, OTHER_COMPILER = (
+    0.03,
+    0.15,
+)  # instructions: a new major version schedules a little differently
 TIMES = 0.10
 Figures = dict[str, float]
 
@@ -42,7 +48,9 @@ def slower(found: Mapping[str, float], wanted: Mapping[str, float], tolerance: f
 
 
 def expectation(compiler: str, stored: Mapping[str, Mapping[str, float]]) -> tuple[str, float]:
-    """Which compiler's counts to compare with, and the tolerance: its own, or the nearest of its family, or any."""
+    """Which compiler's counts to compare with, and the tolerance: its own, or the nearest of its
+    family, or any.
+    """
     if compiler in stored:
         return compiler, SAME_COMPILER
     family, _, version = compiler.partition(" ")
@@ -56,7 +64,10 @@ def expectation(compiler: str, stored: Mapping[str, Mapping[str, float]]) -> tup
 def counted(folder: Path | None) -> dict[str, Any]:
     """The compiler and the counts of initfast as installed, or as built in another folder."""
     told = subprocess.run(
-        [sys.executable, HERE / "instructions.py"], env=times.environment(folder), capture_output=True, text=True
+        [sys.executable, HERE / "instructions.py"],
+        env=times.environment(folder),
+        capture_output=True,
+        text=True,
     )
     if told.returncode:
         raise SystemExit(f"instructions could not be counted: {told.stderr.strip()}")
@@ -72,7 +83,10 @@ def judged(what: str, found: Figures, wanted: Figures, beside: str, tolerance: f
         f"{what}: {len(found)} cases beside {beside}:"
         f" {len(lines)} higher and {len(better)} lower by over {tolerance:.0%}"
     )
-    for names, why in ((set(wanted) - set(found), "not measured here"), (set(found) - set(wanted), "no expectation")):
+    for names, why in (
+        (set(wanted) - set(found), "not measured here"),
+        (set(found) - set(wanted), "no expectation"),
+    ):
         if names:
             print(f"  {why}: {', '.join(sorted(names))}")
     return [f"slower: {what}, {line}" for line in lines]
@@ -85,8 +99,12 @@ def cycles(only: set[str] | None = None) -> Figures:
     return {name: round(value / cycle, 4) for name, value in least.items()}
 
 
-def settled(measure: Callable[[set[str] | None], tuple[Figures, Figures]]) -> tuple[Figures, Figures]:
-    """(found, wanted), where what looks slower is measured again, twice at most, and only the least counts."""
+def settled(
+    measure: Callable[[set[str] | None], tuple[Figures, Figures]],
+) -> tuple[Figures, Figures]:
+    """(found, wanted), where what looks slower is measured again, twice at most, and only the least
+    counts.
+    """
     found, wanted = measure(None)
     for _ in range(2):
         doubtful = {line.partition(":")[0] for line in slower(found, wanted, TIMES)}
@@ -99,23 +117,36 @@ def settled(measure: Callable[[set[str] | None], tuple[Figures, Figures]]) -> tu
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--timed", action="store_true", help="compare cycles too")
-    parser.add_argument("--against", type=Path, metavar="FOLDER", help="a checkout that was built in place")
-    parser.add_argument("--write", action="store_true", help=f"store the figures in {EXPECTED.name}")
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="a checkout that was built in place"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help=f"store the figures in {EXPECTED.name}"
+    )
     arguments = parser.parse_args()
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        print(f"NOT MEASURED: instructions are counted on Linux, x86-64; this is {sys.platform}, {platform.machine()}")
+        print(
+            f"NOT MEASURED: instructions are counted on Linux, x86-64; this is {sys.platform}, {platform.machine()}"
+        )
         return 0
     found = counted(None)
     compiler, counts = found["compiler"], found["counts"]
     here = f"{machine.cpu()}, {compiler}"
     stored = (
-        json.loads(EXPECTED.read_text(encoding="utf-8")) if EXPECTED.exists() else {"instructions": {}, "cycles": {}}
+        json.loads(EXPECTED.read_text(encoding="utf-8"))
+        if EXPECTED.exists()
+        else {"instructions": {}, "cycles": {}}
     )
     if arguments.write:
         kept = stored["instructions"].get(compiler, {})
-        stored["instructions"][compiler] = {**kept, **counts}  # backends that this CPU does not run stay
+        stored["instructions"][compiler] = {
+            **kept,
+            **counts,
+        }  # backends that this CPU does not run stay
         if arguments.timed:
             stored["cycles"][here] = cycles()
         EXPECTED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
@@ -124,19 +155,31 @@ def main() -> int:
     lines = []
     if arguments.against:
         other = str(arguments.against)
-        lines += judged("instructions", counts, counted(arguments.against)["counts"], other, SAME_COMPILER)
-        ours, theirs = settled(lambda only: tuple(times.least_times([None, arguments.against], only)))
+        lines += judged(
+            "instructions", counts, counted(arguments.against)["counts"], other, SAME_COMPILER
+        )
+        ours, theirs = settled(
+            lambda only: tuple(times.least_times([None, arguments.against], only))
+        )
         for name, value in ours.items():
-            print(f"  {name:40} {value:7.3f} ns/element, there {theirs[name]:7.3f} ({value / theirs[name] - 1:+.1%})")
+            print(
+                f"  {name:40} {value:7.3f} ns/element, there {theirs[name]:7.3f} ({value / theirs[name] - 1:+.1%})"
+            )
         lines += judged("ns", ours, theirs, other, TIMES)
     else:
         beside, tolerance = expectation(compiler, stored["instructions"])
-        lines += judged("instructions", counts, stored["instructions"][beside], f"those of {beside}", tolerance)
+        lines += judged(
+            "instructions", counts, stored["instructions"][beside], f"those of {beside}", tolerance
+        )
         if arguments.timed and here not in stored["cycles"]:
-            print(f"NOT TIMED: {EXPECTED.name} has no cycles of {here}; --timed --write stores them")
+            print(
+                f"NOT TIMED: {EXPECTED.name} has no cycles of {here}; --timed --write stores them"
+            )
         elif arguments.timed:
             wanted = stored["cycles"][here]
-            lines += judged("cycles", *settled(lambda only: (cycles(only), dict(wanted))), here, TIMES)
+            lines += judged(
+                "cycles", *settled(lambda only: (cycles(only), dict(wanted))), here, TIMES
+            )
     print(*lines, sep="\n", end="\n" if lines else "")
     return 1 if lines else 0
 

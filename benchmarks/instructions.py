@@ -1,8 +1,9 @@
-"""How many instructions the kernels execute for an element: exact, the same at every load of the machine.
+"""How many instructions the kernels execute for an element: exact, the same at every load of the
+machine.
 
-Counted in the extension that is installed, by single steps (`step.c`), as the difference between a longer and a
-shorter call, so that what a call costs once drops out. Code outside the extension, such as memcpy, does not count.
-"""
+Counted in the extension that is installed, by single steps (`step.c`), as the difference between a
+longer and a shorter call, so that what a call costs once drops out. Code outside the extension,
+such as memcpy, does not count."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from compiled import library
 
 import initfast as ift
 from initfast import _kernels
-from initfast.dtypes import resolve
+from initfast.core.dtypes import resolve
 
 Call = Callable[[], object]
 SOURCES = {
@@ -47,11 +48,17 @@ def tiles(name: str, dtype: str, count: int) -> tuple[Call, int]:
 
 
 def part(
-    shape: tuple[int, ...], steps: tuple[int, ...], strides: tuple[int, ...], first: int = 0, ids: Any = None
+    shape: tuple[int, ...],
+    steps: tuple[int, ...],
+    strides: tuple[int, ...],
+    first: int = 0,
+    ids: Any = None,
 ) -> Call:
     """A part of an array of float32 normals, as `initfast.fill` hands it to the kernels."""
     drawn = source("normal", "float32")
-    return partial(_kernels.fill, drawn, SEED, STREAM, MEMORY.ctypes.data, first, shape, steps, strides, ids, 1)
+    return partial(
+        _kernels.fill, drawn, SEED, STREAM, MEMORY.ctypes.data, first, shape, steps, strides, ids, 1
+    )
 
 
 def columns(count: int) -> tuple[Call, int]:
@@ -61,7 +68,9 @@ def columns(count: int) -> tuple[Call, int]:
 
 def rows(count: int) -> tuple[Call, int]:
     """Rows of 128 by id."""
-    return part((4 * count, 128), (0, 1), (512, 4), ids=np.arange(4 * count, dtype=np.uint64) * 12800), count * 512
+    return part(
+        (4 * count, 128), (0, 1), (512, 4), ids=np.arange(4 * count, dtype=np.uint64) * 12800
+    ), count * 512
 
 
 def strided(count: int) -> tuple[Call, int]:
@@ -70,8 +79,12 @@ def strided(count: int) -> tuple[Call, int]:
 
 
 def off_block(count: int) -> tuple[Call, int]:
-    """Contiguous memory, from the second element of a block on, and long enough to go straight there."""
-    return part(((count + 4) * 4 * _kernels.TILE_BLOCKS,), (1,), (4,), 1), count * 4 * _kernels.TILE_BLOCKS
+    """Contiguous memory, from the second element of a block on, and long enough to go straight
+    there.
+    """
+    return part(
+        ((count + 4) * 4 * _kernels.TILE_BLOCKS,), (1,), (4,), 1
+    ), count * 4 * _kernels.TILE_BLOCKS
 
 
 PARTS = {"columns": columns, "rows": rows, "strided": strided, "off a block": off_block}
@@ -84,13 +97,18 @@ def cases(backend: str) -> Iterator[tuple[str, Callable[[int], tuple[Call, int]]
         return
     for name in SOURCES:
         for dtype in DTYPES:
-            if "(" not in name or dtype in ("float32", "float64"):  # the others differ from float32 in the store alone
+            if "(" not in name or dtype in (
+                "float32",
+                "float64",
+            ):  # the others differ from float32 in the store alone
                 yield f"{name} {dtype}", partial(tiles, name, dtype)
     yield from PARTS.items()
 
 
 class Counter:
-    """Counts the instructions of a call that lie in the extension. Raises OSError where that cannot be done."""
+    """Counts the instructions of a call that lie in the extension. Raises OSError where that cannot
+    be done.
+    """
 
     def __init__(self) -> None:
         if not sys.platform.startswith("linux"):
@@ -129,7 +147,9 @@ def counts() -> dict[str, float]:
             with ift.backends.use(backend):
                 for name, make in cases(backend):
                     (short, fewer), (long, more) = make(1), make(2)
-                    found[f"{backend} {name}"] = round((counter(long) - counter(short)) / (more - fewer), 3)
+                    found[f"{backend} {name}"] = round(
+                        (counter(long) - counter(short)) / (more - fewer), 3
+                    )
     finally:
         gc.enable()
     return found

@@ -22,7 +22,9 @@ def describe() -> dict[str, Any]:
     """Everything that the figures depend on and that can be asked for."""
     return {
         "cpu": cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "memory": f"{memory_bytes('MemTotal') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -33,7 +35,9 @@ def describe() -> dict[str, Any]:
 
 
 def cpu() -> str:
-    """The model, with family and model number where the name alone says little (virtual machines hide it)."""
+    """The model, with family and model number where the name alone says little (virtual machines
+    hide it).
+    """
     rows = dict(re.findall(r"^(.+?)\s*: (.*)$", _read("/proc/cpuinfo"), re.MULTILINE))
     name = rows.get("model name", platform.processor() or platform.machine())
     numbers = [rows[key] for key in ("cpu family", "model") if key in rows]
@@ -56,7 +60,9 @@ def compiler_version() -> str:
     if command is None:
         return "no compiler"
     told = subprocess.run([command, "--version"], capture_output=True, text=True)
-    return told.stdout.splitlines()[0] if told.returncode == 0 and told.stdout else "compiler unknown"
+    return (
+        told.stdout.splitlines()[0] if told.returncode == 0 and told.stdout else "compiler unknown"
+    )
 
 
 def versions() -> dict[str, str]:
@@ -70,7 +76,9 @@ def versions() -> dict[str, str]:
 
 
 def cycle_seconds(turns: int = 50, times: int = 2000) -> float | None:
-    """How long one cycle of this core lasts now: the least of many chains of dependent additions, one cycle each."""
+    """How long one cycle of this core lasts now: the least of many chains of dependent additions,
+    one cycle each.
+    """
     try:
         chain = library("roof").dependent_additions
     except OSError:

@@ -1,13 +1,14 @@
-"""Measure initfast beside what is installed: `python benchmarks/measure.py`, about 20 minutes on a quiet machine.
+"""Measure initfast beside what is installed: `python benchmarks/measure.py`, about 20 minutes on a
+quiet machine.
 
-Measures every section, keeps the figures in results/MACHINE.json, and rewrites README.md's tables and the plot from
-them. `measure.py SECTION ...` measures these again and keeps the others; `--missing` measures those that the file does
-not have yet, so that an interrupted run goes on; `--quick` tries everything on small arrays and writes nothing.
+Measures every section, keeps the figures in results/MACHINE.json, and rewrites README.md's tables
+and the plot from them. `measure.py SECTION ...` measures these again and keeps the others;
+`--missing` measures those that the file does not have yet, so that an interrupted run goes on;
+`--quick` tries everything on small arrays and writes nothing.
 
-Each section runs in processes of its own that are confined to as many cores as it uses threads, since XLA takes all
-that it may. In a section contenders take turns (`initfast.bench.rounds`); a figure is a median over the rounds, and a
-ratio the median of the ratios within one round.
-"""
+Each section runs in processes of its own that are confined to as many cores as it uses threads,
+since XLA takes all that it may. In a section contenders take turns (`initfast.bench.rounds`); a
+figure is a median over the rounds, and a ratio the median of the ratios within one round."""
 
 from __future__ import annotations
 
@@ -107,7 +108,9 @@ def new_large(scale: Scale) -> list[Row]:
     few = [peer for peer in _everyone() if peer.name in ("initfast", "memset")]
     found = []
     for task in tasks.TASKS:
-        found += _compared(few, task, "float32", _largest(scale) // 4, scale._replace(rounds=min(3, scale.rounds)))
+        found += _compared(
+            few, task, "float32", _largest(scale) // 4, scale._replace(rounds=min(3, scale.rounds))
+        )
     return found
 
 
@@ -125,10 +128,18 @@ def own(scale: Scale) -> list[Row]:
                 for peer in peers.own()[1:]
                 if peer.name != "initfast portable"
             }
-            fills |= {f"{count} threads": _on(count, fills["float32"]) for count in {2, ALL} if 1 < count <= ALL}
+            fills |= {
+                f"{count} threads": _on(count, fills["float32"])
+                for count in {2, ALL}
+                if 1 < count <= ALL
+            }
             seconds = rounds.interleaved(fills, scale.rounds)
             found += [
-                {"task": task.name, "what": name, "speed of float32's": rounds.ratio(seconds, "float32", name)}
+                {
+                    "task": task.name,
+                    "what": name,
+                    "speed of float32's": rounds.ratio(seconds, "float32", name),
+                }
                 for name in fills
                 if name != "float32"
             ]
@@ -136,7 +147,9 @@ def own(scale: Scale) -> list[Row]:
 
 
 def flat(scale: Scale) -> list[Row]:
-    """What an element costs in larger and larger arrays, up to 2^32 elements where there is memory for them."""
+    """What an element costs in larger and larger arrays, up to 2^32 elements where there is memory
+    for them.
+    """
     init = ift.RandomNormal(0.0, 1.0, seed=1)
     size = 2 ** (scale.log2_largest if scale is FULL else scale.log2_size)
     while 4 * size > machine.memory_bytes("MemAvailable") / 1.25:
@@ -146,11 +159,18 @@ def flat(scale: Scale) -> list[Row]:
     for number in sizes:  # the end is what a longer array could have got wrong
         init.fill(memory[:number])
         if not np.array_equal(memory[number - 999 : number], init.block((number,), np.s_[-999:])):
-            raise ValueError(f"an array of {number} elements must end as its last part; it does not")
+            raise ValueError(
+                f"an array of {number} elements must end as its last part; it does not"
+            )
     seconds = rounds.interleaved(
-        {str(number): partial(init.fill, memory[:number]) for number in sizes}, scale.rounds, least=0.02
+        {str(number): partial(init.fill, memory[:number]) for number in sizes},
+        scale.rounds,
+        least=0.02,
     )
-    return [{"elements": number, "ns/element": rounds.median(seconds, str(number)) / number * 1e9} for number in sizes]
+    return [
+        {"elements": number, "ns/element": rounds.median(seconds, str(number)) / number * 1e9}
+        for number in sizes
+    ]
 
 
 def parts(scale: Scale) -> list[Row]:
@@ -209,7 +229,9 @@ def imports(scale: Scale) -> list[Row]:
 
     names = ["python", *filter(contenders.installed, contenders.IMPORTS)]
     fills = {
-        name: partial(subprocess.run, contenders.import_command(name), check=True, capture_output=True)
+        name: partial(
+            subprocess.run, contenders.import_command(name), check=True, capture_output=True
+        )
         for name in names
     }
     seconds = rounds.interleaved(fills, scale.rounds, scale.limit)
@@ -228,11 +250,19 @@ def peaks(scale: Scale) -> list[Row]:
     size = 2 ** min(scale.log2_size, 24)
     found = []
     for task in tasks.TASKS:
-        able = [peer for peer in _everyone() if peer.random and peer.does(task, "float32", in_place=False)]
-        for peer in {peer.module: peer for peer in reversed(able)}.values():  # generators of one library need the same
+        able = [
+            peer
+            for peer in _everyone()
+            if peer.random and peer.does(task, "float32", in_place=False)
+        ]
+        for peer in {
+            peer.module: peer for peer in reversed(able)
+        }.values():  # generators of one library need the same
             bytes_ = peak.peak_of(peer.name, task.name, "float32", size)
             if bytes_ is not None:
-                found.append({"library": peer.name, "task": task.name, "of its bytes": bytes_ / (4 * size)})
+                found.append(
+                    {"library": peer.name, "task": task.name, "of its bytes": bytes_ / (4 * size)}
+                )
     return found
 
 
@@ -247,16 +277,31 @@ def sizes(scale: Scale) -> list[Row]:
             able = [peer for peer in _everyone() if (task.name, peer.name) not in slow]
             count = max(1, scale.rounds - 2) if log2_bytes < 28 else 1
             measured = comparison.compare(
-                able, task, "float32", size, memory=memory[:size], count=count, limit=scale.limit / 2, least=0.005
+                able,
+                task,
+                "float32",
+                size,
+                memory=memory[:size],
+                count=count,
+                limit=scale.limit / 2,
+                least=0.005,
             )
             # Lines end where the next point would take longer than all the others.
-            slow |= {(task.name, row["library"]) for row in measured if row.get("seconds", 0) * 4 > scale.limit * 2.5}
+            slow |= {
+                (task.name, row["library"])
+                for row in measured
+                if row.get("seconds", 0) * 4 > scale.limit * 2.5
+            }
             found += measured
     return found
 
 
-def _compared(able: list[peers.Peer], task: tasks.Task, dtype: str, size: int, scale: Scale, **more: Any) -> list[Row]:
-    found = comparison.compare(able, task, dtype, size, count=scale.rounds, limit=scale.limit, **more)
+def _compared(
+    able: list[peers.Peer], task: tasks.Task, dtype: str, size: int, scale: Scale, **more: Any
+) -> list[Row]:
+    found = comparison.compare(
+        able, task, dtype, size, count=scale.rounds, limit=scale.limit, **more
+    )
     if ift.get_num_threads() == 1 and (cycle := machine.cycle_seconds()):
         for row in found:
             if "seconds" in row:
@@ -298,7 +343,9 @@ SECTIONS = (
 
 
 def in_process(section: Section, scale: Scale) -> list[Row]:
-    """Measure one section here: this process is confined to its cores before any engine is imported."""
+    """Measure one section here: this process is confined to its cores before any engine is
+    imported.
+    """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-section.threads :])
     with peers.using_threads(section.threads):
@@ -315,7 +362,9 @@ def run(section: Section, scale: Scale) -> list[Row] | None:
         "INITFAST_NUM_THREADS": str(ALL),
     }
     arguments = ["--in-process", section.name, *(["--quick"] if scale is QUICK else [])]
-    told = subprocess.run([sys.executable, __file__, *arguments], env=environment, capture_output=True, text=True)
+    told = subprocess.run(
+        [sys.executable, __file__, *arguments], env=environment, capture_output=True, text=True
+    )
     if told.returncode:
         print(f"{section.name} failed:\n{told.stderr[-2000:]}", file=sys.stderr)
         return None
@@ -324,7 +373,9 @@ def run(section: Section, scale: Scale) -> list[Row] | None:
 
 
 def _rounded(value: Any) -> Any:
-    """Four digits of a float: what is stored is read by people too, and no figure is better than that."""
+    """Four digits of a float: what is stored is read by people too, and no figure is better than
+    that.
+    """
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):
@@ -334,12 +385,24 @@ def _rounded(value: Any) -> Any:
 
 def main() -> int:
     names = [section.name for section in SECTIONS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"one of: {'; '.join(names)} (default: all)")
-    parser.add_argument("--missing", action="store_true", help="only the sections that the results do not have yet")
-    parser.add_argument("--quick", action="store_true", help="small arrays, to see that it works; writes no file")
-    parser.add_argument("--machine", default=machine.slug(), help="the results' file name (default: %(default)s)")
-    parser.add_argument("--no-readme", action="store_true", help="leave README.md and the plot as they are")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"one of: {'; '.join(names)} (default: all)"
+    )
+    parser.add_argument(
+        "--missing", action="store_true", help="only the sections that the results do not have yet"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small arrays, to see that it works; writes no file"
+    )
+    parser.add_argument(
+        "--machine", default=machine.slug(), help="the results' file name (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--no-readme", action="store_true", help="leave README.md and the plot as they are"
+    )
     parser.add_argument("--in-process", metavar="SECTION", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     scale = QUICK if arguments.quick else FULL
@@ -348,7 +411,9 @@ def main() -> int:
         print(json.dumps(_rounded(in_process(section, scale))))
         return 0
     if unknown := sorted(set(arguments.sections) - set(names)):
-        parser.error(f"SECTION must be one of {', '.join(map(repr, names))}; received {unknown[0]!r}")
+        parser.error(
+            f"SECTION must be one of {', '.join(map(repr, names))}; received {unknown[0]!r}"
+        )
     target = RESULTS / f"{arguments.machine}.json"
     stored: dict[str, Any] = {"sections": {}}
     if target.exists() and not arguments.quick:
@@ -366,7 +431,12 @@ def main() -> int:
             continue
         took = time.monotonic() - start
         errors = {row["library"] + ": " + row["error"] for row in rows if "error" in row}
-        print(f"{section.name}: {len(rows)} rows in {took:.0f} s", *sorted(errors), sep="\n  ", flush=True)
+        print(
+            f"{section.name}: {len(rows)} rows in {took:.0f} s",
+            *sorted(errors),
+            sep="\n  ",
+            flush=True,
+        )
         stored["machine"] = machine.describe()
         stored["sections"][section.name] = {
             "date": str(datetime.date.today()),

@@ -1,7 +1,8 @@
-"""The most memory that a process holds while a library makes one new array: `python benchmarks/peak.py LIBRARY ...`.
+"""The most memory that a process holds while a library makes one new array: `python
+benchmarks/peak.py LIBRARY ...`.
 
-Each in a process of its own; VmHWM of /proc/self/status, set back before the fill, less what was held before.
-"""
+Each in a process of its own; VmHWM of /proc/self/status, set back before the fill, less what was
+held before."""
 
 from __future__ import annotations
 
@@ -15,9 +16,14 @@ from pathlib import Path
 def peak_of(library: str, task: str, dtype: str, size: int) -> int | None:
     """Bytes, or None where the library cannot or the system does not tell."""
     told = subprocess.run(
-        [sys.executable, __file__, library, task, dtype, str(size)], capture_output=True, text=True, timeout=300
+        [sys.executable, __file__, library, task, dtype, str(size)],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    return json.loads(told.stdout.splitlines()[-1]) if told.returncode == 0 and told.stdout else None
+    return (
+        json.loads(told.stdout.splitlines()[-1]) if told.returncode == 0 and told.stdout else None
+    )
 
 
 def _status(row: str) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 TITLES = {"normal": "normal", "truncated_normal": "truncated normal"}
-# (library, its name in the picture, colour, line style): of several generators of one library, the one that leads.
-# A palette that colour-blind readers can tell apart: Okabe and Ito, 2008.
+# (library, its name in the picture, colour, line style): of several generators of one library, the
+# one that leads. A palette that colour-blind readers can tell apart: Okabe and Ito, 2008.
 LINES = (
     ("non-temporal stores", "stores alone", "#999999", ":"),
     ("initfast", "initfast", "#d55e00", "-"),
@@ -32,10 +32,16 @@ def draw(found: list[dict[str, Any]], stored: dict[str, Any], target: Path) -> N
     from PIL import Image
 
     with plt.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure, panels = plt.subplots(1, len(TITLES), figsize=(8, 3.8), sharey=True, layout="constrained")
+        figure, panels = plt.subplots(
+            1, len(TITLES), figsize=(8, 3.8), sharey=True, layout="constrained"
+        )
         for panel, (task, title) in zip(panels, TITLES.items(), strict=True):
             for library, label, colour, style in LINES:
-                points = [row for row in found if row["library"] == library and row["task"] == task and "GB/s" in row]
+                points = [
+                    row
+                    for row in found
+                    if row["library"] == library and row["task"] == task and "GB/s" in row
+                ]
                 points.sort(key=lambda row: row["bytes"])
                 width = 2.4 if library == "initfast" else 1.4
                 panel.plot(

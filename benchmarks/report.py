@@ -1,4 +1,6 @@
-"""From results to README.md's tables and plot: `python benchmarks/report.py results/MACHINE.json [--targets]`."""
+"""From results to README.md's tables and plot: `python benchmarks/report.py results/MACHINE.json
+[--targets]`.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,11 @@ def speeds(stored: Stored) -> str:
                     hits = rows(stored, "keras on ", library=name, task=task)
                 line.append(_cell(hits, _speed))
         lines.append(line)
-    head = [f"{task.replace('_', ' ')}, {section.removeprefix('float32, ')}" for task in TASKS for section in sections]
+    head = [
+        f"{task.replace('_', ' ')}, {section.removeprefix('float32, ')}"
+        for task in TASKS
+        for section in sections
+    ]
     return table(["float32: GB/s (initfast is faster by)", *head], lines)
 
 
@@ -116,10 +122,17 @@ def situations(stored: Stored) -> str:
     names = _names([*rows(stored, "new arrays"), *rows(stored, "small calls")])
     lines = []
     for name in names:
-        new = [_cell(rows(stored, section, library=name, task=task), _speed) for task in TASKS] if section else [""] * 3
+        new = (
+            [_cell(rows(stored, section, library=name, task=task), _speed) for task in TASKS]
+            if section
+            else [""] * 3
+        )
         peaks = [row["of its bytes"] for row in rows(stored, "peak memory", library=name)]
         calls = [
-            _cell(rows(stored, "small calls", library=name, elements=size), lambda r: f"{r['microseconds']:.3g}")
+            _cell(
+                rows(stored, "small calls", library=name, elements=size),
+                lambda r: f"{r['microseconds']:.3g}",
+            )
             for size in sides
         ]
         if name.startswith("initfast "):  # the other backends: the same imports and calls
@@ -137,10 +150,18 @@ def imports(stored: Stored) -> str:
 
 def parts(stored: Stored) -> str:
     lines = [
-        [row["situation"], row["library"], f"{row['ns/element']:.3g}", _times(row["initfast is faster by"])]
+        [
+            row["situation"],
+            row["library"],
+            f"{row['ns/element']:.3g}",
+            _times(row["initfast is faster by"]),
+        ]
         for row in rows(stored, "parts")
     ]
-    return table(["part of a larger array, 1 thread", "library", "ns/element", "initfast is faster by"], lines)
+    return table(
+        ["part of a larger array, 1 thread", "library", "ns/element", "initfast is faster by"],
+        lines,
+    )
 
 
 def own(stored: Stored) -> str:
@@ -158,13 +179,21 @@ def own(stored: Stored) -> str:
         ]
         for name in names
     ]
-    return table(["elements a second, of float32's on 1 thread", *(task.replace("_", " ") for task in TASKS)], lines)
+    return table(
+        [
+            "elements a second, of float32's on 1 thread",
+            *(task.replace("_", " ") for task in TASKS),
+        ],
+        lines,
+    )
 
 
 def flat(stored: Stored) -> str:
     found = rows(stored, "larger and larger")
     head = ["normal float32, 1 thread", *(f"2^{row['elements'].bit_length() - 1}" for row in found)]
-    return table(head, [["initfast: ns an element", *(f"{row['ns/element']:.3g}" for row in found)]])
+    return table(
+        head, [["initfast: ns an element", *(f"{row['ns/element']:.3g}" for row in found)]]
+    )
 
 
 NOTES = (
@@ -197,7 +226,9 @@ def text(stored: Stored) -> str:
     }
     made = [make(stored) for prefix, make in makers.items() if _threads(stored, prefix)]
     wrong = mistakes(stored)
-    return "\n\n".join([head, *made, *([f"Checked before timing; not timed:\n{wrong}"] if wrong else [])])
+    return "\n\n".join(
+        [head, *made, *([f"Checked before timing; not timed:\n{wrong}"] if wrong else [])]
+    )
 
 
 def write(stored: Stored, readme: Path = README, picture: Path = PICTURE) -> None:
@@ -222,7 +253,9 @@ def write(stored: Stored, readme: Path = README, picture: Path = PICTURE) -> Non
 
 
 def _faster(stored: Stored, section: str, task: str, library: str, dtype: str = "float32") -> float:
-    return float(rows(stored, section, task=task, library=library, dtype=dtype)[0]["initfast is faster by"])
+    return float(
+        rows(stored, section, task=task, library=library, dtype=dtype)[0]["initfast is faster by"]
+    )
 
 
 def _own(stored: Stored, task: str, what: str) -> float:
@@ -235,7 +268,11 @@ def _flatness(stored: Stored) -> float:
 
 
 def _numpy_best(stored: Stored, size: int) -> float:
-    found = [row for row in rows(stored, "small calls", elements=size) if row["library"].startswith("numpy")]
+    found = [
+        row
+        for row in rows(stored, "small calls", elements=size)
+        if row["library"].startswith("numpy")
+    ]
     return float(min(row["initfast is faster by"] for row in found))
 
 
@@ -247,10 +284,20 @@ ONE, TWO = "float32, 1 thread", "float32, 2 threads"
 # (what, how it is computed, at least or at most, the figure)
 TARGETS: tuple[tuple[str, Callable[[Stored], float], str, float], ...] = (
     ("uniform, of mkl ARS5", lambda s: _faster(s, ONE, "uniform", "mkl ARS5"), ">=", 1.4),
-    ("uniform, of non-temporal stores", lambda s: _faster(s, ONE, "uniform", "non-temporal stores"), ">=", 0.6),
+    (
+        "uniform, of non-temporal stores",
+        lambda s: _faster(s, ONE, "uniform", "non-temporal stores"),
+        ">=",
+        0.6,
+    ),
     ("normal, of mkl ARS5 ICDF", lambda s: _faster(s, ONE, "normal", "mkl ARS5"), ">=", 3.0),
     ("normal, of torch", lambda s: _faster(s, ONE, "normal", "torch"), ">=", 7.0),
-    ("truncated normal, of torch", lambda s: _faster(s, ONE, "truncated_normal", "torch"), ">=", 150.0),
+    (
+        "truncated normal, of torch",
+        lambda s: _faster(s, ONE, "truncated_normal", "torch"),
+        ">=",
+        150.0,
+    ),
     (
         "truncated normal, of the uniform rate",
         lambda s: (
@@ -279,12 +326,19 @@ TARGETS: tuple[tuple[str, Callable[[Stored], float], str, float], ...] = (
     ("avx2 uniform, of avx512's", lambda s: _own(s, "uniform", "initfast avx2"), ">=", 0.33),
     (
         "avx2 normal, of mkl ARS5 ICDF",
-        lambda s: _faster(s, ONE, "normal", "mkl ARS5") / _faster(s, ONE, "normal", "initfast avx2"),
+        lambda s: (
+            _faster(s, ONE, "normal", "mkl ARS5") / _faster(s, ONE, "normal", "initfast avx2")
+        ),
         ">=",
         1.3,
     ),
     ("normal, 2 threads of 1", lambda s: _own(s, "normal", "2 threads"), ">=", 1.9),
-    ("truncated normal, 2 threads of 1", lambda s: _own(s, "truncated_normal", "2 threads"), ">=", 1.9),
+    (
+        "truncated normal, 2 threads of 1",
+        lambda s: _own(s, "truncated_normal", "2 threads"),
+        ">=",
+        1.9,
+    ),
     (
         "uniform, 2 threads, of non-temporal stores",
         lambda s: _faster(s, TWO, "uniform", "non-temporal stores"),
@@ -292,7 +346,12 @@ TARGETS: tuple[tuple[str, Callable[[Stored], float], str, float], ...] = (
         0.85,
     ),
     *(
-        (f"{task.replace('_', ' ')}, 4 GiB new, of touching it", lambda s, t=task: 1 / _large(s, t), "<=", 1.2)
+        (
+            f"{task.replace('_', ' ')}, 4 GiB new, of touching it",
+            lambda s, t=task: 1 / _large(s, t),
+            "<=",
+            1.2,
+        )
         for task in TASKS
     ),
     ("normal, slowest of fastest element, 2^20 on", _flatness, "<=", 1.15),
@@ -303,7 +362,12 @@ TARGETS: tuple[tuple[str, Callable[[Stored], float], str, float], ...] = (
         5.0,
     ),
     ("he_normal of 484, of numpy's fastest", lambda s: _numpy_best(s, 484), ">=", 1.0),
-    ("import, of numpy's", lambda s: rows(s, "imports", library="initfast")[0]["of numpy's"], "<=", 1.5),
+    (
+        "import, of numpy's",
+        lambda s: rows(s, "imports", library="initfast")[0]["of numpy's"],
+        "<=",
+        1.5,
+    ),
 )
 
 
@@ -325,7 +389,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
     parser.add_argument(
-        "--targets", action="store_true", help="print what is to be reached and what was, and write nothing"
+        "--targets",
+        action="store_true",
+        help="print what is to be reached and what was, and write nothing",
     )
     arguments = parser.parse_args()
     stored = json.loads(arguments.results.read_text(encoding="utf-8"))

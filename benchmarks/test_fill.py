@@ -1,4 +1,6 @@
-"""Fills: a group for each distribution, dtype, warm memory or new array, and number of threads; a row a library."""
+"""Fills: a group for each distribution, dtype, warm memory or new array, and number of threads; a
+row a library.
+"""
 
 import contenders
 import numpy as np
@@ -21,7 +23,9 @@ def rows():
                         if peer.does(task, dtype, in_place=situation == "warm"):
                             mark = pytest.mark.benchmark(group=group)
                             name = f"{group}-{peer.name.replace(' ', '-')}"
-                            yield pytest.param(task, dtype, situation, threads, peer, marks=mark, id=name)
+                            yield pytest.param(
+                                task, dtype, situation, threads, peer, marks=mark, id=name
+                            )
 
 
 @pytest.mark.parametrize(("task", "dtype", "situation", "threads", "peer"), list(rows()))

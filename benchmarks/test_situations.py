@@ -14,7 +14,9 @@ def parts():
         if contenders.installed(part.module):
             group = part.situation.replace(" ", "-")
             name = f"{group}-{part.library.replace(' ', '-')}"
-            yield pytest.param(part, marks=pytest.mark.benchmark(group=f"{group}-normal-float32-1-thread"), id=name)
+            yield pytest.param(
+                part, marks=pytest.mark.benchmark(group=f"{group}-normal-float32-1-thread"), id=name
+            )
 
 
 @pytest.mark.parametrize("part", list(parts()))
@@ -33,7 +35,9 @@ def calls():
         for small in contenders.SMALL:
             if contenders.installed(small.module):
                 mark = pytest.mark.benchmark(group=f"he_normal-{side}x{side}")
-                yield pytest.param(small, side, marks=mark, id=f"{side}x{side}-{small.library.replace(' ', '-')}")
+                yield pytest.param(
+                    small, side, marks=mark, id=f"{side}x{side}-{small.library.replace(' ', '-')}"
+                )
 
 
 @pytest.mark.parametrize(("small", "side"), list(calls()))
@@ -47,7 +51,13 @@ def test_small_call(benchmark, told, small, side):
 @pytest.mark.benchmark(group="import")
 @pytest.mark.parametrize("module", ["python", *filter(contenders.installed, contenders.IMPORTS)])
 def test_import(benchmark, request, module):
-    if request.config.getoption("--benchmark-disable") and module not in ("python", "numpy", "initfast"):
+    if request.config.getoption("--benchmark-disable") and module not in (
+        "python",
+        "numpy",
+        "initfast",
+    ):
         pytest.skip("seconds each, and nothing of ours: only where it is timed")
     command = contenders.import_command(module)
-    benchmark.pedantic(lambda: subprocess.run(command, check=True, capture_output=True), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(
+        lambda: subprocess.run(command, check=True, capture_output=True), rounds=5, warmup_rounds=1
+    )

@@ -1,8 +1,9 @@
-"""The least time that the kernels take for an element, of initfast as installed and of other builds, in turns.
+"""The least time that the kernels take for an element, of initfast as installed and of other
+builds, in turns.
 
-A worker process for each build; `gate.py` asks. The least of many short runs is what the code needs: on a machine with
-six times as many busy processes as cores, two copies of one build came out within 1.5%.
-"""
+A worker process for each build; `gate.py` asks. The least of many short runs is what the code
+needs: on a machine with six times as many busy processes as cores, two copies of one build came out
+within 1.5%."""
 
 from __future__ import annotations
 
@@ -26,8 +27,12 @@ def environment(folder: Path | None) -> dict[str, str]:
     return kept
 
 
-def least_times(folders: Sequence[Path | None], only: Collection[str] | None = None) -> list[dict[str, float]]:
-    """The least ns/element of every case (or of some) that all of the builds have, one table a build."""
+def least_times(
+    folders: Sequence[Path | None], only: Collection[str] | None = None
+) -> list[dict[str, float]]:
+    """The least ns/element of every case (or of some) that all of the builds have, one table a
+    build.
+    """
     workers = [
         subprocess.Popen(
             [sys.executable, __file__],
@@ -39,7 +44,11 @@ def least_times(folders: Sequence[Path | None], only: Collection[str] | None = N
         for folder in folders
     ]
     known = [json.loads(_answer(worker)) for worker in workers]
-    cases = [name for name in known[0] if all(name in names for names in known) and (only is None or name in only)]
+    cases = [
+        name
+        for name in known[0]
+        if all(name in names for names in known) and (only is None or name in only)
+    ]
     least = [dict.fromkeys(cases, float("inf")) for _ in workers]
     for _ in range(TURNS):
         for name in cases:

@@ -24,7 +24,9 @@ def compiled() -> tuple[str, ...]:
 
 
 def available() -> tuple[str, ...]:
-    """Names of the backends that this CPU runs, in ascending order of preference. All of them give the same bytes."""
+    """Names of the backends that this CPU runs, in ascending order of preference. All of them give
+    the same bytes.
+    """
     return tuple(name for name, usable in _listed() if usable)
 
 
@@ -45,7 +47,9 @@ class use:
 
     def __init__(self, name: str) -> None:
         if name not in available():
-            raise ValueError(f"backend must be one of {', '.join(map(repr, available()))}; received {name!r}")
+            raise ValueError(
+                f"backend must be one of {', '.join(map(repr, available()))}; received {name!r}"
+            )
         self._before = active()
         _kernels.use(compiled().index(name))
         _log.debug("backend %s instead of %s", name, self._before)
@@ -54,7 +58,10 @@ class use:
         return None
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         _kernels.use(compiled().index(self._before))
 
@@ -64,7 +71,9 @@ def why() -> str:
     asked = os.environ.get("INITFAST_BACKEND")
     if asked is not None and asked == active():
         return "INITFAST_BACKEND"
-    return "the best that this CPU runs" if active() == available()[-1] else "chosen by backends.use"
+    return (
+        "the best that this CPU runs" if active() == available()[-1] else "chosen by backends.use"
+    )
 
 
 def _from_environment() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import initfast
 from initfast import _kernels
-from initfast.threads import get_num_threads, set_num_threads_here
+from initfast._version import __version__
+from initfast.core.threads import get_num_threads, set_num_threads_here
 
 try:
     import threadpoolctl
 except ImportError:
-    raise ImportError("initfast.threadpools needs threadpoolctl: pip install 'threadpoolctl>=3.3'") from None
+    raise ImportError(
+        "initfast.threadpools needs threadpoolctl: pip install 'threadpoolctl>=3.3'"
+    ) from None
 
 __all__ = ["register"]
 
@@ -20,10 +22,12 @@ _registered = False
 
 
 def register() -> None:
-    """Let `threadpoolctl.threadpool_limits` and `threadpool_info` include initfast, under the name "initfast".
+    """Let `threadpoolctl.threadpool_limits` and `threadpool_info` include initfast, under the name
+    "initfast".
 
-    A limit holds for the thread (or asyncio task) that sets it, as `with initfast.threads(n)` does, so that two threads
-    do not undo each other's. Inside it, `set_num_threads` changes nothing for that thread. A second call does nothing.
+    A limit holds for the thread (or asyncio task) that sets it, as `with initfast.threads(n)` does,
+    so that two threads do not undo each other's. Inside it, `set_num_threads` changes nothing for
+    that thread. A second call does nothing.
 
     Example:
         >>> import initfast as ift, threadpoolctl
@@ -47,13 +51,13 @@ class _Controller(threadpoolctl.LibController):  # type: ignore[misc]  # threadp
     check_symbols = ("PyInit__kernels",)
 
     def set_additional_attributes(self) -> None:
-        # Other packages have modules of this name, which have this symbol too. Without its library threadpoolctl finds
-        # no symbol, and lets go of the file.
+        # Other packages have modules of this name, which have this symbol too. Without its library
+        # threadpoolctl finds no symbol, and lets go of the file.
         if os.path.realpath(self.filepath) != os.path.realpath(_kernels.__file__):
             self.dynlib: Any = None
 
     def get_version(self) -> str:
-        return initfast.__version__
+        return __version__
 
     def get_num_threads(self) -> int:
         return get_num_threads()

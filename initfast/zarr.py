@@ -1,4 +1,6 @@
-"""Zarr arrays filled in place, region by region, by any number of threads and processes: `import initfast.zarr`."""
+"""Zarr arrays filled in place, region by region, by any number of threads and processes: `import
+initfast.zarr`.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from initfast import layout
-from initfast.base import Initializer, RandomInitializer
-from initfast.dtypes import resolve_numeric, to_numpy
-from initfast.layout import Dims
-from initfast.parts import check, costs_the_whole, pinned
-from initfast.threads import get_num_threads, threads
-from initfast.typing import Index
+from initfast.core import indexing
+from initfast.core.dtypes import resolve_numeric
+from initfast.core.indexing import Dims
+from initfast.core.threads import get_num_threads, threads
+from initfast.core.types import Index
+from initfast.initializers.base import Initializer
+from initfast.initializers.blocks import check, check_shared_seed
 
 _NEEDED = "initfast.zarr needs Zarr 3: pip install 'zarr>=3'"
 
@@ -35,21 +37,29 @@ AnyArray = TypeVar("AnyArray")
 _REGION_BYTES = 8 << 20
 
 
-def fill(array: AnyArray, initializer: Initializer, *, part: tuple[int, int] = (1, 1), index: Index = None) -> AnyArray:
+def fill(
+    array: AnyArray,
+    initializer: Initializer,
+    *,
+    part: tuple[int, int] = (1, 1),
+    index: Index = None,
+) -> AnyArray:
     """Fill a Zarr array in place, through Zarr itself, and return it.
 
-    The values are those of `initializer(array.shape, array.dtype)`, byte for byte. Chunks (shards, where the array has
-    them) are written whole and by nobody else, so that threads and processes need no locks.
+    The values are those of `initializer(array.shape, array.dtype)`, byte for byte. Chunks (shards,
+    where the array has them) are written whole and by nobody else, so that threads and processes
+    need no locks.
 
     Args:
-        array: an open `zarr.Array` of a dtype that initfast draws and Zarr has, which are float64, float32 and float16;
-            of other numbers for constants.
+        array: an open `zarr.Array` of a dtype that initfast draws and Zarr has, which are float64,
+            float32 and float16; of other numbers for constants.
         initializer: any initializer of initfast, of a fixed seed where several processes write.
         part: (K, N): write the K-th of N parts of nearly equal size, for N processes or hosts.
-        index: slices that begin and end where chunks (shards) do, which alone are written; not with `part`.
+        index: slices that begin and end where chunks (shards) do, which alone are written; not with
+            `part`.
 
-    Uses `get_num_threads()` threads, each with memory for one chunk or shard, or a few small ones. Orthogonal is made
-    as a whole first.
+    Uses `get_num_threads()` threads, each with memory for one chunk or shard, or a few small ones.
+    Orthogonal is made as a whole first.
 
     Raises:
         TypeError, ValueError: nothing has been written then.
@@ -62,16 +72,16 @@ def fill(array: AnyArray, initializer: Initializer, *, part: tuple[int, int] = (
     opened, shape, dtype = _checked(array)
     check(initializer, shape, dtype)
     if index is not None and part != (1, 1):
-        raise ValueError(f"part and index exclude each other; received part={part!r} and index={index!r}")
+        raise ValueError(
+            f"part and index exclude each other; received part={part!r} and index={index!r}"
+        )
     alone = index is None and part == (1, 1)
-    if isinstance(initializer, RandomInitializer) and not alone:
-        if initializer._given_seed is None:
-            raise ValueError(f"a part needs a seed, the same for all of them; received {initializer!r}, drawn here")
-        initializer = pinned(initializer, initializer._part_seed())
-    fixed = pinned(initializer) if alone else initializer
+    if not alone:
+        check_shared_seed(initializer, "a part")
+    fixed = initializer.pinned()
     grid = _grid(shape, opened.shards or opened.chunks, dtype.itemsize, index)
     first, last = _share(part, grid.regions)
-    whole = np.asarray(fixed(shape, dtype)) if costs_the_whole(fixed) and first < last else None
+    whole = np.asarray(fixed(shape, dtype)) if fixed.whole_only and first < last else None
 
     def write(number: int) -> None:
         region = grid.region(number)
@@ -114,15 +124,21 @@ def _checked(array: Any) -> tuple[Any, Dims, np.dtype[Any]]:
             f"{type(array).__module__}.{type(array).__qualname__}"
         )
     if array.read_only:
-        raise ValueError(f"array must be open for writing, such as with mode='r+'; received {array!r}")
+        raise ValueError(
+            f"array must be open for writing, such as with mode='r+'; received {array!r}"
+        )
     native = array.dtype
     if native.isnative:
-        native = np.dtype(native.type)  # Zarr's own differ from NumPy's in nothing but that they are no built-in ones
-    return array, layout.normalize_shape(array.shape), to_numpy(resolve_numeric(native))
+        native = np.dtype(
+            native.type
+        )  # Zarr's own differ from NumPy's in nothing but that they are no built-in ones
+    return array, indexing.normalize_shape(array.shape), resolve_numeric(native)
 
 
 def _grid(shape: Dims, unit: Dims, itemsize: int, index: Index) -> _Grid:
-    """Regions of whole units (chunks or shards), several where these are small, that follow each other in the array."""
+    """Regions of whole units (chunks or shards), several where these are small, that follow each
+    other in the array.
+    """
     window = _window(index, shape, unit)
     steps = list(unit)
     room = _REGION_BYTES // (math.prod(unit) * itemsize)
@@ -130,15 +146,23 @@ def _grid(shape: Dims, unit: Dims, itemsize: int, index: Index) -> _Grid:
         across = -(-(window[axis].stop - window[axis].start) // unit[axis])
         steps[axis] *= max(1, min(room, across))
         room //= max(1, across)
-    return _Grid(tuple(part.start for part in window), tuple(part.stop for part in window), tuple(steps))
+    return _Grid(
+        tuple(part.start for part in window), tuple(part.stop for part in window), tuple(steps)
+    )
 
 
 def _window(index: Any, shape: Dims, unit: Dims) -> tuple[slice, ...]:
     items = () if index is None else index if isinstance(index, tuple) else (index,)
-    if not all(isinstance(item, slice) and item.step in (None, 1) for item in items) or len(items) > len(shape):
-        raise ValueError(f"index must be slices without steps, at most {len(shape)}; received {index!r}")
+    if not all(isinstance(item, slice) and item.step in (None, 1) for item in items) or len(
+        items
+    ) > len(shape):
+        raise ValueError(
+            f"index must be slices without steps, at most {len(shape)}; received {index!r}"
+        )
     found = []
-    for n, size, item in zip(shape, unit, [*items, *[slice(None)] * (len(shape) - len(items))], strict=True):
+    for n, size, item in zip(
+        shape, unit, [*items, *[slice(None)] * (len(shape) - len(items))], strict=True
+    ):
         start, stop, _ = item.indices(n)
         if start < stop and (start % size or (stop % size and stop != n)):
             raise ValueError(
@@ -159,7 +183,9 @@ def _share(part: Any, count: int) -> tuple[int, int]:
 
 
 def _on_threads(write: Any, numbers: range) -> None:
-    """Call `write` for each number, on several threads that take the next one each; after an error, for no more."""
+    """Call `write` for each number, on several threads that take the next one each; after an error,
+    for no more.
+    """
     todo, lock, stop = iter(numbers), threading.Lock(), threading.Event()
 
     def work() -> None:

@@ -1,11 +1,11 @@
-"""Fit every polynomial and rational of the stream and write them down: `python src/fit.py` (needs mpmath).
+"""Fit every polynomial and rational of the stream and write them down: `python src/fit.py` (needs
+mpmath).
 
-Writes `src/coefficients.h` (C) and `initfast/coefficients.py` (for `initfast/reference.py`). Both are committed: a
-build never runs this. Each function is fitted in relative error by Lawson-weighted least squares in 50 digits
-(rationals: with the Sanathanan-Koerner linearisation), which comes close to the minimax. A polynomial's coefficients
-are then rounded one by one, most significant first, the rest being fitted again around each rounded one, so that
-rounding errors do not add up.
-"""
+Writes `src/coefficients.h` (C) and `src/coefficients.py` (for `src/reference.py`). Both are
+committed: a build never runs this. Each function is fitted in relative error by Lawson-weighted
+least squares in 50 digits (rationals: with the Sanathanan-Koerner linearisation), which comes close
+to the minimax. A polynomial's coefficients are then rounded one by one, most significant first, the
+rest being fitted again around each rounded one, so that rounding errors do not add up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ mp.mp.dps = 50
 
 
 class Fit(NamedTuple):
-    """One row of the table: `function` on [low, high], by polynomials of these degrees, in float32 or float64."""
+    """One row of the table: `function` on [low, high], by polynomials of these degrees, in float32
+    or float64.
+    """
 
     name: str
     about: str
@@ -38,7 +40,8 @@ def minus_two_log_over_g(g: Any) -> Any:
     return -2 * mp.log1p(g / 2) / g if g else mp.mpf(-1)
 
 
-# pi/2 as a float32 and as a float64: the sine's first coefficient, which the kernel adds last and rounds but once.
+# pi/2 as a float32 and as a float64: the sine's first coefficient, which the kernel adds last and
+# rounds but once.
 HALF_PI_F32 = mp.mpf(float.fromhex("0x1.921fb6p0"))
 HALF_PI_F64 = mp.mpf(float.fromhex("0x1.921fb54442d18p0"))
 
@@ -66,7 +69,9 @@ def central_quantile(v: Any) -> Any:
 
 
 def tail_quantile(r: Any) -> Any:
-    """x for which the upper tail of the normal is exp(-r * r / 2), by Newton's method on its logarithm."""
+    """x for which the upper tail of the normal is exp(-r * r / 2), by Newton's method on its
+    logarithm.
+    """
     goal = -r * r / 2
     x = r
     for _ in range(60):
@@ -91,7 +96,15 @@ TABLE = [
         0,
         float(HALF_PI_F32),
     ),
-    Fit("cos_f32", "(cos(x pi/2) - 1) / (x*x) in x*x", "float32", cosine_of_quarter_turns, 0.0, 0.25, 3),
+    Fit(
+        "cos_f32",
+        "(cos(x pi/2) - 1) / (x*x) in x*x",
+        "float32",
+        cosine_of_quarter_turns,
+        0.0,
+        0.25,
+        3,
+    ),
     Fit("truncated_f32", "x / t - 1 in t*t - 1", "float32", truncated_excess, -1.0, 0.0, 5, 4, 1.0),
     Fit("log_f64", "-2 ln(1 + g/2) / g in g", "float64", minus_two_log_over_g, -1.0, 0.0, 20),
     Fit(
@@ -105,9 +118,28 @@ TABLE = [
         0,
         float(HALF_PI_F64),
     ),
-    Fit("cos_f64", "(cos(x pi/2) - 1) / (x*x) in x*x", "float64", cosine_of_quarter_turns, 0.0, 0.25, 7),
-    Fit("truncated_f64", "x / t - 1 in t*t - 1", "float64", truncated_excess, -1.0, 0.0, 10, 10, 1.0),
-    Fit("central_f64", "quantile(1/2 + c) / c in 0.425^2 - c*c", "float64", central_quantile, 0.0, 0.180625, 8, 7),
+    Fit(
+        "cos_f64",
+        "(cos(x pi/2) - 1) / (x*x) in x*x",
+        "float64",
+        cosine_of_quarter_turns,
+        0.0,
+        0.25,
+        7,
+    ),
+    Fit(
+        "truncated_f64", "x / t - 1 in t*t - 1", "float64", truncated_excess, -1.0, 0.0, 10, 10, 1.0
+    ),
+    Fit(
+        "central_f64",
+        "quantile(1/2 + c) / c in 0.425^2 - c*c",
+        "float64",
+        central_quantile,
+        0.0,
+        0.180625,
+        8,
+        7,
+    ),
     Fit(
         "near_tail_f64",
         "upper quantile of exp(-r*r/2) in r - 2.25",
@@ -118,12 +150,23 @@ TABLE = [
         9,
         8,
     ),
-    Fit("far_tail_f64", "upper quantile of exp(-r*r/2) in r", "float64", tail_quantile, 4.5, 40.5, 9, 8),
+    Fit(
+        "far_tail_f64",
+        "upper quantile of exp(-r*r/2) in r",
+        "float64",
+        tail_quantile,
+        4.5,
+        40.5,
+        9,
+        8,
+    ),
 ]
 
 
 def rounded(value: Any, digits: str) -> float:
-    """The nearest float64, or float32 (by way of float64: a coefficient tolerates the second rounding)."""
+    """The nearest float64, or float32 (by way of float64: a coefficient tolerates the second
+    rounding).
+    """
     value = float(value)
     return value if digits == "float64" else struct.unpack("f", struct.pack("f", value))[0]
 
@@ -136,7 +179,9 @@ def polynomial(coefficients: list[Any], x: Any) -> Any:
     return y
 
 
-def solve(fit: Fit, xs: list[Any], fs: list[Any], fixed: dict[int, Any], rounds: int) -> tuple[list[Any], Any]:
+def solve(
+    fit: Fit, xs: list[Any], fs: list[Any], fixed: dict[int, Any], rounds: int
+) -> tuple[list[Any], Any]:
     """All coefficients around the fixed ones, and the largest relative error.
 
     Unknown k is numerator k, then denominator 1, 2, ...
@@ -149,30 +194,46 @@ def solve(fit: Fit, xs: list[Any], fs: list[Any], fixed: dict[int, Any], rounds:
         matrix, target = mp.matrix(len(xs), len(free)), mp.matrix(len(xs), 1)
         for i, (x, f) in enumerate(zip(xs, fs, strict=True)):
             scale = mp.sqrt(weights[i]) / abs(denominators[i] * (f + fit.added))
-            basis = [x**k if k <= fit.numerator else -f * x ** (k - fit.numerator) for k in range(unknowns)]
+            basis = [
+                x**k if k <= fit.numerator else -f * x ** (k - fit.numerator)
+                for k in range(unknowns)
+            ]
             for column, k in enumerate(free):
                 matrix[i, column] = scale * basis[k]
             target[i] = scale * (f - sum(basis[k] * value for k, value in fixed.items()))
         solution = mp.qr_solve(matrix, target)[0]
-        coefficients = [fixed[k] if k in fixed else solution[free.index(k)] for k in range(unknowns)]
+        coefficients = [
+            fixed[k] if k in fixed else solution[free.index(k)] for k in range(unknowns)
+        ]
         below = [mp.mpf(1), *coefficients[fit.numerator + 1 :]]
         denominators = [polynomial(below, x) for x in xs]
-        values = [polynomial(coefficients[: fit.numerator + 1], x) / d for x, d in zip(xs, denominators, strict=True)]
+        values = [
+            polynomial(coefficients[: fit.numerator + 1], x) / d
+            for x, d in zip(xs, denominators, strict=True)
+        ]
         errors = [abs((value - f) / (f + fit.added)) for value, f in zip(values, fs, strict=True)]
         if best is None or max(errors) < best[1]:
             best = coefficients, max(errors)
         total = sum(w * e for w, e in zip(weights, errors, strict=True))
-        weights = [max(w * e / total * len(xs), mp.mpf(10) ** -8) for w, e in zip(weights, errors, strict=True)]
+        weights = [
+            max(w * e / total * len(xs), mp.mpf(10) ** -8)
+            for w, e in zip(weights, errors, strict=True)
+        ]
     assert best is not None
     return best
 
 
 def coefficients(fit: Fit) -> tuple[list[float], list[float], float]:
-    """Numerator, denominator (from the constant 1 on) and the largest relative error after rounding."""
+    """Numerator, denominator (from the constant 1 on) and the largest relative error after
+    rounding.
+    """
     unknowns = fit.numerator + 1 + fit.denominator
     low, high = mp.mpf(fit.low), mp.mpf(fit.high)
     count = 6 * unknowns
-    xs = [(low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (2 * k + 1) / (2 * count)) for k in range(count)]
+    xs = [
+        (low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (2 * k + 1) / (2 * count))
+        for k in range(count)
+    ]
     fs = [fit.function(x) for x in xs]
     fixed: dict[int, Any] = {}
     exact, error = solve(fit, xs, fs, fixed, 14)
@@ -183,7 +244,10 @@ def coefficients(fit: Fit) -> tuple[list[float], list[float], float]:
         if len(fixed) < unknowns:
             exact, error = solve(fit, xs, fs, fixed, 3)
     final = [rounded(value, fit.digits) for value in exact]
-    print(f"{fit.name}: relative error before rounding 2^{float(mp.log(error, 2)):.1f}", file=sys.stderr)
+    print(
+        f"{fit.name}: relative error before rounding 2^{float(mp.log(error, 2)):.1f}",
+        file=sys.stderr,
+    )
     return final[: fit.numerator + 1], [1.0, *final[fit.numerator + 1 :]], float(error)
 
 
@@ -195,20 +259,33 @@ def main() -> None:
         "#define INITFAST_COEFFICIENTS_H",
         "",
     ]
-    module = ['"""Coefficients of the stream, lowest power first. Written by src/fit.py: edit that."""', ""]
+    module = [
+        '"""Coefficients of the stream, lowest power first. Written by src/fit.py: edit that."""',
+        "",
+    ]
     for fit in TABLE:
         above, below, _ = coefficients(fit)
-        parts = [("", above)] if not fit.denominator else [("_numerator", above), ("_denominator", below)]
+        parts = (
+            [("", above)]
+            if not fit.denominator
+            else [("_numerator", above), ("_denominator", below)]
+        )
         header.append(f"/* {fit.about}, for [{fit.low}, {fit.high}] */")
         for suffix, values in parts:
             kind, mark = ("float", "f") if fit.digits == "float32" else ("double", "")
-            name = (fit.name.rpartition("_")[0] + suffix + "_" + fit.name.rpartition("_")[2]).upper()
-            header += [f"static const {kind} {name}[] = {{", *(f"    {v.hex()}{mark}," for v in values), "};"]
+            name = (
+                fit.name.rpartition("_")[0] + suffix + "_" + fit.name.rpartition("_")[2]
+            ).upper()
+            header += [
+                f"static const {kind} {name}[] = {{",
+                *(f"    {v.hex()}{mark}," for v in values),
+                "};",
+            ]
             module += [f"{name} = (", *(f'    float.fromhex("{v.hex()}"),' for v in values), ")"]
         header.append("")
     header.append("#endif")
     (here / "coefficients.h").write_text("\n".join(header) + "\n")
-    (here.parent / "initfast" / "coefficients.py").write_text("\n".join(module) + "\n")
+    (here / "coefficients.py").write_text("\n".join(module) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 @pytest.fixture(autouse=True)
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes claim nothing by the clock: what an error leaves behind must not depend on how busy the machine is."""
+    """Writes claim nothing by the clock: what an error leaves behind must not depend on how busy
+    the machine is.
+    """
     monkeypatch.setattr(claims, "SECONDS", 1e6)
 
 

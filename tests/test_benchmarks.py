@@ -1,4 +1,6 @@
-"""What the benchmarks rest on: results are checked, turns are fair, and a kernel that became slower is noticed."""
+"""What the benchmarks rest on: results are checked, turns are fair, and a kernel that became slower
+is noticed.
+"""
 
 import json
 import math
@@ -68,7 +70,9 @@ def test_what_is_wrong_does_not(task, spoil):
         tasks.check(task, values)
 
 
-@pytest.mark.parametrize(("task", "other"), [(a, b) for a in tasks.TASKS for b in tasks.TASKS if a is not b])
+@pytest.mark.parametrize(
+    ("task", "other"), [(a, b) for a in tasks.TASKS for b in tasks.TASKS if a is not b]
+)
 def test_another_distribution_does_not(task, other):
     with pytest.raises(tasks.Wrong):
         tasks.check(task, good(other))
@@ -132,7 +136,9 @@ def gate(monkeypatch):
 def test_the_gate_sees_more_work_and_no_less(gate):
     wanted = {"a": 2.0, "b": 4.0}
     assert gate.slower({"a": 2.0, "b": 4.1}, wanted, 0.03) == []
-    assert gate.slower({"a": 1.0, "b": 4.8, "c": 9.0}, wanted, 0.03) == ["b: 4.800, expected 4.000 (+20.0%)"]
+    assert gate.slower({"a": 1.0, "b": 4.8, "c": 9.0}, wanted, 0.03) == [
+        "b: 4.800, expected 4.000 (+20.0%)"
+    ]
 
 
 def test_the_gate_knows_which_compiler_to_compare_with(gate):
@@ -143,9 +149,14 @@ def test_the_gate_knows_which_compiler_to_compare_with(gate):
     assert gate.expectation("unknown", stored)[1] == gate.OTHER_COMPILER
 
 
-@pytest.mark.skipif(not (sys.platform == "linux" and os.uname().machine == "x86_64"), reason="steps on Linux, x86-64")
+@pytest.mark.skipif(
+    not (sys.platform == "linux" and os.uname().machine == "x86_64"),
+    reason="steps on Linux, x86-64",
+)
 def test_instructions_are_counted_exactly():
-    """The same number each time; a tile more costs a tile more; Philox with 7 rounds costs less than with 10."""
+    """The same number each time; a tile more costs a tile more; Philox with 7 rounds costs less
+    than with 10.
+    """
     code = (
         "import json, instructions as i\n"
         "from initfast import _kernels as k, distributions as d\n"
@@ -158,7 +169,12 @@ def test_instructions_are_counted_exactly():
         "print(json.dumps([[tiles(ten, n) for n in (1, 2, 3, 1, 2, 3)], [tiles(s, n) for n in (1, 2)]]))\n"
     )
     told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=BENCHMARKS, timeout=300
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=BENCHMARKS,
+        timeout=300,
     )
     ten, seven = json.loads(told.stdout)
     assert ten[:3] == ten[3:]
@@ -174,9 +190,19 @@ def test_the_readme_is_rewritten_between_its_markers(monkeypatch, tmp_path):
     import report
 
     row = {"library": "initfast", "task": "normal", "GB/s": 12.34, "initfast is faster by": 1.0}
-    wrong = {"library": "other", "task": "normal", "error": "wrong: normal: not everything was written"}
+    wrong = {
+        "library": "other",
+        "task": "normal",
+        "error": "wrong: normal: not everything was written",
+    }
     losing = {"library": "faster", "task": "normal", "GB/s": 24.68, "initfast is faster by": 0.5}
-    sections = {"float32, 1 thread": {"date": "2026-01-02", "scale": {"log2_size": 20}, "rows": [row, wrong, losing]}}
+    sections = {
+        "float32, 1 thread": {
+            "date": "2026-01-02",
+            "scale": {"log2_size": 20},
+            "rows": [row, wrong, losing],
+        }
+    }
     machine = dict.fromkeys(["cpu", "cores", "memory", "python", "compiler", "backend"], "CPU") | {
         "versions": {"numpy": "2"}
     }

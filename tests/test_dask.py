@@ -1,4 +1,6 @@
-"""Dask: values do not depend on chunks or processes, nothing is made before it is computed, and names are stable."""
+"""Dask: values do not depend on chunks or processes, nothing is made before it is computed, and
+names are stable.
+"""
 
 import pickle
 import subprocess
@@ -35,7 +37,11 @@ def one_thread_scheduler():
 
 
 def same(found, wanted):
-    return (found.shape, found.dtype, found.tobytes()) == (wanted.shape, wanted.dtype, wanted.tobytes())
+    return (found.shape, found.dtype, found.tobytes()) == (
+        wanted.shape,
+        wanted.dtype,
+        wanted.tobytes(),
+    )
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -48,7 +54,10 @@ def test_values_do_not_depend_on_chunks(name, dtype):
         assert array.dtype == array._meta.dtype == whole.dtype
         assert same(array.compute(), whole)
     # Slicing and arithmetic stay lazy; 17 is no chunk's end.
-    assert same(np.ascontiguousarray(array[17:40:3, ::-2].compute()), np.ascontiguousarray(whole[17:40:3, ::-2]))
+    assert same(
+        np.ascontiguousarray(array[17:40:3, ::-2].compute()),
+        np.ascontiguousarray(whole[17:40:3, ::-2]),
+    )
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (0,), (0, 3), (2, 3, 4), (2,) * 8])
@@ -83,7 +92,11 @@ def test_names():
     def name(initializer=None, shape=SHAPE, chunks=7, dtype=None):
         return ida.array(initializer or ift.HeNormal(seed=1), shape, chunks, dtype).name
 
-    assert name() == name() == name(ift.HeNormal(seed=ift.Seed(1)), np.array(SHAPE), (7, 7), np.float32)
+    assert (
+        name()
+        == name()
+        == name(ift.HeNormal(seed=ift.Seed(1)), np.array(SHAPE), (7, 7), np.float32)
+    )
     others = [
         name(ift.HeNormal(seed=2)), name(ift.HeNormal(seed=ift.Seed(1).named("a"))), name(ift.HeUniform(seed=1)),
         name(ift.VarianceScaling(2.0, seed=1)), name(ift.TruncatedNormal(seed=1)),
@@ -93,7 +106,9 @@ def test_names():
     assert len({name(), *others}) == 1 + len(others)
     assert ida.array(ift.HeNormal(seed=1), SHAPE, name="kernel").name == "kernel"
     script = "import initfast as ift, initfast.dask as ida; print(ida.array(ift.HeNormal(seed=1), (60, 50), 7).name)"
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert found.stdout.strip() == name()
 
 
@@ -148,22 +163,42 @@ def test_storing_into_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: ida.array("he_normal", (2, 2)), TypeError, r"initializer must be an initializer of initfast, such as"),
-        (lambda: ida.array(ift.HeNormal(), (2, -2)), ValueError, "every size in a shape must be an integer >= 0"),
-        (lambda: ida.array(ift.HeNormal(), (2, 2), dtype="int32"), ValueError, "random values need a floating dtype"),
+        (
+            lambda: ida.array("he_normal", (2, 2)),
+            TypeError,
+            r"initializer must be an initializer of initfast, such as",
+        ),
+        (
+            lambda: ida.array(ift.HeNormal(), (2, -2)),
+            ValueError,
+            "every size in a shape must be an integer >= 0",
+        ),
+        (
+            lambda: ida.array(ift.HeNormal(), (2, 2), dtype="int32"),
+            ValueError,
+            "random values need a floating dtype",
+        ),
         (
             lambda: ida.array(ift.Identity(), (2, 2, 2)),
             ValueError,
             "Identity matrix initializer can only be used for 2D",
         ),
-        (lambda: ida.array(ift.Constant([1, 2, 3]), (2, 2)), ValueError, "value must broadcast to the logical shape"),
+        (
+            lambda: ida.array(ift.Constant([1, 2, 3]), (2, 2)),
+            ValueError,
+            "value must broadcast to the logical shape",
+        ),
         (lambda: ida.array(ift.Orthogonal(), (2,)), ValueError, "must be at least two-dimensional"),
         (
             lambda: ida.array(ift.RandomUniform(0, 1e6, 1), (2,), dtype="float16"),
             ValueError,
             "must be finite in float16",
         ),
-        (lambda: ida.array(ift.Zeros(), (2,), chunks=((1,),)), ValueError, "do not add up to shape"),
+        (
+            lambda: ida.array(ift.Zeros(), (2,), chunks=((1,),)),
+            ValueError,
+            "do not add up to shape",
+        ),
     ],
 )
 def test_messages(call, error, message):
@@ -215,7 +250,11 @@ def test_a_cluster_of_processes(tmp_path):
     program = tmp_path / "cluster.py"
     program.write_text(CLUSTER)
     found = subprocess.run(
-        [sys.executable, program, tmp_path / "w.npy"], capture_output=True, text=True, timeout=240, cwd=tmp_path
+        [sys.executable, program, tmp_path / "w.npy"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=tmp_path,
     )
     assert (found.stdout, found.returncode) == ("same\n", 0), found.stderr
 
@@ -223,4 +262,6 @@ def test_a_cluster_of_processes(tmp_path):
 def test_without_dask():
     program = "import sys; sys.modules['dask'] = None\nimport initfast.dask"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert found.stderr.strip().endswith("ImportError: initfast.dask needs Dask: pip install 'dask[array]'")
+    assert found.stderr.strip().endswith(
+        "ImportError: initfast.dask needs Dask: pip install 'dask[array]'"
+    )

@@ -1,4 +1,6 @@
-"""Every public name is documented where one looks for it: in `help`, with each of its parameters, and in the README."""
+"""Every public name is documented where one looks for it: in `help`, with each of its parameters,
+and in the README.
+"""
 
 import importlib
 import inspect
@@ -9,19 +11,24 @@ import pytest
 from test_layers import ADAPTERS
 
 import initfast
-from initfast import aliases
+from initfast.initializers import aliases
 
 ROOM_NAMES = (*ADAPTERS, "typing", "checkpoint", "signal", "backends")
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md"))
-# A function of another library's signature, or of another function's, may leave the arguments to that.
+DOCUMENTS = "".join(
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md")
+)
+# A function of another library's signature, or of another function's, may leave the arguments to
+# that.
 REFERS = r"(?i)^as `jax\.nn|^an initializer that returns a constant|arguments are those of|of these arguments"
 # Keras' second names for what is documented under its first.
 SECOND = {"IdentityInitializer", "OrthogonalInitializer", "STFTInitializer"}
 
 
 def public(room):
-    """(name, object) of a module: what its __all__ lists, else what it defines without an underscore."""
+    """(name, object) of a module: what its __all__ lists, else what it defines without an
+    underscore.
+    """
     if room in ADAPTERS:
         pytest.importorskip(ADAPTERS[room])
     module = importlib.import_module(f"initfast.{room}" if room else "initfast")
@@ -65,8 +72,12 @@ def test_every_parameter_is_named_in_help(room):
             if re.search(REFERS, text):
                 continue
             for parameter in inspect.signature(function).parameters:
-                if parameter not in ("self", "cls", "args", "kwargs") and not parameter.startswith("_"):
-                    assert re.search(rf"\b{parameter}\b", text), f"help({called}) says nothing of {parameter!r}"
+                if parameter not in ("self", "cls", "args", "kwargs") and not parameter.startswith(
+                    "_"
+                ):
+                    assert re.search(rf"\b{parameter}\b", text), (
+                        f"help({called}) says nothing of {parameter!r}"
+                    )
 
 
 def test_every_name_of_the_package_is_in_its_help_or_the_readme():

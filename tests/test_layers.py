@@ -1,4 +1,6 @@
-"""Imports go one way, downwards, and importing initfast loads nothing it does not need: both read from the source."""
+"""Imports go one way, downwards, and importing initfast loads nothing it does not need: both read
+from the source.
+"""
 
 import ast
 import graphlib
@@ -12,7 +14,8 @@ import initfast
 
 PACKAGE = Path(initfast.__file__).parent
 
-# From the bottom up. A module imports only from rows below its own, or from those named before it in its row.
+# From the bottom up. A module imports only from rows below its own, or from those named before it
+# in its row.
 LAYERS = (
     ("_kernels", "coefficients"),
     ("dtypes", "layout", "threads", "backends", "buffers", "config"),
@@ -77,7 +80,9 @@ def files(name: str) -> list[Path]:
 
 
 def modules() -> list[str]:
-    found = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    found = {path.stem for path in PACKAGE.glob("*.py")} | {
+        path.parent.name for path in PACKAGE.glob("*/__init__.py")
+    }
     return sorted(found - {*ASIDE, *ADAPTERS})
 
 
@@ -90,12 +95,18 @@ def adapter_files() -> list[tuple[str, Path]]:
 
 
 def imported(source: str) -> set[str]:
-    """The modules of initfast that a source text imports, also inside functions; the package itself is `__init__`."""
+    """The modules of initfast that a source text imports, also inside functions; the package itself
+    is `__init__`.
+    """
     known = {*modules(), *ASIDE, "_kernels", *ADAPTERS}
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
-            path = "initfast" + (f".{node.module}" if node.module else "") if node.level else node.module or ""
+            path = (
+                "initfast" + (f".{node.module}" if node.module else "")
+                if node.level
+                else node.module or ""
+            )
             if path == "initfast":
                 # `from initfast import x` takes a module x, or else a name of __init__.
                 found |= {alias.name if alias.name in known else "__init__" for alias in node.names}
@@ -116,12 +127,18 @@ def test_every_module_has_its_place():
 @pytest.mark.parametrize("name", modules())
 def test_imports_go_downwards(name):
     rank = ranks()
-    for other in set().union(*(imported(path.read_text(encoding="utf-8")) for path in files(name))) - {name}:
+    for other in set().union(
+        *(imported(path.read_text(encoding="utf-8")) for path in files(name))
+    ) - {name}:
         assert other not in ASIDE, f"{name} imports {other}, which is for tests only"
         if other in ADAPTERS:
-            assert name in ABOVE_ADAPTERS, f"{name} imports the adapter {other}, which stands above it"
+            assert name in ABOVE_ADAPTERS, (
+                f"{name} imports the adapter {other}, which stands above it"
+            )
             continue
-        assert rank[other] < rank[name] or (name, other) in UPWARDS, f"{name} imports {other}, which stands above it"
+        assert rank[other] < rank[name] or (name, other) in UPWARDS, (
+            f"{name} imports {other}, which stands above it"
+        )
 
 
 def neighbours(room: str, source: str) -> set[str]:
@@ -129,12 +146,16 @@ def neighbours(room: str, source: str) -> set[str]:
     known, found = {path.stem for path in files(room)}, set()
     tree = ast.parse(source)
     tree.body = [
-        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
     ]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"initfast.{room}"):
             rest = (node.module or "").split(".")[2:]
-            found |= set(rest[:1]) or {alias.name if alias.name in known else "__init__" for alias in node.names}
+            found |= set(rest[:1]) or {
+                alias.name if alias.name in known else "__init__" for alias in node.names
+            }
     return found
 
 
@@ -150,25 +171,29 @@ def test_every_adapter_is_there():
     assert {name for name, _ in adapter_files()} == set(ADAPTERS)
 
 
-@pytest.mark.parametrize(("name", "path"), adapter_files(), ids=lambda part: getattr(part, "name", part))
+@pytest.mark.parametrize(
+    ("name", "path"), adapter_files(), ids=lambda part: getattr(part, "name", part)
+)
 def test_adapters_import_downwards(name, path):
     rank = ranks()
     source = path.read_text(encoding="utf-8")
     for other in imported(source) - {name}:
         assert other not in ADAPTERS, f"{path.name} imports the adapter {other}"
         assert other not in ASIDE, f"{path.name} imports {other}, which is for tests only"
-        assert rank[other] <= rank["signal"], f"{path.name} imports {other}, which stands beside it or above"
+        assert rank[other] <= rank["signal"], (
+            f"{path.name} imports {other}, which stands beside it or above"
+        )
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
         ("import initfast", {"__init__"}),
-        ("import initfast.fill", {"fill"}),
+        ("import initfast.core.engine", {"fill"}),
         ("from initfast import get, dtypes", {"__init__", "dtypes"}),
         ("from . import fill", {"fill"}),
         ("from .seeds import Seed", {"seeds"}),
-        ("from initfast.seeds import Seed", {"seeds"}),
+        ("from initfast.core.seeds import Seed", {"seeds"}),
         ("def f():\n    from initfast._kernels import Source", {"_kernels"}),
         ("import numpy\nfrom collections import deque", set()),
     ],
@@ -179,5 +204,7 @@ def test_the_reader_of_imports_sees_them_all(source, expected):
 
 def test_importing_initfast_loads_nothing_heavy():
     code = f"import sys, initfast; print([name for name in {HEAVY} if name in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

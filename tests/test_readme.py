@@ -17,7 +17,10 @@ TEXT = README.read_text(encoding="utf-8")
 
 
 def blocks(language):
-    return [match[1] for match in re.finditer(rf"^```{language}\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)]
+    return [
+        match[1]
+        for match in re.finditer(rf"^```{language}\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    ]
 
 
 def session(text):
@@ -48,7 +51,9 @@ def test_python_blocks(tmp_path, monkeypatch):
         if ">>>" not in block:
             exec(compile(block, f"README.md, Python block {number}", "exec"), names)
             continue
-        test = doctest.DocTestParser().get_doctest(block + "\n", names, f"README.md, block {number}", "README.md", 0)
+        test = doctest.DocTestParser().get_doctest(
+            block + "\n", names, f"README.md, block {number}", "README.md", 0
+        )
         runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
         report: list[str] = []
         runner.run(test, out=report.append, clear_globs=False)
@@ -59,7 +64,9 @@ def test_python_blocks(tmp_path, monkeypatch):
 @pytest.mark.parametrize("block", blocks("console"))
 def test_console_sessions(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tests").symlink_to(Path(__file__).parent)  # as seen from the repository, where sessions are
+    (tmp_path / "tests").symlink_to(
+        Path(__file__).parent
+    )  # as seen from the repository, where sessions are
     for arguments, expected in session(block):
         assert expected, "a session shows what comes out"
         assert cli.main(arguments) == 0
@@ -68,8 +75,14 @@ def test_console_sessions(block, tmp_path, monkeypatch, capsys):
 
 def test_both_commands_are_single_lines():
     commands = [line for block in blocks("sh") for line in block.splitlines()]
-    assert [line for line in commands if "initfast fill" in line and line.startswith("python -m pip install .")]
-    assert [line for line in commands if line.endswith("python -m pytest") and "pip install -e" in line]
+    assert [
+        line
+        for line in commands
+        if "initfast fill" in line and line.startswith("python -m pip install .")
+    ]
+    assert [
+        line for line in commands if line.endswith("python -m pytest") and "pip install -e" in line
+    ]
     assert len(commands) == 2
 
 
@@ -77,7 +90,11 @@ def test_every_variable_is_in_the_table():
     root, read = README.parent, set()
     package = Path(initfast.__file__).parent
     for path in (root / "setup.py", *package.rglob("*.py"), *root.glob("tests/trust/*.py")):
-        read |= set(re.findall(r"""environ(?:\.get\(|\[)["'](INITFAST_\w+)""", path.read_text(encoding="utf-8")))
+        read |= set(
+            re.findall(
+                r"""environ(?:\.get\(|\[)["'](INITFAST_\w+)""", path.read_text(encoding="utf-8")
+            )
+        )
     assert len(read) > 2
     assert read == set(re.findall(r"^\| `(INITFAST_\w+)(?:=1)?` \|", TEXT, re.MULTILINE))
 
@@ -89,6 +106,9 @@ def test_every_file_named_is_there():
 
 def test_these_tests_can_fail():
     runner = doctest.DocTestRunner()
-    runner.run(doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", None, 0), out=lambda _: None)
+    runner.run(
+        doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", None, 0),
+        out=lambda _: None,
+    )
     assert runner.failures == 1
     assert list(session("$ initfast info\nnot so\n$ ls\n")) == [(["info"], "not so\n")]

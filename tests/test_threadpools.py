@@ -1,4 +1,6 @@
-"""threadpoolctl's limits hold for initfast, for the thread that sets them, and leave nothing behind."""
+"""threadpoolctl's limits hold for initfast, for the thread that sets them, and leave nothing
+behind.
+"""
 
 import subprocess
 import sys
@@ -26,12 +28,18 @@ def registered():
 
 
 def ours():
-    return [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "initfast"]
+    return [
+        library for library in threadpoolctl.threadpool_info() if library["user_api"] == "initfast"
+    ]
 
 
 def test_info():
     (library,) = ours()
-    assert (library["internal_api"], library["version"], library["num_threads"]) == ("initfast", ift.__version__, 6)
+    assert (library["internal_api"], library["version"], library["num_threads"]) == (
+        "initfast",
+        ift.__version__,
+        6,
+    )
     assert Path(library["filepath"]).samefile(_kernels.__file__)
 
 
@@ -111,7 +119,9 @@ def test_without_a_with_block():
 
 
 def test_a_number_that_is_none():
-    with pytest.raises(ValueError, match="the number of threads must be an integer from 1 to 1024; received 0"):
+    with pytest.raises(
+        ValueError, match="the number of threads must be an integer from 1 to 1024; received 0"
+    ):
         threadpoolctl.threadpool_limits(limits={"initfast": 0})
 
 
@@ -135,4 +145,7 @@ print(found == path)
 def test_without_threadpoolctl():
     code = "import sys; sys.modules['threadpoolctl'] = None; import initfast; import initfast.threadpools"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "ImportError: initfast.threadpools needs threadpoolctl: pip install 'threadpoolctl" in result.stderr
+    assert (
+        "ImportError: initfast.threadpools needs threadpoolctl: pip install 'threadpoolctl"
+        in result.stderr
+    )

@@ -1,4 +1,6 @@
-"""Zarr: a filled array is the whole array of the initializer, whatever its chunks, threads and processes."""
+"""Zarr: a filled array is the whole array of the initializer, whatever its chunks, threads and
+processes.
+"""
 
 import itertools
 import subprocess
@@ -40,7 +42,11 @@ def create(dtype, store=None, **layout):
 
 def same(array, expected):
     found = np.asarray(array[...])
-    return (found.shape, found.dtype, found.tobytes()) == (expected.shape, expected.dtype, expected.tobytes())
+    return (found.shape, found.dtype, found.tobytes()) == (
+        expected.shape,
+        expected.dtype,
+        expected.tobytes(),
+    )
 
 
 @pytest.fixture(params=[1, 2000, 8 << 20], ids=["chunk by chunk", "a few chunks", "many chunks"])
@@ -124,7 +130,10 @@ def test_processes_side_by_side(layout, tmp_path):
     path = tmp_path / "table.zarr"
     create("float32", path, **LAYOUTS[layout])
     running = [
-        subprocess.Popen([sys.executable, "-W", "error", "-c", PROGRAM, path, str(k), "3"], stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", PROGRAM, path, str(k), "3"],
+            stderr=subprocess.PIPE,
+        )
         for k in (1, 2, 3)
     ]
     for each in running:
@@ -145,7 +154,10 @@ def test_regions_hold_whole_chunks_once(layout, room, monkeypatch):
         region = grid.region(number)
         seen[region] += 1
         assert all(part.start % size == 0 for part, size in zip(region, unit, strict=True))
-        assert all(part.stop % size == 0 or part.stop == n for part, size, n in zip(region, unit, shape, strict=True))
+        assert all(
+            part.stop % size == 0 or part.stop == n
+            for part, size, n in zip(region, unit, shape, strict=True)
+        )
     assert (seen == 1).all()
     most = max(room, 4 * int(np.prod(unit)))
     assert all(4 * seen[grid.region(number)].size <= most for number in range(grid.regions))
@@ -170,12 +182,16 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def test_memory_does_not_grow_with_the_array(tmp_path):
-    found = subprocess.run([sys.executable, "-c", MEMORY, tmp_path / "a"], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", MEMORY, tmp_path / "a"], capture_output=True, text=True, check=True
+    )
     assert int(found.stdout) < 60, "MiB more for 160 MB than for 16"
 
 
 def opened(**changes):
-    return zarr.create_array({}, **{"shape": (10, 8), "chunks": (3, 4), "dtype": "float32", **changes})
+    return zarr.create_array(
+        {}, **{"shape": (10, 8), "chunks": (3, 4), "dtype": "float32", **changes}
+    )
 
 
 def read_only():
@@ -191,26 +207,66 @@ REFUSALS = [
         TypeError,
         "must be an open zarr.Array.*received zarr.core.group.Group",
     ),
-    (lambda: iz.fill(np.empty(3, "f4"), HE), TypeError, "must be an open zarr.Array.*received numpy.ndarray"),
+    (
+        lambda: iz.fill(np.empty(3, "f4"), HE),
+        TypeError,
+        "must be an open zarr.Array.*received numpy.ndarray",
+    ),
     (lambda: iz.fill("table.zarr", HE), TypeError, "must be an open zarr.Array"),
-    (lambda: iz.fill(opened()._async_array, HE), TypeError, "must be an open zarr.Array.*AsyncArray"),
+    (
+        lambda: iz.fill(opened()._async_array, HE),
+        TypeError,
+        "must be an open zarr.Array.*AsyncArray",
+    ),
     (lambda: iz.fill(read_only(), HE), ValueError, "array must be open for writing"),
     (lambda: iz.fill(opened(dtype=">f4"), HE), ValueError, "native byte order"),
-    (lambda: iz.fill(opened(dtype="datetime64[s]", zarr_format=2), HE), ValueError, "dtype must be one of"),
-    (lambda: iz.fill(opened(), "he_normal"), TypeError, "initializer must be an initializer of initfast"),
-    (lambda: iz.fill(opened(shape=(10,), chunks=(3,)), ift.Identity()), ValueError, "Identity matrix"),
-    (lambda: iz.fill(opened(), HE, part=(0, 3)), ValueError, r"part must be \(K, N\) with K from 1 to N; received"),
+    (
+        lambda: iz.fill(opened(dtype="datetime64[s]", zarr_format=2), HE),
+        ValueError,
+        "dtype must be one of",
+    ),
+    (
+        lambda: iz.fill(opened(), "he_normal"),
+        TypeError,
+        "initializer must be an initializer of initfast",
+    ),
+    (
+        lambda: iz.fill(opened(shape=(10,), chunks=(3,)), ift.Identity()),
+        ValueError,
+        "Identity matrix",
+    ),
+    (
+        lambda: iz.fill(opened(), HE, part=(0, 3)),
+        ValueError,
+        r"part must be \(K, N\) with K from 1 to N; received",
+    ),
     (lambda: iz.fill(opened(), HE, part=(4, 3)), ValueError, "part must be"),
     (lambda: iz.fill(opened(), HE, part=(1.0, 3)), ValueError, "part must be"),
     (lambda: iz.fill(opened(), HE, part=3), ValueError, "part must be"),
-    (lambda: iz.fill(opened(), HE, part=(1, 2), index=np.s_[:3]), ValueError, "part and index exclude each other"),
+    (
+        lambda: iz.fill(opened(), HE, part=(1, 2), index=np.s_[:3]),
+        ValueError,
+        "part and index exclude each other",
+    ),
     (lambda: iz.fill(opened(), ift.HeNormal(), part=(1, 2)), ValueError, "a part needs a seed"),
-    (lambda: iz.fill(opened(), HE, index=np.s_[1:3]), ValueError, "where chunks or shards do, here every 3 of 10"),
+    (
+        lambda: iz.fill(opened(), HE, index=np.s_[1:3]),
+        ValueError,
+        "where chunks or shards do, here every 3 of 10",
+    ),
     (lambda: iz.fill(opened(), HE, index=np.s_[0:4]), ValueError, "where chunks or shards do"),
     (lambda: iz.fill(opened(), HE, index=np.s_[:, 4:7]), ValueError, "here every 4 of 8"),
-    (lambda: iz.fill(opened(), HE, index=np.s_[::2]), ValueError, "index must be slices without steps"),
+    (
+        lambda: iz.fill(opened(), HE, index=np.s_[::2]),
+        ValueError,
+        "index must be slices without steps",
+    ),
     (lambda: iz.fill(opened(), HE, index=3), ValueError, "index must be slices"),
-    (lambda: iz.fill(opened(), HE, index=np.s_[:, :, :]), ValueError, "index must be slices without steps, at most 2"),
+    (
+        lambda: iz.fill(opened(), HE, index=np.s_[:, :, :]),
+        ValueError,
+        "index must be slices without steps, at most 2",
+    ),
     (lambda: iz.fill(opened(shards=(6, 4)), HE, index=np.s_[:3]), ValueError, "here every 6 of 10"),
 ]
 
@@ -223,7 +279,11 @@ def test_refusals(work, kind, message):
 
 def test_refusals_write_nothing():
     array = create("float32", shape=(10, 8), chunks=(3, 4))
-    for arguments in ({"index": np.s_[1:3]}, {"part": (3, 2)}, {"part": (1, 2), "index": np.s_[:3]}):
+    for arguments in (
+        {"index": np.s_[1:3]},
+        {"part": (3, 2)},
+        {"part": (1, 2), "index": np.s_[:3]},
+    ):
         with pytest.raises(ValueError):
             iz.fill(array, HE, **arguments)
     assert array.nchunks_initialized == 0
@@ -264,4 +324,7 @@ def test_bfloat16_is_what_zarr_lacks():
 def test_without_zarr_the_error_says_what_to_install():
     code = "import sys; sys.modules['zarr'] = None; import initfast.zarr"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert found.returncode == 1 and "ImportError: initfast.zarr needs Zarr 3: pip install 'zarr>=3'" in found.stderr
+    assert (
+        found.returncode == 1
+        and "ImportError: initfast.zarr needs Zarr 3: pip install 'zarr>=3'" in found.stderr
+    )

@@ -18,14 +18,18 @@ Row = dict[str, Any]
 
 
 def aligned_memory(size: int, dtype: str = "float32") -> Array:
-    """Memory that starts at a cache line for every library alike, and that the system has already given (warm)."""
+    """Memory that starts at a cache line for every library alike, and that the system has already
+    given (warm).
+    """
     memory: Array = ift.Zeros()((size,), dtype)
     poison(memory)
     return memory
 
 
 def prepared(peer: Peer, job: Job) -> rounds.Fill:
-    """The fill of one library, seen to do its job. Raises Wrong if not, and what the library raises."""
+    """The fill of one library, seen to do its job. Raises Wrong if not, and what the library
+    raises.
+    """
     ready(peer)
     if job.memory is not None:
         poison(job.memory)
@@ -47,10 +51,12 @@ def compare(
     limit: float = math.inf,
     least: float = 0.0,
 ) -> list[Row]:
-    """A row for each library that can do the job: its seconds, and how many times faster the first of them is.
+    """A row for each library that can do the job: its seconds, and how many times faster the first
+    of them is.
 
     Args:
-        memory: filled in place by those who can; the others, and all of them where it is None, make new arrays.
+        memory: filled in place by those who can; the others, and all of them where it is None, make
+            new arrays.
         count, limit, least: the rounds, see `rounds.interleaved`.
 
     A library that fails has a row that says how, under "error".
@@ -61,13 +67,21 @@ def compare(
         in_place = memory is not None and peer.does(task, dtype, in_place=True)
         if not in_place and not peer.does(task, dtype, in_place=False):
             continue
-        row: Row = {"library": peer.name, "task": task.name, "dtype": dtype, "elements": size, "in_place": in_place}
+        row: Row = {
+            "library": peer.name,
+            "task": task.name,
+            "dtype": dtype,
+            "elements": size,
+            "in_place": in_place,
+        }
         rows.append(row)
         try:
             fills[peer.name] = prepared(peer, Job(task, dtype, size, memory if in_place else None))
         except Wrong as error:
             row["error"] = f"wrong: {error}"
-        except Exception as error:  # other people's code: whatever it raises, the others are still to be compared
+        except (
+            Exception
+        ) as error:  # other people's code: whatever it raises, the others are still to be compared
             row["error"] = f"failed: {type(error).__name__}: {error}".splitlines()[0][:200]
     seconds = rounds.interleaved(fills, count, limit, least)
     for row in rows:

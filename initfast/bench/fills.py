@@ -1,4 +1,6 @@
-"""How each library does a job: a function that prepares it once and gives one that fills. Engines are imported here."""
+"""How each library does a job: a function that prepares it once and gives one that fills. Engines
+are imported here.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,15 @@ from initfast.bench.rounds import Fill
 from initfast.bench.tasks import NORMAL, TRUNCATED, UNIFORM, Array, Task
 
 SEED = 42
-_WORTH_THREADS = 2**19  # bytes: below, Python's pool takes longer to hand out the parts than one thread to fill them
+_WORTH_THREADS = (
+    2**19
+)  # bytes: below, Python's pool takes longer to hand out the parts than one thread to fill them
 
 
 class Job(NamedTuple):
-    """One fill: of `memory` where it is given, else of a new array each time; on `get_num_threads()` threads."""
+    """One fill: of `memory` where it is given, else of a new array each time; on
+    `get_num_threads()` threads.
+    """
 
     task: Task
     dtype: str
@@ -31,14 +37,19 @@ class Job(NamedTuple):
 
 
 def on_threads(memory: Array, make: Callable[[int, int], Callable[[Array], object]]) -> Fill:
-    """Fill `memory` in as many equal parts as there are threads; `make(number, first element)` prepares one."""
+    """Fill `memory` in as many equal parts as there are threads; `make(number, first element)`
+    prepares one.
+    """
     count = ift.get_num_threads()
     if count == 1 or memory.nbytes < _WORTH_THREADS:
         alone = make(0, 0)
         return lambda: alone(memory)
     parts = np.array_split(memory, count)
     firsts = np.cumsum([0, *(part.size for part in parts)])
-    fills = [functools.partial(make(number, int(firsts[number])), part) for number, part in enumerate(parts)]
+    fills = [
+        functools.partial(make(number, int(firsts[number])), part)
+        for number, part in enumerate(parts)
+    ]
     pool = _pool(count)
     return lambda: list(pool.map(lambda fill: fill(), fills))
 
@@ -49,7 +60,9 @@ def _pool(count: int) -> ThreadPoolExecutor:
 
 
 def _made(job: Job, make: Callable[[int, int], Callable[[Array], object]]) -> Fill:
-    """The fill in place, or, for libraries that have no other way, of an array of NumPy's that is made each time."""
+    """The fill in place, or, for libraries that have no other way, of an array of NumPy's that is
+    made each time.
+    """
     if job.memory is not None:
         return on_threads(job.memory, make)
     kept = functools.cache(make)  # the generators are there already, as in place
@@ -91,7 +104,9 @@ def with_initfast(job: Job, backend: str | None = None) -> Fill:
 
 
 def with_numpy(job: Job, generator: str) -> Fill:
-    """On several threads as NumPy's documentation has it ("Multithreaded generation"): a generator for each part."""
+    """On several threads as NumPy's documentation has it ("Multithreaded generation"): a generator
+    for each part.
+    """
     kind: Any = getattr(np.random, generator)
 
     def make(number: int, first: int) -> Callable[[Array], object]:
@@ -106,12 +121,18 @@ def with_torch(job: Job) -> Fill:
     import torch
 
     dtype = getattr(torch, job.dtype)
-    given = None if job.memory is None else torch.from_numpy(job.memory.view(f"u{job.memory.itemsize}")).view(dtype)
+    given = (
+        None
+        if job.memory is None
+        else torch.from_numpy(job.memory.view(f"u{job.memory.itemsize}")).view(dtype)
+    )
     generator = torch.Generator().manual_seed(SEED)
     draws: dict[str, Callable[[Any], Any]] = {
         UNIFORM.name: lambda tensor: tensor.uniform_(generator=generator),
         NORMAL.name: lambda tensor: tensor.normal_(generator=generator),
-        TRUNCATED.name: lambda tensor: torch.nn.init.trunc_normal_(tensor, 0.0, 1.0, -2.0, 2.0, generator=generator),
+        TRUNCATED.name: lambda tensor: torch.nn.init.trunc_normal_(
+            tensor, 0.0, 1.0, -2.0, 2.0, generator=generator
+        ),
     }
     draw = draws[job.task.name]
     return lambda: draw(torch.empty(job.size, dtype=dtype) if given is None else given)
@@ -176,7 +197,9 @@ def with_mkl_random(job: Job) -> Fill:
 
 
 def with_memset(job: Job) -> Fill:
-    """Any fill has to store these bytes; this one does nothing else. New arrays are NumPy's, with its huge pages."""
+    """Any fill has to store these bytes; this one does nothing else. New arrays are NumPy's, with
+    its huge pages.
+    """
 
     def make(number: int, first: int) -> Callable[[Array], object]:
         return lambda memory: ctypes.memset(memory.ctypes.data, 1, memory.nbytes)

@@ -1,4 +1,5 @@
-"""Intel MKL's generators by ctypes on the library that `pip install mkl` brings: float32 and float64, in place.
+"""Intel MKL's generators by ctypes on the library that `pip install mkl` brings: float32 and
+float64, in place.
 
 Constants and signatures: oneMKL C reference, "Vector Statistics", and mkl_vsl_defines.h.
 """
@@ -16,11 +17,13 @@ from initfast.bench.tasks import NORMAL, TRUNCATED, UNIFORM, Array, Task
 GENERATORS = {"SFMT19937": 13 << 20, "ARS5": 15 << 20, "PHILOX4X32X10": 16 << 20}
 METHODS = {"ICDF": 2, "BoxMuller2": 1}
 _UNIFORM_STD = 0
-_SEQUENTIAL = (
-    1  # MKL_Set_Threading_Layer: threads are ours, and Intel's OpenMP beside another one can abort the process
-)
+# MKL_Set_Threading_Layer: threads are ours, and Intel's OpenMP beside another one can abort the
+# process
+_SEQUENTIAL = 1
 _BLOCK = 2**15  # two passes over a block that stays in the second-level cache
-_WITHIN_2 = 0.9544997361036416  # erf(2 / sqrt(2)), the mass of a normal within 2 standard deviations
+_WITHIN_2 = (
+    0.9544997361036416  # erf(2 / sqrt(2)), the mass of a normal within 2 standard deviations
+)
 _LOW_ACCURACY = 1  # VML_LA: the last 1 to 4 units; on what was measured, twice as fast as VML_HA
 
 
@@ -58,12 +61,17 @@ class Stream:
     def fill(self, task: Task, memory: Array) -> None:
         """Fill contiguous float32 or float64 memory.
 
-        MKL has no truncated normal: the fastest that can be composed of its functions is sqrt(2) erfinv(u), u uniform
-        in (-erf(sqrt 2), erf(sqrt 2)). Its CdfNormInv takes 11 times as long as its ErfInv.
-        """
+        MKL has no truncated normal: the fastest that can be composed of its functions is sqrt(2)
+        erfinv(u), u uniform in (-erf(sqrt 2), erf(sqrt 2)). Its CdfNormInv takes 11 times as long
+        as its ErfInv."""
         letter, real = ("s", ctypes.c_float) if memory.itemsize == 4 else ("d", ctypes.c_double)
-        uniform, normal = (getattr(self._mkl, f"v{letter}Rng{name}") for name in ("Uniform", "Gaussian"))
-        inverse, scale = getattr(self._mkl, f"vm{letter}ErfInv"), getattr(self._mkl, f"cblas_{letter}scal")
+        uniform, normal = (
+            getattr(self._mkl, f"v{letter}Rng{name}") for name in ("Uniform", "Gaussian")
+        )
+        inverse, scale = (
+            getattr(self._mkl, f"vm{letter}ErfInv"),
+            getattr(self._mkl, f"cblas_{letter}scal"),
+        )
         at, left = memory.ctypes.data, memory.size
         block = _BLOCK if task is TRUNCATED else 2**30
         while left:
@@ -73,7 +81,16 @@ class Stream:
             elif task is NORMAL:
                 _succeed(normal(self._method, self._stream, count, address, real(0), real(1)))
             else:
-                _succeed(uniform(_UNIFORM_STD, self._stream, count, address, real(-_WITHIN_2), real(_WITHIN_2)))
+                _succeed(
+                    uniform(
+                        _UNIFORM_STD,
+                        self._stream,
+                        count,
+                        address,
+                        real(-_WITHIN_2),
+                        real(_WITHIN_2),
+                    )
+                )
                 inverse(count, address, address, ctypes.c_int64(_LOW_ACCURACY))
                 scale(count, real(math.sqrt(2)), address, 1)
             at, left = at + count * memory.itemsize, left - count

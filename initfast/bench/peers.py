@@ -45,7 +45,11 @@ class Peer(NamedTuple):
 
     def does(self, task: Task, dtype: str, *, in_place: bool) -> bool:
         """Whether it can do such a job, in memory that is given or in some of its own."""
-        return task in self.tasks and dtype in self.dtypes and (self.in_place if in_place else self.new)
+        return (
+            task in self.tasks
+            and dtype in self.dtypes
+            and (self.in_place if in_place else self.new)
+        )
 
 
 INITFAST = Peer("initfast", "initfast", fills.with_initfast)
@@ -58,7 +62,9 @@ def own() -> list[Peer]:
     return [
         INITFAST,
         *(
-            Peer(f"initfast {name}", "initfast", functools.partial(fills.with_initfast, backend=name))
+            Peer(
+                f"initfast {name}", "initfast", functools.partial(fills.with_initfast, backend=name)
+            )
             for name in others
         ),
     ]
@@ -76,7 +82,9 @@ def _of_mkl(generator: str, method: str, tasks: tuple[Task, ...] = TASKS) -> Pee
 
 
 def keras_name() -> str:
-    """Keras' row. Its backend is one a process, from the first import on: before that it is known where it is told."""
+    """Keras' row. Its backend is one a process, from the first import on: before that it is known
+    where it is told.
+    """
     keras = sys.modules.get("keras")
     backend = keras.backend.backend() if keras else os.environ.get("KERAS_BACKEND")
     return f"keras on {backend}" if backend else "keras"
@@ -113,7 +121,9 @@ def others() -> list[Peer]:
 
 
 def is_installed(peer: Peer) -> bool:
-    """Whether a library is there. The mkl package has no module of its name: its files are asked for."""
+    """Whether a library is there. The mkl package has no module of its name: its files are asked
+    for.
+    """
     if peer.module != "mkl":
         return peer.installed
     try:

@@ -1,4 +1,6 @@
-"""Timing in turns: each runs once in every round, so that a machine that slows down slows all of them."""
+"""Timing in turns: each runs once in every round, so that a machine that slows down slows all of
+them.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,18 @@ Fill = Callable[[], Any]
 Seconds = dict[str, list[float]]
 
 
-def interleaved(fills: Mapping[str, Fill], rounds: int, limit: float = float("inf"), least: float = 0.0) -> Seconds:
+def interleaved(
+    fills: Mapping[str, Fill], rounds: int, limit: float = float("inf"), least: float = 0.0
+) -> Seconds:
     """The seconds of one run of each fill in each round, after one round that does not count.
 
     Args:
         fills: what to time, by name.
         rounds: how many rounds count, at least 1.
-        limit: seconds; a fill that has taken as many sits out the rounds that are left. One that takes as many in its
-            first run is not run again: that run counts.
-        least: seconds; shorter fills are repeated within a round until they take about this long, and divided.
+        limit: seconds; a fill that has taken as many sits out the rounds that are left. One that
+            takes as many in its first run is not run again: that run counts.
+        least: seconds; shorter fills are repeated within a round until they take about this long,
+            and divided.
     """
     seconds: Seconds = {name: [] for name in fills}
     spent = dict.fromkeys(fills, 0.0)

@@ -1,4 +1,6 @@
-"""`initfast compare --activation relu --init zeros he_normal`: train from each, and see which lowers the loss."""
+"""`initfast compare --activation relu --init zeros he_normal`: train from each, and see which
+lowers the loss.
+"""
 
 import argparse
 import contextlib
@@ -24,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments. What they mean together is checked by `run`."""
     usual = Recipe()
     parser.add_argument(
-        "--activation", default="relu", help=f"of the hidden layers: {', '.join(ACTIVATIONS)} (default: %(default)s)"
+        "--activation",
+        default="relu",
+        help=f"of the hidden layers: {', '.join(ACTIVATIONS)} (default: %(default)s)",
     )
     parser.add_argument(
         "--init",
@@ -40,24 +44,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(datasets.SHIPPED)} (of scikit-learn), or FILE.npz with arrays x and y (default: %(default)s)",
     )
     shown = "x".join(map(str, HIDDEN))
-    parser.add_argument("--hidden", default=shown, help="units of the hidden layers (default: %(default)s)")
-    parser.add_argument("--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)")
-    parser.add_argument("--seeds", default="5", help="how often each is drawn and trained (default: %(default)s)")
-    parser.add_argument("--epochs", default=str(usual.epochs), help="passes over the data (default: %(default)s)")
-    parser.add_argument("--batch", default=str(usual.batch), help="samples a step (default: %(default)s)")
     parser.add_argument(
-        "--learning-rate", default=str(usual.learning_rate), help="the same for all (default: %(default)s)"
+        "--hidden", default=shown, help="units of the hidden layers (default: %(default)s)"
     )
-    parser.add_argument("--momentum", default=str(usual.momentum), help="in [0, 1) (default: %(default)s)")
-    parser.add_argument("--seed", default="0", help="an integer in [0, 2**64) (default: %(default)s)")
-    parser.add_argument("--json", metavar="OUT.json", help="write every epoch of every seed; '-': to stdout, no table")
-    parser.add_argument("--plot", metavar="OUT.png", help="draw the losses and accuracies (.png, .svg or .pdf)")
+    parser.add_argument(
+        "--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)"
+    )
+    parser.add_argument(
+        "--seeds", default="5", help="how often each is drawn and trained (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", default=str(usual.epochs), help="passes over the data (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch", default=str(usual.batch), help="samples a step (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--learning-rate",
+        default=str(usual.learning_rate),
+        help="the same for all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--momentum", default=str(usual.momentum), help="in [0, 1) (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", default="0", help="an integer in [0, 2**64) (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--json",
+        metavar="OUT.json",
+        help="write every epoch of every seed; '-': to stdout, no table",
+    )
+    parser.add_argument(
+        "--plot", metavar="OUT.png", help="draw the losses and accuracies (.png, .svg or .pdf)"
+    )
     parser.add_argument("--force", action="store_true", help="replace existing files")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train, print the table, write the files. Raises ArgumentTypeError for wrong usage, OSError for what cannot be."""
+    """Train, print the table, write the files. Raises ArgumentTypeError for wrong usage, OSError
+    for what cannot be.
+    """
     try:
         _check_outputs(arguments)
         found = _compare(arguments)
@@ -68,7 +96,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json not in (None, "-"):
         targets.place_note(targets.resolve(arguments.json), text.encode(), force=arguments.force)
     if arguments.plot is not None:
-        targets.place_note(targets.resolve(arguments.plot), _picture(found, arguments.plot), force=arguments.force)
+        targets.place_note(
+            targets.resolve(arguments.plot), _picture(found, arguments.plot), force=arguments.force
+        )
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
@@ -80,7 +110,9 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
                 targets.refuse_existing(target)
     if arguments.plot is not None:
         if Path(arguments.plot).suffix.lower() not in PICTURES:
-            raise ValueError(f"--plot must end in {', '.join(PICTURES)}; received {arguments.plot!r}")
+            raise ValueError(
+                f"--plot must end in {', '.join(PICTURES)}; received {arguments.plot!r}"
+            )
         from initfast.signal import plots
 
         plots.check_matplotlib()
@@ -115,7 +147,9 @@ def _picture(found: Comparison, path: str) -> bytes:
 
 def _widths(text: str) -> list[int]:
     if not re.fullmatch(r"[0-9]+(x[0-9]+)*", text):
-        raise ValueError(f"--hidden must be widths joined by 'x', such as 64x64x64; received {text!r}")
+        raise ValueError(
+            f"--hidden must be widths joined by 'x', such as 64x64x64; received {text!r}"
+        )
     return [int(width) for width in text.split("x")]
 
 
@@ -128,7 +162,9 @@ def _number(text: str, option: str) -> float:
 
 @contextlib.contextmanager
 def _progress(total: int, *, show: bool) -> Iterator[Callable[[int], object]]:
-    """A bar over the epochs on stderr where that is a terminal; gives the function that advances it."""
+    """A bar over the epochs on stderr where that is a terminal; gives the function that advances
+    it.
+    """
     if not (show and sys.stderr.isatty()):
         yield lambda count: None
         return

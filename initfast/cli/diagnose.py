@@ -1,4 +1,6 @@
-"""`initfast diagnose --widths 1000x500x500x10 --init glorot_uniform`: is this initialisation any good?"""
+"""`initfast diagnose --widths 1000x500x500x10 --init glorot_uniform`: is this initialisation any
+good?
+"""
 
 import argparse
 import io
@@ -20,7 +22,11 @@ PICTURES = (".png", ".svg", ".pdf")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments. What they mean together is checked by `run`."""
-    parser.add_argument("--widths", required=True, help="inputs, then the units of each layer, such as 1000x500x500x10")
+    parser.add_argument(
+        "--widths",
+        required=True,
+        help="inputs, then the units of each layer, such as 1000x500x500x10",
+    )
     parser.add_argument(
         "--init",
         nargs="+",
@@ -30,15 +36,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "each (default: glorot_uniform)",
     )
     parser.add_argument(
-        "--activation", default="tanh", help=f"of every layer: {', '.join(ACTIVATIONS)} (default: %(default)s)"
+        "--activation",
+        default="tanh",
+        help=f"of every layer: {', '.join(ACTIVATIONS)} (default: %(default)s)",
     )
     parser.add_argument("--output-activation", help="of the last layer, if another")
-    parser.add_argument("--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)")
     parser.add_argument(
-        "--inputs", default="normal", help=f"{', '.join(INPUTS)}, or FILE.npy of shape (batch, inputs), taken as it is"
+        "--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)"
     )
-    parser.add_argument("--batch", default="256", help="samples, where inputs are drawn (default: %(default)s)")
-    parser.add_argument("--seed", default="0", help="an integer in [0, 2**64) (default: %(default)s)")
+    parser.add_argument(
+        "--inputs",
+        default="normal",
+        help=f"{', '.join(INPUTS)}, or FILE.npy of shape (batch, inputs), taken as it is",
+    )
+    parser.add_argument(
+        "--batch", default="256", help="samples, where inputs are drawn (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", default="0", help="an integer in [0, 2**64) (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print the reports as JSON, in a list")
     parser.add_argument(
         "--plot",
@@ -49,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, print, draw. Raises ArgumentTypeError for wrong usage, OSError for what cannot be read or written."""
+    """Measure, print, draw. Raises ArgumentTypeError for wrong usage, OSError for what cannot be
+    read or written.
+    """
     try:
         _check_plot(arguments)
         inputs = _inputs(arguments.inputs)
@@ -61,7 +79,11 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         print("\n\n".join(map(str, reports)))
     if arguments.plot is not None:
-        targets.place_note(targets.resolve(arguments.plot), _picture(reports, arguments.plot), force=arguments.force)
+        targets.place_note(
+            targets.resolve(arguments.plot),
+            _picture(reports, arguments.plot),
+            force=arguments.force,
+        )
 
 
 def _report(init: str, inputs: Any, arguments: argparse.Namespace) -> SignalReport:
@@ -83,12 +105,16 @@ def _inputs(text: str) -> Any:
     try:
         return np.load(text, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"--inputs must be an array in a .npy file; received {text!r}: {error}") from None
+        raise ValueError(
+            f"--inputs must be an array in a .npy file; received {text!r}: {error}"
+        ) from None
 
 
 def _widths(text: str) -> list[int]:
     if not re.fullmatch(r"[0-9]+(x[0-9]+)+", text):
-        raise ValueError(f"--widths must be two or more joined by 'x', such as 1000x500x500x10; received {text!r}")
+        raise ValueError(
+            f"--widths must be two or more joined by 'x', such as 1000x500x500x10; received {text!r}"
+        )
     return [int(width) for width in text.split("x")]
 
 

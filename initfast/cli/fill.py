@@ -9,7 +9,6 @@ import time
 import numpy as np
 
 import initfast
-from initfast import seeds
 from initfast.cli.options import (
     add_stream_arguments,
     as_usage_errors,
@@ -22,9 +21,10 @@ from initfast.cli.options import (
 )
 from initfast.cli.progress import progress
 from initfast.cli.reading import as_file_errors, read
+from initfast.core import seeds
+from initfast.core.moments import Moments
 from initfast.files import containers, journal, npyfile, targets, writing
 from initfast.files.containers import File, Tensor
-from initfast.moments import Moments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,21 +34,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="the file to write, .npy, .safetensors, .bin or .raw; it appears whole, or not at all",
     )
-    parser.add_argument("--shape", required=True, help="dimensions joined by 'x', such as 50257x768")
-    parser.add_argument("--init", help="a Keras name, such as he_normal, or an initializer as Keras JSON")
+    parser.add_argument(
+        "--shape", required=True, help="dimensions joined by 'x', such as 50257x768"
+    )
+    parser.add_argument(
+        "--init", help="a Keras name, such as he_normal, or an initializer as Keras JSON"
+    )
     parser.add_argument("--dtype", default="float32", help="element type (default: %(default)s)")
     add_stream_arguments(parser)
-    parser.add_argument("--rows", metavar="A:B", help="write rows A to B of a file that is there, and no others")
-    parser.add_argument("--allocate", action="store_true", help="write zeros, for --rows to fill from several hosts")
-    parser.add_argument("--resume", action="store_true", help="continue after a kill; begin if there was none")
+    parser.add_argument(
+        "--rows", metavar="A:B", help="write rows A to B of a file that is there, and no others"
+    )
+    parser.add_argument(
+        "--allocate", action="store_true", help="write zeros, for --rows to fill from several hosts"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue after a kill; begin if there was none"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
-    parser.add_argument("--threads", help="how many threads to use (default: those that `initfast info` tells)")
+    parser.add_argument(
+        "--threads", help="how many threads to use (default: those that `initfast info` tells)"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     parser.add_argument("--sha256", action="store_true", help="print the SHA-256 of the file too")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the file and print its line. Raises ArgumentTypeError for wrong arguments, OSError for what cannot be."""
+    """Write the file and print its line. Raises ArgumentTypeError for wrong arguments, OSError for
+    what cannot be.
+    """
     with as_usage_errors():
         kind = containers.container(arguments.out)
         _check_together(arguments, kind)
@@ -61,14 +75,19 @@ def run(arguments: argparse.Namespace) -> None:
         )
         dtype = checked_dtype(arguments.dtype)
         tensor = Tensor(arguments.tensor, initializer, shape, dtype)
-        # A part of no rows: what the initializer has to say against the shape, it says before anything is written.
+        # A part of no rows: what the initializer has to say against the shape, it says before
+        # anything is written.
         initializer.block(shape, np.s_[:0], dtype=dtype)
         file = _file(arguments.out, kind, tensor, seed)
         rows = None if arguments.rows is None else parse_rows(arguments.rows, shape)
     if kind == "npy" and (recipe := npyfile.recipe(dtype)):
         print(f"initfast: warning: {recipe}", file=sys.stderr)
     with scope:
-        print(_write(arguments, file, seed) if rows is None else _write_rows(arguments, tensor, seed, rows))
+        print(
+            _write(arguments, file, seed)
+            if rows is None
+            else _write_rows(arguments, tensor, seed, rows)
+        )
 
 
 def _write(arguments: argparse.Namespace, file: File, seed: seeds.Seed | None) -> str:
@@ -102,7 +121,9 @@ def _write(arguments: argparse.Namespace, file: File, seed: seeds.Seed | None) -
     return summary(arguments.out, file.size, seconds, result.moments, seed, sha256)
 
 
-def _write_rows(arguments: argparse.Namespace, tensor: Tensor, seed: seeds.Seed | None, rows: tuple[int, int]) -> str:
+def _write_rows(
+    arguments: argparse.Namespace, tensor: Tensor, seed: seeds.Seed | None, rows: tuple[int, int]
+) -> str:
     found = read(arguments.out)
     with as_file_errors(arguments.out):
         located = containers.locate(found, tensor)
@@ -133,20 +154,28 @@ def _check_together(arguments: argparse.Namespace, kind: str) -> None:
 def _check_tensor(arguments: argparse.Namespace, kind: str) -> None:
     """A name for the tensor where the container has names, and only there. Raises ValueError."""
     if kind == "safetensors" and arguments.tensor is None:
-        raise ValueError("a .safetensors file must have a name for its tensor, --tensor NAME; received none")
+        raise ValueError(
+            "a .safetensors file must have a name for its tensor, --tensor NAME; received none"
+        )
     if kind != "safetensors" and arguments.tensor is not None:
-        raise ValueError(f"--tensor names the tensor of a .safetensors file; received {arguments.out!r}")
+        raise ValueError(
+            f"--tensor names the tensor of a .safetensors file; received {arguments.out!r}"
+        )
 
 
 def _stream_name(arguments: argparse.Namespace, kind: str) -> str | None:
-    """The name that chooses the stream: --name, else that of the tensor, as `initfast model` draws it."""
+    """The name that chooses the stream: --name, else that of the tensor, as `initfast model` draws
+    it.
+    """
     name: str | None = arguments.name
     return arguments.tensor if name is None and kind == "safetensors" else name
 
 
 def _file(out: str, kind: str, tensor: Tensor, seed: seeds.Seed | None) -> File:
     if kind == "safetensors":
-        return containers.safetensors(out, [tensor], containers.metadata(None if seed is None else seed.seed))
+        return containers.safetensors(
+            out, [tensor], containers.metadata(None if seed is None else seed.seed)
+        )
     return {"npy": containers.npy, "raw": containers.raw}[kind](out, tensor)
 
 
@@ -154,7 +183,9 @@ def _seed_text(arguments: argparse.Namespace) -> str | None:
     """--seed; where it is not given, and an unfinished write is to be continued, the seed of that."""
     given: str | None = arguments.seed
     if given is None and arguments.resume:
-        with contextlib.suppress(OSError):  # what is wrong with it is told when it is opened to be written
+        with contextlib.suppress(
+            OSError
+        ):  # what is wrong with it is told when it is opened to be written
             state = journal.read(journal.name(targets.resolve(arguments.out), (1, 1)))
             drawn = None if state is None else state.header["identity"].get("seed")
             own = initializer_of(arguments.init).get_config().get("seed")
@@ -162,7 +193,14 @@ def _seed_text(arguments: argparse.Namespace) -> str | None:
     return given
 
 
-def summary(out: str, size: int, seconds: float, moments: Moments, seed: seeds.Seed | None, sha256: str | None) -> str:
+def summary(
+    out: str,
+    size: int,
+    seconds: float,
+    moments: Moments,
+    seed: seeds.Seed | None,
+    sha256: str | None,
+) -> str:
     """The line on stdout. Everything in it can be made again but the seconds."""
     fields = [
         f"{size} bytes in {seconds:.3f} s ({size / max(seconds, 1e-9) / 1e9:.2f} GB/s)",

@@ -29,8 +29,10 @@ def run(arguments: argparse.Namespace) -> None:
         "compiler": found["compiler"],
         "running on": f"Python {found['python']}, NumPy {found['numpy']}, {found['system']}",
         "cpu": found["cpu"],
-        "beside it": ", ".join(f"{name} {version}" for name, version in found["packages"].items()) or "nothing",
-        "variables": ", ".join(f"{name}={value}" for name, value in found["variables"].items()) or "none",
+        "beside it": ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+        or "nothing",
+        "variables": ", ".join(f"{name}={value}" for name, value in found["variables"].items())
+        or "none",
     }
     width = max(map(len, rows))
     for name, value in rows.items():

@@ -1,45 +1,71 @@
-"""`initfast model SPEC.json --out FOLDER --seed 42`: write a model's tensors as Hugging Face's loaders read them."""
+"""`initfast model SPEC.json --out FOLDER --seed 42`: write a model's tensors as Hugging Face's
+loaders read them.
+"""
 
 import argparse
 import re
 import time
 
-from initfast import checkpoint, seeds, specs
 from initfast.cli.options import as_usage_errors, integer, thread_scope
 from initfast.cli.progress import progress
-from initfast.files import writing
+from initfast.core import seeds
+from initfast.files import checkpoint, specs, writing
 from initfast.files.writing import Job, Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments. What they mean together is checked by `run`."""
     parser.add_argument(
-        "spec", metavar="SPEC.json", help='{"tensors": {name: {"shape", "dtype", "init"}}}, as `spec_from` makes it'
+        "spec",
+        metavar="SPEC.json",
+        help='{"tensors": {name: {"shape", "dtype", "init"}}}, as `spec_from` makes it',
     )
-    parser.add_argument("--out", required=True, help="a folder, or a file that ends in .safetensors")
-    parser.add_argument("--seed", help="an integer in [0, 2**64) (default: one is drawn, and printed)")
-    parser.add_argument("--dtype", help="element type of all floating tensors (default: each has its own)")
-    parser.add_argument("--max-shard-size", metavar="SIZE", help="of a file in a folder (default: 5GB)")
-    parser.add_argument("--shard", metavar="K/N", help="write the K-th of N parts; N processes or hosts write them all")
-    parser.add_argument("--resume", action="store_true", help="continue what was interrupted, if anything was")
+    parser.add_argument(
+        "--out", required=True, help="a folder, or a file that ends in .safetensors"
+    )
+    parser.add_argument(
+        "--seed", help="an integer in [0, 2**64) (default: one is drawn, and printed)"
+    )
+    parser.add_argument(
+        "--dtype", help="element type of all floating tensors (default: each has its own)"
+    )
+    parser.add_argument(
+        "--max-shard-size", metavar="SIZE", help="of a file in a folder (default: 5GB)"
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="K/N",
+        help="write the K-th of N parts; N processes or hosts write them all",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue what was interrupted, if anything was"
+    )
     parser.add_argument("--force", action="store_true", help="replace existing files")
-    parser.add_argument("--threads", help="how many threads to use (default: those that `initfast info` tells)")
+    parser.add_argument(
+        "--threads", help="how many threads to use (default: those that `initfast info` tells)"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the files and print a line. Raises ArgumentTypeError for wrong arguments, OSError for what cannot be."""
+    """Write the files and print a line. Raises ArgumentTypeError for wrong arguments, OSError for
+    what cannot be.
+    """
     with as_usage_errors():
         shard = (1, 1) if arguments.shard is None else parse_shard(arguments.shard)
         if arguments.seed is None and (arguments.resume or arguments.shard):
-            raise ValueError("--resume and --shard need --seed, so that all parts are of one model; received none")
+            raise ValueError(
+                "--resume and --shard need --seed, so that all parts are of one model; received none"
+            )
         seed = seeds.draw_seed() if arguments.seed is None else integer(arguments.seed, "--seed")
         scope = thread_scope(arguments.threads)
         spec = specs.read(arguments.spec, arguments.dtype)
         job = checkpoint.plan(spec, arguments.out, seed, arguments.max_shard_size)
     start = time.perf_counter()
     with scope, progress(writing.span_bytes(job, shard), show=not arguments.quiet) as advance:
-        result = checkpoint.write(job, shard=shard, resume=arguments.resume, force=arguments.force, progress=advance)
+        result = checkpoint.write(
+            job, shard=shard, resume=arguments.resume, force=arguments.force, progress=advance
+        )
     seconds = time.perf_counter() - start
     size = f"{len(spec.entries)} tensors, {spec.elements} elements"
     print(summary(arguments.out, size, job, result, shard, seconds, seed))
@@ -54,8 +80,12 @@ def parse_shard(text: str) -> tuple[int, int]:
     return shard
 
 
-def summary(out: str, size: str, job: Job, result: Result, shard: tuple[int, int], seconds: float, seed: int) -> str:
-    """The line on stdout. Everything in it can be made again but the seconds, and what an earlier run had written."""
+def summary(
+    out: str, size: str, job: Job, result: Result, shard: tuple[int, int], seconds: float, seed: int
+) -> str:
+    """The line on stdout. Everything in it can be made again but the seconds, and what an earlier
+    run had written.
+    """
     speed = result.written / max(seconds, 1e-9) / 1e9
     fields = [size, f"{result.written} bytes in {seconds:.3f} s ({speed:.2f} GB/s)"]
     if result.resumed:

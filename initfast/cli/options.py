@@ -11,14 +11,16 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 import initfast
-from initfast import dtypes, layout, seeds
-from initfast.base import Initializer
-from initfast.dtypes import AnyDType
-from initfast.threads import get_num_threads, threads
+from initfast.core import dtypes, indexing, seeds
+from initfast.core.dtypes import DType
+from initfast.core.threads import get_num_threads, threads
+from initfast.initializers.base import Initializer, RandomInitializer
 
 
 def add_stream_arguments(parser: argparse.ArgumentParser, *, drawn: bool = True) -> None:
-    """Describe which tensor of a file is meant, and what it is drawn from; `drawn`: a seed may be left to chance."""
+    """Describe which tensor of a file is meant, and what it is drawn from; `drawn`: a seed may be
+    left to chance.
+    """
     default = "one is drawn, and printed" if drawn else "what a .safetensors file says of itself"
     parser.add_argument("--seed", help=f"an integer in [0, 2**64) (default: {default})")
     parser.add_argument(
@@ -26,18 +28,24 @@ def add_stream_arguments(parser: argparse.ArgumentParser, *, drawn: bool = True)
         type=utf8,
         help="the array's name: each is a random stream of its own (default in .safetensors: the tensor's)",
     )
-    parser.add_argument("--tensor", metavar="NAME", type=utf8, help="the tensor's name in a .safetensors file")
+    parser.add_argument(
+        "--tensor", metavar="NAME", type=utf8, help="the tensor's name in a .safetensors file"
+    )
 
 
 def utf8(argument: str) -> str:
-    """The text whose UTF-8 the shell handed over, which Python has read by the locale. Raises ArgumentTypeError."""
+    """The text whose UTF-8 the shell handed over, which Python has read by the locale. Raises
+    ArgumentTypeError.
+    """
     try:
         return os.fsencode(argument).decode()
     except UnicodeError:
-        raise argparse.ArgumentTypeError(f"a name must be UTF-8 text; received {argument!a}") from None
+        raise argparse.ArgumentTypeError(
+            f"a name must be UTF-8 text; received {argument!a}"
+        ) from None
 
 
-def checked_dtype(text: str) -> AnyDType:
+def checked_dtype(text: str) -> DType:
     """The element type of a name: floating, integer or bool. Raises ValueError."""
     dtype = dtypes.resolve_numeric(text)
     if isinstance(dtype, np.dtype) and dtype.kind == "c":
@@ -49,8 +57,10 @@ def parse_shape(text: str) -> tuple[int, ...]:
     """The shape that `50257x768` means. Raises ValueError."""
     sizes = text.split("x")
     if not all(re.fullmatch(r"[0-9]+", size) for size in sizes):
-        raise ValueError(f"--shape must be dimensions joined by 'x', such as 50257x768; received {text!r}")
-    return layout.normalize_shape(tuple(map(int, sizes)))
+        raise ValueError(
+            f"--shape must be dimensions joined by 'x', such as 50257x768; received {text!r}"
+        )
+    return indexing.normalize_shape(tuple(map(int, sizes)))
 
 
 def parse_rows(text: str, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -62,22 +72,22 @@ def parse_rows(text: str, shape: tuple[int, ...]) -> tuple[int, int]:
     return first, last
 
 
-def seeded(init: str, seed_text: str | None, name: str | None) -> tuple[Initializer, seeds.Seed | None]:
+def seeded(
+    init: str, seed_text: str | None, name: str | None
+) -> tuple[Initializer, seeds.Seed | None]:
     """The initializer with one fixed stream, and that stream; None where nothing is random.
 
-    The seed is --seed, else the one in the JSON, else a new one. A name chooses the stream of a plain seed.
-    Raises ValueError or TypeError.
-    """
+    The seed is --seed, else the one in the JSON, else a new one. A name chooses the stream of a
+    plain seed. Raises ValueError or TypeError."""
     initializer = initializer_of(init)
     asked = None if seed_text is None else seeds.Seed(integer(seed_text, "--seed"))
-    config = initializer.get_config()
-    if "seed" not in config:
+    if not isinstance(initializer, RandomInitializer):
         return initializer, None
-    live = seeds.live_seed(getattr(initializer, "seed") if asked is None else asked)  # noqa: B009
+    live = seeds.live_seed(initializer.seed if asked is None else asked)
     seed = live.next() if isinstance(live, seeds.SeedGenerator) else live
     if name is not None:
         seed = seed.named(name)
-    return type(initializer).from_config({**config, "seed": seed}), seed
+    return initializer.with_seed(seed), seed
 
 
 def initializer_of(init: str) -> Initializer:

@@ -1,4 +1,6 @@
-"""`initfast verify FILE --init he_normal --seed 42`: make a file's values again, and compare them with it."""
+"""`initfast verify FILE --init he_normal --seed 42`: make a file's values again, and compare them
+with it.
+"""
 
 import argparse
 import json
@@ -21,7 +23,7 @@ from initfast.cli.options import (
 )
 from initfast.cli.progress import progress
 from initfast.cli.reading import read
-from initfast.dtypes import FLOATING, AnyDType, resolve_numeric
+from initfast.core.dtypes import FLOATING, DType, resolve_numeric
 from initfast.files import containers, npyfile, safetensorsfile, verifying
 from initfast.files.containers import Found, Tensor
 
@@ -32,21 +34,36 @@ SHOWN = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments. What they mean together is checked by `run`."""
     parser.add_argument("file", metavar="FILE", help="the file, or a model's folder, to compare")
-    parser.add_argument("--init", help="what it should hold: a Keras name, or an initializer as Keras JSON")
-    parser.add_argument("--spec", metavar="SPEC.json", help="what a model should hold, as for `initfast model`")
-    parser.add_argument("--shape", help="dimensions joined by 'x' (default: those of the file; raw files need it)")
-    parser.add_argument("--dtype", help="element type (default: that of the file; in raw files float32)")
+    parser.add_argument(
+        "--init", help="what it should hold: a Keras name, or an initializer as Keras JSON"
+    )
+    parser.add_argument(
+        "--spec", metavar="SPEC.json", help="what a model should hold, as for `initfast model`"
+    )
+    parser.add_argument(
+        "--shape", help="dimensions joined by 'x' (default: those of the file; raw files need it)"
+    )
+    parser.add_argument(
+        "--dtype", help="element type (default: that of the file; in raw files float32)"
+    )
     add_stream_arguments(parser, drawn=False)
     parser.add_argument("--rows", metavar="A:B", help="compare rows A to B only")
-    parser.add_argument("--threads", help="how many threads to use (default: those that `initfast info` tells)")
+    parser.add_argument(
+        "--threads", help="how many threads to use (default: those that `initfast info` tells)"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Compare, and print a line if all is equal. Raises OSError, with the first difference, if it is not."""
+    """Compare, and print a line if all is equal. Raises OSError, with the first difference, if it
+    is not.
+    """
     with as_usage_errors():
         if (arguments.init is None) == (arguments.spec is None):
-            raise ValueError("verify takes one of --init and --spec; received " + ("both", "none")[not arguments.init])
+            raise ValueError(
+                "verify takes one of --init and --spec; received "
+                + ("both", "none")[not arguments.init]
+            )
         scope = thread_scope(arguments.threads)
     with scope:
         print((_verify_file if arguments.spec is None else _verify_model)(arguments))
@@ -56,9 +73,13 @@ def _verify_file(arguments: argparse.Namespace) -> str:
     with as_usage_errors():
         kind = containers.container(arguments.file)
         if kind != "safetensors" and arguments.tensor is not None:
-            raise ValueError(f"--tensor names the tensor of a .safetensors file; received {arguments.file!r}")
+            raise ValueError(
+                f"--tensor names the tensor of a .safetensors file; received {arguments.file!r}"
+            )
         if kind == "raw" and arguments.shape is None:
-            raise ValueError("a raw file says nothing of itself: --shape must be given; received none")
+            raise ValueError(
+                "a raw file says nothing of itself: --shape must be given; received none"
+            )
     found = _one_tensor(read(arguments.file), arguments.tensor)
     held = found.tensors[0]
     with as_usage_errors():
@@ -80,7 +101,7 @@ def _verify_file(arguments: argparse.Namespace) -> str:
 
 
 def _verify_model(arguments: argparse.Namespace) -> str:
-    from initfast import checkpoint
+    from initfast.files import checkpoint
 
     with as_usage_errors():
         for option in ("shape", "name", "tensor", "rows"):
@@ -96,7 +117,9 @@ def _verify_model(arguments: argparse.Namespace) -> str:
     if asked is None:
         said = {containers.seed_of(found) for found in held}
         if len(said) != 1 or None in said:
-            raise argparse.ArgumentTypeError("--seed must be given: the file does not say it; received none")
+            raise argparse.ArgumentTypeError(
+                "--seed must be given: the file does not say it; received none"
+            )
         asked = said.pop()
         assert asked is not None
         files = checkpoint.expected(arguments.spec, arguments.file, asked, dtype=arguments.dtype)
@@ -123,7 +146,7 @@ def _one_tensor(found: Found, name: str | None) -> Found:
     return replace(found, tensors=tuple(held))
 
 
-def _dtype(found: Found, text: str | None) -> AnyDType:
+def _dtype(found: Found, text: str | None) -> DType:
     """The element type asked for, else that of the file."""
     if text is not None or found.container == "raw":
         with as_usage_errors():
@@ -136,14 +159,18 @@ def _dtype(found: Found, text: str | None) -> AnyDType:
                 return dtype
         except ValueError:  # one that this container cannot hold
             continue
-    raise OSError(f"{found.path}: the dtype must be one that fill writes; received {found.tensors[0].dtype!r}")
+    raise OSError(
+        f"{found.path}: the dtype must be one that fill writes; received {found.tensors[0].dtype!r}"
+    )
 
 
 _INTEGERS = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 
 def _seed_text(arguments: argparse.Namespace, found: Found) -> str | None:
-    """--seed, else that in the JSON, else that in the metadata. Raises ValueError if there is none, and needed."""
+    """--seed, else that in the JSON, else that in the metadata. Raises ValueError if there is none,
+    and needed.
+    """
     if arguments.seed is not None:
         return str(arguments.seed)
     init: str = arguments.init

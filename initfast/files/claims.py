@@ -1,4 +1,6 @@
-"""Say in the journal what has reached the disk, from a thread of its own, so that the workers do not wait for it."""
+"""Say in the journal what has reached the disk, from a thread of its own, so that the workers do
+not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,18 @@ Position = tuple[int, Iterable[float] | None]
 
 
 class Claims:
-    """The open files of a span, and the thread that syncs them and then says so. A context: leaving it closes them.
+    """The open files of a span, and the thread that syncs them and then says so. A context: leaving
+    it closes them.
 
-    Left without an error, it has synced everything and said so. Left by Ctrl-C, it does the same if something has been
-    said before; after any other error it says no more, since what a disk refused once it may lose without a word.
-    """
+    Left without an error, it has synced everything and said so. Left by Ctrl-C, it does the same if
+    something has been said before; after any other error it says no more, since what a disk refused
+    once it may lose without a word."""
 
     def __init__(self, journal: Journal, done: int, folders: Iterable[Path]) -> None:
         self._journal = journal
-        self._folders = set(folders)  # to be synced before the first claim, so that a crash leaves names to resume
+        self._folders = set(
+            folders
+        )  # to be synced before the first claim, so that a crash leaves names to resume
         self._said = done
         self._position: Position = (done, None)
         self._open: dict[int, int] = {}  # descriptor: where in the span its file ends
@@ -42,20 +47,26 @@ class Claims:
         return self
 
     def open(self, final: Path, end: int) -> int:
-        """A descriptor of a file's partial; it is closed once the span's bytes up to `end` are claimed."""
+        """A descriptor of a file's partial; it is closed once the span's bytes up to `end` are
+        claimed.
+        """
         descriptor = targets.open_partial(final, create=False)
         with self._lock:
             self._open[descriptor] = end
         return descriptor
 
     def reached(self, done: int, moments: Iterable[float] | None = None) -> None:
-        """Take note that the span's first `done` bytes are written. Raises what a claim before has met with."""
+        """Take note that the span's first `done` bytes are written. Raises what a claim before has
+        met with.
+        """
         with self._lock:
             self._position = (done, moments)
         if self._error is not None:
             raise self._error
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join()
         try:
@@ -63,7 +74,11 @@ class Claims:
                 if self._error is not None:
                     raise self._error
                 self._claim()
-            elif isinstance(error, KeyboardInterrupt) and self._error is None and self._journal.recorded:
+            elif (
+                isinstance(error, KeyboardInterrupt)
+                and self._error is None
+                and self._journal.recorded
+            ):
                 with contextlib.suppress(OSError):
                     self._claim()
         finally:

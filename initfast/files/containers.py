@@ -1,7 +1,8 @@
-"""What a file holds: a header, and tensors whose bytes follow each other without gaps. For `.npy`, `.safetensors`, raw.
+"""What a file holds: a header, and tensors whose bytes follow each other without gaps. For `.npy`,
+`.safetensors`, raw.
 
-A `File` is one that is to be written: each tensor has an initializer. A `Found` is one that is there.
-"""
+A `File` is one that is to be written: each tensor has an initializer. A `Found` is one that is
+there."""
 
 import json
 import math
@@ -11,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import initfast
-from initfast.base import Initializer
-from initfast.dtypes import AnyDType
+from initfast._version import STREAM_VERSION, __version__
+from initfast.core.dtypes import DType
+from initfast.core.indexing import Dims
 from initfast.files import npyfile, safetensorsfile
-from initfast.layout import Dims
+from initfast.initializers.base import Initializer
 
 # The container of an extension. Raw files are the data alone, little-endian, in C order.
 CONTAINERS = {".npy": "npy", ".safetensors": "safetensors", ".bin": "raw", ".raw": "raw"}
@@ -36,7 +37,7 @@ class Tensor:
     name: str | None
     initializer: Initializer
     shape: Dims
-    dtype: AnyDType
+    dtype: DType
     offset: int = 0
 
     @property
@@ -51,7 +52,9 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to be written: its final name, its first bytes, and the tensors that follow, in order, without gaps."""
+    """A file to be written: its final name, its first bytes, and the tensors that follow, in order,
+    without gaps.
+    """
 
     path: Path
     header: bytes
@@ -79,7 +82,9 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that is there: its container, its size in bytes, and what its header says. A raw file has one tensor."""
+    """A file that is there: its container, its size in bytes, and what its header says. A raw file
+    has one tensor.
+    """
 
     path: Path
     container: str
@@ -92,7 +97,9 @@ def container(path: str | os.PathLike[str]) -> str:
     """'npy', 'safetensors' or 'raw', by the extension. Raises ValueError."""
     suffix = Path(path).suffix
     if suffix not in CONTAINERS:
-        raise ValueError(f"the file must end in {', '.join(CONTAINERS)}; received {os.fspath(path)!r}")
+        raise ValueError(
+            f"the file must end in {', '.join(CONTAINERS)}; received {os.fspath(path)!r}"
+        )
     return CONTAINERS[suffix]
 
 
@@ -107,7 +114,9 @@ def raw(path: str | os.PathLike[str], tensor: Tensor) -> File:
 
 
 def safetensors(
-    path: str | os.PathLike[str], tensors: Iterable[Tensor], metadata: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    tensors: Iterable[Tensor],
+    metadata: Mapping[str, str] | None = None,
 ) -> File:
     """A `.safetensors` file of tensors with names, in the order given.
 
@@ -115,13 +124,17 @@ def safetensors(
         ValueError: for a name or dtype that the format cannot hold, or a name given twice.
     """
     held = list(tensors)
-    named = [(safetensorsfile.check_name(tensor.name), tensor.dtype, tensor.shape) for tensor in held]
+    named = [
+        (safetensorsfile.check_name(tensor.name), tensor.dtype, tensor.shape) for tensor in held
+    ]
     return _file(path, safetensorsfile.header(named, metadata), held)
 
 
 def metadata(seed: int | None) -> dict[str, str]:
-    """What our `.safetensors` files carry: 'format' for the loaders, and 'initfast' for `verify` and for readers."""
-    made: dict[str, object] = {"version": initfast.__version__, "stream_version": initfast.STREAM_VERSION}
+    """What our `.safetensors` files carry: 'format' for the loaders, and 'initfast' for `verify`
+    and for readers.
+    """
+    made: dict[str, object] = {"version": __version__, "stream_version": STREAM_VERSION}
     if seed is not None:
         made["seed"] = seed
     return {"format": "pt", "initfast": json.dumps(made)}
@@ -141,7 +154,8 @@ def read(path: str | os.PathLike[str]) -> Found:
     """What a file says it holds; its data are not looked at.
 
     Raises:
-        ValueError: if the extension is none of ours, or the header is not what the container asks for.
+        ValueError: if the extension is none of ours, or the header is not what the container asks
+            for.
         OSError: if it cannot be read.
     """
     kind = container(path)
@@ -151,7 +165,9 @@ def read(path: str | os.PathLike[str]) -> Found:
             return Found(Path(path), kind, size, (Held(None, "", (), 0, size),), {})
         if kind == "npy":
             entry = npyfile.parse(file, size)
-            return Found(Path(path), kind, size, (Held(None, entry.dtype, entry.shape, *entry[2:]),), {})
+            return Found(
+                Path(path), kind, size, (Held(None, entry.dtype, entry.shape, *entry[2:]),), {}
+            )
         length = safetensorsfile.header_length(file.read(safetensorsfile.LENGTH_BYTES), size)
         begin = safetensorsfile.LENGTH_BYTES + length
         entries, held = safetensorsfile.parse(file.read(length), size - begin)
@@ -165,7 +181,14 @@ def locate(found: Found, tensor: Tensor) -> Tensor:
     Raises:
         ValueError: if the file has none of that name, shape and dtype.
     """
-    held = next((held for held in found.tensors if held.name == tensor.name or found.container != "safetensors"), None)
+    held = next(
+        (
+            held
+            for held in found.tensors
+            if held.name == tensor.name or found.container != "safetensors"
+        ),
+        None,
+    )
     if held is None:
         raise ValueError(f"the file must hold a tensor {tensor.name!r}; received {_names(found)}")
     expected, received = described(found.container, tensor), described(found.container, held)
@@ -188,7 +211,9 @@ def described(kind: str, tensor: Tensor | Held) -> str:
 
 def _names(found: Found) -> str:
     names = [repr(held.name) for held in found.tensors]
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") or "none"
+    return (
+        ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") or "none"
+    )
 
 
 def _file(path: str | os.PathLike[str], header: bytes, tensors: Iterable[Tensor]) -> File:

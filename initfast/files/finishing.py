@@ -1,9 +1,10 @@
-"""The end of a write: once all workers have finished, the files take their final names and the sidecars go.
+"""The end of a write: once all workers have finished, the files take their final names and the
+sidecars go.
 
-Each step can be the last before a kill, and several workers can come here at once: whoever comes next goes on. The
-order is what makes that safe: sidecars say `finishing` before anything is renamed, all of them say `placed` before the
-first is deleted, and both only under the locks of all.
-"""
+Each step can be the last before a kill, and several workers can come here at once: whoever comes
+next goes on. The
+order is what makes that safe: sidecars say `finishing` before anything is renamed, all of them say
+`placed` before the first is deleted, and both only under the locks of all."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ def finish(plan: Plan, *, force: bool) -> bool:
         if not placed and not os.path.lexists(names[plan.worker[0] - 1]):
             _check_placed(plan)  # another worker has finished, and deleted ours
             return True
-        if not placed and (len(states) < n or not all(state is not None and state.finishing for state in states)):
+        if not placed and (
+            len(states) < n or not all(state is not None and state.finishing for state in states)
+        ):
             return False
         try:
             with contextlib.ExitStack() as stack:
@@ -57,13 +60,17 @@ def finish(plan: Plan, *, force: bool) -> bool:
                     one.remove()
                 return True
         except (BlockingIOError, FileNotFoundError) as error:
-            if error.filename is not None and os.fspath(error.filename) not in map(os.fspath, names):
+            if error.filename is not None and os.fspath(error.filename) not in map(
+                os.fspath, names
+            ):
                 raise
             time.sleep(RETRY_SECONDS)  # another worker is here too, or starts again: look anew
 
 
 def _place(plan: Plan, held: list[Journal], *, force: bool) -> bool:
-    """Rename the files, and let that reach the disk; False if a worker has started again before it was locked."""
+    """Rename the files, and let that reach the disk; False if a worker has started again before it
+    was locked.
+    """
     for k, one in enumerate(held, 1):
         state = one.state()
         if state is None or not state.finishing or state.placed:
@@ -78,7 +85,9 @@ def _place(plan: Plan, held: list[Journal], *, force: bool) -> bool:
 
 
 def _say_placed(plan: Plan, held: list[Journal]) -> None:
-    """Let all sidecars say so before the first is deleted: the others could not be told from those of a new write."""
+    """Let all sidecars say so before the first is deleted: the others could not be told from those
+    of a new write.
+    """
     for one in held:
         state = one.state()
         if not plan.alone and state is not None and not state.placed:
@@ -88,4 +97,6 @@ def _say_placed(plan: Plan, held: list[Journal]) -> None:
 def _check_placed(plan: Plan) -> None:
     for path, header, size in plan.wholes():
         if not targets.is_whole(path, header, size):
-            raise OSError(f"the file {os.fspath(path)!r} must have been put in place; received another, or none")
+            raise OSError(
+                f"the file {os.fspath(path)!r} must have been put in place; received another, or none"
+            )

@@ -1,9 +1,9 @@
-"""The sidecar of an unfinished write: which bytes are on the disk, for the run that continues after a kill.
+"""The sidecar of an unfinished write: which bytes are on the disk, for the run that continues after
+a kill.
 
-A text file which only grows, of lines of JSON, each with a checksum of all lines up to it. Line 1 says what is being
-written; the lines after it say how far it has come. The process that writes it holds a lock on it, which ends with the
-process, however it ends.
-"""
+A text file which only grows, of lines of JSON, each with a checksum of all lines up to it. Line 1
+says what is being written; the lines after it say how far it has come. The process that writes it
+holds a lock on it, which ends with the process, however it ends."""
 
 import contextlib
 import fcntl
@@ -30,7 +30,8 @@ class State:
         done: bytes of the worker's span that are on the disk, from its beginning.
         moments: those of the bytes done, as the writer gave them; None if it did not.
         finishing: the whole span is on the disk.
-        placed: all files of all workers stand under their final names; only sidecars are left to delete.
+        placed: all files of all workers stand under their final names; only sidecars are left to
+            delete.
         end: bytes of the sidecar that are whole lines.
         sum: their checksum.
     """
@@ -54,7 +55,9 @@ class DamagedError(OSError):
 
 
 def name(base: Path, worker: tuple[int, int]) -> Path:
-    """The path of a worker's sidecar: `BASE.partial.json`, or `BASE.partial.K-of-N.json` where there are several."""
+    """The path of a worker's sidecar: `BASE.partial.json`, or `BASE.partial.K-of-N.json` where
+    there are several.
+    """
     k, n = worker
     return base.with_name(f"{base.name}.partial{'' if n == 1 else f'.{k}-of-{n}'}.json")
 
@@ -74,8 +77,8 @@ def others(base: Path, worker: tuple[int, int]) -> list[tuple[tuple[int, int], P
 def parse(path: Path, text: bytes) -> State | None:
     """What the bytes of a sidecar say; None if it was killed before its first line was whole.
 
-    A last line without its end was torn by a kill or a full disk, and says nothing. Raises DamagedError.
-    """
+    A last line without its end was torn by a kill or a full disk, and says nothing. Raises
+    DamagedError."""
     lines = text.split(b"\n")[:-1]
     start = _START.encode()
     if not (text.startswith(start) or start.startswith(text)):
@@ -93,7 +96,9 @@ def parse(path: Path, text: bytes) -> State | None:
         except (ValueError, RecursionError):
             raise DamagedError(path, f"{line[:60]!r} in line {number}", ours=True) from None
     header = records[0]
-    if not isinstance(header.pop("format", None), str) or not isinstance(header.get("identity"), dict):
+    if not isinstance(header.pop("format", None), str) or not isinstance(
+        header.get("identity"), dict
+    ):
         raise DamagedError(path, f"{lines[0][:60]!r} in line 1", ours=True)
     state = State(header, end=sum(len(line) + 1 for line in lines), sum=sum_)
     for number, record in enumerate(records[1:], 2):
@@ -103,11 +108,18 @@ def parse(path: Path, text: bytes) -> State | None:
 
 
 def _follow(state: State, record: Any) -> bool:
-    """Take a record after line 1 into the state; False if it is none, or cannot come where it comes."""
+    """Take a record after line 1 into the state; False if it is none, or cannot come where it
+    comes.
+    """
     if not isinstance(record, dict) or state.placed:
         return False
     done, moments = record.get("done"), record.get("moments")
-    if set(record) <= {"done", "moments"} and type(done) is int and done >= state.done and not state.finishing:
+    if (
+        set(record) <= {"done", "moments"}
+        and type(done) is int
+        and done >= state.done
+        and not state.finishing
+    ):
         if moments is not None and not _are_moments(moments):
             return False
         state.done, state.moments = done, None if moments is None else tuple(moments)
@@ -122,16 +134,24 @@ def _follow(state: State, record: Any) -> bool:
 
 
 def _are_moments(values: Any) -> bool:
-    return isinstance(values, list) and len(values) == 5 and all(type(value) in (int, float) for value in values)
+    return (
+        isinstance(values, list)
+        and len(values) == 5
+        and all(type(value) in (int, float) for value in values)
+    )
 
 
 def read(path: Path) -> State | None:
-    """What a sidecar says now, whoever holds it. Raises DamagedError, and FileNotFoundError if there is none."""
+    """What a sidecar says now, whoever holds it. Raises DamagedError, and FileNotFoundError if
+    there is none.
+    """
     return parse(path, path.read_bytes())
 
 
 class Journal:
-    """A sidecar that is open and locked, to be written. Use it as a context: it is unlocked and closed on leaving."""
+    """A sidecar that is open and locked, to be written. Use it as a context: it is unlocked and
+    closed on leaving.
+    """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -167,11 +187,15 @@ class Journal:
 
     def done(self, count: int, moments: Iterable[float] | None = None) -> None:
         """Say that the first `count` bytes of the span are on the disk."""
-        self._append({"done": count} if moments is None else {"done": count, "moments": list(moments)})
+        self._append(
+            {"done": count} if moments is None else {"done": count, "moments": list(moments)}
+        )
         self.recorded = self.recorded or count > 0
 
     def finishing(self) -> None:
-        """Say that the whole span is on the disk, and let that be on the disk too before anything is renamed."""
+        """Say that the whole span is on the disk, and let that be on the disk too before anything
+        is renamed.
+        """
         self._append({"finishing": True})
         os.fsync(self._descriptor)
         self.recorded = True
@@ -182,7 +206,9 @@ class Journal:
         os.fsync(self._descriptor)
 
     def remove(self) -> None:
-        """Delete it. The lock holds until it is closed, so that nobody takes up what is about to go."""
+        """Delete it. The lock holds until it is closed, so that nobody takes up what is about to
+        go.
+        """
         self.path.unlink(missing_ok=True)
 
     def _append(self, record: Mapping[str, Any]) -> None:
@@ -217,7 +243,8 @@ def lock(path: Path, *, create: bool = True) -> Journal:
                 raise BlockingIOError(
                     f"one process at a time may write a file; another one is writing {os.fspath(path)!r}"
                 ) from None
-            # Whoever had the lock may have deleted the file before we got it: then the name is another file's, or none.
+            # Whoever had the lock may have deleted the file before we got it: then the name is
+            # another file's, or none.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(held, os.stat(path, follow_symlinks=False)):
                     return Journal(path, descriptor)

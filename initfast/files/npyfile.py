@@ -7,18 +7,22 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from initfast.dtypes import AnyDType
-from initfast.layout import Dims, normalize_shape
+from initfast.core.dtypes import DType
+from initfast.core.indexing import Dims, normalize_shape
 
-# NumPy has no name for these, so they are stored as raw bytes. It stores float8_e5m2 as '<f1', which it cannot load.
+# NumPy has no name for these, so they are stored as raw bytes. It stores float8_e5m2 as '<f1',
+# which it cannot load.
 _RAW = {"bfloat16": "<V2", "float8_e4m3fn": "<V1"}
 _UNREADABLE = ("float8_e5m2",)
-# What a header may take: ours takes 128 bytes, and one of this length is no header of plain numbers.
+# What a header may take: ours takes 128 bytes, and one of this length is no header of plain
+# numbers.
 _MAX_HEADER = 65_536
 
 
 class Entry(NamedTuple):
-    """The array as the header has it: `dtype` in the format's spelling, `begin` in bytes of the file."""
+    """The array as the header has it: `dtype` in the format's spelling, `begin` in bytes of the
+    file.
+    """
 
     dtype: str
     shape: Dims
@@ -26,15 +30,20 @@ class Entry(NamedTuple):
     nbytes: int
 
 
-def dtype_name(dtype: AnyDType) -> str:
-    """The format's spelling of an element type, such as '<f4'. Raises ValueError for what `numpy.load` cannot read."""
+def dtype_name(dtype: DType) -> str:
+    """The format's spelling of an element type, such as '<f4'. Raises ValueError for what
+    `numpy.load` cannot read.
+    """
     if dtype.name in _UNREADABLE:
-        raise ValueError(f"numpy.load cannot read {dtype.name} from .npy; use another dtype, received {dtype.name!r}")
+        raise ValueError(
+            f"numpy.load cannot read {dtype.name} from .npy; use another dtype, received {dtype.name!r}"
+        )
     return _RAW.get(dtype.name) or np.dtype(dtype.name).newbyteorder("<").str
 
 
-def header(shape: Dims, dtype: AnyDType) -> bytes:
-    """The bytes before the data: those that `numpy.save` writes for a C-ordered array of this shape and dtype.
+def header(shape: Dims, dtype: DType) -> bytes:
+    """The bytes before the data: those that `numpy.save` writes for a C-ordered array of this shape
+    and dtype.
 
     Raises ValueError for a dtype that `numpy.load` could not read.
     """
@@ -45,13 +54,16 @@ def header(shape: Dims, dtype: AnyDType) -> bytes:
 
 
 def parse(file: BinaryIO, size: int) -> Entry:
-    """What the header of an open file of `size` bytes says. Raises ValueError if it is none, or the data are not all.
+    """What the header of an open file of `size` bytes says. Raises ValueError if it is none, or the
+    data are not all.
 
-    The spelling of raw bytes is that of `dtype_name`, also where the file has another one for the same.
-    """
+    The spelling of raw bytes is that of `dtype_name`, also where the file has another one for the
+    same."""
     try:
         major = np.lib.format.read_magic(file)[0]
-        read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[major]
+        read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[
+            major
+        ]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a header that Python 2 wrote
             shape, fortran, native = read(file, max_header_size=_MAX_HEADER)
@@ -68,8 +80,10 @@ def parse(file: BinaryIO, size: int) -> Entry:
     return Entry(_spelling(native), dims, begin, nbytes)
 
 
-def recipe(dtype: AnyDType) -> str | None:
-    """How to read the file where `numpy.load` alone gives raw bytes; None where it gives the numbers."""
+def recipe(dtype: DType) -> str | None:
+    """How to read the file where `numpy.load` alone gives raw bytes; None where it gives the
+    numbers.
+    """
     if dtype.name not in _RAW:
         return None
     return f"numpy.load gives {dtype.name} as raw bytes; read it with numpy.load(FILE).view(ml_dtypes.{dtype.name})"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import initfast
+from initfast._version import STREAM_VERSION, __version__
 from initfast.files import runs, targets
 from initfast.files.containers import File
 
@@ -21,8 +21,8 @@ class Job:
 
     Args:
         files: the files, each with its final name.
-        identity: all that decides the bytes, as JSON can hold it: a write that is continued must have the same. An
-            error names the first key that differs.
+        identity: all that decides the bytes, as JSON can hold it: a write that is continued must
+            have the same. An error names the first key that differs.
         base: what the sidecars' names begin with: the file, or a name in the folder of the files.
         notes: small files, (path, bytes), that are put in place after all others.
     """
@@ -85,7 +85,11 @@ class Plan:
 
     def header(self, k: int) -> dict[str, Any]:
         """Line 1 of the sidecar of worker k."""
-        return {**self.identity, "worker": [k, self.worker[1]], "span": [self.cuts[k - 1], self.cuts[k]]}
+        return {
+            **self.identity,
+            "worker": [k, self.worker[1]],
+            "span": [self.cuts[k - 1], self.cuts[k]],
+        }
 
     def shares(self) -> Iterator[Share]:
         """The files that this worker has something of."""
@@ -127,8 +131,8 @@ def plan(job: Job, worker: tuple[int, int]) -> Plan:
     for path, header, size in found.wholes():
         layout.update(json.dumps([path.name, len(header), size]).encode() + header)
     identity = {
-        "initfast": initfast.__version__,
-        "stream_version": initfast.STREAM_VERSION,
+        "initfast": __version__,
+        "stream_version": STREAM_VERSION,
         "identity": dict(job.identity),
         "layout": layout.hexdigest(),
     }

@@ -1,4 +1,6 @@
-"""Make runs of tensors on several threads, in buffers that stay in the cache, and hand them on in order."""
+"""Make runs of tensors on several threads, in buffers that stay in the cache, and hand them on in
+order.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from initfast import buffers
+from initfast.core import buffers
+from initfast.core.threads import get_num_threads, threads
 from initfast.files import runs
 from initfast.files.containers import Tensor
 from initfast.files.runs import Run
-from initfast.parts import costs_the_whole
-from initfast.threads import get_num_threads, threads
 
 # Runs that may be finished while the one before them is not: results are taken in order.
 SLACK = 4
@@ -28,15 +29,17 @@ _BYTE = np.dtype("u1")
 def in_order(
     work: Callable[[Run, Bytes], Result], todo: Iterable[Run]
 ) -> Generator[tuple[Run, Bytes, Result], None, None]:
-    """Yield (run, its bytes, `work(run, its bytes)`) for each run, in order; the bytes are good until the next.
+    """Yield (run, its bytes, `work(run, its bytes)`) for each run, in order; the bytes are good
+    until the next.
 
     Args:
         work: called on a worker thread once the bytes are made.
-        todo: runs, those of a tensor one after the other; taken on the calling thread, one when there is room for it.
+        todo: runs, those of a tensor one after the other; taken on the calling thread, one when
+            there is room for it.
 
-    Uses `get_num_threads()` workers, and memory for as many runs and `SLACK` more. A tensor that can only be made whole
-    (an orthogonal one) is made on the calling thread when its first run is due, and let go with the first of another.
-    """
+    Uses `get_num_threads()` workers, and memory for as many runs and `SLACK` more. A tensor that
+    can only be made whole (an orthogonal one) is made on the calling thread when its first run is
+    due, and let go with the first of another."""
     workers = get_num_threads()
     window = workers + min(workers, SLACK)
     memory: list[Bytes] = []
@@ -53,7 +56,10 @@ def in_order(
         try:
             for number, run in enumerate(todo):
                 if run.tensor is not made[0]:
-                    made = (run.tensor, whole(run.tensor) if costs_the_whole(run.tensor.initializer) else None)
+                    made = (
+                        run.tensor,
+                        whole(run.tensor) if run.tensor.initializer.whole_only else None,
+                    )
                 if len(pending) == window:
                     # Gives back the memory that this run is about to use.
                     before, out, future = pending.popleft()
@@ -78,7 +84,9 @@ def whole(tensor: Tensor) -> Bytes:
 
 
 def make(run: Run, out: Bytes, whole: Bytes | None = None) -> None:
-    """Write a run's elements into memory of as many bytes, from those of the whole where they are there."""
+    """Write a run's elements into memory of as many bytes, from those of the whole where they are
+    there.
+    """
     tensor = run.tensor
     if whole is None:
         # As untyped bytes, which can be read as any dtype, also as those that NumPy lacks.

@@ -1,4 +1,6 @@
-"""Where a write begins: what stands in its way, and how far an unfinished one has come, by the sidecars."""
+"""Where a write begins: what stands in its way, and how far an unfinished one has come, by the
+sidecars.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _AGAIN = "--force starts again"
 
 
 def check_others(plan: Plan) -> bool:
-    """Refuse sidecars of workers that are not of this job; return whether one of this job says that all is in place."""
+    """Refuse sidecars of workers that are not of this job; return whether one of this job says that
+    all is in place.
+    """
     placed = False
     for (k, n), path in journal.others(plan.base, plan.worker):
         if n != plan.worker[1] or not 1 <= k <= n:
@@ -33,7 +37,9 @@ def check_others(plan: Plan) -> bool:
 
 
 def check_same(plan: Plan, k: int, path: Path, state: State) -> None:
-    """Raise OSError if the sidecar of worker k is that of another write, with the first thing that differs."""
+    """Raise OSError if the sidecar of worker k is that of another write, with the first thing that
+    differs.
+    """
     found, mine = _flat(state.header), _flat(plan.header(k))
     for key in dict.fromkeys((*mine, *found)):
         if found.get(key) != mine.get(key):
@@ -45,20 +51,28 @@ def check_same(plan: Plan, k: int, path: Path, state: State) -> None:
 
 
 def refuse_what_is_there(plan: Plan, sidecar: Path) -> None:
-    """Raise FileExistsError for what stands in the way of beginning without a sidecar, and without `force`."""
+    """Raise FileExistsError for what stands in the way of beginning without a sidecar, and without
+    `force`.
+    """
     for whole in plan.wholes():
         targets.refuse_existing(whole.path)
     for file in plan.files:
         path = targets.partial(file.path)
         # A sidecar comes before its partial, so it is looked for after.
-        if os.path.lexists(path) and not os.path.lexists(sidecar) and not journal.others(plan.base, plan.worker):
+        if (
+            os.path.lexists(path)
+            and not os.path.lexists(sidecar)
+            and not journal.others(plan.base, plan.worker)
+        ):
             raise FileExistsError(
                 f"an unfinished file must have a sidecar; received {os.fspath(path)!r} without one ({_AGAIN})"
             )
 
 
 def take_up(plan: Plan, held: Journal, *, resume: bool, force: bool) -> State:
-    """Where to go on, by the sidecar; where there is nothing to go on from, at 0, and the sidecar says so."""
+    """Where to go on, by the sidecar; where there is nothing to go on from, at 0, and the sidecar
+    says so.
+    """
     try:
         state = held.state()
     except DamagedError as error:
@@ -71,7 +85,9 @@ def take_up(plan: Plan, held: Journal, *, resume: bool, force: bool) -> State:
                 for whole in plan.wholes():
                     targets.refuse_existing(whole.path)
             except FileExistsError:
-                held.remove()  # it says nothing: it is our own, or of one who was killed before anything was written
+                # it says nothing: it is our own, or of one who was killed before anything was
+                # written
+                held.remove()
                 raise
         return _begin(plan, held)
     if not resume:
@@ -81,7 +97,9 @@ def take_up(plan: Plan, held: Journal, *, resume: bool, force: bool) -> State:
             )
         return _begin(plan, held)
     check_same(plan, plan.worker[0], held.path, state)
-    if state.done > plan.length or (state.finishing and not state.placed and state.done not in (0, plan.length)):
+    if state.done > plan.length or (
+        state.finishing and not state.placed and state.done not in (0, plan.length)
+    ):
         raise DamagedError(held.path, f"{state.done} bytes of a span of {plan.length}", ours=True)
     if not state.finishing:
         if not force:
@@ -98,7 +116,9 @@ def _begin(plan: Plan, held: Journal) -> State:
 
 
 def _check_partials(plan: Plan, held: Journal, done: int) -> None:
-    """Raise OSError where bytes should be written, and the file for them is not there, or not of its size."""
+    """Raise OSError where bytes should be written, and the file for them is not there, or not of
+    its size.
+    """
     for share in plan.shares():
         if done <= 0:
             return

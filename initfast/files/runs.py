@@ -1,4 +1,6 @@
-"""Who writes what: the data of all files in a row, cut into spans for workers, and a span into runs of one tensor."""
+"""Who writes what: the data of all files in a row, cut into spans for workers, and a span into runs
+of one tensor.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from typing import NamedTuple
 
 from initfast.files.containers import File, Tensor
 
-# Large enough that Python's work per run (about 0.1 ms) is small beside it, small enough for a core's share of cache.
+# Large enough that Python's work per run (about 0.1 ms) is small beside it, small enough for a
+# core's share of cache.
 CHUNK_BYTES = 2 << 20
 
 
@@ -41,12 +44,14 @@ class Run(NamedTuple):
 
 
 def cuts(files: Sequence[File], workers: int) -> tuple[int, ...]:
-    """Where the data of all files in a row are cut: worker K (from 1) has the bytes from cut K-1 to cut K.
+    """Where the data of all files in a row are cut: worker K (from 1) has the bytes from cut K-1 to
+    cut K.
 
-    Spans are nearly equal. Cuts lie between elements, and, where a span is long, between the runs of a tensor.
-    """
+    Spans are nearly equal. Cuts lie between elements, and, where a span is long, between the runs
+    of a tensor."""
     total = sum(file.data_bytes for file in files)
-    # A power of two, so a multiple of every item size; a span is at least 8 of them, but for the smallest files.
+    # A power of two, so a multiple of every item size; a span is at least 8 of them, but for the
+    # smallest files.
     unit = min(CHUNK_BYTES, 1 << max(0, (total // workers // 8).bit_length() - 1))
     tensors = [tensor for file in files for tensor in file.tensors]
     begins = [0, *accumulate(tensor.nbytes for tensor in tensors)]
@@ -69,8 +74,8 @@ def owner(position: int, cut: Sequence[int]) -> int:
 def runs(files: Sequence[File], low: int, high: int) -> Iterator[Run]:
     """Cut the bytes from `low` to `high` of the data of all files in a row into runs, in order.
 
-    Both must lie between elements. The limits of runs within do not depend on them: they are those of the whole tensor.
-    """
+    Both must lie between elements. The limits of runs within do not depend on them: they are those
+    of the whole tensor."""
     position = 0
     for number, file in enumerate(files):
         for tensor in file.tensors:

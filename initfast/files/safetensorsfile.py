@@ -1,17 +1,17 @@
 """The header of a `.safetensors` file: its bytes from names, dtypes and shapes, and back.
 
-A file is 8 bytes (the header's length N, little-endian), N bytes of JSON, and the tensors' bytes. The JSON maps each
-name to its dtype, shape and `data_offsets`, which count from the end of the header; `__metadata__` maps strings to
-strings. Source: https://github.com/huggingface/safetensors#format.
-"""
+A file is 8 bytes (the header's length N, little-endian), N bytes of JSON, and the tensors' bytes.
+The JSON maps each name to its dtype, shape and `data_offsets`, which count from the end of the
+header; `__metadata__` maps strings to strings. Source:
+https://github.com/huggingface/safetensors#format."""
 
 import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from initfast.dtypes import AnyDType
-from initfast.layout import Dims, normalize_shape
+from initfast.core.dtypes import DType
+from initfast.core.indexing import Dims, normalize_shape
 
 ALIGNMENT = 64  # bytes: where the tensors begin, so that a mapped file is aligned memory
 LENGTH_BYTES = 8
@@ -42,7 +42,9 @@ _BYTES = {theirs: size for theirs, _, size in _DTYPES}
 
 
 class Entry(NamedTuple):
-    """A tensor as the header has it: `dtype` in the format's spelling, `begin` in bytes from the end of the header."""
+    """A tensor as the header has it: `dtype` in the format's spelling, `begin` in bytes from the
+    end of the header.
+    """
 
     name: str
     dtype: str
@@ -51,54 +53,76 @@ class Entry(NamedTuple):
     nbytes: int
 
 
-def dtype_name(dtype: AnyDType) -> str:
+def dtype_name(dtype: DType) -> str:
     """The format's name of an element type. Raises ValueError where it has none."""
     try:
         return _NAMES[dtype.name]
     except KeyError:
         choices = ", ".join(repr(name) for name in _NAMES)
-        raise ValueError(f"the dtype in .safetensors must be one of {choices}; received {dtype.name!r}") from None
+        raise ValueError(
+            f"the dtype in .safetensors must be one of {choices}; received {dtype.name!r}"
+        ) from None
 
 
 def check_name(name: object) -> str:
     """Return a tensor's name if it is one that a file can hold. Raises ValueError."""
     if not isinstance(name, str) or not name or name == METADATA:
-        raise ValueError(f"a tensor's name must be a non-empty string other than {METADATA!r}; received {name!r}")
+        raise ValueError(
+            f"a tensor's name must be a non-empty string other than {METADATA!r}; received {name!r}"
+        )
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"a tensor's name must be text that UTF-8 can hold; received {name!r}") from None
+        raise ValueError(
+            f"a tensor's name must be text that UTF-8 can hold; received {name!r}"
+        ) from None
     return name
 
 
-def header(tensors: Iterable[tuple[str, AnyDType, Dims]], metadata: Mapping[str, str] | None = None) -> bytes:
-    """The bytes before the data, for tensors that follow each other in the order given; their length is n * 64.
+def header(
+    tensors: Iterable[tuple[str, DType, Dims]], metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """The bytes before the data, for tensors that follow each other in the order given; their
+    length is n * 64.
 
     Args:
         tensors: (name, dtype, shape) of each; names must differ.
         metadata: what goes under `__metadata__`.
 
     Raises:
-        ValueError: for a name that is empty, reserved or taken, a dtype that the format lacks, or too many tensors.
+        ValueError: for a name that is empty, reserved or taken, a dtype that the format lacks, or
+            too many tensors.
     """
     table: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
     end = 0
     for name, dtype, shape in tensors:
         if check_name(name) in table:
-            raise ValueError(f"the tensors of a file must have different names; received {name!r} twice")
+            raise ValueError(
+                f"the tensors of a file must have different names; received {name!r} twice"
+            )
         begin, end = end, end + math.prod(shape) * dtype.itemsize
-        table[name] = {"dtype": dtype_name(dtype), "shape": list(shape), "data_offsets": [begin, end]}
+        table[name] = {
+            "dtype": dtype_name(dtype),
+            "shape": list(shape),
+            "data_offsets": [begin, end],
+        }
     text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     text += b" " * (-(LENGTH_BYTES + len(text)) % ALIGNMENT)
     if len(text) > MAX_HEADER:
-        raise ValueError(f"a .safetensors header must take at most {MAX_HEADER:,} bytes; received {len(text):,}")
+        raise ValueError(
+            f"a .safetensors header must take at most {MAX_HEADER:,} bytes; received {len(text):,}"
+        )
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
 
 
 def header_length(start: bytes, file_size: int) -> int:
-    """The length of the header's JSON, from the first 8 bytes of a file. Raises ValueError if it cannot be one."""
+    """The length of the header's JSON, from the first 8 bytes of a file. Raises ValueError if it
+    cannot be one.
+    """
     if len(start) < LENGTH_BYTES:
-        raise ValueError(f"a .safetensors file must have at least {LENGTH_BYTES} bytes; received {len(start)}")
+        raise ValueError(
+            f"a .safetensors file must have at least {LENGTH_BYTES} bytes; received {len(start)}"
+        )
     length = int.from_bytes(start[:LENGTH_BYTES], "little")
     if length > min(MAX_HEADER, file_size - LENGTH_BYTES):
         raise ValueError(
@@ -121,13 +145,21 @@ def parse(text: bytes, data_bytes: int) -> tuple[tuple[Entry, ...], dict[str, st
     try:
         table = json.loads(text.decode("utf-8"), object_pairs_hook=_no_duplicates)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"a .safetensors header must be JSON in UTF-8; received {bytes(text[:60])!r}") from error
+        raise ValueError(
+            f"a .safetensors header must be JSON in UTF-8; received {bytes(text[:60])!r}"
+        ) from error
     if not isinstance(table, dict):
-        raise ValueError(f"a .safetensors header must be a JSON object; received {bytes(text[:60])!r}")
+        raise ValueError(
+            f"a .safetensors header must be a JSON object; received {bytes(text[:60])!r}"
+        )
     metadata = table.pop(METADATA, {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
         raise ValueError(f"{METADATA} must map strings to strings; received {_short(metadata)}")
-    entries = sorted((_entry(*item) for item in table.items()), key=lambda entry: (entry.begin, entry.nbytes))
+    entries = sorted(
+        (_entry(*item) for item in table.items()), key=lambda entry: (entry.begin, entry.nbytes)
+    )
     end = 0
     for entry in entries:
         if entry.begin != end:
@@ -137,18 +169,26 @@ def parse(text: bytes, data_bytes: int) -> tuple[tuple[Entry, ...], dict[str, st
             )
         end += entry.nbytes
     if end != data_bytes:
-        raise ValueError(f"the tensors must fill the file; received {end:,} bytes of tensors in {data_bytes:,} of data")
+        raise ValueError(
+            f"the tensors must fill the file; received {end:,} bytes of tensors in {data_bytes:,} of data"
+        )
     return tuple(entries), metadata
 
 
 def _entry(name: str, held: Any) -> Entry:
     if not isinstance(held, dict) or set(held) != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"tensor {name!r} must have a dtype, a shape and data_offsets; received {_short(held)}")
+        raise ValueError(
+            f"tensor {name!r} must have a dtype, a shape and data_offsets; received {_short(held)}"
+        )
     dtype, shape, offsets = held["dtype"], held["shape"], held["data_offsets"]
     if not _integers(shape) or not _integers(offsets) or len(offsets) != 2:
-        raise ValueError(f"the shape and offsets of tensor {name!r} must be integers >= 0; received {_short(held)}")
+        raise ValueError(
+            f"the shape and offsets of tensor {name!r} must be integers >= 0; received {_short(held)}"
+        )
     if not isinstance(dtype, str) or dtype not in _BYTES:
-        raise ValueError(f"the dtype of tensor {name!r} must be one of {', '.join(_BYTES)}; received {_short(dtype)}")
+        raise ValueError(
+            f"the dtype of tensor {name!r} must be one of {', '.join(_BYTES)}; received {_short(dtype)}"
+        )
     dims = normalize_shape(shape)
     begin, end = offsets
     if end - begin != math.prod(dims) * _BYTES[dtype]:

@@ -1,4 +1,6 @@
-"""The names of a file that is being written: checked before, reserved on the disk, and put in place in one step."""
+"""The names of a file that is being written: checked before, reserved on the disk, and put in place
+in one step.
+"""
 
 import contextlib
 import errno
@@ -8,7 +10,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-# Where the file system cannot reserve space: the file is then only given its length, and a full disk shows in writing.
+# Where the file system cannot reserve space: the file is then only given its length, and a full
+# disk shows in writing.
 _NO_RESERVATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
@@ -18,15 +21,18 @@ def partial(final: Path) -> Path:
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
-    """The path with its links followed: a link is written through, so that it still points to the file afterwards.
+    """The path with its links followed: a link is written through, so that it still points to the
+    file afterwards.
 
-    Raises FileNotFoundError or IsADirectoryError, or OSError where something is there that is no regular file.
-    """
+    Raises FileNotFoundError or IsADirectoryError, or OSError where something is there that is no
+    regular file."""
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"the folder of the file must exist; received {os.fspath(path)!r}")
     if target.is_dir():
-        raise IsADirectoryError(f"the output must be a file, not a folder; received {os.fspath(path)!r}")
+        raise IsADirectoryError(
+            f"the output must be a file, not a folder; received {os.fspath(path)!r}"
+        )
     if target.exists() and not stat.S_ISREG(target.stat().st_mode):
         raise OSError(f"the output must be a regular file; received {os.fspath(path)!r}")
     return target
@@ -35,14 +41,19 @@ def resolve(path: str | os.PathLike[str]) -> Path:
 def refuse_existing(final: Path) -> None:
     """Raise FileExistsError if a file has the name already."""
     if os.path.lexists(final):
-        raise FileExistsError(f"an existing file is replaced only with --force; received {os.fspath(final)!r}")
+        raise FileExistsError(
+            f"an existing file is replaced only with --force; received {os.fspath(final)!r}"
+        )
 
 
 def check_space(folder: Path, need: int) -> None:
     """Raise OSError (ENOSPC) if the disk has less than `need` bytes free."""
     free = shutil.disk_usage(folder).free
     if need > free:
-        raise OSError(errno.ENOSPC, f"the file must fit on the disk: {need:,} bytes needed, {free:,} available")
+        raise OSError(
+            errno.ENOSPC,
+            f"the file must fit on the disk: {need:,} bytes needed, {free:,} available",
+        )
 
 
 def allocated(path: Path) -> int:
@@ -60,11 +71,12 @@ def open_partial(final: Path, *, create: bool = True) -> int:
 
 
 def reserve(descriptor: int, size: int, low: int, high: int) -> None:
-    """Give a file its size, and reserve the space of its bytes from `low` to `high`; what they hold stays.
+    """Give a file its size, and reserve the space of its bytes from `low` to `high`; what they hold
+    stays.
 
-    Only what the caller is going to write is reserved: where the system cannot, the C library writes a byte into each
-    block, which must not be one that another process writes at the same time.
-    """
+    Only what the caller is going to write is reserved: where the system cannot, the C library
+    writes a byte into each block, which must not be one that another process writes at the same
+    time."""
     if os.fstat(descriptor).st_size != size:
         os.ftruncate(descriptor, size)
     if high > low and hasattr(os, "posix_fallocate"):
@@ -143,7 +155,9 @@ def sync_folders(folders: Iterable[Path]) -> None:
     for folder in sorted(set(folders)):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            with contextlib.suppress(OSError):  # some network file systems have no way to, and need none
+            with contextlib.suppress(
+                OSError
+            ):  # some network file systems have no way to, and need none
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)

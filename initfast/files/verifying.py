@@ -1,4 +1,6 @@
-"""Compare a file with what its tensors should be: each is made again, run by run, and nothing is kept."""
+"""Compare a file with what its tensors should be: each is made again, run by run, and nothing is
+kept.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from initfast import buffers
+from initfast.core import buffers
 from initfast.files import containers, pumping, runs
 from initfast.files.containers import File, Found, Tensor
 from initfast.files.runs import Run
@@ -35,7 +37,9 @@ class Difference:
     found: str
 
     def __str__(self) -> str:
-        place = "the header" if self.index is None else f"element {self.index} at byte {self.offset}"
+        place = (
+            "the header" if self.index is None else f"element {self.index} at byte {self.offset}"
+        )
         name = "" if self.tensor is None else f"tensor {self.tensor!r}: "
         return f"{name}{place} should be {self.expected}; found {self.found}"
 
@@ -47,7 +51,8 @@ def compare(
     part: tuple[int, int] | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> list[Difference]:
-    """The first difference of each tensor that differs, in order of the file; none if all bytes are as they should be.
+    """The first difference of each tensor that differs, in order of the file; none if all bytes are
+    as they should be.
 
     Args:
         found: from `containers.read`; tensors lie where its header says, in any order.
@@ -78,7 +83,9 @@ def compare(
 
         def todo() -> Iterator[Run]:
             # Of a tensor that is known to differ, the rest is not looked at.
-            yield from (run for run in runs.runs([whole], low, high) if run.tensor.offset not in wrong)
+            yield from (
+                run for run in runs.runs([whole], low, high) if run.tensor.offset not in wrong
+            )
 
         with contextlib.closing(pumping.in_order(work, todo())) as made:
             for run, _, difference in made:
@@ -93,16 +100,24 @@ def compare(
 
 
 def _headers(found: Found, tensors: Sequence[Tensor]) -> tuple[list[Difference], list[Tensor]]:
-    """Tensors that are missing, different or too many; and those that can be compared, where the file has them."""
+    """Tensors that are missing, different or too many; and those that can be compared, where the
+    file has them.
+    """
     differences, located = [], []
     for tensor in tensors:
         try:
             located.append(containers.locate(found, tensor))
         except ValueError:
-            held = [held for held in found.tensors if held.name == tensor.name or found.container != "safetensors"]
+            held = [
+                held
+                for held in found.tensors
+                if held.name == tensor.name or found.container != "safetensors"
+            ]
             received = containers.described(found.container, held[0]) if held else "no such tensor"
             differences.append(
-                Difference(tensor.name, None, None, containers.described(found.container, tensor), received)
+                Difference(
+                    tensor.name, None, None, containers.described(found.container, tensor), received
+                )
             )
     if found.container == "safetensors":
         expected = {tensor.name for tensor in tensors}
@@ -118,7 +133,9 @@ def _read(descriptor: int, out: pumping.Bytes, offset: int) -> None:
     while view:
         count = os.preadv(descriptor, [view], offset)
         if not count:
-            raise OSError(f"the file must keep its size while it is read; received its end at byte {offset}")
+            raise OSError(
+                f"the file must keep its size while it is read; received its end at byte {offset}"
+            )
         view, offset = view[count:], offset + count
 
 
@@ -133,10 +150,16 @@ def _first(run: Run, expected: pumping.Bytes, found: pumping.Bytes) -> Differenc
         return None
     place = int(np.flatnonzero(expected != found)[0]) // size
     element = run.start + place
-    index = tuple(int(entry) for entry in np.unravel_index(element, run.tensor.shape)) if run.tensor.shape else ()
+    index = (
+        tuple(int(entry) for entry in np.unravel_index(element, run.tensor.shape))
+        if run.tensor.shape
+        else ()
+    )
     texts = [_text(run, raw[place * size : (place + 1) * size]) for raw in (expected, found)]
     if texts[0] == texts[1]:  # such as two kinds of NaN
-        texts = [raw[place * size : (place + 1) * size].tobytes().hex(" ") for raw in (expected, found)]
+        texts = [
+            raw[place * size : (place + 1) * size].tobytes().hex(" ") for raw in (expected, found)
+        ]
     return Difference(run.tensor.name, index, run.offset + place * size, *texts)
 
 

@@ -1,9 +1,10 @@
-"""Write files of initialised tensors so that a kill at any moment costs little and leaves no wrong file.
+"""Write files of initialised tensors so that a kill at any moment costs little and leaves no wrong
+file.
 
-The bytes go to `FILE.partial`, which takes its final name in one step once all is on the disk. Until then a sidecar
-(journal.py) says what has been written, so that the next run goes on from there. Several workers, on one host or many,
-each with a sidecar of its own, may write one job; the last of them to finish puts the files in place.
-"""
+The bytes go to `FILE.partial`, which takes its final name in one step once all is on the disk.
+Until then a sidecar (journal.py) says what has been written, so that the next run goes on from
+there. Several workers, on one host or many, each with a sidecar of its own, may write one job; the
+last of them to finish puts the files in place."""
 
 from __future__ import annotations
 
@@ -16,14 +17,14 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+from initfast.core.moments import Moments
+from initfast.core.moments import measure as measured
 from initfast.files import finishing, journal, pumping, resuming, runs, targets
 from initfast.files.claims import Claims
 from initfast.files.containers import File, Tensor
 from initfast.files.journal import DamagedError, Journal, State
 from initfast.files.plans import Job, Plan, plan
 from initfast.files.runs import Run
-from initfast.moments import Moments
-from initfast.moments import measure as measured
 
 __all__ = ["Job", "Result", "span_bytes", "write", "write_rows"]
 
@@ -87,8 +88,10 @@ def write(
         job: what to write; its initializers must have passed their checks, such as `parts.check`.
         worker: (K, N), K from 1: this call writes the K-th of N spans of nearly equal length.
         resume: continue an unfinished write; if there is none, begin.
-        force: replace existing files at the end; without `resume`, start an unfinished write of this worker again.
-        advance: called with a count of bytes of data as they are written, on the calling thread, in order.
+        force: replace existing files at the end; without `resume`, start an unfinished write of
+            this worker again.
+        advance: called with a count of bytes of data as they are written, on the calling thread, in
+            order.
         measure: whether to take the moments of all elements.
         digest: updated with all bytes of the file; for one file and one worker.
         blank: write the headers, and zeros for the data.
@@ -97,14 +100,16 @@ def write(
         FileExistsError: a file or an unfinished write is there.
         BlockingIOError: another process is writing this span.
         OSError: the sidecar is damaged or of another write, or the system refuses something.
-        KeyboardInterrupt: its text says if something stays to be continued, as that of an OSError does.
+        KeyboardInterrupt: its text says if something stays to be continued, as that of an OSError
+            does.
 
     Uses `get_num_threads()` threads, and memory that does not grow with the files.
     """
     todo = plan(job, worker)
     wanted = Wanted(advance or (lambda count: None), measure, digest)
     if resuming.check_others(todo):
-        # Killed while the sidecars were deleted: all files are in place, and ours may be among those that are gone.
+        # Killed while the sidecars were deleted: all files are in place, and ours may be among
+        # those that are gone.
         finishing.finish(todo, force=force)
         if resume:
             return Result(None, 0, todo.length, True)
@@ -113,7 +118,13 @@ def write(
         resuming.refuse_what_is_there(todo, sidecar)
     with _lock(sidecar) as held:
         before = resuming.take_up(todo, held, resume=resume, force=force)
-        _log.info("%s: worker %d of %d begins at byte %d of its %d", todo.base, *worker, before.done, todo.length)
+        _log.info(
+            "%s: worker %d of %d begins at byte %d of its %d",
+            todo.base,
+            *worker,
+            before.done,
+            todo.length,
+        )
         if before.finishing:
             wanted.advance(todo.length)
             after = before
@@ -124,7 +135,10 @@ def write(
         if digest is not None and before.finishing:
             _read_back(todo.files[0].path, todo.files[0].size, digest)
     _log.info(
-        "%s: worker %d of %d has finished; %s", todo.base, *worker, "all is in place" if complete else "others have not"
+        "%s: worker %d of %d has finished; %s",
+        todo.base,
+        *worker,
+        "all is in place" if complete else "others have not",
     )
     moments = _moments(after)
     resumed = todo.length if before.finishing else before.done
@@ -153,7 +167,8 @@ def write_rows(
     advance: Callable[[int], object] | None = None,
     measure: bool = False,
 ) -> Moments | None:
-    """Write rows `first` to `last` of a tensor into a file that is there, in place, and return their moments.
+    """Write rows `first` to `last` of a tensor into a file that is there, in place, and return
+    their moments.
 
     Args:
         path: the file.
@@ -161,9 +176,8 @@ def write_rows(
         first, last: entries of its first dim, as in a slice.
         advance, measure: as in `write`.
 
-    Other rows are not touched: several processes may write different ones at once. A kill leaves some rows written; the
-    same call again completes them.
-    """
+    Other rows are not touched: several processes may write different ones at once. A kill leaves
+    some rows written; the same call again completes them."""
     row = tensor.nbytes // tensor.shape[0] if tensor.shape and tensor.shape[0] else 0
     alone = File(Path(path), b"", (tensor,))
     total = Moments()
@@ -174,7 +188,9 @@ def write_rows(
             targets.write_all(descriptor, raw.data, run.offset)
             return measured(pumping.values(run, raw)) if measure else None
 
-        with contextlib.closing(pumping.in_order(work, runs.runs([alone], first * row, last * row))) as made:
+        with contextlib.closing(
+            pumping.in_order(work, runs.runs([alone], first * row, last * row))
+        ) as made:
             for run, _, moments in made:
                 total = total.merged(moments) if moments else total
                 if advance is not None:
@@ -185,8 +201,12 @@ def write_rows(
     return total if measure else None
 
 
-def _write_or_clean_up(plan: Plan, held: Journal, state: State, wanted: Wanted, *, blank: bool) -> State:
-    """Write the span. After an error, what is written stays if the sidecar tells of it, and is deleted otherwise."""
+def _write_or_clean_up(
+    plan: Plan, held: Journal, state: State, wanted: Wanted, *, blank: bool
+) -> State:
+    """Write the span. After an error, what is written stays if the sidecar tells of it, and is
+    deleted otherwise.
+    """
     try:
         # What several workers share stays: another one may be writing it.
         with _keeping(lambda: held.recorded or not plan.alone):
@@ -204,15 +224,21 @@ def _write_or_clean_up(plan: Plan, held: Journal, state: State, wanted: Wanted, 
 
 
 def _prepare(plan: Plan, done: int, *, blank: bool) -> None:
-    """Create the files of the span with the size they will have, reserve its space, and write the headers it has."""
+    """Create the files of the span with the size they will have, reserve its space, and write the
+    headers it has.
+    """
     if plan.alone and not done:
         for file in plan.files:
             targets.partial(file.path).unlink(missing_ok=True)
     shares = list(plan.shares())
     need = sum(share.last - share.first + len(share.file.header) * share.header for share in shares)
-    missing = (share.file.size - targets.allocated(targets.partial(share.file.path)) for share in shares)
+    missing = (
+        share.file.size - targets.allocated(targets.partial(share.file.path)) for share in shares
+    )
     if shares:
-        targets.check_space(shares[0].file.path.parent, min(need, sum(max(0, count) for count in missing)))
+        targets.check_space(
+            shares[0].file.path.parent, min(need, sum(max(0, count) for count in missing))
+        )
     for file, first, last, ours in shares:
         descriptor = targets.open_partial(file.path)
         try:
@@ -252,7 +278,8 @@ def _write_span(plan: Plan, held: Journal, state: State, wanted: Wanted) -> Stat
         with contextlib.closing(pumping.in_order(work, opened())) as made:
             for run, raw, moments in made:
                 if moments is not None:
-                    # Merged in order, so that the last digits depend neither on threads nor on where a kill came.
+                    # Merged in order, so that the last digits depend neither on threads nor on
+                    # where a kill came.
                     total = total.merged(moments)
                 reached = run.position + run.nbytes - low
                 if reached > state.done:

@@ -1,8 +1,7 @@
 """JAX arrays, sharded or not, and initializers with JAX's own signature: `import initfast.jax`.
 
-Each device's block is made on the host, by the process that holds the device, and equals that part of the unsharded
-array byte for byte. On a CPU JAX adopts the memory without a copy.
-"""
+Each device's block is made on the host, by the process that holds the device, and equals that part
+of the unsharded array byte for byte. On a CPU JAX adopts the memory without a copy."""
 
 try:
     from jax.nn.initializers import constant, ones, zeros  # JAX's own: nothing is drawn

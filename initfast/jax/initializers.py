@@ -1,4 +1,6 @@
-"""The random initializers of `jax.nn.initializers`: their names, arguments, defaults and fans, drawn by initfast."""
+"""The random initializers of `jax.nn.initializers`: their names, arguments, defaults and fans,
+drawn by initfast.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from initfast import layout
-from initfast.base import Initializer
-from initfast.buffers import empty
-from initfast.constants import Zeros
-from initfast.dtypes import resolve_numeric
-from initfast.initializers import MODES, TRUNCATED_STDDEV, RandomNormal, RandomUniform, TruncatedNormal
+from initfast.core import indexing
+from initfast.core.buffers import empty
+from initfast.core.dtypes import resolve_numeric
+from initfast.core.seeds import Seed
+from initfast.core.types import Array, DTypeLike, Shape
+from initfast.initializers.base import Initializer
+from initfast.initializers.constant import Zeros
+from initfast.initializers.orthogonal import Orthogonal
+from initfast.initializers.random import (
+    MODES,
+    TRUNCATED_STDDEV,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+)
 from initfast.jax.arrays import place, seed_of
-from initfast.orthogonals import Orthogonal
-from initfast.seeds import Seed
-from initfast.typing import Array, DTypeLike, Shape
 
 Axes = int | Sequence[int]
 Init = Callable[..., jax.Array]
@@ -41,8 +49,12 @@ def normal(stddev: Any = 1e-2, dtype: Any = None) -> Init:
     return _drawn(lambda shape, seed: RandomNormal(0.0, stddev, seed), dtype)
 
 
-def truncated_normal(stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0) -> Init:
-    """As `jax.nn.initializers.truncated_normal`: bounds in units of stddev, the standard deviation before the cut."""
+def truncated_normal(
+    stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0
+) -> Init:
+    """As `jax.nn.initializers.truncated_normal`: bounds in units of stddev, the standard deviation
+    before the cut.
+    """
     return _drawn(lambda shape, seed: TruncatedNormal(0.0, stddev, seed, lower, upper), dtype)
 
 
@@ -59,19 +71,24 @@ def variance_scaling(
 
     Args:
         scale: finite number >= 0.
-        mode: n is 'fan_in', 'fan_out', their mean 'fan_avg' or their geometric mean 'fan_geo_avg'; unlike in Keras it
-            may be less than 1.
+        mode: n is 'fan_in', 'fan_out', their mean 'fan_avg' or their geometric mean 'fan_geo_avg';
+            unlike in Keras it may be less than 1.
         distribution: 'truncated_normal', 'normal' (not truncated, unlike in Keras) or 'uniform'.
-        in_axis, out_axis, batch_axis: an axis or several. All others are the receptive field, which multiplies both
-            fans; batch axes multiply neither.
+        in_axis, out_axis, batch_axis: an axis or several. All others are the receptive field, which
+            multiplies both fans; batch axes multiply neither.
         dtype: what `dtype=None` means to the initializer; default: JAX's own default.
     """
     modes, distributions = (*MODES, "fan_geo_avg"), ("truncated_normal", "normal", "uniform")
-    for name, value, choices in (("mode", mode, modes), ("distribution", distribution, distributions)):
+    for name, value, choices in (
+        ("mode", mode, modes),
+        ("distribution", distribution, distributions),
+    ):
         if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; received {value!r}")
+            raise ValueError(
+                f"{name} must be one of {', '.join(map(repr, choices))}; received {value!r}"
+            )
 
-    def build(shape: layout.Dims, seed: Seed) -> Initializer:
+    def build(shape: indexing.Dims, seed: Seed) -> Initializer:
         if 0 in shape:
             return RandomNormal(seed=seed)  # of no elements, whose variance has no meaning
         fan_in, fan_out = _fans(shape, in_axis, out_axis, batch_axis)
@@ -91,11 +108,15 @@ def variance_scaling(
 
 
 def _preset(name: str, scale: float, mode: str, distribution: str) -> Callable[..., Init]:
-    def made(in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None) -> Init:
+    def made(
+        in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
+    ) -> Init:
         return variance_scaling(scale, mode, distribution, in_axis, out_axis, batch_axis, dtype)
 
     made.__name__ = made.__qualname__ = name
-    made.__doc__ = f"As `jax.nn.initializers.{name}`: `variance_scaling{scale, mode, distribution}`."
+    made.__doc__ = (
+        f"As `jax.nn.initializers.{name}`: `variance_scaling{scale, mode, distribution}`."
+    )
     return made
 
 
@@ -108,26 +129,32 @@ he_normal = kaiming_normal = _preset("he_normal", 2.0, "fan_in", "truncated_norm
 
 
 def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Init:
-    """As `jax.nn.initializers.orthogonal`, and with out_sharding too: every process makes the whole, once."""
+    """As `jax.nn.initializers.orthogonal`, and with out_sharding too: every process makes the
+    whole, once.
+    """
     return _drawn(partial(_Columns, scale, column_axis), dtype)
 
 
 def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Init:
-    """As `jax.nn.initializers.delta_orthogonal`: an orthogonal matrix in the middle of a kernel, 0 around it."""
+    """As `jax.nn.initializers.delta_orthogonal`: an orthogonal matrix in the middle of a kernel, 0
+    around it.
+    """
     return _drawn(partial(_Centre, scale, column_axis), dtype)
 
 
 class _Columns(Initializer):
     """`Orthogonal` whose columns lie along any axis."""
 
-    def __init__(self, scale: Any, column_axis: int, shape: layout.Dims, seed: Seed) -> None:
+    def __init__(self, scale: Any, column_axis: int, shape: indexing.Dims, seed: Seed) -> None:
         if len(shape) < 2:
-            raise ValueError(f"orthogonal initializer requires at least a 2D shape; received {shape}")
+            raise ValueError(
+                f"orthogonal initializer requires at least a 2D shape; received {shape}"
+            )
         self._axis = range(len(shape))[column_axis]
         self._matrix = Orthogonal(scale, seed)
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
-        shape = layout.normalize_shape(shape)
+        shape = indexing.normalize_shape(shape)
         others = shape[: self._axis] + shape[self._axis + 1 :]
         matrix = self._matrix((math.prod(others), shape[self._axis]), dtype)
         made = empty(shape, resolve_numeric(dtype))
@@ -138,34 +165,38 @@ class _Columns(Initializer):
 class _Centre(Initializer):
     """`_Columns` in the middle of zeros."""
 
-    def __init__(self, scale: Any, column_axis: int, shape: layout.Dims, seed: Seed) -> None:
+    def __init__(self, scale: Any, column_axis: int, shape: indexing.Dims, seed: Seed) -> None:
         if len(shape) not in (3, 4, 5):
-            raise ValueError(f"Delta orthogonal initializer requires a 3D, 4D or 5D shape; received {shape}")
+            raise ValueError(
+                f"Delta orthogonal initializer requires a 3D, 4D or 5D shape; received {shape}"
+            )
         if shape[-1] < shape[-2]:
             raise ValueError(f"`fan_in` must be less or equal than `fan_out`; received {shape}")
         self._middle = _Columns(scale, column_axis, shape[-2:], seed)
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
-        shape = layout.normalize_shape(shape)
+        shape = indexing.normalize_shape(shape)
         made = Zeros()(shape, dtype)
         if made.size:
             made[tuple((n - 1) // 2 for n in shape[:-2])] = self._middle(shape[-2:], dtype)
         return made
 
 
-def _drawn(build: Callable[[layout.Dims, Seed], Initializer], default: Any) -> Init:
+def _drawn(build: Callable[[indexing.Dims, Seed], Initializer], default: Any) -> Init:
     """The function of JAX's signature that draws what `build` gives for a shape and a seed."""
 
     def init(key: Any, shape: Shape, dtype: Any = default, out_sharding: Any = None) -> jax.Array:
         traced = isinstance(key, jax.core.Tracer)
-        logical = layout.normalize_shape(shape)
+        logical = indexing.normalize_shape(shape)
         initializer = build(logical, Seed(0) if traced else seed_of(key))
         return place(initializer, logical, out_sharding, float if dtype is None else dtype, traced)
 
     return init
 
 
-def _fans(shape: layout.Dims, in_axis: Axes, out_axis: Axes, batch_axis: Axes) -> tuple[float, float]:
+def _fans(
+    shape: indexing.Dims, in_axis: Axes, out_axis: Axes, batch_axis: Axes
+) -> tuple[float, float]:
     if len(shape) <= 1 and in_axis == -2:
         raise ValueError(
             f"Can't compute input and output sizes of a {len(shape)}-dimensional weights tensor with default in_axis. "

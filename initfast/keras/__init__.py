@@ -1,10 +1,11 @@
-"""Keras 3: initializers that hand the backend its own tensor, without a copy, on TensorFlow, JAX and PyTorch.
+"""Keras 3: initializers that hand the backend its own tensor, without a copy, on TensorFlow, JAX
+and PyTorch.
 
-`HeNormal(seed=42)` and all others of `keras.initializers` are here under the same names, for `kernel_initializer=` and
-its kin; `default(seed)` makes the string names in a block mean them; `initialize(model, seed)` draws a built model
-anew, and `spec_from(model)` describes it for `initfast model`.
-Their classes are called `InitfastHeNormal` and so on, because Keras takes its own class for every name that it knows.
-"""
+`HeNormal(seed=42)` and all others of `keras.initializers` are here under the same names, for
+`kernel_initializer=` and its kin; `default(seed)` makes the string names in a block mean them;
+`initialize(model, seed)` draws a built model anew, and `spec_from(model)` describes it for
+`initfast model`. Their classes are called `InitfastHeNormal` and so on, because Keras takes its own
+class for every name that it knows."""
 
 _NEEDED = "initfast.keras needs Keras 3.15 or newer and one of its backends: pip install 'keras>=3.15' jax"
 

@@ -1,6 +1,6 @@
-"""Streams for copies: Keras copies an initializer through its config, and an integer seed would give all of them the
-same values. MultiHeadAttention makes its query, key, value and output kernels from four such copies.
-"""
+"""Streams for copies: Keras copies an initializer through its config, and an integer seed would
+give all of them the same values. MultiHeadAttention makes its query, key, value and output kernels
+from four such copies."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from initfast.seeds import Seed
+from initfast.core.seeds import Seed
 
 
 class Kin:
-    """The initializers that were copied from one another with one fixed seed, in the order in which they draw."""
+    """The initializers that were copied from one another with one fixed seed, in the order in which
+    they draw.
+    """
 
     def __init__(self) -> None:
         self._drawn = 0
@@ -27,8 +29,8 @@ class Kin:
 class Config(dict[str, Any]):
     """A config that knows whose it is, until it becomes JSON.
 
-    Keras passes it straight on, or after it has set the axes of a kernel: `cls.from_config(init.get_config())`.
-    """
+    Keras passes it straight on, or after it has set the axes of a kernel:
+    `cls.from_config(init.get_config())`."""
 
     def __init__(self, config: Mapping[str, Any], origin: Any) -> None:
         super().__init__(config)

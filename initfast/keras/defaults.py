@@ -1,4 +1,6 @@
-"""A block in which the names of initializers, given as strings or by default, mean those of initfast."""
+"""A block in which the names of initializers, given as strings or by default, mean those of
+initfast.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +10,24 @@ from typing import Any
 
 import keras
 
-from initfast.base import Initializer, RandomInitializer
+from initfast.core.seeds import Seed, root_seed
+from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers.registry import ALL_OBJECTS
 from initfast.keras.copies import ACTIVE, Scope
 from initfast.keras.initializers import ADAPTED
-from initfast.registry import ALL_OBJECTS
-from initfast.seeds import Seed, SeedGenerator, given_seed, live_seed
 
 
 @contextmanager
 def default(seed: int | Seed | None = None) -> Iterator[None]:
-    """In this block "glorot_uniform", "uniform" and all other names of Keras' initializers mean initfast's.
+    """In this block "glorot_uniform", "uniform" and all other names of Keras' initializers mean
+    initfast's.
 
-    Layers that are given no initializer, or the name of one, then draw fast and reproducibly: the n-th name that is
-    looked up for a random initializer gets the stream of `seed` that is named 'n', counted from '0' in each block. So
-    the same code makes the same weights in every process and whatever was built before, with the same version of
-    Keras; every variable has values of its own, also in layers that copy others. Layers made in the block may be built
-    after it. Initializers given as objects are left as they are.
+    Layers that are given no initializer, or the name of one, then draw fast and reproducibly: the
+    n-th name that is looked up for a random initializer gets the stream of `seed` that is named
+    'n', counted from '0' in each block. So the same code makes the same weights in every process
+    and whatever was built before, with the same version of Keras; every variable has values of its
+    own, also in layers that copy others. Layers made in the block may be built after it.
+    Initializers given as objects are left as they are.
 
     Args:
         seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.
@@ -34,12 +38,15 @@ def default(seed: int | Seed | None = None) -> Iterator[None]:
         with initfast.keras.default(seed=42):
             model = build()
     """
-    scope = Scope(fixed_seed(seed))
-    names = {name: _Named(ADAPTED[made], scope) for name, made in ALL_OBJECTS.items() if made in ADAPTED}
+    scope = Scope(root_seed(seed))
+    names = {
+        name: _Named(ADAPTED[made], scope) for name, made in ALL_OBJECTS.items() if made in ADAPTED
+    }
     # Also the name of a layer, and Keras' own has the same values.
     del names["Identity"]
     with keras.saving.custom_object_scope({}) as outer:
-        # Keras' scopes replace one another, they do not nest: what it has kept of the outer one goes on.
+        # Keras' scopes replace one another, they do not nest: what it has kept of the outer one
+        # goes on.
         kept = dict(outer.backup)
     token = ACTIVE.set(scope)
     try:
@@ -47,14 +54,6 @@ def default(seed: int | Seed | None = None) -> Iterator[None]:
             yield
     finally:
         ACTIVE.reset(token)
-
-
-def fixed_seed(seed: int | Seed | None) -> Seed:
-    """A seed whose streams can be named."""
-    live = None if isinstance(seed, SeedGenerator) else live_seed(given_seed(seed))
-    if not isinstance(live, Seed) or (live.name is None and live.stream):
-        raise ValueError(f"seed must be an integer in [0, 2**64), a Seed or None, without a stream; received {seed!r}")
-    return live
 
 
 class _Named:

@@ -10,12 +10,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from initfast.core.seeds import Seed, root_seed
 from initfast.keras.probes import Probe, attributes_kept, matrix, tensors, watched
 from initfast.keras.weights import weights
-from initfast.seeds import Seed
 from initfast.signal.diagnosis import LOSS, check_batch, cotangent
 from initfast.signal.measures import Units, rms, with_gradients
-from initfast.signal.networks import fixed_seed
 from initfast.signal.reports import LayerReport, SignalReport
 from initfast.signal.trails import Line, Trail
 from initfast.signal.verdicts import judge, notes
@@ -23,38 +22,50 @@ from initfast.signal.verdicts import judge, notes
 __all__ = ["diagnose"]
 
 Floats = npt.NDArray[np.floating[Any]]
-# A loss, given the tensors to put in for the variables and what to do with the tensors that layers give.
+# A loss, given the tensors to put in for the variables and what to do with the tensors that layers
+# give.
 Loss = Callable[[list[Any], Callable[[int, Any], Any]], Any]
 
 
-def diagnose(model: Any, x: Any, y: Any = None, *, training: bool = True, seed: int | Seed = 0) -> SignalReport:
-    """Measure how signals and gradients go through a built model on a batch: two runs forward, one back.
+def diagnose(
+    model: Any, x: Any, y: Any = None, *, training: bool = True, seed: int | Seed = 0
+) -> SignalReport:
+    """Measure how signals and gradients go through a built model on a batch: two runs forward, one
+    back.
 
-    A layer is one with weights and without layers in it, in the order of the run, with the normalisation and activation
-    layers that were given its very output. Recurrent and time-distributed layers are taken whole. Works on JAX,
-    PyTorch and TensorFlow. Weights, states, seed generators, metrics, optimizer and attributes of the layers are
-    afterwards what they were, also if it fails.
+    A layer is one with weights and without layers in it, in the order of the run, with the
+    normalisation and activation layers that were given its very output. Recurrent and
+    time-distributed layers are taken whole. Works on JAX, PyTorch and TensorFlow. Weights, states,
+    seed generators, metrics, optimizer and attributes of the layers are afterwards what they were,
+    also if it fails.
 
     Args:
         model: a built Keras model or layer with weights. Frozen weights count too.
-        x: a batch as the model is called with: array, or a list or dict of them. Taken as it is; floating values must
-            be finite.
-        y: targets; then the gradients are those of the loss that the model is compiled with. Default: those of the sum
-            of g * output, with g standard normal, of the first floating output.
+        x: a batch as the model is called with: array, or a list or dict of them. Taken as it is;
+            floating values must be finite.
+        y: targets; then the gradients are those of the loss that the model is compiled with.
+            Default: those of the sum of g * output, with g standard normal, of the first floating
+            output.
         training: the mode to run in: dropout drops, and batch normalisation uses the batch.
         seed: integer in [0, 2**64) or `Seed`, for that g.
 
     Raises:
-        ValueError: the model is not built, or there are no weights; the batch is empty or not finite; `y` is given and
-            the model is not compiled; the loss is not scalar.
+        ValueError: the model is not built, or there are no weights; the batch is empty or not
+            finite; `y` is given and the model is not compiled; the loss is not scalar.
     """
-    found = [weight for weight in weights(model) if weight.trained] if hasattr(model, "_layers") else []
+    found = (
+        [weight for weight in weights(model) if weight.trained] if hasattr(model, "_layers") else []
+    )
     if not found:
-        raise ValueError(f"a model must be built and have weights to be diagnosed; received {model!r}")
+        raise ValueError(
+            f"a model must be built and have weights to be diagnosed; received {model!r}"
+        )
     for part in keras.tree.flatten(x):
         check_batch(np.asarray(keras.ops.convert_to_numpy(part)))
     if y is not None and not getattr(model, "compiled", False):
-        raise ValueError(f"y needs a model that is compiled with a loss; received {model!r}, which is not")
+        raise ValueError(
+            f"y needs a model that is compiled with a loss; received {model!r}, which is not"
+        )
     variables = [weight.variable for weight in found]
     values = [variable.value for variable in variables]
     g: list[Any] = []
@@ -77,19 +88,25 @@ def diagnose(model: Any, x: Any, y: Any = None, *, training: bool = True, seed: 
 
     probe.tap = note
     # A compiled loss notes the form of its first targets.
-    noting = [model._compile_loss] if y is not None and getattr(model, "_compile_loss", None) is not None else []
+    noting = (
+        [model._compile_loss]
+        if y is not None and getattr(model, "_compile_loss", None) is not None
+        else []
+    )
     with attributes_kept(noting), _without_gradients():
         with _scope(variables, values), watched(model, probe):
             output = model(x, training=training)
         if not trail.lines:
             raise ValueError(f"a layer with weights must run; received {model!r}, where none did")
-        g.append(cotangent(tuple(next(tensors(output)).shape), fixed_seed(seed)))
+        g.append(cotangent(tuple(next(tensors(output)).shape), root_seed(seed)))
         if y is not None:
             for compiled in noting:
                 if not compiled.built:
                     compiled.build(y, output)
         by_variable, by_tensor = _GRADIENTS[keras.backend.backend()](loss, values, shapes)
-    gradients = {id(variable): gradient for variable, gradient in zip(variables, by_variable, strict=True)}
+    gradients = {
+        id(variable): gradient for variable, gradient in zip(variables, by_variable, strict=True)
+    }
     layers = tuple(_line(line, by_tensor[probe.last[id(line)]], gradients) for line in trail.lines)
     names = [each.activation for each in layers if each.activation != "linear"] or ["linear"]
     return SignalReport(
@@ -114,7 +131,9 @@ def _line(line: Line, by_output: Any, gradients: dict[int, Any]) -> LayerReport:
     gradient = None if weight is None else gradients[id(weight)]
     weight_rms = None if weight is None else 0.0 if gradient is None else rms(gradient)
     units = None
-    dense = isinstance(layer, (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D))
+    dense = isinstance(
+        layer, (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+    )
     if dense and weight is layer.kernel and gradient is not None:
         bias = layer.bias
         bias_gradient = None if bias is None else gradients.get(id(bias))
@@ -126,7 +145,9 @@ def _line(line: Line, by_output: Any, gradients: dict[int, Any]) -> LayerReport:
                 gradient.reshape(-1, count),
                 bias_gradient,
             )
-    return with_gradients(line.report, 0.0 if by_output is None else rms(by_output), weight_rms, units)
+    return with_gradients(
+        line.report, 0.0 if by_output is None else rms(by_output), weight_rms, units
+    )
 
 
 def _numpy(tensor: Any) -> Floats:
@@ -137,7 +158,9 @@ def _numpy(tensor: Any) -> Floats:
 
 def _scope(variables: list[Any], values: list[Any]) -> Any:
     """Where variables have other values, and nothing that is assigned to any variable stays."""
-    return keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True)), collect_losses=True)
+    return keras.StatelessScope(
+        state_mapping=list(zip(variables, values, strict=True)), collect_losses=True
+    )
 
 
 @contextlib.contextmanager
@@ -168,7 +191,11 @@ def _by_jax(loss: Loss, values: list[Any], tensors_given: list[Any]) -> tuple[li
     def total(given: list[Any], added: list[Any]) -> Any:
         return _check_loss(loss(given, lambda number, tensor: tensor + added[number]))
 
-    floating = [number for number, each in enumerate(values) if keras.backend.is_float_dtype(str(each.dtype))]
+    floating = [
+        number
+        for number, each in enumerate(values)
+        if keras.backend.is_float_dtype(str(each.dtype))
+    ]
 
     def of_floating(given: list[Any], added: list[Any]) -> Any:
         complete = list(values)
@@ -176,14 +203,18 @@ def _by_jax(loss: Loss, values: list[Any], tensors_given: list[Any]) -> tuple[li
             complete[number] = each
         return total(complete, added)
 
-    found, by_tensor = jax.grad(of_floating, argnums=(0, 1))([values[number] for number in floating], zeros)
+    found, by_tensor = jax.grad(of_floating, argnums=(0, 1))(
+        [values[number] for number in floating], zeros
+    )
     by_value: list[Any] = [None] * len(values)
     for number, each in zip(floating, found, strict=True):
         by_value[number] = _numpy(each)
     return by_value, [matrix(each) for each in by_tensor]
 
 
-def _by_torch(loss: Loss, values: list[Any], tensors_given: list[Any]) -> tuple[list[Any], list[Any]]:
+def _by_torch(
+    loss: Loss, values: list[Any], tensors_given: list[Any]
+) -> tuple[list[Any], list[Any]]:
     import torch
 
     with torch.enable_grad():
@@ -196,11 +227,15 @@ def _by_torch(loss: Loss, values: list[Any], tensors_given: list[Any]) -> tuple[
 
         value = _check_loss(loss(leaves, note))
         wanted = [each for each in (*leaves, *taken) if each.requires_grad]
-        found = dict(zip(map(id, wanted), torch.autograd.grad(value, wanted, allow_unused=True), strict=True))
+        found = dict(
+            zip(map(id, wanted), torch.autograd.grad(value, wanted, allow_unused=True), strict=True)
+        )
     return _split(leaves, taken, lambda each: found.get(id(each)))
 
 
-def _by_tensorflow(loss: Loss, values: list[Any], tensors_given: list[Any]) -> tuple[list[Any], list[Any]]:
+def _by_tensorflow(
+    loss: Loss, values: list[Any], tensors_given: list[Any]
+) -> tuple[list[Any], list[Any]]:
     import tensorflow as tf
 
     leaves = [tf.convert_to_tensor(each) for each in values]
@@ -219,7 +254,9 @@ def _by_tensorflow(loss: Loss, values: list[Any], tensors_given: list[Any]) -> t
     return _split(leaves, taken, lambda each: by_leaf[id(each)])
 
 
-def _split(leaves: list[Any], taken: list[Any], gradient: Callable[[Any], Any]) -> tuple[list[Any], list[Any]]:
+def _split(
+    leaves: list[Any], taken: list[Any], gradient: Callable[[Any], Any]
+) -> tuple[list[Any], list[Any]]:
     by_value = [None if gradient(each) is None else _numpy(gradient(each)) for each in leaves]
     return by_value, [None if gradient(each) is None else matrix(gradient(each)) for each in taken]
 

@@ -6,37 +6,42 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from initfast.base import Initializer, RandomInitializer
-from initfast.dtypes import resolve
+from initfast.core.dtypes import resolve
+from initfast.core.seeds import Seed, root_seed
+from initfast.initializers.base import Initializer, RandomInitializer
 from initfast.keras import tensors
-from initfast.keras.defaults import fixed_seed
 from initfast.keras.sources import Derived, source, with_seed
 from initfast.keras.weights import Weight, weights
-from initfast.seeds import Seed
 
 Rules = Mapping[str, "Initializer | str | Callable[..., Any] | None"]
 
 
-def initialize(model: Any, seed: int | Seed | None = None, rules: Rules | None = None) -> dict[str, Initializer]:
-    """Draw every weight of a built model or layer anew, each from its layer's own initializer and a stream of its name.
+def initialize(
+    model: Any, seed: int | Seed | None = None, rules: Rules | None = None
+) -> dict[str, Initializer]:
+    """Draw every weight of a built model or layer anew, each from its layer's own initializer and a
+    stream of its name.
 
-    A weight's name is its path from the model down, such as 'encoder/dense_1/kernel', in which layers that Keras has
-    named count from the start within the model: the same model has the same weights in every process and backend,
-    whatever was built before. Constants are written again; seeds that initializers were given do not matter.
+    A weight's name is its path from the model down, such as 'encoder/dense_1/kernel', in which
+    layers that Keras has named count from the start within the model: the same model has the same
+    weights in every process and backend, whatever was built before. Constants are written again;
+    seeds that initializers were given do not matter.
 
     Args:
         model: a Keras model or layer. Layers in it that are not built are passed over.
         seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.
-        rules: initializers for weights by path, or by patterns of `fnmatch` such as '*/kernel'; the first that matches
-            counts. None leaves a weight as it is. Needed for weights made to be trained whose layer has no attribute
-            `<weight>_initializer`; other such weights are states and are left alone.
+        rules: initializers for weights by path, or by patterns of `fnmatch` such as '*/kernel'; the
+            first that matches counts. None leaves a weight as it is. Needed for weights made to be
+            trained whose layer has no attribute `<weight>_initializer`; other such weights are
+            states and are left alone.
 
     Returns:
-        The initializer of each weight that was drawn, by path. `found[path].block(shape, ...)` makes its values again.
+        The initializer of each weight that was drawn, by path. `found[path].block(shape, ...)`
+        makes its values again.
 
     Raises:
-        ValueError, TypeError: and nothing has been written then. The message names the weights that no initializer
-            could be found for.
+        ValueError, TypeError: and nothing has been written then. The message names the weights that
+            no initializer could be found for.
 
     Seed generators, metrics and optimizers are not touched.
     """
@@ -58,25 +63,35 @@ class Planned(NamedTuple):
 
 def plan(model: Any, seed: int | Seed | None, rules: Rules | None) -> list[Planned]:
     """Every weight of a model, and what `initialize` draws it from. Raises what it raises."""
-    root = fixed_seed(seed)
+    root = root_seed(seed)
     found = weights(model)
     if not found:
-        raise ValueError(f"a model must be built to be initialized; received {model!r}, which has no weights")
+        raise ValueError(
+            f"a model must be built to be initialized; received {model!r}, which has no weights"
+        )
     planned, problems, used = [], [], set()
     for weight in found:
-        pattern = next((pattern for pattern in rules or () if fnmatchcase(weight.path, pattern)), None)
+        pattern = next(
+            (pattern for pattern in rules or () if fnmatchcase(weight.path, pattern)), None
+        )
         try:
             if pattern is None:
                 made = source(weight, root.named(weight.path))
             else:
                 assert rules is not None
                 used.add(pattern)
-                made = None if rules[pattern] is None else with_seed(rules[pattern], root.named(weight.path))
+                made = (
+                    None
+                    if rules[pattern] is None
+                    else with_seed(rules[pattern], root.named(weight.path))
+                )
             if made is not None:
                 _try(made, weight)
             elif pattern is None and weight.trained:
                 name = weight.variable.name
-                problems.append(f"{weight.path}: {type(weight.layer).__name__} has no {name}_initializer")
+                problems.append(
+                    f"{weight.path}: {type(weight.layer).__name__} has no {name}_initializer"
+                )
             planned.append(Planned(weight, made, pattern is not None))
         except (ValueError, TypeError) as error:
             problems.append(f"{weight.path}: {error}")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from initfast.fans import compute_fans
+from initfast.initializers.fans import compute_fans
 from initfast.keras.weights import weights
 from initfast.signal.measures import Moments, moments
 from initfast.signal.trails import Line, Trail
@@ -20,18 +20,29 @@ __all__ = ["Probe", "attributes_kept", "matrix", "tensors", "watched"]
 Floats = npt.NDArray[np.floating[Any]]
 
 # Layers that are one activation; PReLU is a leaky ReLU whose slope is learnt.
-_ACTIVATION_LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "PReLU": "leaky_relu", "ELU": "elu"}
+_ACTIVATION_LAYERS = {
+    "ReLU": "relu",
+    "LeakyReLU": "leaky_relu",
+    "PReLU": "leaky_relu",
+    "ELU": "elu",
+}
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+_TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
 # They call what is in them within a loop of the backend, where no tensor has values.
 _WHOLE = (keras.layers.RNN, keras.layers.TimeDistributed)
 
 
 class Probe:
-    """What is told of each tensor that a layer gives: a number, and the layer's line if values are to be measured.
+    """What is told of each tensor that a layer gives: a number, and the layer's line if values are
+    to be measured.
 
     Args:
-        tap: called with the number of each tensor, in order, and the tensor; what it returns goes on in its place.
+        tap: called with the number of each tensor, in order, and the tensor; what it returns goes
+            on in its place.
         trail: where lines are written; None: the tensors have no values.
     """
 
@@ -75,7 +86,9 @@ class Probe:
             self._activations[-1].append((args[0], _name(call), output))
         return output
 
-    def activation_layer(self, layer: Any, name: str, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def activation_layer(
+        self, layer: Any, name: str, call: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Any:
         """Call a layer that is an activation and nothing else."""
         output = call(*args, **kwargs)
         number, tapped = self.number(output)
@@ -87,11 +100,20 @@ class Probe:
         return tapped
 
     def _line(
-        self, trail: Trail, layer: Any, name: str, given: Any, before: Moments | None, out: Any, inner: Any
+        self,
+        trail: Trail,
+        layer: Any,
+        name: str,
+        given: Any,
+        before: Moments | None,
+        out: Any,
+        inner: Any,
     ) -> Line:
         axis = _axis(layer, out)
         source = trail.source(given) if all(len(each.shape) < 2 for each in layer.weights) else None
-        net, activation = next(((net, found) for net, found, gave in inner if gave is out), (out, "linear"))
+        net, activation = next(
+            ((net, found) for net, found, gave in inner if gave is out), (out, "linear")
+        )
         if source is not None and activation == "linear":
             trail.normalised(source, out, matrix(out, axis))
             return source
@@ -103,7 +125,9 @@ class Probe:
 
 @contextlib.contextmanager
 def watched(model: Any, probe: Probe) -> Iterator[None]:
-    """While the block runs, what layers give goes through the probe. Attributes of all layers come back afterwards."""
+    """While the block runs, what layers give goes through the probe. Attributes of all layers come
+    back afterwards.
+    """
     paths: dict[int, str] = {}
     for weight in weights(model):
         paths.setdefault(id(weight.layer), weight.path.rpartition("/")[0])
@@ -115,17 +139,23 @@ def watched(model: Any, probe: Probe) -> Iterator[None]:
 
 @contextlib.contextmanager
 def attributes_kept(things: list[Any]) -> Iterator[None]:
-    """Put back what the block assigns to attributes, and into plain lists and sets that are attributes."""
+    """Put back what the block assigns to attributes, and into plain lists and sets that are
+    attributes.
+    """
     held = [(vars(each), dict(vars(each)), _contents(vars(each))) for each in things]
     try:
         yield
     finally:
         for current, before, contents in held:
-            if current.keys() != before.keys() or any(current[name] is not value for name, value in before.items()):
+            if current.keys() != before.keys() or any(
+                current[name] is not value for name, value in before.items()
+            ):
                 current.clear()
                 current.update(before)
             for container, copy in contents:
-                if len(container) != len(copy) or any(a is not b for a, b in zip(container, copy, strict=True)):
+                if len(container) != len(copy) or any(
+                    a is not b for a, b in zip(container, copy, strict=True)
+                ):
                     container.clear()
                     (container.extend if isinstance(container, list) else container.update)(copy)
 
@@ -146,27 +176,36 @@ def _leaves(layer: Any) -> Iterator[Any]:
 
 
 def _watch(layer: Any, paths: dict[int, str], probe: Probe) -> None:
-    # Straight into the attributes: Keras tracks what is assigned, and refuses layers once all is built.
+    # Straight into the attributes: Keras tracks what is assigned, and refuses layers once all is
+    # built.
     own = vars(layer)
     call = layer.call
     kind = type(layer).__name__
     if kind == "Activation" or kind in _ACTIVATION_LAYERS:
         name = _ACTIVATION_LAYERS.get(kind) or _name(layer.activation)
-        own["call"] = lambda *args, **kwargs: probe.activation_layer(layer, name, call, args, kwargs)
+        own["call"] = lambda *args, **kwargs: probe.activation_layer(
+            layer, name, call, args, kwargs
+        )
         return
     if not layer.weights:
         return
     path = paths.get(id(layer)) or layer.name
     activation = None if isinstance(layer, _WHOLE) else getattr(layer, "activation", None)
     if callable(activation):
-        own["activation"] = lambda *args, **kwargs: probe.activation(layer, activation, args, kwargs)
+        own["activation"] = lambda *args, **kwargs: probe.activation(
+            layer, activation, args, kwargs
+        )
     own["call"] = lambda *args, **kwargs: probe.layer(layer, path, call, args, kwargs)
 
 
 def matrix(tensor: Any, axis: int = -1) -> Floats:
     """The values as (samples, units), float64."""
     values = np.asarray(keras.ops.convert_to_numpy(tensor)).astype(np.float64)
-    return np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis]) if values.ndim else values.reshape(1, 1)
+    return (
+        np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis])
+        if values.ndim
+        else values.reshape(1, 1)
+    )
 
 
 def tensors(value: Any) -> Iterator[Any]:
@@ -181,14 +220,24 @@ def _floating(tensor: Any) -> bool:
 
 
 def _replaced(output: Any, old: Any, new: Any) -> Any:
-    return new if output is old else keras.tree.map_structure(lambda part: new if part is old else part, output)
+    return (
+        new
+        if output is old
+        else keras.tree.map_structure(lambda part: new if part is old else part, output)
+    )
 
 
 def _axis(layer: Any, tensor: Any) -> int:
     """Where the units are: the last dimension unless the layer says otherwise."""
     axis = getattr(layer, "axis", None)
     first = getattr(layer, "data_format", None) == "channels_first"
-    return axis if isinstance(axis, int) and axis < len(tensor.shape) else 1 if first and len(tensor.shape) > 2 else -1
+    return (
+        axis
+        if isinstance(axis, int) and axis < len(tensor.shape)
+        else 1
+        if first and len(tensor.shape) > 2
+        else -1
+    )
 
 
 def _fans(layer: Any) -> tuple[int, int] | None:

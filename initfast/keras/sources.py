@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from initfast import base
+from initfast.core.seeds import Seed
+from initfast.core.types import Array, DTypeLike, Shape
+from initfast.initializers import base
 from initfast.keras.initializers import ADAPTED
 from initfast.keras.weights import Weight
-from initfast.seeds import Seed
-from initfast.typing import Array, DTypeLike, Shape
 
 # Weights whose initializer is not called <weight>_initializer.
 _ATTRIBUTES = {
@@ -37,7 +37,8 @@ _BY_NAME = {plain.__name__: plain for plain in ADAPTED}
 
 
 class Derived(base.Initializer):
-    """The values of another initializer, changed, as a layer does between its initializer and its weight.
+    """The values of another initializer, changed, as a layer does between its initializer and its
+    weight.
 
     Args:
         inner: the initializer.
@@ -53,14 +54,15 @@ class Derived(base.Initializer):
 
 
 def source(weight: Weight, seed: Seed) -> base.Initializer | None:
-    """The initializer that a layer says, or is known, to draw a weight from, with `seed` for its own.
+    """The initializer that a layer says, or is known, to draw a weight from, with `seed` for its
+    own.
 
-    Returns None if the layer has no initializer for it. TypeError: it has one that is neither initfast's nor Keras'.
-    """
+    Returns None if the layer has no initializer for it. TypeError: it has one that is neither
+    initfast's nor Keras'."""
     layer, name = weight.layer, weight.variable.name
     for (kind, held), (drawn, config) in _WRITTEN.items():
         if held == name and isinstance(layer, getattr(keras.layers, kind)):
-            return _BY_NAME[drawn].from_config(_seeded(_BY_NAME[drawn], config, seed))
+            return _BY_NAME[drawn].from_config(config).with_seed(seed)
     found = None
     for attribute in (name, *_ATTRIBUTES.get(name, ())):
         for spelled in (f"{attribute}_initializer", f"_{attribute}_initializer"):
@@ -92,7 +94,9 @@ def with_seed(found: Any, seed: Seed, axes: dict[str, Any] | None = None) -> bas
     elif type(found) is getattr(keras.initializers, type(found).__name__, None):
         plain = _BY_NAME.get(type(found).__name__)
     if plain is None:
-        raise TypeError(f"an initializer must be one of initfast or of Keras itself; received {found!r}")
+        raise TypeError(
+            f"an initializer must be one of initfast or of Keras itself; received {found!r}"
+        )
     config = dict(found.get_config())
     if isinstance(found, keras.initializers.Identity):
         config["gain"] = found.gain  # Keras forgets it
@@ -102,21 +106,23 @@ def with_seed(found: Any, seed: Seed, axes: dict[str, Any] | None = None) -> bas
         and None in (config["input_axes"], config["output_axes"])
     ):
         config.update(axes)
-    return plain.from_config(_seeded(plain, config, seed))
-
-
-def _seeded(plain: type[base.Initializer], config: dict[str, Any], seed: Seed) -> dict[str, Any]:
-    return {**config, "seed": seed} if issubclass(plain, base.RandomInitializer) else config
+    config.pop("seed", None)
+    return plain.from_config(config).with_seed(seed)
 
 
 def _axes(layer: Any) -> dict[str, Any]:
-    """The axes that EinsumDense gives the initializer of its kernel: outputs are the letters of the result."""
+    """The axes that EinsumDense gives the initializer of its kernel: outputs are the letters of the
+    result.
+    """
     if not isinstance(layer, keras.layers.EinsumDense):
         return {}
     inputs, result = layer.equation.replace(" ", "").split("->")
     letters = inputs.split(",")[1]
     outputs = [axis for axis, letter in enumerate(letters) if letter in result]
-    return {"input_axes": [axis for axis in range(len(letters)) if axis not in outputs], "output_axes": outputs}
+    return {
+        "input_axes": [axis for axis in range(len(letters)) if axis not in outputs],
+        "output_axes": outputs,
+    }
 
 
 def _forget(bias: Array) -> Array:

@@ -1,4 +1,6 @@
-"""From the arrays that initfast fills to tensors of the Keras backend, which adopts their memory where it can."""
+"""From the arrays that initfast fills to tensors of the Keras backend, which adopts their memory
+where it can.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,11 @@ from typing import Any
 
 import keras
 
-from initfast.base import Initializer
-from initfast.buffers import ALIGNMENT
-from initfast.dtypes import FLOATING
-from initfast.layout import Dims
-from initfast.orthogonals import Orthogonal
-from initfast.typing import Array
+from initfast.core.buffers import ALIGNMENT
+from initfast.core.dtypes import bits_of, is_floating, resolve_numeric
+from initfast.core.indexing import Dims
+from initfast.core.types import Array
+from initfast.initializers.base import Initializer
 
 try:  # private, and worth it: without it every shape inference fills the array once more
     from keras.src.backend.common.symbolic_scope import in_symbolic_scope
@@ -22,11 +23,10 @@ except ImportError:  # pragma: no cover
         return False
 
 
-_FLOATS = {dtype.name: dtype for dtype in FLOATING}
-
-
 def named_dtype(dtype: Any) -> str:
-    """The name of a dtype, Keras' `floatx` for None; on JAX without 64 bits float32 for float64, as JAX has it."""
+    """The name of a dtype, Keras' `floatx` for None; on JAX without 64 bits float32 for float64, as
+    JAX has it.
+    """
     name: str = keras.backend.standardize_dtype(keras.config.floatx() if dtype is None else dtype)
     if name == "float64" and keras.backend.backend() == "jax":
         import jax
@@ -38,27 +38,27 @@ def named_dtype(dtype: Any) -> str:
 def placeholder(shape: Any, dtype: str) -> Any | None:
     """Zeros of the backend's kind where Keras infers shapes and drops the values, else None.
 
-    Not in every stateless scope: training on JAX is one too, and a layer may draw from an initializer as it runs.
-    """
+    Not in every stateless scope: training on JAX is one too, and a layer may draw from an
+    initializer as it runs."""
     return keras.ops.zeros(shape, dtype=dtype) if in_symbolic_scope() else None
 
 
 def adopt(array: Any) -> Any:
     """A tensor of the backend over the memory of `array`, which nobody else writes to from now on.
 
-    Copied is memory that is not aligned to 64 bytes or holds no floating dtype, and float8 on TensorFlow.
-    """
+    Copied is memory that is not aligned to 64 bytes or holds no floating dtype, and float8 on
+    TensorFlow."""
     make = _ADOPT.get(keras.backend.backend())
     if make is None:
         return array
-    floating = array.dtype.name in _FLOATS
-    if not floating or not array.flags.c_contiguous or _address(array) % ALIGNMENT:
+    if not is_floating(array.dtype) or not array.flags.c_contiguous or _address(array) % ALIGNMENT:
         return keras.ops.convert_to_tensor(array, dtype=array.dtype.name)
     return make(array)
 
 
 def sharded(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
-    """A JAX array of `shape` under a `NamedSharding`, each distinct block of it computed once, by its own index.
+    """A JAX array of `shape` under a `NamedSharding`, each distinct block of it computed once, by
+    its own index.
 
     Args:
         init: draws the same values at every call; fans come from `shape`, not from the block.
@@ -68,10 +68,11 @@ def sharded(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
     """
     import jax
 
-    if isinstance(sharding, jax.sharding.NamedSharding) and isinstance(sharding.mesh, jax.sharding.AbstractMesh):
+    if isinstance(sharding, jax.sharding.NamedSharding) and isinstance(
+        sharding.mesh, jax.sharding.AbstractMesh
+    ):
         sharding = jax.sharding.NamedSharding(jax.sharding.get_mesh(), sharding.spec)
-    # Orthogonal makes the whole for every block of it.
-    whole = init.block(shape, ..., dtype) if isinstance(init, Orthogonal) else None
+    whole = init.block(shape, ..., dtype) if init.whole_only else None
     blocks: dict[tuple[tuple[int, int, int], ...], Array] = {}
 
     def block(index: Any) -> Any:
@@ -84,14 +85,18 @@ def sharded(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
 
 
 def assign(variable: Any, init: Initializer) -> None:
-    """Give a built Keras variable the values of `init`, in its own memory or with one array more and no other copy."""
+    """Give a built Keras variable the values of `init`, in its own memory or with one array more
+    and no other copy.
+    """
     shape, dtype = tuple(variable.shape), named_dtype(variable.dtype)
     value = variable.value
     backend = keras.backend.backend()
     if backend == "torch" and value.device.type == "cpu":
         import torch
 
-        if type(value) in (torch.Tensor, torch.nn.Parameter) and dtype in _FLOATS:
+        if type(value) in (torch.Tensor, torch.nn.Parameter) and is_floating(
+            resolve_numeric(dtype)
+        ):
             init.fill(value)
             torch.autograd.graph.increment_version(value)
             return
@@ -107,8 +112,7 @@ def _address(array: Array) -> int:
 
 def _bits(array: Array) -> Array:
     """The array under a dtype that NumPy shares with every backend."""
-    kind = _FLOATS[array.dtype.name]
-    return array.view(kind.uint) if kind.name.startswith(("bfloat", "float8")) else array
+    return array.view(bits_of(array.dtype)) if array.dtype.kind == "V" else array
 
 
 def _to_jax(array: Array) -> Any:
@@ -127,11 +131,16 @@ def _to_torch(array: Array) -> Any:
 def _to_tensorflow(array: Array) -> Any:
     import tensorflow as tf
 
-    # Through its capsule, and aligned to 64 bytes: TensorFlow ends the process over any other memory.
+    # Through its capsule, and aligned to 64 bytes: TensorFlow ends the process over any other
+    # memory.
     if array.dtype.itemsize == 1:
         return tf.convert_to_tensor(array)  # it has no bitcast to float8
     bits = tf.experimental.dlpack.from_dlpack(_bits(array).__dlpack__())
     return tf.bitcast(bits, tf.bfloat16) if bits.dtype == tf.uint16 else bits
 
 
-_ADOPT: dict[str, Callable[[Array], Any]] = {"jax": _to_jax, "torch": _to_torch, "tensorflow": _to_tensorflow}
+_ADOPT: dict[str, Callable[[Array], Any]] = {
+    "jax": _to_jax,
+    "torch": _to_torch,
+    "tensorflow": _to_tensorflow,
+}

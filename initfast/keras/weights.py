@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 
 class Weight(NamedTuple):
-    """A variable of a layer: its path from the model down, and whether the layer made it to be trained."""
+    """A variable of a layer: its path from the model down, and whether the layer made it to be
+    trained.
+    """
 
     path: str
     layer: Any
@@ -17,12 +19,13 @@ class Weight(NamedTuple):
 
 
 def weights(model: Any) -> list[Weight]:
-    """The weights of a model or layer, each once, under its first path; no seed generators, no metrics.
+    """The weights of a model or layer, each once, under its first path; no seed generators, no
+    metrics.
 
-    A path is made of the names of layers and of the variable, without the model's own: 'encoder/dense_1/kernel'.
-    Keras numbers the layers it names itself through the whole session; here they count from the start among the layers
-    side by side, as they would in a new session that builds nothing else.
-    """
+    A path is made of the names of layers and of the variable, without the model's own:
+    'encoder/dense_1/kernel'. Keras numbers the layers it names itself through the whole session;
+    here they count from the start among the layers side by side, as they would in a new session
+    that builds nothing else."""
     return list(_walk(model, "", set()))
 
 
@@ -47,8 +50,8 @@ def _named(things: Iterable[Any]) -> Iterator[tuple[str, str]]:
 
 
 def labels(named: Iterable[tuple[str, str]]) -> list[str]:
-    """Labels, each once, for (name, class name) pairs: a number that Keras put after the name of a class is left out,
-    and put back, counted from here, where a label would come twice.
+    """Labels, each once, for (name, class name) pairs: a number that Keras put after the name of a
+    class is left out, and put back, counted from here, where a label would come twice.
 
     >>> labels([("dense_7", "Dense"), ("dense_8", "Dense"), ("forward_lstm_3", "LSTM"), ("block_2", "Block9")])
     ['dense', 'dense_1', 'forward_lstm', 'block_2']

@@ -1,8 +1,9 @@
-"""Is this initialisation any good for my network? Measured: signals forward, gradients back, and the verdicts.
+"""Is this initialisation any good for my network? Measured: signals forward, gradients back, and
+the verdicts.
 
-`diagnose` measures a sketch of a network, `recommend` names the initializer that fits an activation; real models are
-measured by `initfast.torch.diagnose` and `initfast.keras.diagnose`. `compare` trains.
-"""
+`diagnose` measures a sketch of a network, `recommend` names the initializer that fits an
+activation; real models are measured by `initfast.torch.diagnose` and `initfast.keras.diagnose`.
+`compare` trains."""
 
 from initfast.signal.activations import ACTIVATIONS, Activation
 from initfast.signal.comparing import compare

@@ -1,4 +1,6 @@
-"""The activations that a report knows: their values, their slopes, and what each criterion needs to know of them."""
+"""The activations that a report knows: their values, their slopes, and what each criterion needs to
+know of them.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,18 @@ __all__ = ["ACTIVATIONS", "SATURATED_SHARE", "Activation", "get"]
 Floats = npt.NDArray[np.floating[Any]]
 
 SATURATED_SHARE = 0.1
-"""A unit is saturated where its slope is below this share of the greatest slope that its activation has."""
+"""A unit is saturated where its slope is below this share of the greatest slope that its activation
+has.
+"""
 
-# tanh'(z) = sech(z)^2, at most 1 and below the share where cosh(z) > 1 / sqrt(share). The sigmoid is a tanh on half
-# the scale, (1 + tanh(z / 2)) / 2, with the slope sech(z / 2)^2 / 4, at most 1/4: the same place, twice as far.
+# tanh'(z) = sech(z)^2, at most 1 and below the share where cosh(z) > 1 / sqrt(share). The sigmoid
+# is a tanh on half the scale, (1 + tanh(z / 2)) / 2, with the slope sech(z / 2)^2 / 4, at most 1/4:
+# the same place, twice as far.
 _TANH_EDGE = math.acosh(1.0 / math.sqrt(SATURATED_SHARE))  # 1.818
 _SIGMOID_EDGE = 2.0 * _TANH_EDGE  # 3.637
 
-# Klambauer et al. 2017, eq. 14: mean 0 and variance 1 are a fixed point of a layer with LeCun's weights.
+# Klambauer et al. 2017, eq. 14: mean 0 and variance 1 are a fixed point of a layer with LeCun's
+# weights.
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
 LEAKY_SLOPE = 0.2  # of keras.activations.leaky_relu
@@ -33,12 +39,10 @@ LEAKY_SLOPE = 0.2  # of keras.activations.leaky_relu
 class Activation:
     """One activation of units, elementwise.
 
-    Attributes:
-        name: as Keras names it.
-        value, slope: f(z) and its derivative f'(z), on float arrays of any shape.
-        family: 'linear', 'saturating' (bounded on both sides) or 'rectifier' (ReLU and its smooth and leaky kin).
-        at_zero, slope_at_zero: f(0) and f'(0).
-        edge: |z| beyond which a unit is saturated, see SATURATED_SHARE; None where that is not defined.
+    Attributes: name: as Keras names it. value, slope: f(z) and its derivative f'(z), on float
+        arrays of any shape. family: 'linear', 'saturating' (bounded on both sides) or 'rectifier'
+        (ReLU and its smooth and leaky kin). at_zero, slope_at_zero: f(0) and f'(0). edge: |z|
+        beyond which a unit is saturated, see SATURATED_SHARE; None where that is not defined.
     """
 
     name: str
@@ -89,7 +93,9 @@ def _selu(z: Floats) -> Floats:
 
 
 def _selu_slope(z: Floats) -> Floats:
-    return SELU_SCALE * (SELU_ALPHA * np.exp(np.minimum(z, 0.0)) - (SELU_ALPHA - 1.0) * _positive(z))
+    return SELU_SCALE * (
+        SELU_ALPHA * np.exp(np.minimum(z, 0.0)) - (SELU_ALPHA - 1.0) * _positive(z)
+    )
 
 
 def _positive(z: Floats) -> Floats:
@@ -114,8 +120,8 @@ _REACH = 6  # erf(6) is 1 in float64
 def _erf_table() -> Floats:
     """Taylor coefficients of erf at each point of the table, one row a power.
 
-    The (n + 1)-th derivative of erf is (-1)^n H_n(x) 2 / sqrt(pi) exp(-x^2), with Hermite's polynomials H_n.
-    """
+    The (n + 1)-th derivative of erf is (-1)^n H_n(x) 2 / sqrt(pi) exp(-x^2), with Hermite's
+    polynomials H_n."""
     x = np.arange(-_REACH * _STEPS, _REACH * _STEPS + 1) / _STEPS
     rows = [np.array([math.erf(point) for point in x])]
     before, hermite = np.zeros_like(x), np.ones_like(x)
@@ -135,9 +141,9 @@ def _erf_rows(dtype: np.dtype[Any]) -> Floats:
 def erf(x: Floats) -> Floats:
     """The error function: within 2e-14 of `math.erf` in float64, 2e-7 in float32.
 
-    Taylor's series to the third power about the nearest multiple of 1/1024. What it leaves out is at most
-    4.4 / 24 * (1/2048)^4 = 1.1e-14, since the fourth derivative of erf is nowhere above 4.4.
-    """
+    Taylor's series to the third power about the nearest multiple of 1/1024. What it leaves out is
+    at most 4.4 / 24 * (1/2048)^4 = 1.1e-14, since the fourth derivative of erf is nowhere above
+    4.4."""
     rows = _erf_rows(x.dtype)
     point = np.clip(x, -_REACH, _REACH)
     distance = point.copy()
@@ -192,5 +198,7 @@ def get(name: str) -> Activation:
     """
     found = ACTIVATIONS.get(name) if isinstance(name, str) else None
     if found is None:
-        raise ValueError(f"activation must be one of {', '.join(map(repr, ACTIVATIONS))}; received {name!r}")
+        raise ValueError(
+            f"activation must be one of {', '.join(map(repr, ACTIVATIONS))}; received {name!r}"
+        )
     return found

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from initfast import registry
-from initfast.arguments import number
-from initfast.base import Initializer
-from initfast.seeds import Seed
+from initfast.core.seeds import Seed
+from initfast.initializers import registry
+from initfast.initializers.base import Initializer
+from initfast.initializers.validation import number
 from initfast.signal import activations, datasets, training
 from initfast.signal.comparisons import Comparison
 from initfast.signal.labels import from_label, label
@@ -28,7 +28,9 @@ DEFAULT_INITIALIZERS = (
     "he_normal",
 )
 HIDDEN = (64,) * 8
-"""Deep enough for the scale of the weights to decide: with Glorot's, eight ReLU layers halve a signal eight times."""
+"""Deep enough for the scale of the weights to decide: with Glorot's, eight ReLU layers halve a
+signal eight times.
+"""
 
 
 def compare(
@@ -46,20 +48,24 @@ def compare(
     seed: int = 0,
     advance: Callable[[int], object] = lambda _: None,
 ) -> Comparison:
-    """Train one MLP on one set of data from each initializer, several times each, and see which lowers the loss.
+    """Train one MLP on one set of data from each initializer, several times each, and see which
+    lowers the loss.
 
-    Everything but the weights at the beginning is the same for all: data and their two parts, order of the samples,
-    learning rate. Softmax cross entropy, plain SGD, float32. The result is the same to the byte in each run on one
-    machine with one NumPy, whatever the number of threads: BLAS is held to one thread, in the whole process, meanwhile.
-    On another machine the products may be summed in another order, and a training grows that difference.
+    Everything but the weights at the beginning is the same for all: data and their two parts, order
+    of the samples, learning rate. Softmax cross entropy, plain SGD, float32. The result is the same
+    to the byte in each run on one machine with one NumPy, whatever the number of threads: BLAS is
+    held to one thread, in the whole process, meanwhile. On another machine the products may be
+    summed in another order, and a training grows that difference.
 
     Args:
         activation: of the hidden layers, one of `initfast.signal.activations.ACTIVATIONS`.
-        initializers: what `initfast.get` takes, or labels such as 'random_normal(stddev=0.01)'; or a mapping from names
-            of your own to them. Seeds of their own are not used.
-        data: 'digits', 'breast_cancer' (both of scikit-learn), the path of a `.npz` file with `x` and `y`, or (x, y).
+        initializers: what `initfast.get` takes, or labels such as 'random_normal(stddev=0.01)'; or
+            a mapping from names of your own to them. Seeds of their own are not used.
+        data: 'digits', 'breast_cancer' (both of scikit-learn), the path of a `.npz` file with `x`
+            and `y`, or (x, y).
         hidden: units of each hidden layer.
-        seeds: how often each initializer is drawn and trained. With less than 2 no difference can be told from noise.
+        seeds: how often each initializer is drawn and trained. With less than 2 no difference can
+            be told from noise.
         epochs, batch, learning_rate, momentum: of SGD, momentum in [0, 1).
         bias_initializer: of all biases.
         seed: integer in [0, 2**64).
@@ -67,7 +73,8 @@ def compare(
 
     Raises:
         ValueError, TypeError: an argument is not what it must be; nothing has been trained then.
-        ImportError: threadpoolctl, or for its data scikit-learn, is missing: `pip install 'initfast[data]'`.
+        ImportError: threadpoolctl, or for its data scikit-learn, is missing: `pip install
+            'initfast[data]'`.
 
     >>> found = compare(initializers=["zeros", "he_normal"], hidden=[16], seeds=3, epochs=3)
     >>> [one.label for one in found.standings], found.verdicts["zeros"].passed
@@ -80,12 +87,16 @@ def compare(
     if not layers:
         raise ValueError("hidden must name one layer or more; received none")
     repeats = _count("seeds", seeds)
-    recipe = Recipe(_count("epochs", epochs), _count("batch", batch), *_rates(learning_rate, momentum))
+    recipe = Recipe(
+        _count("epochs", epochs), _count("batch", batch), *_rates(learning_rate, momentum)
+    )
     root = Seed(seed)
     with training.one_blas_thread():
         known = datasets.load(data)
         widths = (known.features, *layers, known.classes)
-        for made in named.values():  # what an initializer has against a shape, it says before the first training
+        for made in (
+            named.values()
+        ):  # what an initializer has against a shape, it says before the first training
             training.draw(made, biases, widths, chosen, 1, root)
         curves = {}
         for name, made in named.items():
@@ -107,7 +118,9 @@ def compare(
 
 def _named(initializers: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(initializers, str):
-        raise TypeError(f"initializers must be a list of them, or a mapping; received the string {initializers!r}")
+        raise TypeError(
+            f"initializers must be a list of them, or a mapping; received the string {initializers!r}"
+        )
     if isinstance(initializers, Mapping):
         pairs = [(str(name), _initializer(one)) for name, one in initializers.items()]
     else:
@@ -126,16 +139,23 @@ def _named(initializers: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
 def _initializer(given: Any) -> Any:
     made = from_label(given) if isinstance(given, str) else registry.get(given)
     if made is None:
-        raise ValueError("an initializer must be what initfast.get takes, such as 'he_normal'; received None")
+        raise ValueError(
+            "an initializer must be what initfast.get takes, such as 'he_normal'; received None"
+        )
     return made
 
 
 def _config(made: Any) -> Any:
-    if not isinstance(made, Initializer) or registry.ALL_OBJECTS.get(type(made).__name__) is not type(made):
+    if not isinstance(made, Initializer) or registry.ALL_OBJECTS.get(
+        type(made).__name__
+    ) is not type(made):
         return None
     found = registry.serialize(made)
     assert found is not None
-    return {**found, "config": {key: value for key, value in found["config"].items() if key != "seed"}}
+    return {
+        **found,
+        "config": {key: value for key, value in found["config"].items() if key != "seed"},
+    }
 
 
 def _count(name: str, value: Any) -> int:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from initfast.core.types import Array
 from initfast.signal import ranking
 from initfast.signal.ranking import Standing
 from initfast.signal.reports import Verdict
 from initfast.signal.training import Curves, Recipe
-from initfast.typing import Array
 
 __all__ = ["Comparison"]
 
@@ -64,10 +64,11 @@ class Comparison:
         return ranking.judge(self.standings, self.guess)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as strict JSON holds it; what is not finite is a string that `float` reads: 'inf', '-inf', 'nan'.
+        """Everything as strict JSON holds it; what is not finite is a string that `float` reads:
+        'inf', '-inf', 'nan'.
 
-        Under "initializers", each curve has the key "seeds", a list a seed, and "mean" and "spread" over the seeds.
-        """
+        Under "initializers", each curve has the key "seeds", a list a seed, and "mean" and "spread"
+        over the seeds."""
         found: dict[str, Any] = _plain(
             {
                 **{name: getattr(self, name) for name in _PLAIN},
@@ -80,26 +81,38 @@ class Comparison:
                     for name, curves in self.curves.items()
                 },
                 "standings": [dataclasses.asdict(one) for one in self.standings],
-                "verdicts": {name: dataclasses.asdict(verdict) for name, verdict in self.verdicts.items()},
+                "verdicts": {
+                    name: dataclasses.asdict(verdict) for name, verdict in self.verdicts.items()
+                },
             }
         )
         return found
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Comparison:
-        """The comparison that `to_dict` gave as `found`; what follows from the curves is computed again."""
+        """The comparison that `to_dict` gave as `found`; what follows from the curves is computed
+        again.
+        """
         plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value := found[name], list) else value for name in _PLAIN
+            name: tuple(value) if isinstance(value := found[name], list) else value
+            for name in _PLAIN
         }
         curves = {
-            name: Curves(**{key.name: np.array(row[key.name]["seeds"], float) for key in dataclasses.fields(Curves)})
+            name: Curves(
+                **{
+                    key.name: np.array(row[key.name]["seeds"], float)
+                    for key in dataclasses.fields(Curves)
+                }
+            )
             for name, row in found["initializers"].items()
         }
         configs = {name: row["config"] for name, row in found["initializers"].items()}
         return cls(**plain, recipe=Recipe(**found["recipe"]), curves=curves, configs=configs)
 
     def plot(self, path: Any = None) -> Any:
-        """Draw losses and accuracies through the epochs, with matplotlib; path: as for `SignalReport.plot`."""
+        """Draw losses and accuracies through the epochs, with matplotlib; path: as for
+        `SignalReport.plot`.
+        """
         from initfast.signal import plots
 
         return plots.comparison(self, path)
@@ -132,7 +145,11 @@ _COLUMNS: tuple[tuple[str, int, Any], ...] = (
     ("rank", 6, lambda one, _: str(one.train_rank)),
     ("test loss", 18, lambda one, _: _losses(one.test_loss)),
     ("rank", 6, lambda one, _: str(one.test_rank)),
-    ("test accuracy", 16, lambda one, _: "{:.1f} ± {:.1f}%".format(*(100 * part for part in one.test_accuracy))),
+    (
+        "test accuracy",
+        16,
+        lambda one, _: "{:.1f} ± {:.1f}%".format(*(100 * part for part in one.test_accuracy)),
+    ),
     ("(a)", 6, lambda _, verdict: {True: "pass", False: "FAIL", None: "-"}[verdict.passed]),
 )
 _LABEL = WIDTH - sum(width for _, width, _ in _COLUMNS)
@@ -140,7 +157,9 @@ _LABEL = WIDTH - sum(width for _, width, _ in _COLUMNS)
 
 def _table(found: Comparison) -> list[str]:
     verdicts = found.verdicts
-    lines = [f"{'initializer':<{_LABEL}}" + "".join(f"{name:>{width}}" for name, width, _ in _COLUMNS)]
+    lines = [
+        f"{'initializer':<{_LABEL}}" + "".join(f"{name:>{width}}" for name, width, _ in _COLUMNS)
+    ]
     for one in found.standings:
         name = one.label if len(one.label) <= _LABEL else f"{one.label[: _LABEL - 2]}.."
         cells = (f"{show(one, verdicts[one.label]):>{width}}" for _, width, show in _COLUMNS)
@@ -157,10 +176,20 @@ def _losses(pair: tuple[float, float]) -> str:
 def _foot(found: Comparison) -> list[str]:
     standings = found.standings
     kinds = {
-        "lowest training loss": [one.label for one in standings if one.train_rank == 1 and one.learned is not False],
-        "lowest test loss": [one.label for one in standings if one.test_rank == 1 and one.learned is not False],
-        "no lower than a constant guess": [one.label for one in standings if one.learned is False and not one.diverged],
-        "no longer finite": [f"{one.label} ({one.diverged} of {one.seeds} seeds)" for one in standings if one.diverged],
+        "lowest training loss": [
+            one.label for one in standings if one.train_rank == 1 and one.learned is not False
+        ],
+        "lowest test loss": [
+            one.label for one in standings if one.test_rank == 1 and one.learned is not False
+        ],
+        "no lower than a constant guess": [
+            one.label for one in standings if one.learned is False and not one.diverged
+        ],
+        "no longer finite": [
+            f"{one.label} ({one.diverged} of {one.seeds} seeds)"
+            for one in standings
+            if one.diverged
+        ],
     }
     text = "(a) lower loss on training and test set. " + "; ".join(
         f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names
@@ -174,12 +203,19 @@ def _foot(found: Comparison) -> list[str]:
         f"A rank is 1 + how many are lower by 1% and more than noise ({noise}). A constant guess has the losses "
         f"{found.guess[0]:.4f} and {found.guess[1]:.4f}."
     )
-    return [*textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False), *textwrap.wrap(note, WIDTH)]
+    return [
+        *textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False),
+        *textwrap.wrap(note, WIDTH),
+    ]
 
 
 def _over_seeds(curve: Array) -> dict[str, Any]:
     pairs = [ranking.mean_and_spread(column) for column in curve.T]
-    return {"seeds": curve.tolist(), "mean": [mean for mean, _ in pairs], "spread": [spread for _, spread in pairs]}
+    return {
+        "seeds": curve.tolist(),
+        "mean": [mean for mean, _ in pairs],
+        "spread": [spread for _, spread in pairs],
+    }
 
 
 def _plain(value: Any) -> Any:

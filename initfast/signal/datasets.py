@@ -1,4 +1,6 @@
-"""Classification data for a comparison: what scikit-learn ships, a `.npz` file or arrays; split and standardised."""
+"""Classification data for a comparison: what scikit-learn ships, a `.npz` file or arrays; split and
+standardised.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from initfast.fill import random_bits
-from initfast.seeds import Seed
-from initfast.typing import Array
+from initfast.core.engine import random_bits
+from initfast.core.seeds import Seed
+from initfast.core.types import Array
 
 __all__ = ["SHIPPED", "Dataset", "load", "permutation"]
 
@@ -27,11 +29,9 @@ _LOADERS = {"digits": "load_digits", "breast_cancer": "load_breast_cancer"}
 class Dataset:
     """Data in two parts, standardised.
 
-    Attributes:
-        name: what the tables call it.
-        x_train, x_test: (samples, features), mean 0 and standard deviation 1 a feature in the training part.
-        y_train, y_test: (samples,), classes as integers in [0, classes).
-        classes: how many there are; each has samples in both parts.
+    Attributes: name: what the tables call it. x_train, x_test: (samples, features), mean 0 and
+        standard deviation 1 a feature in the training part. y_train, y_test: (samples,), classes as
+        integers in [0, classes). classes: how many there are; each has samples in both parts.
     """
 
     name: str
@@ -46,11 +46,12 @@ class Dataset:
         return int(self.x_train.shape[1])
 
     def guess(self) -> tuple[float, float]:
-        """Cross entropy in nats, on training and test part, of the best guess that does not look at `x`.
+        """Cross entropy in nats, on training and test part, of the best guess that does not look at
+        `x`.
 
-        That guess is the share of each class in the training part; on that part its loss is their entropy, which no
-        other constant guess undercuts. A network that ends there has learned nothing but the shares.
-        """
+        That guess is the share of each class in the training part; on that part its loss is their
+        entropy, which no other constant guess undercuts. A network that ends there has learned
+        nothing but the shares."""
         shares = np.bincount(self.y_train, minlength=self.classes) / len(self.y_train)
         return tuple(float(-np.log(shares)[y].mean()) for y in (self.y_train, self.y_test))  # type: ignore[return-value]
 
@@ -58,20 +59,22 @@ class Dataset:
 def load(data: Any, dtype: str = "float32") -> Dataset:
     """Data to compare on, from whatever names them.
 
-    A quarter of every class, rounded, at least one sample, is the test part. Which samples is drawn once and for all
-    (initfast's own words, in the stream named 'split' of seed 0), so each call has the same two parts. Both parts are
-    standardised with the mean and standard deviation of the *training* part alone; a feature that is constant there
-    is 0 in both.
+    A quarter of every class, rounded, at least one sample, is the test part. Which samples is drawn
+    once and for all (initfast's own words, in the stream named 'split' of seed 0), so each call has
+    the same two parts. Both parts are standardised with the mean and standard deviation of the
+    *training* part alone; a feature that is constant there is 0 in both.
 
     Args:
-        data: 'digits' (1797 images of 8 x 8, 10 classes) or 'breast_cancer' (569 samples of 30 features, 2 classes);
-            the path of a `.npz` file with arrays `x` and `y`; a pair of arrays (x, y); or a `Dataset`. `x` is finite
-            numbers of shape (samples, ...), taken as (samples, features); `y` is an integer, boolean or string a
-            sample, of two classes or more with two samples or more each.
+        data: 'digits' (1797 images of 8 x 8, 10 classes) or 'breast_cancer' (569 samples of 30
+            features, 2 classes); the path of a `.npz` file with arrays `x` and `y`; a pair of
+            arrays (x, y); or a `Dataset`. `x` is finite numbers of shape (samples, ...), taken as
+            (samples, features); `y` is an integer, boolean or string a sample, of two classes or
+            more with two samples or more each.
         dtype: of `x_train` and `x_test`, 'float32' or 'float64'.
 
     Raises:
-        ValueError, TypeError: the data are not as said. OSError: no file can be read. ImportError: no scikit-learn.
+        ValueError, TypeError: the data are not as said. OSError: no file can be read. ImportError:
+            no scikit-learn.
     """
     if isinstance(data, Dataset):
         return data
@@ -114,7 +117,9 @@ def _file(path: str) -> tuple[Array, Array]:
     except (zipfile.BadZipFile, EOFError, AttributeError, TypeError):
         raise ValueError(f"{rule}is no .npz file") from None
     except ValueError as error:
-        raise (error if str(error).startswith(rule) else ValueError(f"{rule}cannot be read: {error}")) from None
+        raise (
+            error if str(error).startswith(rule) else ValueError(f"{rule}cannot be read: {error}")
+        ) from None
 
 
 def _parts(name: str, x: Array, y: Array, dtype: str) -> Dataset:
@@ -129,10 +134,14 @@ def _parts(name: str, x: Array, y: Array, dtype: str) -> Dataset:
         mean = x[~test].mean(axis=0)
         stddev = x[~test].std(axis=0)
         # Not `stddev == 0`: the mean of equal numbers may be off by a rounding.
-        scale = np.where(np.ptp(x[~test], axis=0) > 0.0, 1.0 / np.where(stddev > 0.0, stddev, np.inf), 0.0)
+        scale = np.where(
+            np.ptp(x[~test], axis=0) > 0.0, 1.0 / np.where(stddev > 0.0, stddev, np.inf), 0.0
+        )
         made = ((x - mean) * scale).astype(dtype)
     if not (np.isfinite(made).all() and np.isfinite(stddev).all()):
-        raise ValueError(f"x must be finite in {dtype} once standardised; received values up to {np.abs(x).max():g}")
+        raise ValueError(
+            f"x must be finite in {dtype} once standardised; received values up to {np.abs(x).max():g}"
+        )
     return Dataset(name, made[~test], numbers[~test], made[test], numbers[test], len(labels))
 
 
@@ -140,12 +149,16 @@ def _features(x: Array) -> Array:
     if x.dtype.kind not in "biuf":
         raise TypeError(f"x must be real numbers; received an array of {x.dtype}")
     if x.ndim < 2 or x.size == 0:
-        raise ValueError(f"x must have the shape (samples, features), neither of them 0; received {x.shape}")
+        raise ValueError(
+            f"x must have the shape (samples, features), neither of them 0; received {x.shape}"
+        )
     values = x.reshape(len(x), -1).astype(np.float64)
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         row, column = map(int, bad[0])
-        raise ValueError(f"x must be finite; received {values[row, column]} in sample {row}, feature {column}")
+        raise ValueError(
+            f"x must be finite; received {values[row, column]} in sample {row}, feature {column}"
+        )
     return values
 
 
@@ -160,5 +173,7 @@ def _classes(y: Array, samples: int) -> tuple[Array, Array]:
         raise ValueError(f"y must name two classes or more; received {len(labels)}")
     if counts.min() < 2:
         lone = labels[counts.argmin()].item()
-        raise ValueError(f"each class must have two samples or more, one for each part; received one of {lone!r}")
+        raise ValueError(
+            f"each class must have two samples or more, one for each part; received one of {lone!r}"
+        )
     return labels, numbers

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from initfast.initializers import RandomNormal, RandomUniform
-from initfast.seeds import Seed
+from initfast.core.seeds import Seed, root_seed
+from initfast.initializers.random import RandomNormal, RandomUniform
 from initfast.signal import networks
 from initfast.signal.labels import from_label, label
 from initfast.signal.measures import Units, measure, moments, rms, with_gradients
@@ -37,21 +37,23 @@ def diagnose(
 ) -> SignalReport:
     """Measure how signals and gradients go through a network of dense layers before its training.
 
-    The weights are those that the initializer gives in float32; all else is computed in float64, once forward and once
-    back. Inputs are taken as they are: not centred, not scaled.
+    The weights are those that the initializer gives in float32; all else is computed in float64,
+    once forward and once back. Inputs are taken as they are: not centred, not scaled.
 
     Args:
-        widths: the number of inputs, then the units of each layer: [1000, 500, 500, 10] has three layers.
-        initializer, bias_initializer: what `initfast.get` takes, or a label such as 'random_normal(stddev=0.01)'. Their
-            own seeds are not used: each layer draws from streams of its own, 'layer_1/kernel' and 'layer_1/bias' of
-            `seed` and so on.
-        activation: 'linear', 'sigmoid', 'tanh', 'relu', 'leaky_relu' (slope 0.2), 'elu', 'selu', 'gelu', 'silu' or
-            'softplus', in every layer.
-        inputs: 'normal' (standard normal), 'bernoulli' (0 or 1, each with probability 1/2), or an array
-            (batch, widths[0]) of finite numbers.
+        widths: the number of inputs, then the units of each layer: [1000, 500, 500, 10] has three
+            layers.
+        initializer, bias_initializer: what `initfast.get` takes, or a label such as
+            'random_normal(stddev=0.01)'. Their own seeds are not used: each layer draws from
+            streams of its own, 'layer_1/kernel' and 'layer_1/bias' of `seed` and so on.
+        activation: 'linear', 'sigmoid', 'tanh', 'relu', 'leaky_relu' (slope 0.2), 'elu', 'selu',
+            'gelu', 'silu' or 'softplus', in every layer.
+        inputs: 'normal' (standard normal), 'bernoulli' (0 or 1, each with probability 1/2), or an
+            array (batch, widths[0]) of finite numbers.
         seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.
-        batch: samples, where inputs are drawn. The gradients are those of the sum of g * output over units and samples,
-            with g standard normal, so that every sample of the last layer gets a gradient of RMS 1.
+        batch: samples, where inputs are drawn. The gradients are those of the sum of g * output
+            over units and samples, with g standard normal, so that every sample of the last layer
+            gets a gradient of RMS 1.
         output_activation: that of the last layer, if another.
 
     Raises:
@@ -61,8 +63,10 @@ def diagnose(
     >>> report.verdicts["f"].passed, round(report.layers[0].net_std, 2)
     (True, 1.15)
     """
-    root = networks.fixed_seed(seed)
-    layers = networks.build(widths, initializer, activation, bias_initializer, root, output_activation)
+    root = root_seed(seed)
+    layers = networks.build(
+        widths, initializer, activation, bias_initializer, root, output_activation
+    )
     x = _inputs(inputs, batch, layers[0].weights.shape[0], root)
     # Overflow is a finding here.
     with np.errstate(all="ignore"):
@@ -71,15 +75,20 @@ def diagnose(
         before = [x, *(each.out for each in passed[:-1])]
         measured = tuple(
             with_gradients(
-                measure(layer.name, layer.activation.name, layer.weights.shape, moments(given), net, out),
+                measure(
+                    layer.name, layer.activation.name, layer.weights.shape, moments(given), net, out
+                ),
                 rms(gradient.out),
                 rms(gradient.weights),
                 Units(layer.weights, layer.bias, gradient.weights, gradient.bias),
             )
-            for layer, given, (net, out), gradient in zip(layers, before, passed, gradients, strict=True)
+            for layer, given, (net, out), gradient in zip(
+                layers, before, passed, gradients, strict=True
+            )
         )
     name, bias_name = (
-        label(from_label(each) if isinstance(each, str) else each) for each in (initializer, bias_initializer)
+        label(from_label(each) if isinstance(each, str) else each)
+        for each in (initializer, bias_initializer)
     )
     return SignalReport(
         activation=", ".join(dict.fromkeys(layer.activation for layer in measured)),
@@ -96,16 +105,22 @@ def diagnose(
 
 
 def cotangent(shape: tuple[int, ...], seed: Seed) -> Floats:
-    """The g of the loss `sum(g * output)`: standard normal, from the stream 'cotangent' of the seed."""
+    """The g of the loss `sum(g * output)`: standard normal, from the stream 'cotangent' of the
+    seed.
+    """
     return np.asarray(RandomNormal(0.0, 1.0, seed.named("cotangent"))(shape), np.float64)
 
 
 def check_batch(values: npt.NDArray[Any]) -> None:
     """Raise ValueError unless there is a sample and all is finite."""
     if not values.size:
-        raise ValueError(f"inputs must have at least one sample; received an array of shape {values.shape}")
+        raise ValueError(
+            f"inputs must have at least one sample; received an array of shape {values.shape}"
+        )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError(f"inputs must be finite; received {int((~np.isfinite(values)).sum())} values that are not")
+        raise ValueError(
+            f"inputs must be finite; received {int((~np.isfinite(values)).sum())} values that are not"
+        )
 
 
 def _inputs(inputs: Any, batch: int, width: int, seed: Seed) -> Floats:
@@ -113,10 +128,16 @@ def _inputs(inputs: Any, batch: int, width: int, seed: Seed) -> Floats:
         if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
             raise ValueError(f"batch must be an integer >= 1; received {batch!r}")
         if inputs == "normal":
-            return np.asarray(RandomNormal(0.0, 1.0, seed.named("inputs"))((batch, width)), np.float64)
+            return np.asarray(
+                RandomNormal(0.0, 1.0, seed.named("inputs"))((batch, width)), np.float64
+            )
         if inputs == "bernoulli":
-            return np.asarray(RandomUniform(0.0, 1.0, seed.named("inputs"))((batch, width)) < 0.5, np.float64)
-        raise ValueError(f"inputs must be one of 'normal', 'bernoulli', or an array; received {inputs!r}")
+            return np.asarray(
+                RandomUniform(0.0, 1.0, seed.named("inputs"))((batch, width)) < 0.5, np.float64
+            )
+        raise ValueError(
+            f"inputs must be one of 'normal', 'bernoulli', or an array; received {inputs!r}"
+        )
     given = np.asarray(inputs)
     if given.dtype.kind not in "biuf" or given.ndim != 2 or given.shape[1] != width:
         raise ValueError(

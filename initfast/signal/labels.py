@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from initfast import registry
+from initfast.initializers import registry
 
 __all__ = ["from_label", "label"]
 
@@ -24,7 +24,8 @@ _NAMES |= {made: name for name, made in registry.ALL_OBJECTS.items() if "_" in n
 
 
 def label(initializer: Any) -> str:
-    """What a table calls an initializer: its Keras name, and the arguments that are not the default. No seed.
+    """What a table calls an initializer: its Keras name, and the arguments that are not the
+    default. No seed.
 
     Args:
         initializer: what `initfast.get` takes.
@@ -68,7 +69,9 @@ def from_label(text: str) -> Any:
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise SyntaxError
         # Literals only: numbers, strings, tuples, None.
-        config = {str(given.arg): ast.literal_eval(given.value) for given in call.keywords if given.arg}
+        config = {
+            str(given.arg): ast.literal_eval(given.value) for given in call.keywords if given.arg
+        }
         if len(config) != len(call.keywords):
             raise SyntaxError
     except (SyntaxError, ValueError, RecursionError, MemoryError):

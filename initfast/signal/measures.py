@@ -1,4 +1,6 @@
-"""What is measured in a layer: moments of signals and gradients, units that do not work, units that are equal."""
+"""What is measured in a layer: moments of signals and gradients, units that do not work, units that
+are equal.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ __all__ = ["Moments", "Units", "measure", "moments", "rms", "with_gradients"]
 
 Floats = npt.NDArray[np.floating[Any]]
 BINS = 50
-# By how much the gradients of equal units differ, as a share of the greatest: the order of a sum may not be the same.
+# By how much the gradients of equal units differ, as a share of the greatest: the order of a sum
+# may not be the same.
 ROUNDING = {"float64": 1e-10, "float32": 1e-5}
 
 
@@ -29,7 +32,9 @@ class Moments(NamedTuple):
 
 
 class Units(NamedTuple):
-    """The parameters of a layer's units and the loss's gradients by them: (fan_in, units) and (units,)."""
+    """The parameters of a layer's units and the loss's gradients by them: (fan_in, units) and
+    (units,).
+    """
 
     weights: Floats
     bias: Floats | None
@@ -38,14 +43,21 @@ class Units(NamedTuple):
 
 
 def measure(
-    name: str, activation: str, fans: tuple[int, int] | None, before: Moments | None, net: Floats, out: Floats
+    name: str,
+    activation: str,
+    fans: tuple[int, int] | None,
+    before: Moments | None,
+    net: Floats,
+    out: Floats,
 ) -> LayerReport:
     """One line of a report, but for the gradients.
 
     Args:
         name, activation, fans: as in `LayerReport`.
-        before: `moments` of what went into the layer, (samples, anything); None where it was no signal, but tokens.
-        net, out: net inputs and activations, (samples, units); the same array where there is no activation.
+        before: `moments` of what went into the layer, (samples, anything); None where it was no
+            signal, but tokens.
+        net, out: net inputs and activations, (samples, units); the same array where there is no
+            activation.
     """
     known = ACTIVATIONS.get(activation)
     net_mean, net_variance, net_batch_variance, error = moments(net)
@@ -68,8 +80,12 @@ def measure(
         second_moment=variance + mean * mean,
         batch_variance=batch_variance,
         mean_error=error,
-        saturated=None if known is None or known.edge is None else float((~(np.abs(net) <= known.edge)).mean()),
-        dead=float((~out.any(axis=0)).mean()) if known is not None and known.family == "rectifier" else None,
+        saturated=None
+        if known is None or known.edge is None
+        else float((~(np.abs(net) <= known.edge)).mean()),
+        dead=float((~out.any(axis=0)).mean())
+        if known is not None and known.family == "rectifier"
+        else None,
         gradient_rms=None,
         weight_gradient_rms=None,
         symmetric=None,
@@ -78,7 +94,10 @@ def measure(
 
 
 def with_gradients(
-    layer: LayerReport, gradient_rms: float | None, weight_gradient_rms: float | None, units: Units | None
+    layer: LayerReport,
+    gradient_rms: float | None,
+    weight_gradient_rms: float | None,
+    units: Units | None,
 ) -> LayerReport:
     """The line with what the gradients tell."""
     return dataclasses.replace(
@@ -108,7 +127,9 @@ def moments(values: Floats) -> Moments:
     centred = (values - by_unit).reshape(-1)
     within = float(np.dot(centred, centred) / centred.size)
     between = float(by_unit.var())
-    return Moments(float(by_unit.mean()), within + between, within, float(np.sqrt(between / by_unit.size)))
+    return Moments(
+        float(by_unit.mean()), within + between, within, float(np.sqrt(between / by_unit.size))
+    )
 
 
 def histogram(values: Floats, bins: int = BINS) -> Histogram:
@@ -132,11 +153,11 @@ def histogram(values: Floats, bins: int = BINS) -> Histogram:
 
 
 def equal_units(units: Units) -> int:
-    """How many units have the incoming weights and bias, and the gradients by both, of another unit.
+    """How many units have the incoming weights and bias, and the gradients by both, of another
+    unit.
 
-    Such units stay equal under any optimizer that treats weights one by one. Gradients count as equal if they differ
-    by rounding alone.
-    """
+    Such units stay equal under any optimizer that treats weights one by one. Gradients count as
+    equal if they differ by rounding alone."""
     groups = [group for group in _same_columns(units.weights, units.bias) if group.size > 1]
     if not groups:
         return 0

@@ -1,4 +1,6 @@
-"""A sketch of a network in NumPy: its weights drawn by initfast, its signals forward, its gradients back."""
+"""A sketch of a network in NumPy: its weights drawn by initfast, its signals forward, its gradients
+back.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from initfast.base import RandomInitializer
-from initfast.registry import get as get_initializer
-from initfast.seeds import Seed, draw_seed
+from initfast.core.seeds import Seed, root_seed
+from initfast.core.types import Array
+from initfast.initializers.base import Initializer
+from initfast.initializers.registry import get as get_initializer
 from initfast.signal import activations
 from initfast.signal.activations import Activation
 from initfast.signal.labels import from_label
-from initfast.typing import Array
 
-__all__ = ["Gradient", "Layer", "Passed", "backward", "build", "check_widths", "fixed_seed", "forward"]
+__all__ = ["Gradient", "Layer", "Passed", "backward", "build", "check_widths", "forward"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +41,9 @@ class Passed(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """Of the loss by a layer's activations (batch, fan_out), weights (fan_in, fan_out) and bias (fan_out,)."""
+    """Of the loss by a layer's activations (batch, fan_out), weights (fan_in, fan_out) and bias
+    (fan_out,).
+    """
 
     out: Floats
     weights: Floats
@@ -58,9 +62,9 @@ def build(
 
     Args:
         widths: the number of inputs, then the units of each layer.
-        initializer, bias_initializer: what `initfast.get` takes, or a label such as 'random_normal(stddev=0.01)'.
-            Seeds of their own are not used: the weights of layer 2 are drawn from the stream 'layer_2/kernel' of
-            `seed`, its biases from 'layer_2/bias'.
+        initializer, bias_initializer: what `initfast.get` takes, or a label such as
+            'random_normal(stddev=0.01)'. Seeds of their own are not used: the weights of layer 2
+            are drawn from the stream 'layer_2/kernel' of `seed`, its biases from 'layer_2/bias'.
         activation: of each layer; `output_activation` that of the last, if another.
         seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.
 
@@ -70,7 +74,7 @@ def build(
     sizes = check_widths(widths)
     shared = activations.get(activation)
     last = shared if output_activation is None else activations.get(output_activation)
-    root = fixed_seed(seed)
+    root = root_seed(seed)
     made = []
     for number, shape in enumerate(itertools.pairwise(sizes), 1):
         name = f"layer_{number}"
@@ -96,8 +100,12 @@ def forward(layers: Sequence[Layer], inputs: Floats) -> list[Passed]:
     return passed
 
 
-def backward(layers: Sequence[Layer], inputs: Floats, passed: Sequence[Passed], cotangent: Floats) -> list[Gradient]:
-    """The gradients of a loss in each layer, given `cotangent`, its gradient by the last activations."""
+def backward(
+    layers: Sequence[Layer], inputs: Floats, passed: Sequence[Passed], cotangent: Floats
+) -> list[Gradient]:
+    """The gradients of a loss in each layer, given `cotangent`, its gradient by the last
+    activations.
+    """
     found = []
     before = [inputs, *(each.out for each in passed[:-1])]
     for number in reversed(range(len(layers))):
@@ -112,7 +120,10 @@ def check_widths(widths: Any) -> tuple[int, ...]:
     """The widths as integers. Raises ValueError."""
     listed = isinstance(widths, (Sequence, np.ndarray)) and not isinstance(widths, (str, bytes))
     sizes = list(widths) if listed else []
-    whole = all(isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size > 0 for size in sizes)
+    whole = all(
+        isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size > 0
+        for size in sizes
+    )
     if len(sizes) < 2 or not whole:
         raise ValueError(
             "widths must be the number of inputs and then the units of one layer or more, integers >= 1; "
@@ -121,20 +132,21 @@ def check_widths(widths: Any) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
-def fixed_seed(seed: int | Seed | None) -> Seed:
-    """The seed whose named streams the weights come from. Raises ValueError."""
-    return seed if isinstance(seed, Seed) else Seed(draw_seed() if seed is None else seed)
-
-
 def _draw(argument: str, initializer: Any, shape: tuple[int, ...], seed: Seed) -> Floats:
     made = from_label(initializer) if isinstance(initializer, str) else get_initializer(initializer)
     if made is None:
-        raise ValueError(f"{argument} must be what initfast.get takes, such as 'he_normal'; received None")
-    if isinstance(made, RandomInitializer):
-        made = type(made).from_config({**made.get_config(), "seed": seed})
+        raise ValueError(
+            f"{argument} must be what initfast.get takes, such as 'he_normal'; received None"
+        )
+    if isinstance(made, Initializer):
+        made = made.with_seed(seed)
     values: Array = np.asarray(made(shape)).astype(np.float64)
     if values.shape != shape:
-        raise ValueError(f"{argument} must give an array of shape {shape}; received one of shape {values.shape}")
+        raise ValueError(
+            f"{argument} must give an array of shape {shape}; received one of shape {values.shape}"
+        )
     if not np.isfinite(values).all():
-        raise ValueError(f"{argument} must give finite values; received {initializer!r}, which does not")
+        raise ValueError(
+            f"{argument} must give finite values; received {initializer!r}, which does not"
+        )
     return values

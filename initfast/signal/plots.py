@@ -1,8 +1,8 @@
-"""Pictures of reports and comparisons, drawn by matplotlib through its objects: nothing of pyplot's state is used.
+"""Pictures of reports and comparisons, drawn by matplotlib through its objects: nothing of pyplot's
+state is used.
 
-Wide enough for a README, with a marker and a line style to each colour. The same numbers give the same PNG, byte for
-byte, with the same matplotlib.
-"""
+Wide enough for a README, with a marker and a line style to each colour. The same numbers give the
+same PNG, byte for byte, with the same matplotlib."""
 
 from __future__ import annotations
 
@@ -47,12 +47,14 @@ STYLE = {
 
 
 def report(found: SignalReport, path: Any = None) -> Any:
-    """Draw one report: histograms of the activations, layer by layer, above variance and gradient through depth.
+    """Draw one report: histograms of the activations, layer by layer, above variance and gradient
+    through depth.
 
     Args:
-        found: the report. Of more than eight layers, eight are shown in histograms, the first and the last among them.
-        path: where to write the picture: a path, whose suffix matplotlib has to know, or a binary file, which gets a
-            PNG; default: nowhere.
+        found: the report. Of more than eight layers, eight are shown in histograms, the first and
+            the last among them.
+        path: where to write the picture: a path, whose suffix matplotlib has to know, or a binary
+            file, which gets a PNG; default: nowhere.
 
     Returns:
         The `matplotlib.figure.Figure`.
@@ -65,7 +67,9 @@ def report(found: SignalReport, path: Any = None) -> Any:
     shown = list(layers) if len(layers) <= PANELS else shown
     rows = math.ceil(len(shown) / COLUMNS)
     with _figure(1.85 * rows + 2.9, path) as figure:
-        figure.suptitle(f"{found.activation}, {_text(found.initializer)}, biases {_text(found.bias_initializer)}")
+        figure.suptitle(
+            f"{found.activation}, {_text(found.initializer)}, biases {_text(found.bias_initializer)}"
+        )
         above, below = figure.subfigures(2, 1, height_ratios=(1.85 * rows + 0.3, 2.4))
         panels = list(above.subplots(rows, min(COLUMNS, len(shown)), squeeze=False).flat)
         for axes, layer in zip(panels, shown, strict=False):
@@ -79,9 +83,11 @@ def report(found: SignalReport, path: Any = None) -> Any:
 
 
 def depth(reports: Mapping[str, SignalReport], path: Any = None) -> Any:
-    """Draw variance of the activations, and RMS of the gradients, through depth: one report a line, logarithmic axes.
+    """Draw variance of the activations, and RMS of the gradients, through depth: one report a line,
+    logarithmic axes.
 
-    What is exactly 0 stands at the lower edge, at a tick '0'; what is not finite at the upper, at a tick 'inf'.
+    What is exactly 0 stands at the lower edge, at a tick '0'; what is not finite at the upper, at a
+    tick 'inf'.
 
     Args:
         reports: by what the legend calls them, such as the initializer. path: as for `report`.
@@ -93,16 +99,19 @@ def depth(reports: Mapping[str, SignalReport], path: Any = None) -> Any:
         figure.suptitle(
             f"{', '.join(sorted({one.activation for one in reports.values()}))}: signal and gradient by layer"
         )
-        drawn = _through_depth(figure.subplots(1, 2), {name: one.layers for name, one in reports.items()})
+        drawn = _through_depth(
+            figure.subplots(1, 2), {name: one.layers for name, one in reports.items()}
+        )
         _legend(figure, drawn, list(reports))
     return figure
 
 
 def comparison(found: Comparison, path: Any = None) -> Any:
-    """Draw losses (logarithmic) and accuracies of training and test set through the epochs, one initializer a line.
+    """Draw losses (logarithmic) and accuracies of training and test set through the epochs, one
+    initializer a line.
 
-    A line is the mean over the seeds, its band reaches from the lowest to the highest. Losses above ten times that of
-    a constant guess, and what is not finite, stand at the upper edge.
+    A line is the mean over the seeds, its band reaches from the lowest to the highest. Losses above
+    ten times that of a constant guess, and what is not finite, stand at the upper edge.
 
     Args:
         found: the comparison. path: as for `report`.
@@ -110,16 +119,33 @@ def comparison(found: Comparison, path: Any = None) -> Any:
     names = list(found.curves)
     rows = math.ceil((len(names) + 1) / _legend_columns(names))
     with _figure(5.6 + 0.2 * rows, path) as figure:
-        figure.suptitle(f"{found.activation} network {'x'.join(map(str, found.widths))} on {_text(found.data)}")
+        figure.suptitle(
+            f"{found.activation} network {'x'.join(map(str, found.widths))} on {_text(found.data)}"
+        )
         axes = figure.subplots(2, 2, sharex=True, sharey="row")
-        losses = [[getattr(curve, key) for curve in found.curves.values()] for key in ("train_loss", "test_loss")]
-        scale = LogScale([values for part in losses for curve in part for values in curve], 10.0 * max(found.guess))
+        losses = [
+            [getattr(curve, key) for curve in found.curves.values()]
+            for key in ("train_loss", "test_loss")
+        ]
+        scale = LogScale(
+            [values for part in losses for curve in part for values in curve],
+            10.0 * max(found.guess),
+        )
         for column, part, bar in zip(range(2), losses, found.guess, strict=True):
-            drawn = [_band(axes[0, column], i, len(names), curve, scale) for i, curve in enumerate(part)]
-            drawn.append(axes[0, column].axhline(bar, color="#777777", linewidth=1.0, linestyle=(0, (1, 2))))
+            drawn = [
+                _band(axes[0, column], i, len(names), curve, scale) for i, curve in enumerate(part)
+            ]
+            drawn.append(
+                axes[0, column].axhline(bar, color="#777777", linewidth=1.0, linestyle=(0, (1, 2)))
+            )
             axes[0, column].set_title(("training set", "test set")[column])
             for i, curve in enumerate(found.curves.values()):
-                _band(axes[1, column], i, len(names), 100.0 * (curve.train_accuracy, curve.test_accuracy)[column])
+                _band(
+                    axes[1, column],
+                    i,
+                    len(names),
+                    100.0 * (curve.train_accuracy, curve.test_accuracy)[column],
+                )
             axes[1, column].set_xlabel("epochs")
             axes[1, column].set_xlim(-0.03 * found.recipe.epochs, 1.03 * found.recipe.epochs)
             _whole_numbers(axes[1, column])
@@ -154,21 +180,25 @@ def _style() -> Any:
 
 
 def write(figure: Any, path: Any, suffix: str | None = None) -> None:
-    """Write a figure to a path or a binary file, as what the suffix says; default: that of the path, else '.png'."""
+    """Write a figure to a path or a binary file, as what the suffix says; default: that of the
+    path, else '.png'.
+    """
     named = isinstance(path, (str, os.PathLike))
     kind = (suffix or (os.path.splitext(path)[1] if named else "")).lower() or ".png"
     if kind != ".png":
         with _style():
             figure.savefig(path, format=kind[1:])
         return
-    # 256 colours are enough for lines and bands, and make a third of the bytes. Pillow comes with matplotlib, whose own
-    # PNG would also hold its version.
+    # 256 colours are enough for lines and bands, and make a third of the bytes. Pillow comes with
+    # matplotlib, whose own PNG would also hold its version.
     from PIL import Image
 
     with _style():
         figure.canvas.draw()
     size = figure.canvas.get_width_height(physical=True)
-    pixels = Image.frombuffer("RGBA", size, figure.canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
+    pixels = Image.frombuffer(
+        "RGBA", size, figure.canvas.buffer_rgba(), "raw", "RGBA", 0, 1
+    ).convert("RGB")
     pixels.quantize(256, method=Image.Quantize.MEDIANCUT).save(path, "PNG", optimize=True)
 
 
@@ -198,7 +228,8 @@ def _histogram(axes: Any, layer: LayerReport) -> None:
     tall = max(range(len(shares)), key=shares.__getitem__)
     others = max((share for i, share in enumerate(shares) if i != tall), default=0.0)
     if others and shares[tall] > 4.0 * others:
-        # One bar, such as the zeros of a ReLU, would flatten the rest: the axis is cut, and says how high the bar is.
+        # One bar, such as the zeros of a ReLU, would flatten the rest: the axis is cut, and says
+        # how high the bar is.
         axes.set_ylim(0.0, 2.0 * others)
         text = f"highest bar: {shares[tall]:.0f} %"
         axes.text(0.97, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=8.0)
@@ -219,7 +250,9 @@ def _through_depth(pair: Sequence[Any], layers: Mapping[str, Sequence[LayerRepor
         scale = LogScale([[y for _, y in points] for points in series])
         drawn = [
             axes.plot(
-                [x for x, _ in points], scale.place([y for _, y in points]), **_look(i, len(series), len(points))
+                [x for x, _ in points],
+                scale.place([y for _, y in points]),
+                **_look(i, len(series), len(points)),
             )[0]
             for i, points in enumerate(series)
         ]
@@ -246,10 +279,11 @@ def _band(axes: Any, number: int, count: int, curve: Any, scale: LogScale | None
 
 
 def _look(number: int, count: int, points: int) -> dict[str, Any]:
-    """Colour, line and marker of the number-th of `count` lines; where there are many the markers take turns.
+    """Colour, line and marker of the number-th of `count` lines; where there are many the markers
+    take turns.
 
-    That, and each line being thinner than those before it, lets lines show that lie in the same place.
-    """
+    That, and each line being thinner than those before it, lets lines show that lie in the same
+    place."""
     every = 1 if count == 1 or points < 4 else max(3, points // 8)
     return {
         "color": COLOURS[number % len(COLOURS)],
@@ -265,7 +299,9 @@ def _look(number: int, count: int, points: int) -> dict[str, Any]:
 def _whole_numbers(axes: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(
+        MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+    )
 
 
 def _legend_columns(names: Any) -> int:
@@ -274,10 +310,14 @@ def _legend_columns(names: Any) -> int:
 
 def _legend(figure: Any, lines: Sequence[Any], names: Sequence[str]) -> None:
     texts = [_text(name) for name in names]
-    figure.legend(lines, texts, loc="outside lower center", ncols=_legend_columns(names), handlelength=3.2)
+    figure.legend(
+        lines, texts, loc="outside lower center", ncols=_legend_columns(names), handlelength=3.2
+    )
 
 
 def _text(name: str) -> str:
-    """A name as it is: no formula, and no underscore at the front, which would hide it from a legend."""
+    """A name as it is: no formula, and no underscore at the front, which would hide it from a
+    legend.
+    """
     plain = name.replace("$", r"\$")
     return f" {plain}" if plain.startswith("_") else plain

@@ -1,4 +1,6 @@
-"""Criterion (a), lower loss on training and test sets: which initializer is better, and where that is only noise."""
+"""Criterion (a), lower loss on training and test sets: which initializer is better, and where that
+is only noise.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from initfast.core.types import Array
 from initfast.signal.reports import Verdict
 from initfast.signal.training import Curves
-from initfast.typing import Array
 
 __all__ = ["CRITERION", "LEAST", "Standing", "judge", "lower", "mean_and_spread", "rank"]
 
 CRITERION = "lower loss on the training set and on the test set"
 
 LEAST = 0.01
-"""Losses that differ by less than this share are called equal, however sure the difference: a network that has only its
-output biases to learn with, or whose loss falls by a ten-thousandth, is no better than another of that kind."""
+"""Losses that differ by less than this share are called equal, however sure the difference: a
+network that has only its output biases to learn with, or whose loss falls by a ten-thousandth, is
+no better than another of that kind."""
 
-# Student's t at 97.5 %, for 1 to 30 degrees of freedom: scipy.stats.t.ppf(0.975, n). Beyond 30 the last is used, which
-# is a little too large.
+# Student's t at 97.5 %, for 1 to 30 degrees of freedom: scipy.stats.t.ppf(0.975, n). Beyond 30 the
+# last is used, which is a little too large.
 _STUDENT = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
@@ -32,14 +35,12 @@ _STUDENT = (
 class Standing:
     """Where an initializer stands at the end of the training.
 
-    Attributes:
-        label: the initializer.
-        train_loss, test_loss, train_accuracy, test_accuracy: (mean, standard deviation) over the seeds; the standard
-            deviation of a single seed is nan.
-        train_rank, test_rank: 1 + how many initializers have a lower loss, see `lower`. So all that noise cannot tell
-            from the best have rank 1.
-        learned: whether both losses are below those of a constant guess, in the same sense; None with one seed, whose
-            noise is not known.
+    Attributes: label: the initializer. train_loss, test_loss, train_accuracy, test_accuracy: (mean,
+        standard deviation) over the seeds; the standard deviation of a single seed is nan.
+        train_rank, test_rank: 1 + how many initializers have a lower loss, see `lower`. So all that
+            noise cannot tell from the best have rank 1.
+        learned: whether both losses are below those of a constant guess, in the same sense; None
+            with one seed, whose noise is not known.
         diverged: seeds whose loss is inf or nan at the end. seeds: of how many.
     """
 
@@ -58,17 +59,19 @@ class Standing:
 def mean_and_spread(values: Array) -> tuple[float, float]:
     """Mean and sample standard deviation, without a warning where there is none."""
     with np.errstate(all="ignore"):
-        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(
+            values
+        ) > 1 else math.nan
 
 
 def lower(one: Array, other: Array) -> bool:
     """Whether the losses `one` are lower than `other`, both (seeds,), by more than noise.
 
-    Both have the same streams, seed for seed, so the ratio of the losses of a seed is judged, in logarithms, since
-    losses spread over decades: its mean has to be more than t standard errors from 0, Student's t at 97.5 %, and LEAST.
-    Of two equal initializers, one is called lower than the other in at most 1 of 20 comparisons. Losses of which some
-    are not finite are higher than losses that all are.
-    """
+    Both have the same streams, seed for seed, so the ratio of the losses of a seed is judged, in
+    logarithms, since losses spread over decades: its mean has to be more than t standard errors
+    from 0, Student's t at 97.5 %, and LEAST. Of two equal initializers, one is called lower than
+    the other in at most 1 of 20 comparisons. Losses of which some are not finite are higher than
+    losses that all are."""
     if not np.isfinite(one).all():
         return False
     if not np.isfinite(other).all():
@@ -113,7 +116,13 @@ def rank(curves: Mapping[str, Curves], guess: tuple[float, float]) -> list[Stand
         )
         for label, curve in curves.items()
     ]
-    return sorted(found, key=lambda one: (one.train_rank + one.test_rank, np.nan_to_num(one.test_loss[0], nan=np.inf)))
+    return sorted(
+        found,
+        key=lambda one: (
+            one.train_rank + one.test_rank,
+            np.nan_to_num(one.test_loss[0], nan=np.inf),
+        ),
+    )
 
 
 def _learned(train: Array, test: Array, guess: tuple[float, float]) -> bool | None:
@@ -121,7 +130,10 @@ def _learned(train: Array, test: Array, guess: tuple[float, float]) -> bool | No
         return False
     if len(train) < 2:
         return None
-    return all(lower(losses, np.full(len(losses), bar)) for losses, bar in zip((train, test), guess, strict=True))
+    return all(
+        lower(losses, np.full(len(losses), bar))
+        for losses, bar in zip((train, test), guess, strict=True)
+    )
 
 
 def judge(standings: Sequence[Standing], guess: tuple[float, float]) -> dict[str, Verdict]:
@@ -130,7 +142,11 @@ def judge(standings: Sequence[Standing], guess: tuple[float, float]) -> dict[str
     advice = f"lowest losses of these: {', '.join(best or [standings[0].label])}"
     return {
         one.label: Verdict(
-            "a", CRITERION, one.learned, _reason(one, len(standings), guess), "" if one.learned else advice
+            "a",
+            CRITERION,
+            one.learned,
+            _reason(one, len(standings), guess),
+            "" if one.learned else advice,
         )
         for one in standings
     }

@@ -39,10 +39,14 @@ HE = "He et al. 2015"
 
 
 def _scaled(scale: float, mode: str = "fan_in") -> dict[str, Any]:
-    return {"class_name": "VarianceScaling", "config": {"scale": scale, "mode": mode, "distribution": "uniform"}}
+    return {
+        "class_name": "VarianceScaling",
+        "config": {"scale": scale, "mode": mode, "distribution": "uniform"},
+    }
 
 
-# Activation, initializer, config, reason, source, others that do. "Measured" is with 20 layers of 512 units.
+# Activation, initializer, config, reason, source, others that do. "Measured" is with 20 layers of
+# 512 units.
 _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
     (
         "linear",

@@ -15,7 +15,9 @@ _WORDS = {True: "pass", False: "FAIL", None: "-"}
 
 
 class Histogram(NamedTuple):
-    """How a layer's activations are spread: `counts[i]` of them in [edges[i], edges[i + 1]], the finite ones only."""
+    """How a layer's activations are spread: `counts[i]` of them in [edges[i], edges[i + 1]], the
+    finite ones only.
+    """
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -42,28 +44,28 @@ class Verdict:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer: net inputs z = x W + b, activations f(z), and the loss's gradients. All are over batch and units.
+    """One layer: net inputs z = x W + b, activations f(z), and the loss's gradients. All are over
+    batch and units.
 
-    Attributes:
-        name: the layer's own name in a model; 'layer_1' and so on in a sketch.
-        activation: its name; of a model's, also one that reports do not know.
-        fan_in, fan_out: of its weights; None if it has no weights of two dimensions or more.
-        units: how many it has: outputs of a dense layer, channels of a convolution.
-        input_second_moment: E[x^2] of what went into the layer; None for integers (tokens).
-        input_batch_variance: likewise the variance over the batch, mean over units.
-        net_mean, net_std: of the net inputs.
-        net_batch_variance: of the net inputs, over the batch alone, mean over units: the part that depends on the
-            input, without what sets the units apart from each other.
+    Attributes: name: the layer's own name in a model; 'layer_1' and so on in a sketch. activation:
+        its name; of a model's, also one that reports do not know. fan_in, fan_out: of its weights;
+        None if it has no weights of two dimensions or more. units: how many it has: outputs of a
+        dense layer, channels of a convolution. input_second_moment: E[x^2] of what went into the
+        layer; None for integers (tokens). input_batch_variance: likewise the variance over the
+        batch, mean over units. net_mean, net_std: of the net inputs. net_batch_variance: of the net
+        inputs, over the batch alone, mean over units: the part that depends on the input, without
+        what sets the units apart from each other.
         mean, variance, second_moment: of the activations; second_moment = variance + mean^2.
         batch_variance: of the activations, over the batch alone, mean over units.
         mean_error: standard error of `mean`, from how the units differ.
-        saturated: share of the net inputs, of units and samples, where the slope is below a tenth of the greatest;
-            None unless the activation is 'sigmoid' or 'tanh'.
-        dead: share of the units that are 0 on the whole batch; None unless the activation is of ReLU's family.
+        saturated: share of the net inputs, of units and samples, where the slope is below a tenth
+            of the greatest; None unless the activation is 'sigmoid' or 'tanh'.
+        dead: share of the units that are 0 on the whole batch; None unless the activation is of
+            ReLU's family.
         gradient_rms: of the loss by the activations; None where no gradient can be had.
         weight_gradient_rms: of the loss by the weights, without biases.
-        symmetric: units with the incoming weights, bias and gradients of another: they stay equal for ever. None where
-            units have no weights of their own.
+        symmetric: units with the incoming weights, bias and gradients of another: they stay equal
+            for ever. None where units have no weights of their own.
         histogram: of the activations.
     """
 
@@ -94,15 +96,12 @@ class LayerReport:
 class SignalReport:
     """How signals and gradients go through a network before its training.
 
-    Attributes:
-        activation: of the hidden layers, or several joined by ', '.
-        initializer, bias_initializer: in words; 'as the model has it' for a real model.
-        inputs, loss: in words.
-        batch: samples.
-        seed: of a sketch's weights; None for a real model.
-        layers: in the order in which they ran.
-        verdicts: by letter, 'b' to 'f'. Criterion (a), a lower loss, needs training: `initfast.compare`.
-        notes: what no criterion asks for and yet is wrong, such as units that stay equal.
+    Attributes: activation: of the hidden layers, or several joined by ', '. initializer,
+        bias_initializer: in words; 'as the model has it' for a real model. inputs, loss: in words.
+        batch: samples. seed: of a sketch's weights; None for a real model. layers: in the order in
+        which they ran. verdicts: by letter, 'b' to 'f'. Criterion (a), a lower loss, needs
+        training: `initfast.compare`. notes: what no criterion asks for and yet is wrong, such as
+        units that stay equal.
     """
 
     activation: str
@@ -122,10 +121,12 @@ class SignalReport:
         return found
 
     def plot(self, path: Any = None) -> Any:
-        """Draw the activations of each layer, and variance and gradient through depth, with matplotlib.
+        """Draw the activations of each layer, and variance and gradient through depth, with
+        matplotlib.
 
         Args:
-            path: where to write the picture, PNG or what matplotlib's Agg canvas knows by the suffix; default: nowhere.
+            path: where to write the picture, PNG or what matplotlib's Agg canvas knows by the
+                suffix; default: nowhere.
 
         Returns:
             The `matplotlib.figure.Figure`.
@@ -149,7 +150,11 @@ def _plain(value: Any) -> Any:
 
 
 def _head(report: SignalReport) -> list[str]:
-    words = [f"activation {report.activation}", f"weights {report.initializer}", f"biases {report.bias_initializer}"]
+    words = [
+        f"activation {report.activation}",
+        f"weights {report.initializer}",
+        f"biases {report.bias_initializer}",
+    ]
     words += [f"inputs {report.inputs}", f"batch {report.batch}"]
     words += [] if report.seed is None else [f"seed {report.seed}"]
     return textwrap.wrap(", ".join(words), WIDTH)
@@ -174,7 +179,8 @@ _NAME = WIDTH - sum(width for _, width, _ in _COLUMNS)
 def _table(layers: tuple[LayerReport, ...]) -> list[str]:
     head = f"{'layer':<{_NAME}}" + "".join(f"{name:>{width}}" for name, width, _ in _COLUMNS)
     rows = [
-        f"{_short(layer.name):<{_NAME}}" + "".join(f"{show(layer):>{width}}" for _, width, show in _COLUMNS)
+        f"{_short(layer.name):<{_NAME}}"
+        + "".join(f"{show(layer):>{width}}" for _, width, show in _COLUMNS)
         for layer in layers
     ]
     return [head, *rows]
@@ -183,15 +189,24 @@ def _table(layers: tuple[LayerReport, ...]) -> list[str]:
 def _judged(report: SignalReport) -> list[str]:
     lines = []
     for verdict in report.verdicts.values():
-        text = f"{verdict.criterion}: {verdict.reason}" + (f". {verdict.recommend}" if verdict.recommend else "")
+        text = f"{verdict.criterion}: {verdict.reason}" + (
+            f". {verdict.recommend}" if verdict.recommend else ""
+        )
         lines += _indented(f"({verdict.letter}) {_WORDS[verdict.passed]:<5}", text)
     for note in report.notes:
         lines += _indented("    note ", note)
-    return [*lines, *_indented("(a) -    ", "lower loss on training and test data: needs training, `initfast compare`")]
+    return [
+        *lines,
+        *_indented(
+            "(a) -    ", "lower loss on training and test data: needs training, `initfast compare`"
+        ),
+    ]
 
 
 def _indented(head: str, text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+    )
 
 
 def _short(name: str) -> str:

@@ -12,7 +12,8 @@ DECADES = 7  # ticks of an axis, about
 
 
 class LogScale:
-    """A logarithmic axis with places for what has no logarithm: 0 at the lower edge, inf and nan at the upper.
+    """A logarithmic axis with places for what has no logarithm: 0 at the lower edge, inf and nan at
+    the upper.
 
     Args:
         series: the values to be drawn. top: what is above it goes to the upper edge too.
@@ -51,22 +52,34 @@ class LogScale:
         reach = (lowest if not self.zeros else inner[0], highest if not self.beyond else inner[1])
         ticks = [(tick, short(10.0**tick)) for tick in _ticks(*reach)]
         ticks += [(self.low - self.room, "0")] * self.zeros
-        ticks += [(self.high + self.room, "inf" if self.top == math.inf else "above,\nnan")] * self.beyond
+        ticks += [
+            (self.high + self.room, "inf" if self.top == math.inf else "above,\nnan")
+        ] * self.beyond
         axes.set_yticks([10.0**tick for tick, _ in ticks], [text for _, text in ticks])
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Decimal logarithms of round numbers from 10**low to 10**high: every n-th decade, or 1, 2 and 5 in each."""
+    """Decimal logarithms of round numbers from 10**low to 10**high: every n-th decade, or 1, 2 and
+    5 in each.
+    """
     first, last = math.ceil(low), math.floor(high)
     if high - low > 2.5:
-        step = next(step for step in (1, 2, 3, 5, 10, 20, 50, 100) if (last - first) // step <= DECADES)
+        step = next(
+            step for step in (1, 2, 3, 5, 10, 20, 50, 100) if (last - first) // step <= DECADES
+        )
         return [float(tick) for tick in range(first, last + 1) if tick % step == 0]
     leads = (0.0, math.log10(2.0), math.log10(5.0))
-    return [tick for decade in range(first - 1, last + 1) for lead in leads if low <= (tick := decade + lead) <= high]
+    return [
+        tick
+        for decade in range(first - 1, last + 1)
+        for lead in leads
+        if low <= (tick := decade + lead) <= high
+    ]
 
 
 def short(value: float) -> str:
-    """A number in three digits at most, for a tick or a title; far from 1 as a power of ten in matplotlib's mathtext.
+    """A number in three digits at most, for a tick or a title; far from 1 as a power of ten in
+    matplotlib's mathtext.
 
     >>> short(0.12345), short(1000.0), short(1e-9)
     ('0.123', '1000', '$10^{-9}$')

@@ -1,8 +1,9 @@
-"""What ran in a real model, as lines of a report: which normalisation and activation belongs to which layer.
+"""What ran in a real model, as lines of a report: which normalisation and activation belongs to
+which layer.
 
-An activation belongs to the layer whose output it was given, the very same tensor; so does a normalisation between the
-two. What comes through anything else, such as a sum or a pooling, belongs to none.
-"""
+An activation belongs to the layer whose output it was given, the very same tensor; so does a
+normalisation between the two. What comes through anything else, such as a sum or a pooling, belongs
+to none."""
 
 from __future__ import annotations
 
@@ -40,9 +41,17 @@ class Trail:
         self._calls: dict[str, int] = {}
 
     def layer(
-        self, owner: Any, name: str, fans: tuple[int, int] | None, before: Moments | None, output: Any, values: Floats
+        self,
+        owner: Any,
+        name: str,
+        fans: tuple[int, int] | None,
+        before: Moments | None,
+        output: Any,
+        values: Floats,
     ) -> Line:
-        """A layer has given `output`, whose values are (samples, units). A later call has '#2' after its name."""
+        """A layer has given `output`, whose values are (samples, units). A later call has '#2'
+        after its name.
+        """
         count = self._calls[name] = self._calls.get(name, 0) + 1
         shown = name if count == 1 else f"{name}#{count}"
         with np.errstate(all="ignore"):
@@ -59,12 +68,16 @@ class Trail:
         """What a layer gave has been normalised: these are its net inputs."""
         self._replace(line, "linear", output, values, values)
 
-    def activated(self, line: Line, activation: str, output: Any, net: Floats, values: Floats) -> None:
+    def activated(
+        self, line: Line, activation: str, output: Any, net: Floats, values: Floats
+    ) -> None:
         """What a layer gave has become activations."""
         self._replace(line, activation, output, net, values)
         line.activated = True
 
-    def _replace(self, line: Line, activation: str, output: Any, net: Floats, values: Floats) -> None:
+    def _replace(
+        self, line: Line, activation: str, output: Any, net: Floats, values: Floats
+    ) -> None:
         old = line.report
         fans = None if old.fan_in is None or old.fan_out is None else (old.fan_in, old.fan_out)
         with np.errstate(all="ignore"):

@@ -1,8 +1,8 @@
-"""Train one small MLP from several draws of its weights at once: softmax cross entropy, plain SGD, NumPy.
+"""Train one small MLP from several draws of its weights at once: softmax cross entropy, plain SGD,
+NumPy.
 
-The draws lie along the first axis of every array and never mix. Each slice is multiplied by a product of its own, so
-that a repeat's numbers are those that it would have alone.
-"""
+The draws lie along the first axis of every array and never mix. Each slice is multiplied by a
+product of its own, so that a repeat's numbers are those that it would have alone."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from initfast.seeds import Seed
+from initfast.core.seeds import Seed
+from initfast.core.types import Array
+from initfast.initializers.base import Initializer
 from initfast.signal.activations import Activation
 from initfast.signal.datasets import Dataset, permutation
-from initfast.typing import Array
 
 __all__ = ["Curves", "Network", "Recipe", "draw", "gradients", "one_blas_thread", "train"]
 
@@ -28,9 +29,9 @@ _CHUNK = 1024  # samples measured at once, so that large data need little memory
 class Recipe:
     """How every network of a comparison is trained.
 
-    Attributes:
-        epochs: passes over the training part. batch: samples a step; the last step of an epoch takes what is left.
-        learning_rate, momentum: velocity = momentum * velocity + gradient; weights -= learning_rate * velocity.
+    Attributes: epochs: passes over the training part. batch: samples a step; the last step of an
+        epoch takes what is left. learning_rate, momentum: velocity = momentum * velocity +
+        gradient; weights -= learning_rate * velocity.
     """
 
     epochs: int = 20
@@ -48,7 +49,8 @@ class Network:
     activation: Activation
 
     def forward(self, x: Array) -> tuple[list[Array], list[Array]]:
-        """Net inputs and inputs of every layer for `x`, (samples, features) or (repeats, samples, features).
+        """Net inputs and inputs of every layer for `x`, (samples, features) or (repeats, samples,
+        features).
 
         The last net inputs are the logits. Softmax follows; there is no activation between.
         """
@@ -63,10 +65,11 @@ class Network:
 
 @dataclass
 class Curves:
-    """What training did: arrays (repeats, epochs + 1), the first column before any step, in float64.
+    """What training did: arrays (repeats, epochs + 1), the first column before any step, in
+    float64.
 
-    A loss is the mean cross entropy in nats, an accuracy a share in [0, 1]. inf and nan are results: it diverged.
-    """
+    A loss is the mean cross entropy in nats, an accuracy a share in [0, 1]. inf and nan are
+    results: it diverged."""
 
     train_loss: Array
     test_loss: Array
@@ -85,32 +88,34 @@ def draw(
 ) -> Network:
     """The networks to begin with.
 
-    Layer i of repeat r has the kernel of stream `seed.named(f"repeat/{r}/layer/{i}/kernel")`, and a bias likewise. All
-    initializers draw from the same streams: two normals that differ in scale alone give the same numbers, scaled, so
-    that the difference between initializers is not that of their luck.
-    """
+    Layer i of repeat r has the kernel of stream `seed.named(f"repeat/{r}/layer/{i}/kernel")`, and a
+    bias likewise. All initializers draw from the same streams: two normals that differ in scale
+    alone give the same numbers, scaled, so that the difference between initializers is not that of
+    their luck."""
 
     def stack(made: Callable[..., Any], shape: tuple[int, ...], name: str) -> Array:
-        draws = [
-            np.asarray(_seeded(made, seed.named(f"repeat/{repeat}/{name}"))(shape, dtype)) for repeat in range(repeats)
-        ]
+        draws = []
+        for repeat in range(repeats):
+            stream = seed.named(f"repeat/{repeat}/{name}")
+            draws.append(
+                np.asarray(
+                    (made.with_seed(stream) if isinstance(made, Initializer) else made)(
+                        shape, dtype
+                    )
+                )
+            )
         if draws[0].shape != shape:
-            raise ValueError(f"an initializer must give the shape it is asked for, {shape}; received {draws[0].shape}")
+            raise ValueError(
+                f"an initializer must give the shape it is asked for, {shape}; received {draws[0].shape}"
+            )
         return np.stack(draws).astype(dtype)
 
     layers = list(enumerate(pairwise(widths)))
     kernels = [stack(initializer, pair, f"layer/{i}/kernel") for i, pair in layers]
-    biases = [stack(bias_initializer, (units,), f"layer/{i}/bias")[:, None, :] for i, (_, units) in layers]
+    biases = [
+        stack(bias_initializer, (units,), f"layer/{i}/bias")[:, None, :] for i, (_, units) in layers
+    ]
     return Network(kernels, biases, activation)
-
-
-def _seeded(initializer: Callable[..., Any], seed: Seed) -> Callable[..., Any]:
-    """The initializer with `seed` in place of its own; one that draws nothing, or is a plain function, as it is."""
-    config = initializer.get_config() if hasattr(initializer, "get_config") else {}
-    if "seed" not in config:
-        return initializer
-    made: Callable[..., Any] = type(initializer).from_config({**config, "seed": seed})  # type: ignore[attr-defined]
-    return made
 
 
 def softmax_loss(logits: Array, y: Array) -> tuple[Array, Array]:
@@ -125,12 +130,15 @@ def softmax_loss(logits: Array, y: Array) -> tuple[Array, Array]:
     hot = np.broadcast_to(y, logits.shape[:-1])[..., None]
     losses = np.log(total) - np.take_along_axis(shifted, hot, axis=-1)
     slope = exponentials / total
-    np.put_along_axis(slope, hot, np.take_along_axis(slope, hot, axis=-1) - slope.dtype.type(1), axis=-1)
+    np.put_along_axis(
+        slope, hot, np.take_along_axis(slope, hot, axis=-1) - slope.dtype.type(1), axis=-1
+    )
     return losses[..., 0], slope
 
 
 def gradients(network: Network, x: Array, y: Array) -> tuple[Array, list[Array], list[Array]]:
-    """The mean loss of each repeat over its samples, and its gradient in kernels and biases, by back-propagation.
+    """The mean loss of each repeat over its samples, and its gradient in kernels and biases, by
+    back-propagation.
 
     Args:
         x: (repeats, samples, features). y: (repeats, samples).
@@ -150,7 +158,9 @@ def gradients(network: Network, x: Array, y: Array) -> tuple[Array, list[Array],
 
 
 def _measure(network: Network, x: Array, y: Array) -> tuple[Array, Array]:
-    """Loss and accuracy of each repeat over a part of the data. A sample without a finite loss counts as wrong."""
+    """Loss and accuracy of each repeat over a part of the data. A sample without a finite loss
+    counts as wrong.
+    """
     total = np.zeros(len(network.kernels[0]))
     right = np.zeros(len(total))
     for first in range(0, len(x), _CHUNK):
@@ -163,13 +173,18 @@ def _measure(network: Network, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def train(
-    network: Network, dataset: Dataset, recipe: Recipe, seed: Seed, advance: Callable[[int], object] = lambda _: None
+    network: Network,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: Seed,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> Curves:
-    """Train all repeats of a network in place and return their curves; `advance(1)` is called after every epoch.
+    """Train all repeats of a network in place and return their curves; `advance(1)` is called after
+    every epoch.
 
-    Epoch e of repeat r takes the samples in the order of stream `seed.named(f"repeat/{r}/epoch/{e}/order")`, the same
-    for every initializer. Overflow is no error and no warning: it shows in the curves.
-    """
+    Epoch e of repeat r takes the samples in the order of stream
+    `seed.named(f"repeat/{r}/epoch/{e}/order")`, the same for every initializer. Overflow is no
+    error and no warning: it shows in the curves."""
     x, y = dataset.x_train, dataset.y_train
     repeats = len(network.kernels[0])
     parameters = network.kernels + network.biases
@@ -184,12 +199,16 @@ def train(
                 for first in range(0, len(x), recipe.batch):
                     chosen = order[:, first : first + recipe.batch]
                     _, in_kernels, in_biases = gradients(network, x[chosen], y[chosen])
-                    for parameter, velocity, slope in zip(parameters, velocities, in_kernels + in_biases, strict=True):
+                    for parameter, velocity, slope in zip(
+                        parameters, velocities, in_kernels + in_biases, strict=True
+                    ):
                         velocity *= momentum
                         velocity += slope
                         parameter -= rate * velocity
                 advance(1)
-            rows.append((*_measure(network, x, y), *_measure(network, dataset.x_test, dataset.y_test)))
+            rows.append(
+                (*_measure(network, x, y), *_measure(network, dataset.x_test, dataset.y_test))
+            )
     train_loss, train_accuracy, test_loss, test_accuracy = np.array(rows).transpose(1, 2, 0)
     return Curves(train_loss, test_loss, train_accuracy, test_accuracy)
 
@@ -198,12 +217,13 @@ def train(
 def one_blas_thread() -> Iterator[None]:
     """Let BLAS use one thread, in the whole process, for as long as this lasts.
 
-    How many it has may decide in which order a product is summed, and so its last bits, and a training grows them.
-    These products are small, so more threads would not be faster.
-    """
+    How many it has may decide in which order a product is summed, and so its last bits, and a
+    training grows them. These products are small, so more threads would not be faster."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
-        raise ImportError("a comparison needs threadpoolctl: pip install 'initfast[data]'") from None
+        raise ImportError(
+            "a comparison needs threadpoolctl: pip install 'initfast[data]'"
+        ) from None
     with threadpool_limits(limits=1, user_api="blas"):
         yield

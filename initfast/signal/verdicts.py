@@ -1,8 +1,7 @@
 """The criteria by which an initialisation is judged, and the thresholds, all in one table.
 
-The last layer is not judged where there are others: its saturation can be mended by the cost function, its width and
-activation belong to the task, and its gradient is the loss's own.
-"""
+The last layer is not judged where there are others: its saturation can be mended by the cost
+function, its width and activation belong to the task, and its gradient is the loss's own."""
 
 from __future__ import annotations
 
@@ -26,16 +25,19 @@ CRITERIA = {
 THRESHOLDS = {
     # (b) "most": more than half of a layer's net inputs, over units and samples.
     "saturated": 0.5,
-    # (c) Activations have exploded where their RMS is above ten times that of the inputs, and above ten.
+    # (c) Activations have exploded where their RMS is above ten times that of the inputs, and above
+    # ten.
     "explosion": 10.0,
     # (d) Similar: within one order of magnitude.
     "gradients": 10.0,
-    # (e) The mean makes up at most a tenth of the second moment: mean^2 <= (mean^2 + variance) / 10.
+    # (e) The mean makes up at most a tenth of the second moment: mean^2 <= (mean^2 + variance) /
+    # 10.
     "mean": 1.0 / 3.0,
-    # (e) ... and a mean this many standard errors from 0 is no accident of which few units were drawn.
+    # (e) ... and a mean this many standard errors from 0 is no accident of which few units were
+    # drawn.
     "errors": 3.0,
-    # (f) The factor of the signal's size, geometric mean over layers. Half (Glorot under ReLU) and double (He where
-    # nothing halves) have to fail and 1 to pass; this is half way, as factors go.
+    # (f) The factor of the signal's size, geometric mean over layers. Half (Glorot under ReLU) and
+    # double (He where nothing halves) have to fail and 1 to pass; this is half way, as factors go.
     "kept": math.sqrt(2.0),
     # (f) ... and no single layer changes it by an order of magnitude.
     "single": 10.0,
@@ -64,7 +66,9 @@ def notes(layers: Sequence[LayerReport]) -> tuple[str, ...]:
             f"{_where(same)}: units have the weights and gradients of others ({worst.symmetric} of {worst.units} in "
             f"{worst.name}): they stay equal for ever, and count as one. Draw the weights at random."
         )
-    if dead := [(layer.dead, layer) for layer in layers if layer.dead and layer.dead > THRESHOLDS["dead"]]:
+    if dead := [
+        (layer.dead, layer) for layer in layers if layer.dead and layer.dead > THRESHOLDS["dead"]
+    ]:
         share, worst = max(dead, key=lambda pair: pair[0])
         found.append(
             f"{_where(dead)}: units are 0 on the whole batch ({share:.0%} of those of {worst.name}): they learn "
@@ -83,15 +87,17 @@ def factors(layer: LayerReport) -> dict[str, float]:
 
     What counts as the size depends on the activation f:
 
-    - Where f(0) = 0 and f has no upper bound, E[x^2] of the activations over that of the layer's inputs. This, and
-      not the variance, is what the next layer's net inputs are made of, Var[z] = fan_in Var[w] E[x^2], and what He's
-      initializer keeps under ReLU. For activations of mean 0, as in linear layers, the two are the same.
-    - Where f is bounded (sigmoid, tanh), its output cannot grow, whatever the weights. So it is E[z^2] of the net
-      inputs over E[x^2] of the inputs, times f'(0)^2, which is what f passes on of a small signal: 1 for tanh, 1/16
-      for the sigmoid. What tanh itself takes from a larger signal is not the weights' doing, and is no part of it.
-    - Where f(0) is not 0 (sigmoid, softplus), that constant alone keeps E[x^2], though the units may no longer depend
-      on the input. So it is the variance over the batch, of the activations over the inputs, means over units; for the
-      sigmoid as well as the above.
+    - Where f(0) = 0 and f has no upper bound, E[x^2] of the activations over that of the layer's
+      inputs. This, and not the variance, is what the next layer's net inputs are made of, Var[z] =
+      fan_in Var[w] E[x^2], and what He's initializer keeps under ReLU. For activations of mean 0,
+      as in linear layers, the two are the same.
+    - Where f is bounded (sigmoid, tanh), its output cannot grow, whatever the weights. So it is
+      E[z^2] of the net inputs over E[x^2] of the inputs, times f'(0)^2, which is what f passes on
+      of a small signal: 1 for tanh, 1/16 for the sigmoid. What tanh itself takes from a larger
+      signal is not the weights' doing, and is no part of it.
+    - Where f(0) is not 0 (sigmoid, softplus), that constant alone keeps E[x^2], though the units
+      may no longer depend on the input. So it is the variance over the batch, of the activations
+      over the inputs, means over units; for the sigmoid as well as the above.
 
     None of them where the layer's weights, inputs or activation are not known.
     """
@@ -108,7 +114,9 @@ def factors(layer: LayerReport) -> dict[str, float]:
     elif not known.at_zero:
         found["E[x^2] after over before"] = layer.second_moment / layer.input_second_moment
     if known.at_zero and layer.input_batch_variance:
-        found["variance over the batch, after over before,"] = layer.batch_variance / layer.input_batch_variance
+        found["variance over the batch, after over before,"] = (
+            layer.batch_variance / layer.input_batch_variance
+        )
     return found
 
 
@@ -126,7 +134,11 @@ def _saturation(layers: Sequence[LayerReport], initializer: str) -> Verdict:
 
 
 def _explosion(layers: Sequence[LayerReport], initializer: str) -> Verdict:
-    open_ended = [layer for layer in layers if layer.activation in ACTIVATIONS and _known(layer).family != "saturating"]
+    open_ended = [
+        layer
+        for layer in layers
+        if layer.activation in ACTIVATIONS and _known(layer).family != "saturating"
+    ]
     if not open_ended:
         return _none("c", "all activations are bounded")
     for layer in open_ended:
@@ -145,11 +157,18 @@ def _gradients(layers: Sequence[LayerReport], initializer: str) -> Verdict:
     sizes = [(layer.gradient_rms, layer) for layer in layers if layer.gradient_rms is not None]
     for size, layer in sizes:
         if not size or not math.isfinite(size):
-            said = f"no gradient reaches {layer.name}" if size == 0 else f"the gradient overflows in {layer.name}"
+            said = (
+                f"no gradient reaches {layer.name}"
+                if size == 0
+                else f"the gradient overflows in {layer.name}"
+            )
             return _verdict("d", False, said, layer, initializer)
     if len(sizes) < 2:
         return _none("d", "there are no two layers to compare")
-    (least, low), (most, high) = min(sizes, key=lambda pair: pair[0]), max(sizes, key=lambda pair: pair[0])
+    (least, low), (most, high) = (
+        min(sizes, key=lambda pair: pair[0]),
+        max(sizes, key=lambda pair: pair[0]),
+    )
     reason = (
         f"RMS by activations {_n(least)} in {low.name}, {_n(most)} in {high.name}, a factor of {_n(most / least)} "
         f"(at most {_n(THRESHOLDS['gradients'])})"
@@ -160,7 +179,11 @@ def _gradients(layers: Sequence[LayerReport], initializer: str) -> Verdict:
 def _mean(layers: Sequence[LayerReport], initializer: str) -> Verdict:
     found = []
     for layer in layers:
-        if layer.activation not in ACTIVATIONS or not math.isfinite(layer.second_moment) or not layer.second_moment:
+        if (
+            layer.activation not in ACTIVATIONS
+            or not math.isfinite(layer.second_moment)
+            or not layer.second_moment
+        ):
             continue
         std = math.sqrt(layer.variance)
         share = abs(layer.mean) / std if std else math.inf
@@ -176,9 +199,7 @@ def _mean(layers: Sequence[LayerReport], initializer: str) -> Verdict:
     )
     advice = ""
     if failed and worst.activation in _ONE_SIDED:
-        advice = (
-            f"No initializer changes that: {_ONE_SIDED[worst.activation]}; tanh or selu, or a normalisation, would."
-        )
+        advice = f"No initializer changes that: {_ONE_SIDED[worst.activation]}; tanh or selu, or a normalisation, would."
     elif failed:
         advice = _advice(worst, initializer)
     return Verdict("e", CRITERIA["e"], not failed, reason, advice)
@@ -199,7 +220,11 @@ def _size(layers: Sequence[LayerReport], initializer: str) -> Verdict:
     for layer in layers:
         for measure, value in factors(layer).items():
             if not math.isfinite(value) or value == 0.0:
-                said = f"nothing is left in {layer.name}" if value == 0.0 else f"{layer.name} overflows"
+                said = (
+                    f"nothing is left in {layer.name}"
+                    if value == 0.0
+                    else f"{layer.name} overflows"
+                )
                 return _verdict("f", False, said, layer, initializer)
             by_measure.setdefault(measure, []).append((value, layer))
     if not by_measure:
@@ -236,8 +261,12 @@ def _none(letter: str, reason: str) -> Verdict:
     return Verdict(letter, CRITERIA[letter], None, reason)
 
 
-def _verdict(letter: str, passed: bool, reason: str, layer: LayerReport, initializer: str) -> Verdict:
-    return Verdict(letter, CRITERIA[letter], passed, reason, "" if passed else _advice(layer, initializer))
+def _verdict(
+    letter: str, passed: bool, reason: str, layer: LayerReport, initializer: str
+) -> Verdict:
+    return Verdict(
+        letter, CRITERIA[letter], passed, reason, "" if passed else _advice(layer, initializer)
+    )
 
 
 def _advice(layer: LayerReport, initializer: str) -> str:

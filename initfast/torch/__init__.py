@@ -1,13 +1,15 @@
-"""Initialise PyTorch tensors, shards of DTensors and whole models with initfast: `torch.nn.init` by another engine.
+"""Initialise PyTorch tensors, shards of DTensors and whole models with initfast: `torch.nn.init` by
+another engine.
 
-Every function of `torch.nn.init` is here under its own name, with the same arguments and fans and in place, plus
-`seed=` and `name=`. `initialize` fills a model's parameters, each from the stream of its own name; `patch` makes
-`torch.nn.init` itself draw with initfast while a model is built; `spec_from` describes a model for `initfast model`.
+Every function of `torch.nn.init` is here under its own name, with the same arguments and fans and
+in place, plus `seed=` and `name=`. `initialize` fills a model's parameters, each from the stream of
+its own name; `patch` makes `torch.nn.init` itself draw with initfast while a model is built;
+`spec_from` describes a model for `initfast model`.
 
     import initfast.torch as init
 
-    init.trunc_normal_(layer.weight, std=0.02, seed=42, name="layer.weight")
-    init.initialize(model, seed=42, rules=[("*.weight", ("trunc_normal_", {"std": 0.02})), ("*.bias", "zeros_")])
+    init.trunc_normal_(layer.weight, std=0.02, seed=42, name="layer.weight") init.initialize(model,
+    seed=42, rules=[("*.weight", ("trunc_normal_", {"std": 0.02})), ("*.bias", "zeros_")])
 """
 
 try:

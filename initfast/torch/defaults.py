@@ -1,4 +1,6 @@
-"""What the `reset_parameters` of torch's own modules would draw: a table, a row for each family of modules."""
+"""What the `reset_parameters` of torch's own modules would draw: a table, a row for each family of
+modules.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from initfast.torch.recipes import fans
 
 
 class Spec(NamedTuple):
-    """A function of `torch.nn.init` by name, its arguments, and the row that is 0 afterwards, if there is one."""
+    """A function of `torch.nn.init` by name, its arguments, and the row that is 0 afterwards, if
+    there is one.
+    """
 
     function: str
     arguments: Mapping[str, Any] = {}
@@ -27,8 +31,9 @@ def default(ancestors: Mapping[str, nn.Module], parameter: Any) -> Spec | None:
     """What a parameter is drawn from when its model is made.
 
     Args:
-        ancestors: each module that holds the parameter, outermost first, by the parameter's name within it. A module
-            may set its children's parameters after they have done so, as MultiheadAttention and Transformer do.
+        ancestors: each module that holds the parameter, outermost first, by the parameter's name
+            within it. A module may set its children's parameters after they have done so, as
+            MultiheadAttention and Transformer do.
         parameter: the parameter; its shape alone counts.
     """
     for name, module in ancestors.items():

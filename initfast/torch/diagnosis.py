@@ -13,10 +13,9 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from initfast.seeds import Seed
+from initfast.core.seeds import Seed, root_seed
 from initfast.signal.diagnosis import LOSS, cotangent
 from initfast.signal.measures import Units, moments, with_gradients
-from initfast.signal.networks import fixed_seed
 from initfast.signal.reports import SignalReport
 from initfast.signal.trails import Line, Trail
 from initfast.signal.verdicts import judge, notes
@@ -42,30 +41,35 @@ _TRANSPOSED = nn.modules.conv._ConvTransposeNd
 
 
 def diagnose(
-    module: nn.Module, batch: Any, loss: Callable[[Any], torch.Tensor] | None = None, *, seed: int | Seed = 0
+    module: nn.Module,
+    batch: Any,
+    loss: Callable[[Any], torch.Tensor] | None = None,
+    *,
+    seed: int | Seed = 0,
 ) -> SignalReport:
     """Measure how signals and gradients go through a module on a batch: one run forward, one back.
 
-    A layer is a leaf module with parameters, in the order of the run, with the normalisation and the activation that
-    were given its very output, be they modules or functions such as `torch.relu`. An activation after anything else,
-    such as a sum, belongs to no layer.
+    A layer is a leaf module with parameters, in the order of the run, with the normalisation and
+    the activation that were given its very output, be they modules or functions such as
+    `torch.relu`. An activation after anything else, such as a sum, belongs to no layer.
 
-    The module runs in the mode that it is in, training or not. Parameters, gradients, buffers, modes, attributes, hooks
-    and torch's random state are afterwards what they were, also if it fails. What a forward method does to Python
-    objects behind its attributes stays done.
+    The module runs in the mode that it is in, training or not. Parameters, gradients, buffers,
+    modes, attributes, hooks and torch's random state are afterwards what they were, also if it
+    fails. What a forward method does to Python objects behind its attributes stays done.
 
     Args:
-        module: any module with parameters that are on a device and have a shape. Frozen parameters count too.
-        batch: what it is called with: a tensor, or a tuple or list of positional or a dict of keyword arguments. Taken
-            as it is; floating values must be finite.
-        loss: a function of the module's output that gives a scalar tensor. Default: the sum of g * output, with g
-            standard normal, of the first floating tensor in the output.
+        module: any module with parameters that are on a device and have a shape. Frozen parameters
+            count too.
+        batch: what it is called with: a tensor, or a tuple or list of positional or a dict of
+            keyword arguments. Taken as it is; floating values must be finite.
+        loss: a function of the module's output that gives a scalar tensor. Default: the sum of g *
+            output, with g standard normal, of the first floating tensor in the output.
         seed: integer in [0, 2**64) or `Seed`, for that g.
 
     Raises:
         TypeError: the module is none, or the loss no tensor.
-        ValueError: there are no parameters, or they have no values; the batch is empty or not finite; the loss is not
-            scalar or does not depend on the parameters.
+        ValueError: there are no parameters, or they have no values; the batch is empty or not
+            finite; the loss is not scalar or does not depend on the parameters.
     """
     _check(module, batch)
     with preserved(module), torch.enable_grad():
@@ -79,7 +83,7 @@ def diagnose(
             raise ValueError(
                 f"a leaf module with parameters must run; received {type(module).__name__}, where none did"
             )
-        value = _default_loss(output, fixed_seed(seed)) if loss is None else loss(output)
+        value = _default_loss(output, root_seed(seed)) if loss is None else loss(output)
         _check_loss(value)
         trained = {id(each): each for each in module.parameters() if each.is_floating_point()}
         found = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
@@ -109,7 +113,9 @@ class _Watch(TorchFunctionMode):
         self.gradients: dict[tuple[int, int], float] = {}
         self._given: dict[int, Any] = {}
         self._handles: list[Any] = []
-        self._layers = {layer: name for name, layer in module.named_modules() if _is_layer(layer, name)}
+        self._layers = {
+            layer: name for name, layer in module.named_modules() if _is_layer(layer, name)
+        }
 
     def __enter__(self) -> Any:
         for layer in self._layers:
@@ -163,20 +169,30 @@ class _Watch(TorchFunctionMode):
         """Note the RMS of the gradient by what the layer gives now."""
         key = (id(line), line.steps)
         if line.output.requires_grad:
-            line.output.register_hook(lambda gradient: self.gradients.__setitem__(key, _rms(gradient)))
+            line.output.register_hook(
+                lambda gradient: self.gradients.__setitem__(key, _rms(gradient))
+            )
 
 
-def _line(line: Line, gradients: Mapping[tuple[int, int], float], by_parameter: Mapping[int, Any]) -> Any:
+def _line(
+    line: Line, gradients: Mapping[tuple[int, int], float], by_parameter: Mapping[int, Any]
+) -> Any:
     """The line of the report, complete."""
     layer = line.owner
     own = list(layer.parameters(recurse=_composed(layer)))
     weight = next((each for each in own if each.ndim >= 2), own[0])
     gradient = by_parameter.get(id(weight))
     units = None
-    if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)) and not isinstance(layer, _TRANSPOSED):
+    if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)) and not isinstance(
+        layer, _TRANSPOSED
+    ):
         bias = layer.bias
         bias_gradient = None if bias is None else by_parameter.get(id(bias))
-        if id(layer.weight) in by_parameter and gradient is not None and (bias is None or bias_gradient is not None):
+        if (
+            id(layer.weight) in by_parameter
+            and gradient is not None
+            and (bias is None or bias_gradient is not None)
+        ):
             units = Units(
                 _rows(layer.weight).T,
                 None if bias is None else _rows(bias)[:, 0],
@@ -184,24 +200,37 @@ def _line(line: Line, gradients: Mapping[tuple[int, int], float], by_parameter: 
                 None if bias_gradient is None else _rows(bias_gradient)[:, 0],
             )
     # A weight that the loss does not depend on has the gradient 0.
-    weight_rms = (0.0 if gradient is None else _rms(gradient)) if id(weight) in by_parameter else None
-    return with_gradients(line.report, gradients.get((id(line), line.steps), 0.0), weight_rms, units)
+    weight_rms = (
+        (0.0 if gradient is None else _rms(gradient)) if id(weight) in by_parameter else None
+    )
+    return with_gradients(
+        line.report, gradients.get((id(line), line.steps), 0.0), weight_rms, units
+    )
 
 
 def _is_layer(module: nn.Module, name: str) -> bool:
-    if isinstance(module, (nn.PReLU, nn.ParameterList, nn.ParameterDict)) or "parametrizations" in name.split("."):
+    if isinstance(
+        module, (nn.PReLU, nn.ParameterList, nn.ParameterDict)
+    ) or "parametrizations" in name.split("."):
         return False
     if _composed(module):
         return True
-    return next(module.parameters(recurse=False), None) is not None and next(module.children(), None) is None
+    return (
+        next(module.parameters(recurse=False), None) is not None
+        and next(module.children(), None) is None
+    )
 
 
 def _composed(module: nn.Module) -> bool:
-    """Whether a module with children is a layer all the same: they are called as functions, or are parametrisations."""
+    """Whether a module with children is a layer all the same: they are called as functions, or are
+    parametrisations.
+    """
     return isinstance(module, nn.MultiheadAttention) or nn.utils.parametrize.is_parametrized(module)
 
 
-def _fans(layer: nn.Module, given: tuple[int, ...] | None, out: torch.Tensor) -> tuple[int, int] | None:
+def _fans(
+    layer: nn.Module, given: tuple[int, ...] | None, out: torch.Tensor
+) -> tuple[int, int] | None:
     if isinstance(layer, nn.modules.conv._ConvNd):
         return fans(tuple(layer.weight.shape))
     if given is None or isinstance(layer, (nn.Embedding, nn.MultiheadAttention)):
@@ -228,7 +257,9 @@ def _matrix(tensor: torch.Tensor, axis: int) -> Floats:
 
 def _rows(tensor: torch.Tensor) -> Floats:
     held = tensor.detach().reshape(tensor.shape[0], -1)
-    found: Floats = held.to("cpu", torch.float64 if held.dtype == torch.float64 else torch.float32).numpy()
+    found: Floats = held.to(
+        "cpu", torch.float64 if held.dtype == torch.float64 else torch.float32
+    ).numpy()
     return found
 
 
@@ -272,22 +303,32 @@ def _check(module: Any, batch: Any) -> None:
         raise TypeError(f"module must be a torch.nn.Module; received {module!r}")
     parameters = dict(module.named_parameters())
     if not parameters:
-        raise ValueError(f"a module must have parameters to be diagnosed; received {type(module).__name__} without any")
+        raise ValueError(
+            f"a module must have parameters to be diagnosed; received {type(module).__name__} without any"
+        )
     for name, parameter in parameters.items():
         if is_lazy(parameter) or parameter.is_meta:
-            raise ValueError(f"parameters must have values; received {name!r}, which is lazy or on the meta device")
+            raise ValueError(
+                f"parameters must have values; received {name!r}, which is lazy or on the meta device"
+            )
     found = list(_tensors(batch))
     if not found or not all(each.numel() for each in found):
-        raise ValueError("batch must be or hold tensors with at least one element; received none, or an empty one")
+        raise ValueError(
+            "batch must be or hold tensors with at least one element; received none, or an empty one"
+        )
     for each in found:
         if each.is_floating_point() and not torch.isfinite(each).all():
-            raise ValueError(f"batch must be finite; received {int((~torch.isfinite(each)).sum())} values that are not")
+            raise ValueError(
+                f"batch must be finite; received {int((~torch.isfinite(each)).sum())} values that are not"
+            )
 
 
 def _default_loss(output: Any, seed: Seed) -> torch.Tensor:
     floating = next((each for each in _tensors(output) if each.is_floating_point()), None)
     if floating is None:
-        raise ValueError(f"the output must hold a floating tensor, or loss= be given; received {type(output).__name__}")
+        raise ValueError(
+            f"the output must hold a floating tensor, or loss= be given; received {type(output).__name__}"
+        )
     g = torch.from_numpy(cotangent(tuple(floating.shape), seed))
     return (floating * g.to(floating.device, floating.dtype)).sum()
 
@@ -296,6 +337,10 @@ def _check_loss(value: Any) -> None:
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"loss must give a scalar tensor; received {value!r}")
     if value.numel() != 1:
-        raise ValueError(f"loss must give a scalar tensor; received one of shape {tuple(value.shape)}")
+        raise ValueError(
+            f"loss must give a scalar tensor; received one of shape {tuple(value.shape)}"
+        )
     if not value.requires_grad:
-        raise ValueError("loss must depend on the parameters; received a tensor that requires no gradient")
+        raise ValueError(
+            "loss must depend on the parameters; received a tensor that requires no gradient"
+        )

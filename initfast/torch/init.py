@@ -1,18 +1,21 @@
-"""The functions of `torch.nn.init`, drawn by initfast: same names, arguments, fans and in-place semantics.
+"""The functions of `torch.nn.init`, drawn by initfast: same names, arguments, fans and in-place
+semantics.
 
-All of them write in place outside autograd, return the tensor and leave tensors on the meta device alone. Those that
-draw also take, by keyword:
+All of them write in place outside autograd, return the tensor and leave tensors on the meta device
+alone. Those that draw also take, by keyword:
 
-    seed: an integer in [0, 2**64), `initfast.Seed` or `initfast.SeedGenerator`. The tensor then holds the same values
-        whatever its strides and device. None: a seed is drawn from `generator`, or from torch's default one, so that
-        `torch.manual_seed` governs; each call moves that on by one draw.
-    name: the stream within the seed, such as the parameter's name. Two tensors of one seed need two names.
+    seed: an integer in [0, 2**64), `initfast.Seed` or `initfast.SeedGenerator`. The tensor then
+        holds the same values whatever its strides and device. None: a seed is drawn from
+        `generator`, or from torch's default one, so that `torch.manual_seed` governs; each call
+        moves that on by one draw.
+    name: the stream within the seed, such as the parameter's name. Two tensors of one seed need two
+        names.
 
-A DTensor gets its local part of the tensor that would be drawn in one piece, and fans of its global shape. It needs a
-seed, or a `generator` that is in the same state on all ranks; were that not so, shards would belong to different
-tensors and replicas would differ, and nobody would notice. Tensors elsewhere than on the CPU are drawn in CPU memory
-and copied. Errors are ValueError or TypeError, and torch's own RuntimeError for ranges turned around.
-"""
+A DTensor gets its local part of the tensor that would be drawn in one piece, and fans of its global
+shape. It needs a seed, or a `generator` that is in the same state on all ranks; were that not so,
+shards would belong to different tensors and replicas would differ, and nobody would notice. Tensors
+elsewhere than on the CPU are drawn in CPU memory and copied. Errors are ValueError or TypeError,
+and torch's own RuntimeError for ranges turned around."""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from typing import Any, TypeAlias
 import torch
 from torch.nn.init import calculate_gain, constant_, ones_, zeros_
 
-from initfast.seeds import AnySeed, Seed
+from initfast.core.seeds import AnySeed, Seed
 from initfast.torch import recipes, streams, targets
 
 __all__ = [
@@ -71,10 +74,10 @@ def trunc_normal_(
 ) -> torch.Tensor:
     """Normal, conditioned on the values a to b, which nothing leaves in any dtype.
 
-    The bounds are values, not standard deviations, and may be infinite. Unlike torch's, the distribution is right also
-    where the mean lies outside of them, so nothing warns of that. With a == b every element is a, and with std == 0
-    every element is the point of [a, b] nearest to the mean. [a, b] must come within 38 standard deviations.
-    """
+    The bounds are values, not standard deviations, and may be infinite. Unlike torch's, the
+    distribution is right also where the mean lies outside of them, so nothing warns of that. With a
+    == b every element is a, and with std == 0 every element is the point of [a, b] nearest to the
+    mean. [a, b] must come within 38 standard deviations."""
     return _fill("trunc_normal_", tensor, (mean, std, a, b), generator, seed, name)
 
 
@@ -112,7 +115,9 @@ def kaiming_uniform_(
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Uniform in `+-gain * sqrt(3 / fan)`, gain from `calculate_gain(nonlinearity, a)` (He et al. 2015)."""
+    """Uniform in `+-gain * sqrt(3 / fan)`, gain from `calculate_gain(nonlinearity, a)` (He et al.
+    2015).
+    """
     return _fill("kaiming_uniform_", tensor, (a, mode, nonlinearity), generator, seed, name)
 
 
@@ -126,7 +131,9 @@ def kaiming_normal_(
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Normal of std `gain / sqrt(fan)`, gain from `calculate_gain(nonlinearity, a)` (He et al. 2015)."""
+    """Normal of std `gain / sqrt(fan)`, gain from `calculate_gain(nonlinearity, a)` (He et al.
+    2015).
+    """
     return _fill("kaiming_normal_", tensor, (a, mode, nonlinearity), generator, seed, name)
 
 
@@ -138,11 +145,11 @@ def orthogonal_(
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Orthonormal rows or columns times gain, the tensor seen as its first dim by all others (Saxe et al. 2014).
+    """Orthonormal rows or columns times gain, the tensor seen as its first dim by all others (Saxe
+    et al. 2014).
 
-    The QR decomposition is LAPACK's, so values are the same up to rounding between machines and numbers of BLAS
-    threads. A shard costs the time and memory of the whole.
-    """
+    The QR decomposition is LAPACK's, so values are the same up to rounding between machines and
+    numbers of BLAS threads. A shard costs the time and memory of the whole."""
     return _fill("orthogonal_", tensor, (gain,), generator, seed, name)
 
 
@@ -155,17 +162,23 @@ def sparse_(
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Normal of this std, with `ceil(sparsity * rows)` elements of each column set to 0 (Martens 2010)."""
+    """Normal of this std, with `ceil(sparsity * rows)` elements of each column set to 0 (Martens
+    2010).
+    """
     return _fill("sparse_", tensor, (sparsity, std), generator, seed, name)
 
 
 def eye_(tensor: torch.Tensor) -> torch.Tensor:
-    """1 on the diagonal of `tensor`, a matrix, and 0 beside it; of a DTensor, the local part of that. Returns it."""
+    """1 on the diagonal of `tensor`, a matrix, and 0 beside it; of a DTensor, the local part of
+    that. Returns it.
+    """
     return _fill("eye_", tensor, ())
 
 
 def dirac_(tensor: torch.Tensor, groups: int = 1) -> torch.Tensor:
-    """The identity as a convolution of 1 to 3 dims, in each of `groups`, in `tensor`; of a DTensor, its local part."""
+    """The identity as a convolution of 1 to 3 dims, in each of `groups`, in `tensor`; of a DTensor,
+    its local part.
+    """
     return _fill("dirac_", tensor, (groups,))
 
 
@@ -195,6 +208,10 @@ def _fill(
     fill = recipes.RECIPES[function](tuple(tensor.shape), tensor.dtype, *arguments)
     target = targets.find(tensor)
     if target is not None:
-        stream = streams.choose(seed, name, generator, targets.is_sharded(tensor)) if fill.draws else Seed(0)
+        stream = (
+            streams.choose(seed, name, generator, targets.is_sharded(tensor))
+            if fill.draws
+            else Seed(0)
+        )
         targets.write(tensor, target, fill, stream)
     return tensor

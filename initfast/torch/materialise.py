@@ -1,4 +1,6 @@
-"""Memory for a module that was made on the meta device, with its ties and its parameters' own attributes kept."""
+"""Memory for a module that was made on the meta device, with its ties and its parameters' own
+attributes kept.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +29,21 @@ def is_meta(tensor: Any) -> bool:
 
 
 def memory_of(tensor: Any) -> tuple[Any, ...]:
-    """Equal for tensors over the same elements of the same storage: tied ones, also a matrix and its transpose."""
+    """Equal for tensors over the same elements of the same storage: tied ones, also a matrix and
+    its transpose.
+    """
     local = local_part(tensor)
     if not local.numel():
         return ("empty", id(tensor))
-    reach = sum((size - 1) * stride for size, stride in zip(local.shape, local.stride(), strict=True))
+    reach = sum(
+        (size - 1) * stride for size, stride in zip(local.shape, local.stride(), strict=True)
+    )
     return local.untyped_storage()._cdata, local.storage_offset(), local.numel(), reach, local.dtype
 
 
 def materialise(module: torch.nn.Module, device: Any = None) -> None:
-    """Give every meta tensor of a module memory of unknown content, on `device`; others stay as they are.
+    """Give every meta tensor of a module memory of unknown content, on `device`; others stay as
+    they are.
 
     Args:
         module: whatever `Module.to_empty` works on; FSDP2 modules too.
@@ -57,10 +64,12 @@ def materialise(module: torch.nn.Module, device: Any = None) -> None:
         if not is_meta(tensor):
             return tensor
         return torch.empty_like(
-            tensor, device=device or (tensor.device_mesh.device_type if is_sharded(tensor) else "cpu")
+            tensor,
+            device=device or (tensor.device_mesh.device_type if is_sharded(tensor) else "cpu"),
         )
 
-    # What to_empty does, but for the tensors that have memory. FSDP and RNNs bring their own _apply, which has to run.
+    # What to_empty does, but for the tensors that have memory. FSDP and RNNs bring their own
+    # _apply, which has to run.
     apply: Any = module._apply
     apply(allocate)
     for tensor_id, places in sites.items():

@@ -1,4 +1,6 @@
-"""Fills that are more than one draw an element: places that hold 1, orthogonal matrices, sparse columns."""
+"""Fills that are more than one draw an element: places that hold 1, orthogonal matrices, sparse
+columns.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +10,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from initfast import distributions, layout
-from initfast import fill as filling
-from initfast.base import RandomInitializer
-from initfast.buffers import allocate, view
-from initfast.constants import Identity
-from initfast.dtypes import FLOAT32, FLOAT64, UINT32
-from initfast.layout import Dims
-from initfast.orthogonals import Orthogonal
-from initfast.seeds import Seed
+from initfast.core import distributions, engine, indexing
+from initfast.core.buffers import new
+from initfast.core.dtypes import FLOAT32, FLOAT64, UINT32
+from initfast.core.indexing import Dims
+from initfast.core.seeds import Seed
+from initfast.initializers.base import RandomInitializer
+from initfast.initializers.constant import Identity
+from initfast.initializers.orthogonal import Orthogonal
 from initfast.torch.targets import Fill, Target, draw, starts
 
 _PIECE = 1 << 22  # words that choose the zeros of a sparse matrix, held at a time
 
 
 def points(places: list[torch.Tensor]) -> Fill:
-    """1 at the places whose coordinates these index tensors hold, one for each dim, and 0 everywhere else."""
+    """1 at the places whose coordinates these index tensors hold, one for each dim, and 0
+    everywhere else.
+    """
 
     def run(target: Target, seed: Seed) -> None:
         local = target.local
@@ -43,7 +46,9 @@ def identity(rows: int) -> Fill:
 
 
 def orthogonal(shape: Dims, gain: float) -> Fill:
-    """An orthogonal matrix of the first dim by all others. A shard costs as much as the whole, from which it is cut."""
+    """An orthogonal matrix of the first dim by all others. A shard costs as much as the whole, from
+    which it is cut.
+    """
 
     def run(target: Target, seed: Seed) -> None:
         shape, local = target.shape, target.local
@@ -60,9 +65,8 @@ def orthogonal(shape: Dims, gain: float) -> Fill:
 def sparse(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, zeros: int) -> Fill:
     """Every element as `initializer` draws it, then `zeros` of each column set to 0.
 
-    These are the rows with the least of the stream's words from word 2 * numel on, which no element of its own uses.
-    A shard of some rows costs the words of the whole columns.
-    """
+    These are the rows with the least of the stream's words from word 2 * numel on, which no element
+    of its own uses. A shard of some rows costs the words of the whole columns."""
     drawn = draw(initializer, shape, dtype)
 
     def run(target: Target, seed: Seed) -> None:
@@ -72,7 +76,9 @@ def sparse(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, zero
         rows, cols = target.shape
         height, width = target.local.shape
         top, left = starts(target)
-        bits = target.local.view(torch.uint8) if target.local.element_size() == 1 else target.local  # masked_fill_
+        bits = (
+            target.local.view(torch.uint8) if target.local.element_size() == 1 else target.local
+        )  # masked_fill_
         step = max(1, _PIECE // rows)
         for low in range(0, width, step):
             high = min(low + step, width)
@@ -82,12 +88,19 @@ def sparse(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, zero
     return Fill(run)
 
 
-def _chosen(seed: Seed, shape: tuple[int, int], first: int, count: int, zeros: int) -> npt.NDArray[np.bool_]:
+def _chosen(
+    seed: Seed, shape: tuple[int, int], first: int, count: int, zeros: int
+) -> npt.NDArray[np.bool_]:
     """Whether each element of these columns is one of its column's zeros."""
     rows, cols = shape
-    words, _ = allocate((rows, count), UINT32)
-    part = layout.Part((rows, count), 2 * rows * cols + first, (cols, 1))
-    filling.fill(distributions.bits(), seed, view(words)._replace(dtype=UINT32), part)
+    target = new((rows, count), UINT32)
+    words = target.owner
+    engine.fill(
+        distributions.bits(),
+        seed,
+        target,
+        indexing.Part(words.shape, 2 * rows * cols + first, (cols, 1)),
+    )
     # The row below the word makes all keys different, so that every machine chooses the same.
     keys = (words.astype(np.uint64) << np.uint64(32)) | np.arange(rows, dtype=np.uint64)[:, None]
     order = np.argpartition(keys, zeros - 1, axis=0)[:zeros]

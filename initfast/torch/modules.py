@@ -1,4 +1,6 @@
-"""Initialise a model: each parameter from the stream of its own name, shards and meta tensors included."""
+"""Initialise a model: each parameter from the stream of its own name, shards and meta tensors
+included.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch.nn.parameter import is_lazy
 
-from initfast.base import Initializer
-from initfast.seeds import Seed
+from initfast.core.seeds import Seed, root_seed
+from initfast.initializers.base import Initializer
 from initfast.torch import rules as ruling
 from initfast.torch import streams, targets
 from initfast.torch.defaults import Spec, default, default_buffer
@@ -18,12 +20,15 @@ from initfast.torch.materialise import Site, is_meta, materialise, memory_of
 
 AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
 
-# What torch.compile, activation checkpointing and FSDP put between the names; state dicts leave it out too.
+# What torch.compile, activation checkpointing and FSDP put between the names; state dicts leave it
+# out too.
 _WRAPPERS = re.compile(r"\b(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
 
 
 class Planned(NamedTuple):
-    """A parameter or buffer (`kind`) by the name of its stream, and what it is drawn from; None: it stays as it is."""
+    """A parameter or buffer (`kind`) by the name of its stream, and what it is drawn from; None: it
+    stays as it is.
+    """
 
     kind: str
     name: str
@@ -59,31 +64,38 @@ def initialize(
     buffers: bool = False,
     device: Any = None,
 ) -> AnyModule:
-    """Initialise every parameter of `module` in place, each from the stream of its own name, and return the module.
+    """Initialise every parameter of `module` in place, each from the stream of its own name, and
+    return the module.
 
-    The values of a parameter depend on the seed, its name, global shape and dtype and on what it is drawn from, so that
-    any sharding of the model holds the same. Tied parameters are written once, in the stream of the first of their
-    names and by the rule of the first name that has one.
+    The values of a parameter depend on the seed, its name, global shape and dtype and on what it is
+    drawn from, so that any sharding of the model holds the same. Tied parameters are written once,
+    in the stream of the first of their names and by the rule of the first name that has one.
 
     Args:
-        module: any module, on any device. Parameters on the meta device get memory first, ties kept. DTensors (FSDP2,
-            tensor parallelism) get their local part; fans are of the global shape.
-        seed: integer in [0, 2**64), or a `Seed`, whose name then comes before the parameters'. None: drawn from torch's
-            default generator; refused if a parameter is a DTensor, because all ranks need the same.
-        rules: pairs (pattern, what), or a dict of them; the first that matches a parameter's name decides. A pattern is
-            a glob ("*.attn.*.weight") or an `re.Pattern`, and has to fit the whole of a name. `what` is a function of
-            `torch.nn.init` by name or itself ("xavier_uniform_"), the same with arguments
-            (("trunc_normal_", {"std": 0.02}) or a functools.partial of keywords), an initializer of initfast or its
-            name ("he_normal"; its seed is not used, and its fans are torch's), or None: leave as it is.
-            A parameter without a rule is drawn from what its module's own `reset_parameters` draws from. What a model
-            does on top of that, in its own __init__, needs rules (or `patch`).
-        buffers: also apply rules to buffers, and reset the running statistics of normalisation layers. All other
-            buffers stay as they are in either case, and must not be on the meta device, where they are nothing.
-        device: where meta tensors get their memory; default: where the mesh of a DTensor is, else the CPU.
+        module: any module, on any device. Parameters on the meta device get memory first, ties
+            kept. DTensors (FSDP2, tensor parallelism) get their local part; fans are of the global
+            shape.
+        seed: integer in [0, 2**64), or a `Seed`, whose name then comes before the parameters'.
+            None: drawn from torch's default generator; refused if a parameter is a DTensor, because
+            all ranks need the same.
+        rules: pairs (pattern, what), or a dict of them; the first that matches a parameter's name
+            decides. A pattern is a glob ("*.attn.*.weight") or an `re.Pattern`, and has to fit the
+            whole of a name. `what` is a function of `torch.nn.init` by name or itself
+            ("xavier_uniform_"), the same with arguments (("trunc_normal_", {"std": 0.02}) or a
+            functools.partial of keywords), an initializer of initfast or its name ("he_normal"; its
+            seed is not used, and its fans are torch's), or None: leave as it is. A parameter
+            without a rule is drawn from what its module's own `reset_parameters` draws from. What a
+            model does on top of that, in its own __init__, needs rules (or `patch`).
+        buffers: also apply rules to buffers, and reset the running statistics of normalisation
+            layers. All other buffers stay as they are in either case, and must not be on the meta
+            device, where they are nothing.
+        device: where meta tensors get their memory; default: where the mesh of a DTensor is, else
+            the CPU.
 
     Raises:
-        ValueError: if a parameter has neither rule nor default, a rule matches nothing, an argument does not fit a
-            parameter, or a buffer on the meta device has no known values. Nothing has been written then.
+        ValueError: if a parameter has neither rule nor default, a rule matches nothing, an argument
+            does not fit a parameter, or a buffer on the meta device has no known values. Nothing
+            has been written then.
         TypeError: if a parameter is of a tensor class that is not known, or a rule is no rule.
     """
     entries = list(_entries(module, ruling.parse(rules), buffers))
@@ -157,14 +169,18 @@ def plan(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> It
 
 def _check(kind: str, name: str, tensor: Any) -> None:
     if is_lazy(tensor):
-        raise ValueError(f"{kind} {name!r} has no shape yet; run a batch through the lazy module first")
+        raise ValueError(
+            f"{kind} {name!r} has no shape yet; run a batch through the lazy module first"
+        )
     try:
         targets.check(tensor)
     except TypeError as error:
         raise TypeError(f"{kind} {name!r}: {error}") from None
 
 
-def _sites(module: torch.nn.Module, parts: dict[str, torch.nn.Module], kind: str) -> Iterator[tuple[str, Site]]:
+def _sites(
+    module: torch.nn.Module, parts: dict[str, torch.nn.Module], kind: str
+) -> Iterator[tuple[str, Site]]:
     """Every parameter or buffer by name, once for each module that holds it."""
     seen: set[int] = set()
     for path, part in parts.items():
@@ -190,8 +206,4 @@ def stream_name(name: str) -> str:
 def _base_seed(seed: int | Seed | None, tensors: Iterable[Any]) -> Seed:
     if seed is None:
         return streams.choose(None, None, None, any(map(targets.is_sharded, tensors)))
-    if isinstance(seed, Seed):
-        if seed.stream and seed.name is None:
-            raise ValueError(f"seed must leave the streams to the parameters' names; received {seed!r}")
-        return seed
-    return Seed(seed)
+    return root_seed(seed)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from initfast.seeds import SeedGenerator
+from initfast.core.seeds import SeedGenerator
 from initfast.torch import init
 
 Function = Callable[..., Any]
@@ -24,22 +24,23 @@ _NAMES = tuple(name for name in init.__all__ if getattr(init, name).__module__ =
 
 @contextmanager
 def patch(seed: int | None = None) -> Iterator[None]:
-    """A context in which the functions of `torch.nn.init` draw with initfast, so that models build fast as they are.
+    """A context in which the functions of `torch.nn.init` draw with initfast, so that models build
+    fast as they are.
 
-    Every module that holds such a function holds ours instead: `torch.nn.init` itself, and those that imported them by
-    name. So whatever draws through them does too: layers as they are made, `reset_parameters`, a model's own
-    `_init_weights`. Direct calls of `torch.randn` or `tensor.normal_()` do not, nor does what holds a function in a
-    dict, default argument or partial from before. On leaving, also by an exception, all of it is put back; contexts
-    may be nested.
+    Every module that holds such a function holds ours instead: `torch.nn.init` itself, and those
+    that imported them by
+    name. So whatever draws through them does too: layers as they are made, `reset_parameters`, a
+    model's own `_init_weights`. Direct calls of `torch.randn` or `tensor.normal_()` do not, nor
+    does what holds a function in a dict, default argument or partial from before. On leaving, also
+    by an exception, all of it is put back; contexts may be nested.
 
     Args:
-        seed: integer in [0, 2**64): the draws are streams 0, 1, 2, ... of it, in the order of the calls. None: each
-            call draws a seed from torch's generator, so that `torch.manual_seed` governs. A call with seed= or
-            generator= of its own uses that.
+        seed: integer in [0, 2**64): the draws are streams 0, 1, 2, ... of it, in the order of the
+            calls. None: each call draws a seed from torch's generator, so that `torch.manual_seed`
+            governs. A call with seed= or generator= of its own uses that.
 
-    Modules are shared between threads: other threads draw with initfast, too, while this context is open, and two
-    threads must not hold contexts that overlap without being nested.
-    """
+    Modules are shared between threads: other threads draw with initfast, too, while this context is
+    open, and two threads must not hold contexts that overlap without being nested."""
     context = _Patch(None if seed is None else SeedGenerator(seed))
     context.enter()
     try:
@@ -58,7 +59,9 @@ class _Patch:
         places: dict[int, Function] = {}
         for name in _NAMES:
             for old, ours in ((name, getattr(init, name)), (name[:-1], _deprecated(name))):
-                current = getattr(torch.nn.init, old, None)  # the names without _ are deprecated, and may go
+                current = getattr(
+                    torch.nn.init, old, None
+                )  # the names without _ are deprecated, and may go
                 if current is not None:
                     wrapper = self._wrapper(current, ours)
                     self.before[wrapper] = current
@@ -66,7 +69,8 @@ class _Patch:
         _rebind(places)
 
     def leave(self) -> None:
-        # By what is found now: a module imported since has ours, and what was replaced by others stays replaced.
+        # By what is found now: a module imported since has ours, and what was replaced by others
+        # stays replaced.
         self.active = False
         _rebind({id(wrapper): current for wrapper, current in self.before.items()})
 

@@ -1,4 +1,6 @@
-"""Use a module and leave no trace: parameters, buffers, gradients, attributes and random states come back."""
+"""Use a module and leave no trace: parameters, buffers, gradients, attributes and random states
+come back.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,18 @@ _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 @contextlib.contextmanager
 def preserved(module: nn.Module) -> Iterator[None]:
-    """Put everything back at the end, also after an exception: byte for byte, and the very same tensors."""
+    """Put everything back at the end, also after an exception: byte for byte, and the very same
+    tensors.
+    """
     tensors = [*module.parameters(), *module.buffers()]
     held = [(each, each.detach().clone(), each.requires_grad) for each in tensors]
     gradients = [(each, each.grad) for each in module.parameters()]
     attributes = [
-        (vars(part), dict(vars(part)), [(vars(part)[name], dict(vars(part)[name])) for name in _REGISTRIES])
+        (
+            vars(part),
+            dict(vars(part)),
+            [(vars(part)[name], dict(vars(part)[name])) for name in _REGISTRIES],
+        )
         for part in module.modules()
     ]
     try:
@@ -30,7 +38,9 @@ def preserved(module: nn.Module) -> Iterator[None]:
                 if kind == "cpu":
                     stack.enter_context(torch.random.fork_rng(devices=[]))
                 else:
-                    places = sorted({each.device.index or 0 for each in tensors if each.device.type == kind})
+                    places = sorted(
+                        {each.device.index or 0 for each in tensors if each.device.type == kind}
+                    )
                     stack.enter_context(torch.random.fork_rng(devices=places, device_type=kind))
             yield
     finally:
@@ -40,7 +50,8 @@ def preserved(module: nn.Module) -> Iterator[None]:
                 _restore(registry, entries)
         with torch.no_grad():
             for tensor, values, _ in held:
-                # Copied in any case: not all that writes in place counts up the version, spectral_norm for one.
+                # Copied in any case: not all that writes in place counts up the version,
+                # spectral_norm for one.
                 if not tensor.is_inference():
                     tensor.copy_(values)
         for tensor, _, required in held:
@@ -51,6 +62,8 @@ def preserved(module: nn.Module) -> Iterator[None]:
 
 
 def _restore(current: dict[str, Any], before: dict[str, Any]) -> None:
-    if current.keys() != before.keys() or any(current[name] is not value for name, value in before.items()):
+    if current.keys() != before.keys() or any(
+        current[name] is not value for name, value in before.items()
+    ):
         current.clear()
         current.update(before)

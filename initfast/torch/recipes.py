@@ -1,7 +1,8 @@
-"""What each function of `torch.nn.init` writes, from the logical shape, the dtype and its arguments, all checked here.
+"""What each function of `torch.nn.init` writes, from the logical shape, the dtype and its
+arguments, all checked here.
 
-Nothing here sees a tensor, so that a whole model can be checked before the first of its tensors is written.
-"""
+Nothing here sees a tensor, so that a whole model can be checked before the first of its tensors is
+written."""
 
 from __future__ import annotations
 
@@ -15,14 +16,15 @@ from typing import Any
 import torch
 from torch.nn.init import calculate_gain
 
-from initfast.arguments import number
-from initfast.base import RandomInitializer
-from initfast.constants import Constant, Ones, Zeros
-from initfast.distributions import REACH_FLOAT64
-from initfast.dtypes import DType, resolve
-from initfast.grid import GRIDS
-from initfast.initializers import RandomNormal, RandomUniform, TruncatedNormal
-from initfast.layout import Dims
+from initfast.core.distributions import REACH_FLOAT64
+from initfast.core.dtypes import DType, resolve
+from initfast.core.indexing import Dims
+from initfast.core.rounding import GRIDS
+from initfast.initializers import blocks
+from initfast.initializers.base import RandomInitializer
+from initfast.initializers.constant import Constant, Ones, Zeros
+from initfast.initializers.random import RandomNormal, RandomUniform, TruncatedNormal
+from initfast.initializers.validation import number
 from initfast.torch import matrices
 from initfast.torch.targets import Fill, Target, draw
 
@@ -32,7 +34,9 @@ NOTHING = Fill(lambda target, seed: None, draws=False, says=Zeros)
 def uniform(shape: Dims, dtype: torch.dtype, a: float = 0.0, b: float = 1.0) -> Fill:
     low, high = number("a", a), number("b", b)
     if low > high:
-        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
+        raise RuntimeError(
+            f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}"
+        )
     return draw(RandomUniform(low, high, seed=0), shape, dtype)
 
 
@@ -41,12 +45,21 @@ def normal(shape: Dims, dtype: torch.dtype, mean: float = 0.0, std: float = 1.0)
 
 
 def trunc_normal(
-    shape: Dims, dtype: torch.dtype, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+    shape: Dims,
+    dtype: torch.dtype,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
 ) -> Fill:
     low, high = _bound("a", a), _bound("b", b)
     if low > high:
-        raise RuntimeError(f"trunc_normal_ expects to return values in [a, b], but found a={a} > b={b}")
-    return draw(_trunc_normal(number("mean", mean), _stddev(std), low, high, resolve(dtype)), shape, dtype)
+        raise RuntimeError(
+            f"trunc_normal_ expects to return values in [a, b], but found a={a} > b={b}"
+        )
+    return draw(
+        _trunc_normal(number("mean", mean), _stddev(std), low, high, resolve(dtype)), shape, dtype
+    )
 
 
 def constant(shape: Dims, dtype: torch.dtype, val: Any) -> Fill:
@@ -89,7 +102,11 @@ def xavier_normal(shape: Dims, dtype: torch.dtype, gain: float = 1.0) -> Fill:
 
 
 def kaiming_uniform(
-    shape: Dims, dtype: torch.dtype, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    shape: Dims,
+    dtype: torch.dtype,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
 ) -> Fill:
     if _no_elements(shape):
         return NOTHING
@@ -98,7 +115,11 @@ def kaiming_uniform(
 
 
 def kaiming_normal(
-    shape: Dims, dtype: torch.dtype, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    shape: Dims,
+    dtype: torch.dtype,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
 ) -> Fill:
     if _no_elements(shape):
         return NOTHING
@@ -143,7 +164,9 @@ RECIPES: dict[str, Callable[..., Fill]] = {
 def fans(shape: Dims) -> tuple[int, int]:
     """(fan_in, fan_out) in torch's order: weights are (out, in, *receptive field)."""
     if len(shape) < 2:
-        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+        raise ValueError(
+            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
+        )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 
@@ -155,14 +178,20 @@ def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> 
         raise ValueError(f"[a, b] must contain a finite number; received a={a}, b={b}")
     if std and a < b:
         low, high = _in_stddevs(a, mean, std, 1), _in_stddevs(b, mean, std, -1)
-        # Nothing is ever drawn beyond 10, and so far (or infinitely far) out nothing could be computed.
-        lower, upper = max(low, min(-_ENOUGH, high - _ENOUGH)), min(high, max(_ENOUGH, low + _ENOUGH))
+        # Nothing is ever drawn beyond 10, and so far (or infinitely far) out nothing could be
+        # computed.
+        lower, upper = (
+            max(low, min(-_ENOUGH, high - _ENOUGH)),
+            min(high, max(_ENOUGH, low + _ENOUGH)),
+        )
         if lower < upper:
             made = TruncatedNormal(mean, std, seed=0, lower=lower, upper=upper)
             try:
-                made._source((), dtype)
+                blocks.check(made, (), dtype)
             except ValueError as error:
-                raise ValueError(f"{error}, for trunc_normal_ with mean={mean}, std={std}, a={a}, b={b}") from None
+                raise ValueError(
+                    f"{error}, for trunc_normal_ with mean={mean}, std={std}, a={a}, b={b}"
+                ) from None
             return made
     # No width is left: the point of [a, b] that is nearest to the mean.
     grid, exact = GRIDS[dtype.name], Fraction(min(max(mean, a), b))
@@ -178,7 +207,9 @@ _ENOUGH = REACH_FLOAT64 + 0.5
 
 
 def _in_stddevs(bound: float, mean: float, std: float, inwards: int) -> float:
-    """(bound - mean) / std, infinite where a float is too small for it, rounded inwards: up (1) or down (-1)."""
+    """(bound - mean) / std, infinite where a float is too small for it, rounded inwards: up (1) or
+    down (-1).
+    """
     if math.isinf(bound):
         return bound
     exact = (Fraction(bound) - Fraction(mean)) / Fraction(std)
@@ -186,7 +217,11 @@ def _in_stddevs(bound: float, mean: float, std: float, inwards: int) -> float:
         found = float(exact)
     except OverflowError:
         return math.inf if exact > 0 else -math.inf
-    return math.nextafter(found, inwards * math.inf) if (Fraction(found) - exact) * inwards < 0 else found
+    return (
+        math.nextafter(found, inwards * math.inf)
+        if (Fraction(found) - exact) * inwards < 0
+        else found
+    )
 
 
 def _bound(name: str, value: float) -> float:
@@ -216,7 +251,9 @@ def _kaiming_stddev(shape: Dims, a: float, mode: str, nonlinearity: Any) -> floa
 
 def _no_elements(shape: Dims) -> bool:
     if 0 in shape:
-        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=5)  # whoever calls kaiming_*_
+        warnings.warn(
+            "Initializing zero-element tensors is a no-op", stacklevel=5
+        )  # whoever calls kaiming_*_
     return 0 in shape
 
 

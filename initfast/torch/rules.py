@@ -1,4 +1,6 @@
-"""Rules: which parameters, by name, and what to draw them from; and how either becomes a fill of one tensor."""
+"""Rules: which parameters, by name, and what to draw them from; and how either becomes a fill of
+one tensor.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from initfast import registry
-from initfast.base import Initializer, RandomInitializer
-from initfast.constants import Ones, Zeros
-from initfast.dtypes import resolve, resolve_numeric
-from initfast.fixedrows import Rows
-from initfast.initializers import VarianceScaling
-from initfast.layout import Dims
-from initfast.orthogonals import Orthogonal
-from initfast.seeds import Seed
+from initfast.core.dtypes import resolve_numeric
+from initfast.core.indexing import Dims
+from initfast.core.seeds import Seed
+from initfast.initializers import blocks, registry
+from initfast.initializers.base import Initializer
+from initfast.initializers.constant import Ones, Zeros
+from initfast.initializers.fixed_rows import Rows
+from initfast.initializers.orthogonal import Orthogonal
+from initfast.initializers.random import VarianceScaling
 from initfast.torch.defaults import ONES, ZEROS, Spec
 from initfast.torch.recipes import NOTHING, RECIPES
 from initfast.torch.targets import Fill, Target, starts
@@ -28,7 +30,9 @@ _MODULES = ("torch.nn.init", "initfast.torch.init")
 
 
 class Rule(NamedTuple):
-    """A pattern, and what the parameters that it matches are drawn from: None leaves them as they are."""
+    """A pattern, and what the parameters that it matches are drawn from: None leaves them as they
+    are.
+    """
 
     pattern: str | re.Pattern[str]
     what: Spec | Initializer | None
@@ -50,8 +54,14 @@ def parse(rules: Iterable[Any]) -> list[Rule]:
         rules = rules.items()
     found = []
     for rule in rules:
-        if not isinstance(rule, tuple | list) or len(rule) != 2 or not isinstance(rule[0], str | re.Pattern):
-            raise TypeError(f"a rule must be a pair of a pattern (str or re.Pattern) and an initializer; got {rule!r}")
+        if (
+            not isinstance(rule, tuple | list)
+            or len(rule) != 2
+            or not isinstance(rule[0], str | re.Pattern)
+        ):
+            raise TypeError(
+                f"a rule must be a pair of a pattern (str or re.Pattern) and an initializer; got {rule!r}"
+            )
         try:
             found.append(Rule(rule[0], _what(rule[1])))
         except (TypeError, ValueError) as error:
@@ -68,13 +78,17 @@ def _what(given: Any) -> Spec | Initializer | None:
         return _spec(given.func, given.keywords)
     if isinstance(given, tuple | list):
         if len(given) != 2 or not isinstance(given[1], Mapping):
-            raise TypeError(f"a pair must be a function of torch.nn.init and a dict of arguments; received {given!r}")
+            raise TypeError(
+                f"a pair must be a function of torch.nn.init and a dict of arguments; received {given!r}"
+            )
         return _spec(given[0], given[1])
     if given in RECIPES if isinstance(given, str) else inspect.isfunction(given):
         return _spec(given, {})
     initializer = registry.get(given)
     if not isinstance(initializer, Initializer):
-        raise TypeError(f"an initializer must be one of initfast's or a function of torch.nn.init; received {given!r}")
+        raise TypeError(
+            f"an initializer must be one of initfast's or a function of torch.nn.init; received {given!r}"
+        )
     return initializer
 
 
@@ -83,7 +97,9 @@ def _spec(function: Any, arguments: Mapping[str, Any]) -> Spec:
     if getattr(function, "__module__", None) in _MODULES:
         name = function.__name__
     if not isinstance(name, str) or name not in RECIPES:
-        raise ValueError(f"a function of torch.nn.init must be one of {', '.join(RECIPES)}; received {function!r}")
+        raise ValueError(
+            f"a function of torch.nn.init must be one of {', '.join(RECIPES)}; received {function!r}"
+        )
     try:
         inspect.signature(RECIPES[name]).bind((), None, **arguments)
     except TypeError as error:
@@ -106,21 +122,20 @@ def make_fill(what: Spec | Initializer, shape: Dims, dtype: torch.dtype) -> Fill
 
 
 def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype) -> Fill:
-    config = given.get_config()
-    if isinstance(given, VarianceScaling) and len(shape) > 1 and (given.input_axes, given.output_axes) == (None, None):
+    if (
+        isinstance(given, VarianceScaling)
+        and len(shape) > 1
+        and (given.input_axes, given.output_axes) == (None, None)
+    ):
         field = list(range(2, len(shape)))  # torch's weights are (out, in, *receptive field)
-        config |= {"input_axes": [1, *field], "output_axes": [0, *field]}
-
-    def seeded(seed: Seed | int) -> Initializer:
-        return type(given).from_config({**config, "seed": seed}) if "seed" in config else given
-
-    resolve_numeric(dtype)
-    example = seeded(0)
-    if isinstance(example, RandomInitializer):
-        example._source(shape, resolve(dtype))
+        given = type(given).from_config(
+            {**given.get_config(), "input_axes": [1, *field], "output_axes": [0, *field]}
+        )
+    example = given.with_seed(0)
+    blocks.check(example, shape, resolve_numeric(dtype))
 
     def run(target: Target, seed: Seed) -> None:
-        seeded(seed).fill(target.local, target.shape, target.where)
+        given.with_seed(seed).fill(target.local, target.shape, target.where)
 
     return Fill(run, says=lambda: example)
 
@@ -148,5 +163,7 @@ def lookup(rules: list[Rule], names: Iterable[str]) -> Lookup:
     for rule in rules:
         if not any(map(rule.matches, listed)):
             shown = ", ".join(map(repr, listed[:5])) + (", ..." if len(listed) > 5 else "")
-            raise ValueError(f"every rule must match a name; {rule.pattern!r} matches none of {shown}")
+            raise ValueError(
+                f"every rule must match a name; {rule.pattern!r} matches none of {shown}"
+            )
     return lambda name: next((rule for rule in rules if rule.matches(name)), None)

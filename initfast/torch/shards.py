@@ -1,15 +1,15 @@
 """Where in the whole the local part of a DTensor lies.
 
-torch.distributed.checkpoint's own protocol, `__create_chunk_list__`, says so, but gives only the first place of each
-dim. It is believed once the placements, worked out here, and the local tensor agree with it.
-"""
+torch.distributed.checkpoint's own protocol, `__create_chunk_list__`, says so, but gives only the
+first place of each dim. It is believed once the placements, worked out here, and the local tensor
+agree with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from initfast.layout import Dims
+from initfast.core.indexing import Dims
 
 Run = tuple[int, int]  # first place, how many
 
@@ -20,7 +20,9 @@ def window(tensor: Any, local: Any) -> tuple[slice, ...]:
     Raises:
         ValueError: if the part is no single block of the whole, or torch's accounts of it differ.
     """
-    chunks = tensor.__create_chunk_list__()  # raises for partial placements, which have no elements of their own
+    chunks = (
+        tensor.__create_chunk_list__()
+    )  # raises for partial placements, which have no elements of their own
     found = [(tuple(map(int, chunk.offsets)), tuple(map(int, chunk.sizes))) for chunk in chunks]
     if len(found) != 1:
         raise ValueError(f"a DTensor must have one local part; received {len(found)} of them")
@@ -46,7 +48,9 @@ def _block(tensor: Any) -> tuple[Dims, Dims]:
         if kind == "Replicate":
             continue
         if kind not in ("Shard", "_StridedShard"):
-            raise ValueError(f"a DTensor must be placed by Shard or Replicate; received {placement}")
+            raise ValueError(
+                f"a DTensor must be placed by Shard or Replicate; received {placement}"
+            )
         before = runs[placement.dim]
         strided = int(placement.split_factor) if kind == "_StridedShard" else 1
         pieces = [_chunk(before, strided, piece) for piece in range(strided)]

@@ -1,4 +1,6 @@
-"""The description of a module, from which `initfast model` writes the state that `initialize` would give it."""
+"""The description of a module, from which `initfast model` writes the state that `initialize` would
+give it.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +9,26 @@ from typing import Any
 
 import torch
 
-from initfast import specs
-from initfast.dtypes import AnyDType, resolve, resolve_numeric
+from initfast.core.dtypes import DType, resolve, resolve_numeric
+from initfast.core.types import DTypeLike
+from initfast.files import specs
 from initfast.torch import rules as ruling
 from initfast.torch.defaults import Spec
 from initfast.torch.modules import Planned, plan, stream_name
 from initfast.torch.targets import has_values, local_part
-from initfast.typing import DTypeLike
 
 _REMEDY = "give a rule for it, or a rule None, which leaves it out of the spec"
 
 
-def spec_from(module: torch.nn.Module, rules: Iterable[Any] = (), *, dtype: DTypeLike = None) -> dict[str, Any]:
-    """The spec of a module: what `initialize(module, seed, rules, buffers=True)` would draw, for `checkpoint.save`.
+def spec_from(
+    module: torch.nn.Module, rules: Iterable[Any] = (), *, dtype: DTypeLike = None
+) -> dict[str, Any]:
+    """The spec of a module: what `initialize(module, seed, rules, buffers=True)` would draw, for
+    `checkpoint.save`.
 
-    Nothing is drawn, and modules on the meta device are as good as others. Tied parameters are there once, under the
-    first of their names. Persistent buffers that are neither running statistics nor have a rule are there with the
-    values that they hold.
+    Nothing is drawn, and modules on the meta device are as good as others. Tied parameters are
+    there once, under the first of their names. Persistent buffers that are neither running
+    statistics nor have a rule are there with the values that they hold.
 
     Args:
         module: any module; DTensors count with their global shape.
@@ -34,8 +39,9 @@ def spec_from(module: torch.nn.Module, rules: Iterable[Any] = (), *, dtype: DTyp
         The spec, as `json.dump` takes it.
 
     Raises:
-        ValueError: naming the parameter, for what `initialize` refuses, and what no initializer of Keras writes:
-            `dirac_`, `sparse_`, `orthogonal_` of more than two dims, buffers on the meta device or with infinities.
+        ValueError: naming the parameter, for what `initialize` refuses, and what no initializer of
+            Keras writes: `dirac_`, `sparse_`, `orthogonal_` of more than two dims, buffers on the
+            meta device or with infinities.
     """
     asked = None if dtype is None else resolve(dtype)
     passing = {
@@ -51,16 +57,26 @@ def spec_from(module: torch.nn.Module, rules: Iterable[Any] = (), *, dtype: DTyp
     return {"tensors": found}
 
 
-def _described(planned: Planned, asked: AnyDType | None) -> dict[str, Any]:
+def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
     tensor = planned.site.tensor
     try:
-        kind = asked if asked is not None and tensor.is_floating_point() else resolve_numeric(tensor.dtype)
+        kind = (
+            asked
+            if asked is not None and tensor.is_floating_point()
+            else resolve_numeric(tensor.dtype)
+        )
         if planned.what is None:
             return specs.tensor(specs.held(_values(tensor)), tuple(tensor.shape), kind)
         fill = planned.fill_of(tensor.dtype if kind is not asked else getattr(torch, kind.name))
         if fill.says is None:
-            name = planned.what.function if isinstance(planned.what, Spec) else type(planned.what).__name__
-            raise ValueError(f"no initializer of Keras writes what {name} does in the shape {tuple(tensor.shape)}")
+            name = (
+                planned.what.function
+                if isinstance(planned.what, Spec)
+                else type(planned.what).__name__
+            )
+            raise ValueError(
+                f"no initializer of Keras writes what {name} does in the shape {tuple(tensor.shape)}"
+            )
         return specs.tensor(fill.says(), tuple(tensor.shape), kind, fill.fixed_rows)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{planned.kind} {planned.name!r}: {error}; {_REMEDY}") from error
@@ -71,4 +87,6 @@ def _values(tensor: Any) -> Any:
     if not has_values(tensor):
         raise ValueError("on the meta device there are no values")
     values = local_part(tensor).detach().cpu()
-    return (values.double() if values.is_floating_point() else values).numpy()  # exact, and NumPy has it
+    return (
+        values.double() if values.is_floating_point() else values
+    ).numpy()  # exact, and NumPy has it

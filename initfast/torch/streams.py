@@ -1,4 +1,6 @@
-"""Which stream a tensor is drawn from: the one that `seed` and `name` say, or one that torch's generator picks."""
+"""Which stream a tensor is drawn from: the one that `seed` and `name` say, or one that torch's
+generator picks.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +8,22 @@ from typing import Any
 
 import torch
 
-from initfast.seeds import AnySeed, Seed, SeedGenerator, given_seed
+from initfast.core.seeds import AnySeed, Seed, SeedGenerator, given_seed
 
 
 def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Seed:
     """The stream of one tensor.
 
     Args:
-        seed: an integer in [0, 2**64) or `Seed`; a `SeedGenerator` gives its next stream; None draws a seed.
+        seed: an integer in [0, 2**64) or `Seed`; a `SeedGenerator` gives its next stream; None
+            draws a seed.
         name: chooses the stream within the seed.
         generator: a torch.Generator to draw a seed from; None means the default one of the CPU.
         sharded: the tensor is a DTensor.
 
     Raises:
-        ValueError: if both seed and generator are given, if a name meets a SeedGenerator, or if a DTensor has neither
-            seed nor generator.
+        ValueError: if both seed and generator are given, if a name meets a SeedGenerator, or if a
+            DTensor has neither seed nor generator.
     """
     if seed is not None and generator is not None:
         raise ValueError("seed and generator exclude each other; received both")
@@ -35,7 +38,9 @@ def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Se
         given = given_seed(seed)
         if isinstance(given, SeedGenerator):
             if name is not None:
-                raise ValueError(f"name needs an integer seed or a Seed, not a SeedGenerator; received name={name!r}")
+                raise ValueError(
+                    f"name needs an integer seed or a Seed, not a SeedGenerator; received name={name!r}"
+                )
             return given.next()
         assert given is not None
         found = given if isinstance(given, Seed) else Seed(given)
@@ -43,7 +48,9 @@ def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Se
 
 
 def draw_seed(generator: Any = None) -> Seed:
-    """A seed below 2**63 from a torch.Generator, so that `torch.manual_seed` governs it; moves it on by one draw."""
+    """A seed below 2**63 from a torch.Generator, so that `torch.manual_seed` governs it; moves it
+    on by one draw.
+    """
     # The device is said, because `with torch.device("meta")` would change it.
     device = "cpu" if generator is None else generator.device
     drawn = torch.empty((), dtype=torch.int64, device=device).random_(generator=generator)

@@ -1,4 +1,6 @@
-"""What a tensor has to write into on this process, and the one place that writes: no_grad, staging, version counter."""
+"""What a tensor has to write into on this process, and the one place that writes: no_grad, staging,
+version counter.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +10,20 @@ from typing import Any, NamedTuple
 
 import torch
 
-from initfast import fill as filling
-from initfast import layout
-from initfast.base import Initializer, RandomInitializer
-from initfast.buffers import view
-from initfast.dtypes import resolve
-from initfast.fixedrows import Rows
-from initfast.layout import Dims
-from initfast.seeds import Seed
+from initfast.core.buffers import view
+from initfast.core.dtypes import resolve
+from initfast.core.indexing import Dims
+from initfast.core.seeds import Seed
+from initfast.initializers import blocks
+from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers.fixed_rows import Rows
 from initfast.torch import shards
 
 
 class Target(NamedTuple):
-    """Memory of this process, and the part of the logical tensor of `shape` that it holds (None: all of it)."""
+    """Memory of this process, and the part of the logical tensor of `shape` that it holds (None:
+    all of it).
+    """
 
     local: torch.Tensor
     shape: Dims
@@ -28,11 +31,11 @@ class Target(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """How to write a target. One that draws writes CPU memory and needs a seed; others write on any device.
+    """How to write a target. One that draws writes CPU memory and needs a seed; others write on any
+    device.
 
-    `says` makes the initializer of initfast that writes the same with the same seed, but for `fixed_rows`; None if
-    there is none.
-    """
+    `says` makes the initializer of initfast that writes the same with the same seed, but for
+    `fixed_rows`; None if there is none."""
 
     run: Callable[[Target, Seed], None]
     draws: bool = True
@@ -53,7 +56,11 @@ def check(tensor: Any) -> None:
     """
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"tensor must be a torch.Tensor; received {type(tensor).__name__}")
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) and not is_sharded(tensor) and not _is_fake(tensor):
+    if (
+        type(tensor) not in (torch.Tensor, torch.nn.Parameter)
+        and not is_sharded(tensor)
+        and not _is_fake(tensor)
+    ):
         raise TypeError(
             f"tensor must be a torch.Tensor, Parameter or DTensor; received "
             f"{type(tensor).__module__}.{type(tensor).__name__}, whose memory only that class understands"
@@ -76,12 +83,16 @@ def has_values(tensor: Any) -> bool:
 
 
 def find(tensor: Any) -> Target | None:
-    """The target of a tensor that `check` let pass; None where there is nothing to write on this process."""
+    """The target of a tensor that `check` let pass; None where there is nothing to write on this
+    process.
+    """
     if not has_values(tensor):
         return None
     local = local_part(tensor)
     if local.is_inference() and not torch.is_inference_mode_enabled():
-        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed")
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed"
+        )
     index = shards.window(tensor, local) if is_sharded(tensor) else None
     if not local.numel():
         return None
@@ -107,23 +118,21 @@ def write(tensor: Any, target: Target, fill: Fill, seed: Seed) -> None:
 
 def draw(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype) -> Fill:
     """A fill that draws every element as `initializer` does, whose own seed does not matter."""
-    source = initializer._source(shape, resolve(dtype))
+    blocks.check(initializer, shape, resolve(dtype))
 
     def run(target: Target, seed: Seed) -> None:
-        filling.fill(source, seed, view(target.local), part_of(target))
+        initializer.with_seed(seed).fill(target.local, target.shape, target.where)
 
     return Fill(run, says=lambda: initializer)
 
 
-def part_of(target: Target) -> layout.Part:
-    """The part of the logical tensor that a target holds."""
-    shape = layout.normalize_shape(target.shape)
-    return layout.whole(shape) if target.where is None else layout.select(shape, target.where)
-
-
 def starts(target: Target) -> Dims:
     """The logical place of a target's first element, dim by dim."""
-    return (0,) * len(target.shape) if target.where is None else tuple(part.start for part in target.where)
+    return (
+        (0,) * len(target.shape)
+        if target.where is None
+        else tuple(part.start for part in target.where)
+    )
 
 
 def _on_cpu(tensor: torch.Tensor) -> bool:
@@ -131,5 +140,7 @@ def _on_cpu(tensor: torch.Tensor) -> bool:
 
 
 def _is_fake(tensor: Any) -> bool:
-    module = sys.modules.get("torch._subclasses.fake_tensor")  # who has a fake tensor has imported it
+    module = sys.modules.get(
+        "torch._subclasses.fake_tensor"
+    )  # who has a fake tensor has imported it
     return module is not None and isinstance(tensor, module.FakeTensor)

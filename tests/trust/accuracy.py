@@ -1,10 +1,11 @@
-"""How far every function of the kernels is from the exact one: all 2^32 words in float32, samples and edges in float64.
+"""How far every function of the kernels is from the exact one: all 2^32 words in float32, samples
+and edges in float64.
 
-accuracy.c runs the bodies of the best backend here (all backends give the same bits: part `bits`) on chosen words and
-compares with accuracy_reference.h, which this file checks with mpmath. An error counts in units in the last place (ulp)
-of the exact value, from the exact word on: the conversion of the word to a float is part of it. About half an hour on
-two threads at low priority. Needs GCC with libquadmath (x86-64), mpmath, scipy and ml_dtypes.
-"""
+accuracy.c runs the bodies of the best backend here (all backends give the same bits: part `bits`)
+on chosen words and compares with accuracy_reference.h, which this file checks with mpmath. An error
+counts in units in the last place (ulp) of the exact value, from the exact word on: the conversion
+of the word to a float is part of it. About half an hour on two threads at low priority. Needs GCC
+with libquadmath (x86-64), mpmath, scipy and ml_dtypes."""
 
 from __future__ import annotations
 
@@ -22,20 +23,32 @@ from typing import Any
 import numpy as np
 from rows import HERE, ROOT, Row
 
-from initfast import _kernels, backends, distributions, truncation
+from initfast import _kernels, backends
 from initfast._kernels import Source
-from initfast.dtypes import FLOATING, DType
-from initfast.grid import GRIDS
+from initfast.core import distributions, truncation
+from initfast.core.dtypes import FLOATING, DType
+from initfast.core.rounding import GRIDS
 
 THREADS = 2
 PIECES = 64
 CHUNK = 4096
 BUCKETS = 256
 VERBS = {
-    "avx512": ("simd_avx512.h", ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"]),
+    "avx512": (
+        "simd_avx512.h",
+        ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"],
+    ),
     "avx2": ("simd_avx2.h", ["-mavx2", "-mfma", "-mf16c"]),
 }
-FLAGS = ["-O2", "-std=gnu11", "-ffp-contract=off", "-fno-fast-math", "-fno-math-errno", "-shared", "-fPIC"]
+FLAGS = [
+    "-O2",
+    "-std=gnu11",
+    "-ffp-contract=off",
+    "-fno-fast-math",
+    "-fno-math-errno",
+    "-shared",
+    "-fPIC",
+]
 FLAGS += ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
 
 F32, F64 = FLOATING[0], FLOATING[1]
@@ -43,7 +56,8 @@ F32, F64 = FLOATING[0], FLOATING[1]
 UNIFORMS = [(0.0, 1.0), (-0.05, 0.05), (3.0, 3.5), (-100.0, 0.1)]
 TRUNCATED = [(0.0, 1.0), (0.0, 0.05), (0.3, 0.7), (50.0, 20.0)]
 FREE_IN_EVERY_DTYPE = [(-1.0, 3.0), (8.0, 9.0), (-40.0, -38.0)]
-# Bounds in standard deviations: around the middle, one-sided, far, narrow, and on both sides of each way to compute.
+# Bounds in standard deviations: around the middle, one-sided, far, narrow, and on both sides of
+# each way to compute.
 BOUNDS = [
     (-1.0, 1.0), (-1.0, 3.0), (-3.0, 3.0), (-2.0, 2.0), (-0.5, 0.5), (-5.0, 4.0), (-6.76, 6.76), (-9.4, 9.6),
     (0.0, 1.0), (1.0, 2.0), (0.1, 0.2), (-3.0, -1.0), (3.0, 5.0), (-38.0, 5.0), (-1.44, 1.44), (-1.5, 1.43),
@@ -114,7 +128,14 @@ def build(folder: Path) -> ctypes.CDLL:
         raise SystemExit("accuracy needs an x86-64 CPU with AVX2 or AVX-512")
     header, flags = VERBS[name]
     target = folder / "accuracy.so"
-    command = ["gcc", *FLAGS, *flags, f'-DVERBS="{header}"', f"-I{ROOT / 'src'}", str(HERE / "accuracy.c")]
+    command = [
+        "gcc",
+        *FLAGS,
+        *flags,
+        f'-DVERBS="{header}"',
+        f"-I{ROOT / 'src'}",
+        str(HERE / "accuracy.c"),
+    ]
     subprocess.run([*command, "-o", str(target), "-lquadmath", "-lm"], check=True)
     library = ctypes.CDLL(str(target))
     for name, (result, *arguments) in SIGNATURES.items():
@@ -131,7 +152,9 @@ def numbers_of(source: Source) -> np.ndarray[Any, Any]:
 
 
 def ranges(total: int, pieces: int = PIECES, overlap: int = 0) -> list[tuple[int, int]]:
-    """Equal pieces of [0, total), each begun `overlap` early so that neighbours across a border are seen too."""
+    """Equal pieces of [0, total), each begun `overlap` early so that neighbours across a border are
+    seen too.
+    """
     step = max(CHUNK * 256, total // pieces)
     return [(max(0, low - overlap), min(total, low + step)) for low in range(0, total, step)]
 
@@ -153,7 +176,9 @@ def merged(parts: Sequence[Worst]) -> Worst:
         total.zeros += part.zeros
         total.back += part.back
         for k in range(BUCKETS):
-            total.relative_by_mantissa[k] = max(total.relative_by_mantissa[k], part.relative_by_mantissa[k])
+            total.relative_by_mantissa[k] = max(
+                total.relative_by_mantissa[k], part.relative_by_mantissa[k]
+            )
     return total
 
 
@@ -169,7 +194,9 @@ def swept(call: Callable[[int, int, Worst], object], total: int, overlap: int = 
 
 
 def ulp_row(what: str, worst: Worst, goal: float, note: str = "") -> Row:
-    """A largest error. Zeros are where a value is 0, no number, or where the reference found no way from it."""
+    """A largest error. Zeros are where a value is 0, no number, or where the reference found no way
+    from it.
+    """
     measured = f"{worst.ulp:.3f} ulp at word {worst.at:#x}{note}"
     if worst.zeros:
         measured += f"; {worst.zeros} zeros or strays"
@@ -180,28 +207,43 @@ def count_row(what: str, count: int, note: str = "") -> Row:
     return Row(what, "0", f"{count}{note}", count == 0)
 
 
-def values(library: ctypes.CDLL, source: Source, words: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """What the kernel makes of these words (a whole number of groups of lanes), in the source's dtype."""
+def values(
+    library: ctypes.CDLL, source: Source, words: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """What the kernel makes of these words (a whole number of groups of lanes), in the source's
+    dtype.
+    """
     dtype = next(each for each in FLOATING if each.code == source.dtype)
     out = np.zeros(words.size, dtype.numpy)
     numbers = numbers_of(source)
     blocks = words.nbytes // 16
     assert blocks % library.lanes() == 0
-    library.make(source.distribution, source.dtype, numbers.ctypes, words.ctypes, blocks, out.ctypes)
+    library.make(
+        source.distribution, source.dtype, numbers.ctypes, words.ctypes, blocks, out.ctypes
+    )
     return out
 
 
 def free_source(lower: float, upper: float, dtype: DType) -> Source:
-    """The source of free bounds, also for those that `distributions` would take another way: [-2, 2], and very wide."""
+    """The source of free bounds, also for those that `distributions` would take another way: [-2,
+    2], and very wide.
+    """
     try:
         source = distributions.truncated_normal(0.0, 1.0, lower, upper, dtype)
     except ValueError:  # a bound beyond the dtype's largest number
-        source = distributions.truncated_normal(0.0, 1.0, max(lower, -1e30), min(upper, 1e30), dtype)
+        source = distributions.truncated_normal(
+            0.0, 1.0, max(lower, -1e30), min(upper, 1e30), dtype
+        )
     if source.distribution == _kernels.TRUNCATED_FREE:
         return source
-    low, high = float(GRIDS[dtype.name].up(Fraction(lower))), float(GRIDS[dtype.name].down(Fraction(upper)))
+    low, high = (
+        float(GRIDS[dtype.name].up(Fraction(lower))),
+        float(GRIDS[dtype.name].down(Fraction(upper))),
+    )
     parameters = truncation.free_parameters(lower, upper)
-    return Source(_kernels.TRUNCATED_FREE, dtype.code, dtype.itemsize, 1.0, 0.0, low, high, parameters, 0)
+    return Source(
+        _kernels.TRUNCATED_FREE, dtype.code, dtype.itemsize, 1.0, 0.0, low, high, parameters, 0
+    )
 
 
 def run_steps(steps: Sequence[Callable[[ctypes.CDLL, bool], list[Row]]], quick: bool) -> list[Row]:

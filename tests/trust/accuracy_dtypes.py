@@ -1,4 +1,6 @@
-"""Every dtype: no value out of its bounds, and every float32 rounded as NumPy and ml_dtypes round it."""
+"""Every dtype: no value out of its bounds, and every float32 rounded as NumPy and ml_dtypes round
+it.
+"""
 
 from __future__ import annotations
 
@@ -24,38 +26,66 @@ from accuracy import (
 )
 from rows import Row
 
-from initfast import distributions
 from initfast._kernels import Source
-from initfast.dtypes import FLOATING, DType
-from initfast.grid import GRIDS
+from initfast.core import distributions
+from initfast.core.dtypes import FLOATING, DType
+from initfast.core.rounding import GRIDS
 
 
 def patterns_of(dtype: DType) -> np.ndarray[Any, Any]:
     """Every pattern of a 1- or 2-byte dtype, as float64."""
     with np.errstate(invalid="ignore"):
-        return np.arange(2 ** (8 * dtype.itemsize), dtype=dtype.uint).view(dtype.numpy).astype(np.float64)
+        return (
+            np.arange(2 ** (8 * dtype.itemsize), dtype=dtype.uint)
+            .view(dtype.numpy)
+            .astype(np.float64)
+        )
 
 
 def out_of_bounds(
-    library: ctypes.CDLL, source: Source, dtype: DType, allowed: Callable[[float], bool], total: int, step: int
+    library: ctypes.CDLL,
+    source: Source,
+    dtype: DType,
+    allowed: Callable[[float], bool],
+    total: int,
+    step: int,
 ) -> tuple[int, int]:
-    """How many different values that words [0, total) give are not allowed, and how often float32 goes back."""
+    """How many different values that words [0, total) give are not allowed, and how often float32
+    goes back.
+    """
     numbers = numbers_of(source)
     if dtype == F64:
         ends = np.array([np.inf, -np.inf])
-        library.ends_f64(source.distribution, numbers.ctypes, 5, 10**8 if total == 2**32 else 10**5, ends.ctypes)
+        library.ends_f64(
+            source.distribution, numbers.ctypes, 5, 10**8 if total == 2**32 else 10**5, ends.ctypes
+        )
         return sum(not allowed(float(end)) for end in ends), 0
 
     def one(piece: tuple[int, int]) -> tuple[Any, Any, int]:
-        seen, ends, back = np.zeros(65536, np.uint8), np.array([np.inf, -np.inf]), np.zeros(1, np.uint64)
+        seen, ends, back = (
+            np.zeros(65536, np.uint8),
+            np.array([np.inf, -np.inf]),
+            np.zeros(1, np.uint64),
+        )
         results = (seen.ctypes, ends.ctypes, back.ctypes)
-        library.seen(source.distribution, source.dtype, numbers.ctypes, *piece, step, dtype.itemsize, *results)
+        library.seen(
+            source.distribution,
+            source.dtype,
+            numbers.ctypes,
+            *piece,
+            step,
+            dtype.itemsize,
+            *results,
+        )
         return seen, ends, int(back[0])
 
     found = in_threads(one, ranges(total, overlap=CHUNK * step))
     back = sum(each for _, _, each in found)
     if dtype == F32:
-        ends = [min(float(ends[0]) for _, ends, _ in found), max(float(ends[1]) for _, ends, _ in found)]
+        ends = [
+            min(float(ends[0]) for _, ends, _ in found),
+            max(float(ends[1]) for _, ends, _ in found),
+        ]
         return sum(not allowed(end) for end in ends), back
     seen = np.logical_or.reduce([each for each, _, _ in found])
     decoded = patterns_of(dtype)
@@ -78,10 +108,14 @@ def bounds_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         outside = free_outside = back = 0
         for minval, maxval in UNIFORMS:
             source = distributions.uniform(minval, maxval, dtype)
-            outside += out_of_bounds(library, source, dtype, half_open(minval, maxval), 2**32, 256)[0]
+            outside += out_of_bounds(library, source, dtype, half_open(minval, maxval), 2**32, 256)[
+                0
+            ]
         for mean, stddev in TRUNCATED:
             source = distributions.truncated_normal(mean, stddev, -2.0, 2.0, dtype)
-            outside += out_of_bounds(library, source, dtype, closed(mean, stddev, -2.0, 2.0), 2**32, 256)[0]
+            outside += out_of_bounds(
+                library, source, dtype, closed(mean, stddev, -2.0, 2.0), 2**32, 256
+            )[0]
         for lower, upper in FREE_IN_EVERY_DTYPE:
             source = distributions.truncated_normal(0.0, 1.0, lower, upper, dtype)
             found = out_of_bounds(library, source, dtype, closed(0.0, 1.0, lower, upper), total, 1)
@@ -93,12 +127,26 @@ def bounds_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
                 outside,
             )
         )
-        words = "10^8 random words and edges" if dtype == F64 else ("2^24" if quick else "all 2^32") + " words"
+        words = (
+            "10^8 random words and edges"
+            if dtype == F64
+            else ("2^24" if quick else "all 2^32") + " words"
+        )
         rows.append(
-            count_row(f"out of bounds, {dtype.name}: on [-1, 3], [8, 9], [-40, -38], {words} each", free_outside)
+            count_row(
+                f"out of bounds, {dtype.name}: on [-1, 3], [8, 9], [-40, -38], {words} each",
+                free_outside,
+            )
         )
         if dtype == F32:
-            rows.append(Row(f"steps back on [-1, 3], [8, 9], [-40, -38], float32, {words}", "0", str(back), back == 0))
+            rows.append(
+                Row(
+                    f"steps back on [-1, 3], [8, 9], [-40, -38], float32, {words}",
+                    "0",
+                    str(back),
+                    back == 0,
+                )
+            )
     return rows
 
 
@@ -112,11 +160,16 @@ def rounding_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         largest = float(GRIDS[dtype.name].largest)
 
         def one(
-            first: int, dtype: DType = dtype, by_integers: bool = by_integers, largest: float = largest
+            first: int,
+            dtype: DType = dtype,
+            by_integers: bool = by_integers,
+            largest: float = largest,
         ) -> tuple[int, int]:
             out = np.zeros(size, dtype.uint)
             library.narrowed(dtype.code, int(by_integers), first, size, out.ctypes)
-            patterns = np.arange(first, first + size, dtype=np.uint64).astype(np.uint32).view(np.float32)
+            patterns = (
+                np.arange(first, first + size, dtype=np.uint64).astype(np.uint32).view(np.float32)
+            )
             with np.errstate(over="ignore", invalid="ignore"):
                 wanted = patterns.astype(dtype.numpy).view(dtype.uint)
             held = np.abs(patterns) <= np.float32(largest)
@@ -127,7 +180,10 @@ def rounding_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         wrong, held = (sum(each) for each in zip(*found, strict=True))
         what = f"{held:,} of them in 64 pieces" if quick else f"all {held:,}"
         rows.append(
-            count_row(f"float32 in range to {dtype.name}{how}, {what}: unlike NumPy's or ml_dtypes' rounding", wrong)
+            count_row(
+                f"float32 in range to {dtype.name}{how}, {what}: unlike NumPy's or ml_dtypes' rounding",
+                wrong,
+            )
         )
     return rows
 

@@ -1,4 +1,6 @@
-"""The exact values in mpmath, by the text of src/README.md, and the check of accuracy_reference.h against them."""
+"""The exact values in mpmath, by the text of src/README.md, and the check of accuracy_reference.h
+against them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ def mp_turn(word: int, bits: int) -> tuple[Any, Any]:
     rest = (word << 2) % 2**bits
     signed = rest - 2**bits if rest >> (bits - 1) else rest
     angle = (mp.mpf(signed) + 2) / mp.mpf(2) ** bits * mp.pi / 2
-    pair = (mp.cos(angle), mp.sin(angle)) if not word >> (bits - 2) & 1 else (mp.sin(angle), mp.cos(angle))
+    pair = (
+        (mp.cos(angle), mp.sin(angle))
+        if not word >> (bits - 2) & 1
+        else (mp.sin(angle), mp.cos(angle))
+    )
     return (-pair[0], -pair[1]) if word >> (bits - 1) else pair
 
 
@@ -89,9 +95,17 @@ def references(library: ctypes.CDLL, quick: bool) -> list[Row]:
             library.check_truncated(float(t), start, out.ctypes)
             error = abs((mp.mpf(float(out[0])) + mp.mpf(float(out[1])) - exact) / exact)
             worst_truncated = max(worst_truncated, error * 2**24) if bits == 24 else worst_truncated
-            worst_truncated_64 = max(worst_truncated_64, error * 2**53) if bits == 53 else worst_truncated_64
+            worst_truncated_64 = (
+                max(worst_truncated_64, error * 2**53) if bits == 53 else worst_truncated_64
+            )
     for lower, upper in BOUNDS:
-        words = [0, 2**64 - 1, 2**63, 2**12, *map(int, rng.integers(0, 2**64, 4 if quick else 30, np.uint64))]
+        words = [
+            0,
+            2**64 - 1,
+            2**63,
+            2**12,
+            *map(int, rng.integers(0, 2**64, 4 if quick else 30, np.uint64)),
+        ]
         for word in words:
             u = Fraction(2 * (word >> 12) + 1, 2**53)
             source = free_source(lower, upper, F64)
@@ -101,7 +115,12 @@ def references(library: ctypes.CDLL, quick: bool) -> list[Row]:
             found = mp.mpf(float(out[0])) + mp.mpf(float(out[1]))
             worst_free = max(worst_free, abs((found - exact) / exact) * 2**53)
     return [
-        Row(f"reference of {name} against mpmath (60 digits)", "<= 0.01 ulp", f"{float(error):.1g} ulp", error <= 0.01)
+        Row(
+            f"reference of {name} against mpmath (60 digits)",
+            "<= 0.01 ulp",
+            f"{float(error):.1g} ulp",
+            error <= 0.01,
+        )
         for name, error in (
             ("radius, sine and cosine, float32 (double)", worst_32),
             ("truncated normal, float32 (64 bits)", worst_truncated),

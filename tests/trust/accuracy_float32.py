@@ -25,8 +25,8 @@ from accuracy import (
 from accuracy_exact import references
 from rows import Row
 
-from initfast import distributions
 from initfast._kernels import Source
+from initfast.core import distributions
 
 
 def float32_normal(library: ctypes.CDLL, quick: bool) -> list[Row]:
@@ -59,7 +59,9 @@ def float32_normal(library: ctypes.CDLL, quick: bool) -> list[Row]:
         ulp_row(f"sine, float32, {words} words as angle", sine, 2),
         ulp_row(f"cosine, float32, {words} words as angle", cosine, 2),
         ulp_row(
-            f"normal, float32, {words} words as radius, each with an angle of its own, so all words as angle", normal, 4
+            f"normal, float32, {words} words as radius, each with an angle of its own, so all words as angle",
+            normal,
+            4,
         ),
         Row(
             "normal, float32, all 2^64 pairs: bound from the errors above",
@@ -71,11 +73,12 @@ def float32_normal(library: ctypes.CDLL, quick: bool) -> list[Row]:
 
 
 def pair_bound(radius: Worst, turns: Sequence[Worst]) -> float:
-    """No normal can be further off, in ulp: r(1 + a) c(1 + b), rounded once, for the largest a and b of each mantissa.
+    """No normal can be further off, in ulp: r(1 + a) c(1 + b), rounded once, for the largest a and
+    b of each mantissa.
 
-    Bucket k has mantissas in [1 + k/256, 1 + (k+1)/256). Relative errors add up; an ulp is 2^-23 of the exact value's
-    power of two, so the mantissa of the product at the buckets' upper ends says how many ulp they are at most.
-    """
+    Bucket k has mantissas in [1 + k/256, 1 + (k+1)/256). Relative errors add up; an ulp is 2^-23 of
+    the exact value's power of two, so the mantissa of the product at the buckets' upper ends says
+    how many ulp they are at most."""
     worst = 0.0
     upper = 1 + (np.arange(BUCKETS) + 1) / BUCKETS
     lower = 1 + np.arange(BUCKETS) / BUCKETS
@@ -84,10 +87,12 @@ def pair_bound(radius: Worst, turns: Sequence[Worst]) -> float:
         b = np.array(turn.relative_by_mantissa)[None, :]
         used = (a > 0) & (b > 0)
         high = upper[:, None] * upper[None, :]
-        # A product of 2 or more has the next power of two, with twice the ulp; if it may be either, the worse counts.
+        # A product of 2 or more has the next power of two, with twice the ulp; if it may be either,
+        # the worse counts.
         mantissa = np.where(lower[:, None] * lower[None, :] >= 2, high / 2, np.minimum(high, 2))
         errors = np.where(used, (a + b + a * b) * mantissa * 2.0**23 + 0.5, 0)
-        # Near a power of two the kernel's own value may have the larger ulp: its rounding then counts twice.
+        # Near a power of two the kernel's own value may have the larger ulp: its rounding then
+        # counts twice.
         near = np.where(used & (mantissa > 2 - 4 * 2.0**-8), errors + 0.5, errors)
         worst = max(worst, float(near.max()))
     return worst
@@ -111,7 +116,11 @@ def float32_tables(library: ctypes.CDLL, quick: bool) -> list[Row]:
         2**20 if quick else 2**24,
     )
     truncated.at <<= 8
-    row = ulp_row(f"truncated normal on [-2, 2], float32, {'2^28' if quick else 'all 2^32'} words", truncated, 4)
+    row = ulp_row(
+        f"truncated normal on [-2, 2], float32, {'2^28' if quick else 'all 2^32'} words",
+        truncated,
+        4,
+    )
     return [
         count_row(
             f"uniform, float32, all 2^24 values on {len(UNIFORMS)} intervals: not the exact sum rounded once",
@@ -138,12 +147,16 @@ def float32_tables(library: ctypes.CDLL, quick: bool) -> list[Row]:
     ]
 
 
-def value_table(library: ctypes.CDLL, source: Source, total: int) -> tuple[np.ndarray[Any, Any], int]:
+def value_table(
+    library: ctypes.CDLL, source: Source, total: int
+) -> tuple[np.ndarray[Any, Any], int]:
     """The value of each upper 24 bits, and how many words below `total` do not give theirs."""
     table, numbers = np.zeros(2**24, np.float32), numbers_of(source)
 
     def call(low: int, high: int, compare: int) -> int:
-        return int(library.table_f32(source.distribution, numbers.ctypes, low, high, table.ctypes, compare))
+        return int(
+            library.table_f32(source.distribution, numbers.ctypes, low, high, table.ctypes, compare)
+        )
 
     in_threads(lambda piece: call(*piece, 0), ranges(2**32))
     return table, sum(in_threads(lambda piece: call(*piece, 1), ranges(total)))

@@ -1,4 +1,6 @@
-"""float64: normal, truncated normal and uniform on 10^8 random words and on all edges; other bounds, both dtypes."""
+"""float64: normal, truncated normal and uniform on 10^8 random words and on all edges; other
+bounds, both dtypes.
+"""
 
 from __future__ import annotations
 
@@ -26,35 +28,49 @@ from accuracy import (
 from accuracy_exact import edge_words
 from rows import Row
 
-from initfast import _kernels, distributions
-from initfast.dtypes import DType
+from initfast import _kernels
+from initfast.core import distributions
+from initfast.core.dtypes import DType
 
 
 def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
     count = 2**18 if quick else 100_000_000
     rows = []
     edges = edge_words(64)
-    neighbours = sorted({(w + (d << s)) % 2**64 for w in edges for s in (0, 11, 12) for d in range(-8, 9)})
+    neighbours = sorted(
+        {(w + (d << s)) % 2**64 for w in edges for s in (0, 11, 12) for d in range(-8, 9)}
+    )
     rng = np.random.default_rng(2)
     shuffled = rng.permutation(np.array(neighbours, np.uint64))
     # As radius and as angle, each edge with other edges.
     edge_list = np.concatenate(
-        [np.stack([np.array(neighbours, np.uint64), shuffled], 1).ravel(), np.array(neighbours, np.uint64)]
+        [
+            np.stack([np.array(neighbours, np.uint64), shuffled], 1).ravel(),
+            np.array(neighbours, np.uint64),
+        ]
     )
     edge_list = edge_list[: edge_list.size // 2 * 2].copy()
     for name, source, goal in (
         ("normal", distributions.normal(0.0, 1.0, F64), 4),
-        ("truncated normal on [-2, 2]", distributions.truncated_normal(0.0, 1.0, -2.0, 2.0, F64), 4),
+        (
+            "truncated normal on [-2, 2]",
+            distributions.truncated_normal(0.0, 1.0, -2.0, 2.0, F64),
+            4,
+        ),
     ):
         numbers = numbers_of(source)
         code = source.distribution
         # A normal takes two words.
         words = count * (2 if code == _kernels.NORMAL else 1)
         random = swept(
-            lambda low, high, w, c=code, n=numbers: library.f64_words(c, n.ctypes, None, low, high - low, w),
+            lambda low, high, w, c=code, n=numbers: library.f64_words(
+                c, n.ctypes, None, low, high - low, w
+            ),
             words,
         )
-        rows.append(ulp_row(f"{name}, float64, {'2^18' if quick else '10^8'} random words", random, goal))
+        rows.append(
+            ulp_row(f"{name}, float64, {'2^18' if quick else '10^8'} random words", random, goal)
+        )
         at_edges = Worst()
         library.f64_words(code, numbers.ctypes, edge_list.ctypes, 0, edge_list.size, at_edges)
         rows.append(
@@ -69,11 +85,15 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         source = distributions.uniform(minval, maxval, F64)
         numbers = numbers_of(source)
         random = swept(
-            lambda low, high, w, n=numbers: library.f64_words(_kernels.UNIFORM, n.ctypes, None, low, high - low, w),
+            lambda low, high, w, n=numbers: library.f64_words(
+                _kernels.UNIFORM, n.ctypes, None, low, high - low, w
+            ),
             count // 4,
         )
         at_edges = Worst()
-        library.f64_words(_kernels.UNIFORM, numbers.ctypes, edge_list.ctypes, 0, edge_list.size, at_edges)
+        library.f64_words(
+            _kernels.UNIFORM, numbers.ctypes, edge_list.ctypes, 0, edge_list.size, at_edges
+        )
         wrong += random.back + at_edges.back
     rows.append(
         count_row(
@@ -83,10 +103,16 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
     )
     # Neighbours on the grid of the truncated normal: runs of 4096 steps from many places.
     starts = rng.integers(0, 2**53 - 4096, 16 if quick else 2500, np.uint64)
-    sorted_words = ((np.sort(starts)[:, None] + np.arange(4096, dtype=np.uint64)) << np.uint64(11)).ravel().copy()
+    sorted_words = (
+        ((np.sort(starts)[:, None] + np.arange(4096, dtype=np.uint64)) << np.uint64(11))
+        .ravel()
+        .copy()
+    )
     source = distributions.truncated_normal(0.0, 1.0, -2.0, 2.0, F64)
     back, numbers = Worst(), numbers_of(source)
-    library.f64_sorted(source.distribution, numbers.ctypes, sorted_words.ctypes, sorted_words.size, back)
+    library.f64_sorted(
+        source.distribution, numbers.ctypes, sorted_words.ctypes, sorted_words.size, back
+    )
     rows.append(
         Row(
             "truncated normal, float64: steps back between neighbours",
@@ -104,10 +130,15 @@ def free_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
     mp.mp.dps = 60
     count = 2**12 if quick else 2**17
     rng = np.random.default_rng(3)
-    found: dict[str, list[tuple[float, int, tuple[float, float], int]]] = {"float64": [], "float32": []}
+    found: dict[str, list[tuple[float, int, tuple[float, float], int]]] = {
+        "float64": [],
+        "float32": [],
+    }
     without_0, with_0 = [], []
 
-    def one(job: tuple[DType, tuple[float, float], np.ndarray[Any, Any]]) -> tuple[DType, tuple[float, float], Worst]:
+    def one(
+        job: tuple[DType, tuple[float, float], np.ndarray[Any, Any]],
+    ) -> tuple[DType, tuple[float, float], Worst]:
         dtype, (lower, upper), words = job
         worst, numbers = Worst(), numbers_of(free_source(lower, upper, dtype))
         library.free_words(
@@ -125,13 +156,17 @@ def free_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         jobs += [(F64, bounds, words), (F32, bounds, words[: len(words) // 2])]
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            some = words[len(ends) : len(ends) + 2000]  # random ones: scipy has few digits at the ends of wide bounds
+            some = words[
+                len(ends) : len(ends) + 2000
+            ]  # random ones: scipy has few digits at the ends of wide bounds
             u = ((some >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
             ours = values(library, free_source(*bounds, F64), np.resize(some, 2048))[:2000]
             theirs = np.asarray(stats.truncnorm.ppf(u, *bounds))
             apart = np.abs(ours - theirs)
             kept = with_0 if bounds[0] <= 0 <= bounds[1] else without_0
-            kept.append((float(np.max(apart / np.spacing(np.abs(ours)))), float(np.max(apart)), bounds))
+            kept.append(
+                (float(np.max(apart / np.spacing(np.abs(ours)))), float(np.max(apart)), bounds)
+            )
     for dtype, bounds, worst in in_threads(one, jobs):
         found[dtype.name].append((worst.ulp, int(worst.zeros), bounds, int(worst.at)))
     rows = []
@@ -143,7 +178,8 @@ def free_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
                 f"other bounds, {name}: {count:,} words on each of {len(BOUNDS)} pairs (accuracy.py lists them: "
                 "[8, 9], [-40, -38], narrow, one-sided)",
                 f"<= {goal} ulp",
-                f"{ulp:.3f} ulp on {list(bounds)} at word {at:#x}" + (f"; {strays} strays" if strays else ""),
+                f"{ulp:.3f} ulp on {list(bounds)} at word {at:#x}"
+                + (f"; {strays} strays" if strays else ""),
                 ulp <= goal and not strays,
             )
         )
@@ -163,7 +199,9 @@ def free_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
 
 
 def crossings(lower: float, upper: float, rng: np.random.Generator) -> np.ndarray[Any, Any]:
-    """Words around x = 0 and around the change from the middle to a tail, where those lie within the bounds."""
+    """Words around x = 0 and around the change from the middle to a tail, where those lie within
+    the bounds.
+    """
     phi = [mp.ncdf(max(-1000, min(1000, bound))) for bound in (lower, upper)]
     words = []
     for place in (mp.mpf("0.5"), mp.mpf("0.075"), mp.mpf("0.925")):

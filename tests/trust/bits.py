@@ -1,10 +1,11 @@
-"""The same bits from every backend, compiler, level of optimization and number of threads, against pinned digests.
+"""The same bits from every backend, compiler, level of optimization and number of threads, against
+pinned digests.
 
-The digests (tests/vectors/sha256-stream-1.txt) and the known answers (tests/vectors/philox.txt) come from no backend.
-Builds src/ with GCC and Clang at -O0, -O2 and -O3, for x86-64 and (run by qemu) AArch64, each with the driver of the
-tests. Where 2^24 elements would take hours (-O0, the scalar backend, the emulator) the first 2^20 are compared.
-Needs gcc, clang, gcc-aarch64-linux-gnu (Clang borrows its libraries) and qemu-user-static. An hour or two.
-"""
+The digests (tests/vectors/sha256-stream-1.txt) and the known answers (tests/vectors/philox.txt)
+come from no backend. Builds src/ with GCC and Clang at -O0, -O2 and -O3, for x86-64 and (run by
+qemu) AArch64, each with the driver of the tests. Where 2^24 elements would take hours (-O0, the
+scalar backend, the emulator) the first 2^20 are compared. Needs gcc, clang, gcc-aarch64-linux-gnu
+(Clang borrows its libraries) and qemu-user-static. An hour or two."""
 
 from __future__ import annotations
 
@@ -54,7 +55,9 @@ TARGETS = [
     Target("GCC", ("gcc",), (), (), X86),
     Target("Clang", ("clang",), (), (), X86),
     Target("GCC, AArch64", ("aarch64-linux-gnu-gcc",), ("-static",), EMULATOR, ("neon",)),
-    Target("Clang, AArch64", ("clang", "--target=aarch64-linux-gnu"), ("-static",), EMULATOR, ("neon",)),
+    Target(
+        "Clang, AArch64", ("clang", "--target=aarch64-linux-gnu"), ("-static",), EMULATOR, ("neon",)
+    ),
 ]
 # Cells that take 2^24 elements, besides AVX2 and AVX-512 at -O2 and -O3.
 WHOLE = {("GCC", "-O3", "portable"), ("Clang", "-O2", "portable"), ("GCC, AArch64", "-O2", "neon")}
@@ -79,8 +82,12 @@ def build(folder: Path, target: Target, level: str) -> Build:
         objects.append(str(place / f"{source.stem}.o"))
         subprocess.run([*compile_one, "-c", str(source), "-o", objects[-1]], check=True)
     programs = [place / "driver", place / "answers"]
-    for program, main in zip(programs, (ROOT / "tests" / "kernel_driver.c", HERE / "known_answers.c"), strict=True):
-        subprocess.run([*compile_one, *target.link, str(main), *objects, "-o", str(program), "-lm"], check=True)
+    for program, main in zip(
+        programs, (ROOT / "tests" / "kernel_driver.c", HERE / "known_answers.c"), strict=True
+    ):
+        subprocess.run(
+            [*compile_one, *target.link, str(main), *objects, "-o", str(program), "-lm"], check=True
+        )
     return Build(target, level, *programs)
 
 
@@ -103,7 +110,9 @@ def right(build: Build, backend: str, line: Pinned, count: int, threads: int) ->
 
 
 def known_answers(builds: Iterable[Build]) -> list[Row]:
-    """Every vector in every lane, on each backend of each build. The program prints the backend that it called."""
+    """Every vector in every lane, on each backend of each build. The program prints the backend
+    that it called.
+    """
     told: dict[str, list[str]] = {}
     for each in builds:
         for backend in each.target.backends:
@@ -112,7 +121,9 @@ def known_answers(builds: Iterable[Build]) -> list[Row]:
                 found = subprocess.run(command, input=KNOWN, capture_output=True, text=True)
                 good = (found.returncode, found.stdout) == (0, f"{backend} {ANSWERS}\n")
                 told.setdefault(backend, []).append(
-                    "" if good else f"{each.target.name} {each.level}: {found.stdout or found.returncode}"
+                    ""
+                    if good
+                    else f"{each.target.name} {each.level}: {found.stdout or found.returncode}"
                 )
     return [
         Row(
@@ -126,7 +137,9 @@ def known_answers(builds: Iterable[Build]) -> list[Row]:
 
 
 def digests(builds: Sequence[Build], lines: Sequence[Pinned], quick: bool) -> list[Row]:
-    """One row a backend and compiler, with all levels; the number of threads goes round with the cases, 1 to 8."""
+    """One row a backend and compiler, with all levels; the number of threads goes round with the
+    cases, 1 to 8.
+    """
     rows = []
     for target in dict.fromkeys(each.target for each in builds):
         for backend in target.backends:
@@ -164,7 +177,9 @@ def installed(lines: Sequence[Pinned], quick: bool) -> list[Row]:
             for threads in range(1, 9):
                 for line in lines:
                     memory = np.full(count * line.source.itemsize, 0xA5, np.uint8)
-                    _kernels.fill_flat(line.source, SEED, STREAM, memory.ctypes.data, line.first, count, threads)
+                    _kernels.fill_flat(
+                        line.source, SEED, STREAM, memory.ctypes.data, line.first, count, threads
+                    )
                     wrong += hashlib.sha256(memory).hexdigest() != line.digest(count)
         rows.append(
             Row(
@@ -179,22 +194,39 @@ def installed(lines: Sequence[Pinned], quick: bool) -> list[Row]:
 
 
 def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> list[Row]:
-    """What runs is what the name says: under an emulated CPU without the instructions, a backend that is forced dies.
+    """What runs is what the name says: under an emulated CPU without the instructions, a backend
+    that is forced dies.
 
-    The driver is built once more so that it takes a backend even where the CPU is said not to run it.
-    """
+    The driver is built once more so that it takes a backend even where the CPU is said not to run
+    it."""
     emulator = "qemu-x86_64-static"
     if not shutil.which(emulator) or "avx512" not in build.target.backends:
         return []
     forced = folder / "forced.c"
-    forced.write_text('#include "initfast.h"\nint forced(const initfast_backend *b) { return b != NULL; }\n')
+    forced.write_text(
+        '#include "initfast.h"\nint forced(const initfast_backend *b) { return b != NULL; }\n'
+    )
     program = folder / "forced"
     objects = sorted(str(each) for each in build.driver.parent.glob("*.o"))
     main = str(ROOT / "tests" / "kernel_driver.c")
     once = folder / "forced_main.o"
-    subprocess.run(["gcc", *FLAGS, "-Dinitfast_usable=forced", f"-I{SOURCES}", "-c", main, "-o", str(once)], check=True)
     subprocess.run(
-        ["gcc", *FLAGS, f"-I{SOURCES}", str(once), str(forced), *objects, "-o", str(program), "-lm"], check=True
+        ["gcc", *FLAGS, "-Dinitfast_usable=forced", f"-I{SOURCES}", "-c", main, "-o", str(once)],
+        check=True,
+    )
+    subprocess.run(
+        [
+            "gcc",
+            *FLAGS,
+            f"-I{SOURCES}",
+            str(once),
+            str(forced),
+            *objects,
+            "-o",
+            str(program),
+            "-lm",
+        ],
+        check=True,
     )
     lines = [
         line
@@ -208,7 +240,11 @@ def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> lis
         ("Haswell", "avx512"): ("refused", "illegal instruction"),
         ("Haswell", "avx512_bf16"): ("refused", "illegal instruction"),
     }
-    ends = {REFUSED: "refused", -signal.SIGILL: "illegal instruction", 128 + signal.SIGILL: "illegal instruction"}
+    ends = {
+        REFUSED: "refused",
+        -signal.SIGILL: "illegal instruction",
+        128 + signal.SIGILL: "illegal instruction",
+    }
 
     def outcome(command: list[str], backend: str, line: Pinned) -> str:
         try:
@@ -221,7 +257,8 @@ def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> lis
     for cpu, backend in wanted:
         commands = [[emulator, "-cpu", cpu, str(each)] for each in (build.driver, program)]
         found[cpu, backend] = tuple(
-            ", ".join(sorted({outcome(command, backend, line) for line in lines})) for command in commands
+            ", ".join(sorted({outcome(command, backend, line) for line in lines}))
+            for command in commands
         )
     return [
         Row(
@@ -236,18 +273,27 @@ def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> lis
 def run(quick: bool) -> list[Row]:
     """All rows of the part."""
     lines = pinned()
-    targets = [target for target in TARGETS if all(map(shutil.which, (target.compiler[0], *target.runner)))]
+    targets = [
+        target for target in TARGETS if all(map(shutil.which, (target.compiler[0], *target.runner)))
+    ]
     levels = LEVELS[1:2] if quick else LEVELS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with ThreadPoolExecutor(JOBS) as pool:
-            builds = list(pool.map(lambda job: build(folder, *job), [(t, level) for t in targets for level in levels]))
+            builds = list(
+                pool.map(
+                    lambda job: build(folder, *job),
+                    [(t, level) for t in targets for level in levels],
+                )
+            )
         if quick:
             lines = [line for line in lines if line.source.dtype in (0, 3, 6)]
         rows = known_answers(builds)
         for row in rows:
             print(row, flush=True)
-        rows += instruction_sets(next(each for each in builds if each.level == "-O2"), folder, lines)
+        rows += instruction_sets(
+            next(each for each in builds if each.level == "-O2"), folder, lines
+        )
         rows += installed(lines, quick) + digests(builds, lines, quick)
     missing = [target.name for target in TARGETS if target not in targets]
     if missing:

@@ -1,15 +1,15 @@
 """What the draws of each distribution look like, 2^33 of each: counts against the exact law.
 
-The values come from the installed package, a part of a logical array of 2^33 elements at a time, and are counted by
-draws.c. Kolmogorov-Smirnov and Anderson-Darling are taken from fine bins (2^-18 wide, for the uniform 2^-20): of the
-true supremum a bin of probability p hides sqrt(2 p ln(1/p)) at most, which is 0.007 in sqrt(n) D, and of A^2 it hides
-p / 6 (Levy's modulus of a Brownian bridge, and its variance within a bin). Edges lie where float32 rounds; the uniform
-and the truncated normal take 2^24 values, and their expected counts are those of that grid.
+The values come from the installed package, a part of a logical array of 2^33 elements at a time,
+and are counted by draws.c. Kolmogorov-Smirnov and Anderson-Darling are taken from fine bins (2^-18
+wide, for the uniform 2^-20): of the true supremum a bin of probability p hides sqrt(2 p ln(1/p)) at
+most, which is 0.007 in sqrt(n) D, and of A^2 it hides p / 6 (Levy's modulus of a Brownian bridge,
+and its variance within a bin). Edges lie where float32 rounds; the uniform and the truncated normal
+take 2^24 values, and their expected counts are those of that grid.
 
-Every statistic becomes a two-sided p-value. The whole passes if none of its M p-values is below 0.001 / M, so that it
-fails by chance once in 1,000 generators; the seeds are fixed, so that it passes always or never. Damaged draws go
-through the same statistics, and must not pass.
-"""
+Every statistic becomes a two-sided p-value. The whole passes if none of its M p-values is below
+0.001 / M, so that it fails by chance once in 1,000 generators; the seeds are fixed, so that it
+passes always or never. Damaged draws go through the same statistics, and must not pass."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ Damage = Callable[[npt.NDArray[np.float32]], None]
 
 
 class Law(NamedTuple):
-    """A distribution of the package, what it should be, and its fine bins: `per_unit` a unit, from low to high."""
+    """A distribution of the package, what it should be, and its fine bins: `per_unit` a unit, from
+    low to high.
+    """
 
     make: Callable[[ift.Seed], ift.Initializer]
     law: Any
@@ -52,12 +54,26 @@ class Law(NamedTuple):
 
 
 LAWS = {
-    "uniform": Law(lambda seed: ift.RandomUniform(0.0, 1.0, seed), stats.uniform(), 0.0, 1.0, 2**20, 2**24),
+    "uniform": Law(
+        lambda seed: ift.RandomUniform(0.0, 1.0, seed), stats.uniform(), 0.0, 1.0, 2**20, 2**24
+    ),
     "normal": Law(
-        lambda seed: ift.RandomNormal(0.0, 1.0, seed), stats.norm(), -7.0, 7.0, 2**18, None, (3.0, 4.0, 5.0, 6.0)
+        lambda seed: ift.RandomNormal(0.0, 1.0, seed),
+        stats.norm(),
+        -7.0,
+        7.0,
+        2**18,
+        None,
+        (3.0, 4.0, 5.0, 6.0),
     ),
     "truncated normal": Law(
-        lambda seed: ift.TruncatedNormal(0.0, 1.0, seed), stats.truncnorm(-2, 2), -2.0, 2.0, 2**18, 2**24, (1.5, 1.99)
+        lambda seed: ift.TruncatedNormal(0.0, 1.0, seed),
+        stats.truncnorm(-2, 2),
+        -2.0,
+        2.0,
+        2**18,
+        2**24,
+        (1.5, 1.99),
     ),
 }
 
@@ -67,7 +83,17 @@ def library() -> ctypes.CDLL:
     """draws.c, compiled for this machine."""
     compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
     target = Path(tempfile.mkdtemp(prefix="initfast-draws-")) / "draws.so"
-    options = ["-std=c11", "-O3", "-march=native", "-ffast-math", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    options = [
+        "-std=c11",
+        "-O3",
+        "-march=native",
+        "-ffast-math",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+    ]
     subprocess.run([compiler, *options, HERE / "draws.c", "-o", target], check=True)
     found = ctypes.CDLL(str(target))
     target.unlink()
@@ -76,7 +102,9 @@ def library() -> ctypes.CDLL:
 
 
 class Grid:
-    """The fine bins of a law: the probability below each edge, and the cell of 64 that each coarse bin is in."""
+    """The fine bins of a law: the probability below each edge, and the cell of 64 that each coarse
+    bin is in.
+    """
 
     def __init__(self, law: Law) -> None:
         # One bin more: a truncated normal may be its upper bound.
@@ -87,7 +115,8 @@ class Grid:
         if law.levels is None:
             self.below, self.above = law.law.cdf(true), law.law.sf(true)
         else:
-            # The grid's values are the quantiles of (k + 1/2) / levels; the uniform's are k / levels, edges among them.
+            # The grid's values are the quantiles of (k + 1/2) / levels; the uniform's are k /
+            # levels, edges among them.
             exact = law.law.cdf(true if law.low < 0 else edges)
             self.below = np.rint(exact * law.levels) / law.levels
             self.above = 1 - self.below
@@ -113,7 +142,13 @@ def count(law: Law, n: int, damage: Damage | None = None, threads: int = 2) -> C
     grid, chunks = Grid(law), n // CHUNK
     stream = ift.Seed(SEED, list(LAWS.values()).index(law))
     sums = np.zeros((chunks, 1 + LAGS))
-    pointers = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32, *[ctypes.c_float] * 2, *[ctypes.c_void_p] * 4]
+    pointers = [
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_int32,
+        *[ctypes.c_float] * 2,
+        *[ctypes.c_void_p] * 4,
+    ]
     measure = library().measure
     measure.argtypes, measure.restype = pointers, None
     first, centre = round(law.low * law.per_unit), float(law.law.mean())
@@ -151,7 +186,9 @@ def two_sided(below: float, above: float) -> float:
 
 
 def anderson_darling_cdf(z: float) -> float:
-    """The limiting distribution function of A^2: Marsaglia and Marsaglia, J. Stat. Soft. 9 (2), 2004, `adinf`."""
+    """The limiting distribution function of A^2: Marsaglia and Marsaglia, J. Stat. Soft. 9 (2),
+    2004, `adinf`.
+    """
     if z <= 0:
         return 0.0
     if z < 2:
@@ -174,15 +211,21 @@ def statistics(law: Law, counted: Count) -> Iterator[Statistic]:
     cumulated = np.concatenate([[0], np.cumsum(counted.fine)])
     off = cumulated / n - grid.below
     ks = math.sqrt(n) * float(np.abs(off).max())
-    yield Statistic("KS", f"{ks:.3f}", two_sided(float(stats.kstwobign.cdf(ks)), float(stats.kstwobign.sf(ks))))
+    yield Statistic(
+        "KS", f"{ks:.3f}", two_sided(float(stats.kstwobign.cdf(ks)), float(stats.kstwobign.sf(ks)))
+    )
 
     inner = (grid.below > 0) & (grid.above > 0)
     weight = np.diff(np.log(grid.below[inner]) - np.log(grid.above[inner]))
     square = off[inner] ** 2
     a2 = n * float((weight * (square[1:] + square[:-1]) / 2).sum())
-    yield Statistic("AD", f"{a2:.3f}", two_sided(anderson_darling_cdf(a2), 1 - anderson_darling_cdf(a2)))
+    yield Statistic(
+        "AD", f"{a2:.3f}", two_sided(anderson_darling_cdf(a2), 1 - anderson_darling_cdf(a2))
+    )
 
-    edges = np.unique(np.concatenate([[0], np.searchsorted(grid.below, np.arange(1, 1024) / 1024), [grid.bins]]))
+    edges = np.unique(
+        np.concatenate([[0], np.searchsorted(grid.below, np.arange(1, 1024) / 1024), [grid.bins]])
+    )
     yield chi_square("1024 bins", np.diff(cumulated[edges]), n * np.diff(grid.below[edges]))
 
     for side in law.beyond:
@@ -191,10 +234,14 @@ def statistics(law: Law, counted: Count) -> Iterator[Statistic]:
             seen = int(cumulated[at] if sign < 0 else n - cumulated[at])
             p = float(grid.below[at] if sign < 0 else grid.above[at])
             tails = float(stats.binom.cdf(seen, n, p)), float(stats.binom.sf(seen - 1, n, p))
-            yield Statistic(f"beyond {sign * side:+g}", f"{seen:,} of {n * p:,.1f} expected", two_sided(*tails))
+            yield Statistic(
+                f"beyond {sign * side:+g}", f"{seen:,} of {n * p:,.1f} expected", two_sided(*tails)
+            )
 
     moments = [float(law.law.expect(lambda x, k=k: (x - law.law.mean()) ** k)) for k in (2, 4)]
-    spread = [math.sqrt(moments[0]), math.sqrt(moments[1] - moments[0] ** 2)] + [moments[0]] * (LAGS - 1)
+    spread = [math.sqrt(moments[0]), math.sqrt(moments[1] - moments[0] ** 2)] + [moments[0]] * (
+        LAGS - 1
+    )
     centred = counted.sums - np.array([0.0, n * moments[0]] + [0.0] * (LAGS - 1))
     z = centred / (np.array(spread) * math.sqrt(n))
     for name, value in (("mean", z[0]), ("variance", z[1])):
@@ -213,17 +260,22 @@ def statistics(law: Law, counted: Count) -> Iterator[Statistic]:
 
 
 def related(name: str, seeds: list[ift.Seed], n: int) -> Statistic:
-    """All correlations between the normals of different seeds or streams: the largest, as p-value of the largest."""
+    """All correlations between the normals of different seeds or streams: the largest, as p-value
+    of the largest.
+    """
     drawn = np.stack([ift.RandomNormal(0.0, 1.0, seed)((n,)) for seed in seeds]).astype(np.float64)
     drawn /= np.sqrt((drawn**2).sum(axis=1, keepdims=True))
     r = (drawn @ drawn.T)[np.triu_indices(len(seeds), 1)]
-    # The correlation of two normal samples of length n about their known mean has Student's t with n - 1.
+    # The correlation of two normal samples of length n about their known mean has Student's t with
+    # n - 1.
     largest = float(np.abs(r).max())
     one = 2 * float(stats.t.sf(largest * math.sqrt((n - 1) / (1 - largest**2)), n - 1))
     p = -math.expm1(len(r) * math.log1p(-one))
     total = (n * float((r**2).sum()) - len(r)) / math.sqrt(len(r) * 2 * (n - 1) / (n + 2))
     text = f"largest of {len(r):,}: {largest * math.sqrt(n):.2f} sigma; squares {total:+.2f} sigma"
-    return Statistic(name, text, min(1.0, 2 * min(two_sided(1 - p, p), 2 * float(stats.norm.sf(abs(total))))))
+    return Statistic(
+        name, text, min(1.0, 2 * min(two_sided(1 - p, p), 2 * float(stats.norm.sf(abs(total)))))
+    )
 
 
 def distinct(n: int) -> Statistic:
@@ -237,7 +289,9 @@ def distinct(n: int) -> Statistic:
     mean, deviation = 2 * float(taken.sum()), math.sqrt(2 * float((taken * (1 - taken)).sum()))
     z = (found - mean) / deviation
     return Statistic(
-        "distinct bfloat16", f"{found:,} of {mean:,.0f} +- {deviation:.0f}", 2 * float(stats.norm.sf(abs(z)))
+        "distinct bfloat16",
+        f"{found:,} of {mean:,.0f} +- {deviation:.0f}",
+        2 * float(stats.norm.sf(abs(z))),
     )
 
 
@@ -254,7 +308,9 @@ def _repeated(x: npt.NDArray[np.float32]) -> None:
 
 
 def _partners(x: npt.NDArray[np.float32]) -> None:
-    """A large first of a Box-Muller pair makes the second 2% larger: no mean, no correlation shows it."""
+    """A large first of a Box-Muller pair makes the second 2% larger: no mean, no correlation shows
+    it.
+    """
     pairs = x[: len(x) // 2 * 2].reshape(-1, 2)
     pairs[np.abs(pairs[:, 0]) > 1.5, 1] *= np.float32(1.02)
 
@@ -278,7 +334,10 @@ def run(quick: bool) -> list[Row]:
     made: dict[str, list[Statistic]] = {}
     for name, law in LAWS.items():
         made[name] = list(statistics(law, count(law, n)))
-        print(f"  {name}: " + "; ".join(f"{s.name} {s.text} (p {s.p:.2g})" for s in made[name]), flush=True)
+        print(
+            f"  {name}: " + "; ".join(f"{s.name} {s.text} (p {s.p:.2g})" for s in made[name]),
+            flush=True,
+        )
     made["seeds"] = [
         related(f"{side} seeds in a row", [ift.Seed(k) for k in range(side)], length),
         related("64 seeds of one bit", [ift.Seed(2**k) for k in range(64)], length),
@@ -310,7 +369,11 @@ def run(quick: bool) -> list[Row]:
     rows.append(Row("all of these together", f"none below 0.001 / {total}", text, lowest >= least))
     for name, damage in DAMAGE.items():
         n_damaged = 2**26 if quick else 2**28
-        caught = [s for s in statistics(LAWS["normal"], count(LAWS["normal"], n_damaged, damage)) if s.p < least]
+        caught = [
+            s
+            for s in statistics(LAWS["normal"], count(LAWS["normal"], n_damaged, damage))
+            if s.p < least
+        ]
         by = ", ".join(s.name for s in caught) or "nothing"
         rows.append(
             Row(

@@ -1,10 +1,11 @@
-"""Make the long evidence anew and show it: `python tests/trust/evidence.py [PART...] [--quick] [--write]`.
+"""Make the long evidence anew and show it: `python tests/trust/evidence.py [PART...] [--quick]
+[--write]`.
 
-Each part is a module with `run(quick) -> list[Row]`. Its rows go to results/<part>.json, which is committed with the
-date, the machine and the compilers; `--write` makes the tables of src/README.md from those files, whichever parts were
-run today. `--quick` takes a small part of the work to see that everything runs: it prints and stores nothing. The exit
-status is 1 if a goal was missed. Needs the package installed with its `test` extra; the parts say what else they need.
-"""
+Each part is a module with `run(quick) -> list[Row]`. Its rows go to results/<part>.json, which is
+committed with the date, the machine and the compilers; `--write` makes the tables of src/README.md
+from those files, whichever parts were run today. `--quick` takes a small part of the work to see
+that everything runs: it prints and stores nothing. The exit status is 1 if a goal was missed. Needs
+the package installed with its `test` extra; the parts say what else they need."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ from rows import Row, load, section, store, table, write
 
 
 class Part(NamedTuple):
-    """A row of the table: the name on the command line and of the JSON file, the module, and what it shows."""
+    """A row of the table: the name on the command line and of the JSON file, the module, and what
+    it shows.
+    """
 
     name: str
     module: str
@@ -55,15 +58,29 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit status."""
     names = [part.name for part in PARTS]
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(names)}, or all")
-    parser.add_argument("--quick", action="store_true", help="a small part of the work; prints, stores nothing")
-    parser.add_argument("--write", action="store_true", help="then write the tables of src/README.md")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"any of {', '.join(names)}, or all"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a small part of the work; prints, stores nothing"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="then write the tables of src/README.md"
+    )
     options = parser.parse_args(arguments)
     wanted = names if options.parts == ["all"] else options.parts
     unknown = [name for name in wanted if name not in names]
     if unknown or not (wanted or options.write):
-        parser.error(f"PART must be one of {', '.join(names)}, or all; received {' '.join(unknown) or 'none'}")
-    missed = [row for part in PARTS if part.name in wanted for row in run(part, options.quick) if row.met is False]
+        parser.error(
+            f"PART must be one of {', '.join(names)}, or all; received {' '.join(unknown) or 'none'}"
+        )
+    missed = [
+        row
+        for part in PARTS
+        if part.name in wanted
+        for row in run(part, options.quick)
+        if row.met is False
+    ]
     if options.write:
         found = [(part, load(part.name)) for part in PARTS]
         write(section(part.name, part.about, kept) for part, kept in found if kept)

@@ -1,4 +1,6 @@
-"""Hosts that make it hard, each by the tests that show it; and which other Pythons here take the same extension."""
+"""Hosts that make it hard, each by the tests that show it; and which other Pythons here take the
+same extension.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,11 @@ from rows import ROOT, Row, first_line
 
 # What a host does, and the tests of it (pytest's -k within a file).
 HOSTS = [
-    ("rounds up, down or to zero; sets FTZ and DAZ: unaffected, and its registers put back", "environment", ""),
+    (
+        "rounds up, down or to zero; sets FTZ and DAZ: unaffected, and its registers put back",
+        "environment",
+        "",
+    ),
     ("forks in the middle of a fill; the child fills too", "hostile_hosts", "fork"),
     ("forks after fills on threads", "fill", "after_fork"),
     (
@@ -23,13 +29,29 @@ HOSTS = [
         "hostile_hosts or fill",
         "threads_fill or many_threads or same_place",
     ),
-    ("starts its processes by fork, spawn or forkserver, over shared memory or a file", "processes", ""),
-    ("sends SIGALRM in a long fill: its handler runs, may fill, may raise", "hostile_hosts", "handler"),
+    (
+        "starts its processes by fork, spawn or forkserver, over shared memory or a file",
+        "processes",
+        "",
+    ),
+    (
+        "sends SIGALRM in a long fill: its handler runs, may fill, may raise",
+        "hostile_hosts",
+        "handler",
+    ),
     ("Ctrl-C in a long fill", "fill", "ctrl_c"),
-    ("limits the memory (RLIMIT_AS): MemoryError, fewer threads, no crash", "hostile_hosts", "memory_limit"),
+    (
+        "limits the memory (RLIMIT_AS): MemoryError, fewer threads, no crash",
+        "hostile_hosts",
+        "memory_limit",
+    ),
     ("makes warnings errors; -O, -OO, -I, -bb, -X dev", "hostile_hosts", "warnings or switches"),
     ("has no UTF-8 locale: file and stream names", "hostile_hosts", "locale or no_text"),
-    ("has several interpreters: one has the package, others get an ImportError, as from NumPy", "subinterpreters", ""),
+    (
+        "has several interpreters: one has the package, others get an ImportError, as from NumPy",
+        "subinterpreters",
+        "",
+    ),
     ("lets nobody touch the bytes and pages about a buffer", "guard_bytes", ""),
 ]
 OTHERS = ("3.12", "3.13", "3.14", "3.13t", "3.14t")
@@ -54,28 +76,50 @@ def tested(what: str, files: str, words: str) -> Row:
     if done.returncode:
         print(done.stdout[-3000:], flush=True)
     return Row(
-        f"a host that {what}" if not what.startswith(("Ctrl", "a ")) else what, "all pass", last, done.returncode == 0
+        f"a host that {what}" if not what.startswith(("Ctrl", "a ")) else what,
+        "all pass",
+        last,
+        done.returncode == 0,
     )
 
 
 def other_python(version: str) -> Row | None:
-    """Whether the extension built here (abi3) draws the same values under another Python that is installed."""
-    installed = sorted(map(str, Path.home().glob(f".pyenv/versions/{version}*/bin/python{version}")))
+    """Whether the extension built here (abi3) draws the same values under another Python that is
+    installed.
+    """
+    installed = sorted(
+        map(str, Path.home().glob(f".pyenv/versions/{version}*/bin/python{version}"))
+    )
     # A name on the path may be a shim for a version that is not switched on.
-    found = [each for each in (shutil.which(f"python{version}"), *installed) if each and first_line(each, "--version")]
+    found = [
+        each
+        for each in (shutil.which(f"python{version}"), *installed)
+        if each and first_line(each, "--version")
+    ]
     if not found:
         return None
     program = found[0]
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([program, "-m", "venv", folder], check=True)
         python = os.path.join(folder, "bin", "python")
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy", "tqdm"]
+        pip = [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "numpy",
+            "tqdm",
+        ]
         if subprocess.run(pip, capture_output=True).returncode:
             return None
         shutil.copytree(ROOT / "initfast", os.path.join(folder, "copy", "initfast"))
         environment = {**os.environ, "PYTHONPATH": os.path.join(folder, "copy")}
         done = subprocess.run([python, "-c", DRAW], capture_output=True, text=True, env=environment)
-    wanted = subprocess.run([sys.executable, "-c", DRAW], capture_output=True, text=True, check=True).stdout
+    wanted = subprocess.run(
+        [sys.executable, "-c", DRAW], capture_output=True, text=True, check=True
+    ).stdout
     text = "the same bytes" if done.stdout == wanted else done.stderr.strip().splitlines()[-1]
     return Row(
         f"the extension of Python {sys.version_info[0]}.{sys.version_info[1]} under Python {version}",
@@ -91,5 +135,12 @@ def run(quick: bool) -> list[Row]:
     others = [] if quick else [row for row in map(other_python, OTHERS) if row is not None]
     free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
     if not free and not any("t" in row.what.rsplit(" ", 1)[-1] for row in others):
-        rows.append(Row("free-threaded CPython", "the suite passes", "not tried: none is installed here", None))
+        rows.append(
+            Row(
+                "free-threaded CPython",
+                "the suite passes",
+                "not tried: none is installed here",
+                None,
+            )
+        )
     return rows + others

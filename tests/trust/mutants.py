@@ -1,9 +1,8 @@
 """Small mistakes, made on purpose in a copy: each must be noticed by the test that is named for it.
 
-A mutant that lives is a missing test. The copy is built at -O1, and only what a mistake touches is compiled again: one
-backend, the best here. `python tests/trust/mutants.py TEXT` tries the mutants whose description holds TEXT.
-Needs gcc, Cython and the `test` extra. Some 20 minutes.
-"""
+A mutant that lives is a missing test. The copy is built at -O1, and only what a mistake touches is
+compiled again: one backend, the best here. `python tests/trust/mutants.py TEXT` tries the mutants
+whose description holds TEXT. Needs gcc, Cython and the `test` extra. Some 20 minutes."""
 
 from __future__ import annotations
 
@@ -27,7 +26,17 @@ from initfast import backends
 
 JOBS = 2
 LIMIT = 300  # seconds; a mutant that loops for ever is dead too
-FLAGS = ["-std=c11", "-O1", "-ffp-contract=off", "-fno-fast-math", "-fno-math-errno", "-fPIC", "-pthread", "-g0", "-w"]
+FLAGS = [
+    "-std=c11",
+    "-O1",
+    "-ffp-contract=off",
+    "-fno-fast-math",
+    "-fno-math-errno",
+    "-fPIC",
+    "-pthread",
+    "-g0",
+    "-w",
+]
 COPIED = ("initfast", "src", "tests", "pyproject.toml")
 PASSED, FAILED = 0, 1  # pytest's exit status
 
@@ -39,44 +48,89 @@ class Copy:
         self.root, self.backend = root, backend
         if built is not None:
             shutil.copytree(built.root, root)
-            self.objects = {name: str(root / Path(path).name) for name, path in built.objects.items()}
+            self.objects = {
+                name: str(root / Path(path).name) for name, path in built.objects.items()
+            }
             return
         root.mkdir()
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "trust"))
+                shutil.copytree(
+                    source,
+                    root / name,
+                    ignore=shutil.ignore_patterns("__pycache__", "*.so", "trust"),
+                )
             else:
                 shutil.copy(source, root / name)
         binding = root / "initfast" / "_kernels.c"
         subprocess.run(
-            [sys.executable, "-m", "cython", "-3", str(root / "initfast/_kernels.pyx"), "-o", str(binding)], check=True
+            [
+                sys.executable,
+                "-m",
+                "cython",
+                "-3",
+                str(root / "initfast/_kernels.pyx"),
+                "-o",
+                str(binding),
+            ],
+            check=True,
         )
-        self.objects = {path.stem: self.compile(path, path.stem) for path in sorted((root / "src").glob("*.c"))}
+        self.objects = {
+            path.stem: self.compile(path, path.stem) for path in sorted((root / "src").glob("*.c"))
+        }
         self.objects["binding"] = self.compile(binding, "binding")
         self.link(self.objects)
 
     def compile(self, source: Path, name: str) -> str:
         target = self.root / f"{name}.o"
         include = [f"-I{self.root / 'src'}", f"-I{sysconfig.get_path('include')}"]
-        command = ["gcc", *FLAGS, "-DPy_LIMITED_API=0x030B0000", *include, "-c", str(source), "-o", str(target)]
+        command = [
+            "gcc",
+            *FLAGS,
+            "-DPy_LIMITED_API=0x030B0000",
+            *include,
+            "-c",
+            str(source),
+            "-o",
+            str(target),
+        ]
         subprocess.run(command, check=True)
         return str(target)
 
     def link(self, objects: dict[str, str]) -> None:
         target = self.root / "initfast" / "_kernels.abi3.so"
         target.unlink(missing_ok=True)
-        subprocess.run(["gcc", "-shared", "-pthread", *objects.values(), "-o", str(target), "-lm"], check=True)
+        subprocess.run(
+            ["gcc", "-shared", "-pthread", *objects.values(), "-o", str(target), "-lm"], check=True
+        )
 
     def test(self, selection: str, limit: float | None = LIMIT) -> tuple[int, str]:
         """pytest's exit status and what failed first."""
-        others = [f"not {name}- and not {name}]" for name in backends.available() if name != self.backend]
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", " and ".join(others)]
+        others = [
+            f"not {name}- and not {name}]" for name in backends.available() if name != self.backend
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            " and ".join(others),
+        ]
         command += [f"tests/{each}" for each in selection.split()]
         environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             done = subprocess.run(
-                command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=limit
+                command,
+                cwd=self.root,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=limit,
             )
         except subprocess.TimeoutExpired:
             return FAILED, "no end"
@@ -88,7 +142,10 @@ class Copy:
     def edited(self, mutant: Mutant) -> dict[Path, str]:
         """The texts before, by file; the edits are made."""
         before: dict[Path, str] = {}
-        for file, old, new in [(mutant.file, mutant.old, mutant.new), *([mutant.also] if mutant.also else [])]:
+        for file, old, new in [
+            (mutant.file, mutant.old, mutant.new),
+            *([mutant.also] if mutant.also else []),
+        ]:
             path = self.root / file
             text = path.read_text()
             if text.count(old) != 1:
@@ -116,8 +173,12 @@ class Copy:
 
 def row_of(mutant: Mutant, status: int, failed: str) -> Row:
     failed = failed if len(failed) < 100 else f"{failed[:90]}..."  # an id may hold digests
-    told = {PASSED: "LIVES", FAILED: f"killed: {failed}"}.get(status, f"pytest's status {status}: {failed}")
-    return Row(f"{mutant.what} ({mutant.file})", f"killed by {mutant.killer}", told, status == FAILED)
+    told = {PASSED: "LIVES", FAILED: f"killed: {failed}"}.get(
+        status, f"pytest's status {status}: {failed}"
+    )
+    return Row(
+        f"{mutant.what} ({mutant.file})", f"killed by {mutant.killer}", told, status == FAILED
+    )
 
 
 def tried_all(mutants: Sequence[Mutant], report: bool = True) -> list[Row]:
@@ -150,7 +211,9 @@ def tried_all(mutants: Sequence[Mutant], report: bool = True) -> list[Row]:
         with ThreadPoolExecutor(JOBS) as pool:
             rows = list(pool.map(one, mutants))
     living = sum(not row.met for row in rows)
-    total = Row(f"mutants, on {backend}", "all killed", f"{len(rows) - living} of {len(rows)}", not living)
+    total = Row(
+        f"mutants, on {backend}", "all killed", f"{len(rows) - living} of {len(rows)}", not living
+    )
     return [total, *rows]
 
 

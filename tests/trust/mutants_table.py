@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
-    """`old` (which must occur once in `file`) becomes `new`; `killer`, a pytest selection, must then fail.
+    """`old` (which must occur once in `file`) becomes `new`; `killer`, a pytest selection, must
+    then fail.
 
-    `unit` is what is compiled again: a backend (every header goes into it), a C file, or nothing for a Python file.
-    """
+    `unit` is what is compiled again: a backend (every header goes into it), a C file, or nothing
+    for a Python file."""
 
     what: str
     file: str
@@ -26,7 +27,10 @@ PHILOX, GOLDEN, CARRY = (
     "test_golden.py::test_backend",
     "test_philox.py::test_carry_between_counter_words",
 )
-LENGTH, START = "test_reference.py::test_every_length", "test_reference.py::test_every_start_and_misalignment"
+LENGTH, START = (
+    "test_reference.py::test_every_length",
+    "test_reference.py::test_every_start_and_misalignment",
+)
 SHA, TABLES = "test_sha256.py::test_all_elements", "test_sha256.py::test_tables_of_coefficients"
 EXTREME = "test_extreme_words.py::test_bounds_hold_at_both_ends"
 HEADER = "test_coefficients.py::test_header_and_module_agree"
@@ -35,7 +39,13 @@ THREADS = "test_reference.py::test_every_thread_count"
 ENVIRONMENT = "test_environment.py::test_values_and_registers_stay"
 
 WORDS = [
-    Mutant("a round of Philox dropped", "src/tiles.h", "7 : PHILOX_ROUNDS;", "7 : PHILOX_ROUNDS - 1;", PHILOX),
+    Mutant(
+        "a round of Philox dropped",
+        "src/tiles.h",
+        "7 : PHILOX_ROUNDS;",
+        "7 : PHILOX_ROUNDS - 1;",
+        PHILOX,
+    ),
     Mutant("8 rounds for 7", "src/tiles.h", "? 7 : PHILOX", "? 8 : PHILOX", PHILOX),
     Mutant("first multiplier off by one bit", "src/philox.h", "0xD2511F53", "0xD2511F51", PHILOX),
     Mutant(
@@ -46,10 +56,34 @@ WORDS = [
         "test_philox.py::test_10000th_value_of_cpp26",
     ),
     Mutant("key increment off by one", "src/philox.h", "0x9E3779B9u", "0x9E3779BAu", PHILOX),
-    Mutant("key increments swapped", "src/philox.h", "seed + r * PHILOX_WEYL_0", "seed + r * PHILOX_WEYL_1", PHILOX),
-    Mutant("key words swapped", "src/philox.h", "(uint32_t)seed + r", "(uint32_t)(seed >> 32) + r", PHILOX),
-    Mutant("a round's outputs swapped", "src/philox.h", "v_set64(key[1])), p0}}", "v_set64(key[1])), p1}}", PHILOX),
-    Mutant("high word of the stream dropped", "src/philox.h", "v_set64(stream >> 32)}}", "v_set64(0)}}", PHILOX),
+    Mutant(
+        "key increments swapped",
+        "src/philox.h",
+        "seed + r * PHILOX_WEYL_0",
+        "seed + r * PHILOX_WEYL_1",
+        PHILOX,
+    ),
+    Mutant(
+        "key words swapped",
+        "src/philox.h",
+        "(uint32_t)seed + r",
+        "(uint32_t)(seed >> 32) + r",
+        PHILOX,
+    ),
+    Mutant(
+        "a round's outputs swapped",
+        "src/philox.h",
+        "v_set64(key[1])), p0}}",
+        "v_set64(key[1])), p1}}",
+        PHILOX,
+    ),
+    Mutant(
+        "high word of the stream dropped",
+        "src/philox.h",
+        "v_set64(stream >> 32)}}",
+        "v_set64(0)}}",
+        PHILOX,
+    ),
     Mutant(
         "words of the stream swapped",
         "src/philox.h",

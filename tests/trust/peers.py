@@ -1,8 +1,8 @@
 """Known failures of other libraries' initial weights, side by side with ours, measured here.
 
-Each library draws in a process of its own (`python tests/trust/peers.py LIBRARY SIZE` prints what it found as JSON).
-A library that is not installed is left out of the rows. Needs torch, tensorflow-cpu, keras and jax for all of them.
-"""
+Each library draws in a process of its own (`python tests/trust/peers.py LIBRARY SIZE` prints what
+it found as JSON). A library that is not installed is left out of the rows. Needs torch,
+tensorflow-cpu, keras and jax for all of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def draw_with_initfast() -> dict[str, Callable[..., Any]]:
     import initfast as ift
 
     return {
-        "normal": lambda n, seed, dtype="float32": ift.RandomNormal(0.0, 1.0, seed=seed)((n,), dtype),
+        "normal": lambda n, seed, dtype="float32": ift.RandomNormal(0.0, 1.0, seed=seed)(
+            (n,), dtype
+        ),
         "truncated": lambda n, seed: ift.TruncatedNormal(0.0, 1.0, seed=seed)((n,)),
         "uniform": lambda n, low, high: ift.RandomUniform(low, high, seed=1)((n,), "float16"),
     }
@@ -36,13 +38,23 @@ def draw_with_torch() -> dict[str, Callable[..., Any]]:
     import torch
 
     def made(n: int, seed: int, dtype: str, fill: Callable[[Any, Any], Any]) -> Any:
-        return fill(torch.empty(n, dtype=getattr(torch, dtype)), torch.Generator().manual_seed(seed)).double().numpy()
+        return (
+            fill(torch.empty(n, dtype=getattr(torch, dtype)), torch.Generator().manual_seed(seed))
+            .double()
+            .numpy()
+        )
 
     init = torch.nn.init
     return {
-        "normal": lambda n, seed, dtype="float32": made(n, seed, dtype, lambda t, g: init.normal_(t, generator=g)),
-        "truncated": lambda n, seed: made(n, seed, "float32", lambda t, g: init.trunc_normal_(t, generator=g)),
-        "uniform": lambda n, low, high: made(n, 1, "float16", lambda t, g: init.uniform_(t, low, high, generator=g)),
+        "normal": lambda n, seed, dtype="float32": made(
+            n, seed, dtype, lambda t, g: init.normal_(t, generator=g)
+        ),
+        "truncated": lambda n, seed: made(
+            n, seed, "float32", lambda t, g: init.trunc_normal_(t, generator=g)
+        ),
+        "uniform": lambda n, low, high: made(
+            n, 1, "float16", lambda t, g: init.uniform_(t, low, high, generator=g)
+        ),
     }
 
 
@@ -52,7 +64,9 @@ def draw_with_keras_on_torch() -> dict[str, Callable[..., Any]]:
 
     init = keras.initializers
     return {
-        "normal": lambda n, seed, dtype="float32": init.RandomNormal(0.0, 1.0, seed)((n,), dtype).double().numpy(),
+        "normal": lambda n, seed, dtype="float32": (
+            init.RandomNormal(0.0, 1.0, seed)((n,), dtype).double().numpy()
+        ),
         "truncated": lambda n, seed: init.TruncatedNormal(0.0, 1.0, seed)((n,)).numpy(),
         "uniform": lambda n, low, high: init.RandomUniform(low, high, 1)((n,), "float16").numpy(),
     }
@@ -63,9 +77,15 @@ def draw_with_jax() -> dict[str, Callable[..., Any]]:
 
     random = jax.random
     return {
-        "normal": lambda n, seed, dtype="float32": np.asarray(random.normal(random.key(seed), (n,), dtype)),
-        "truncated": lambda n, seed: np.asarray(random.truncated_normal(random.key(seed), -2.0, 2.0, (n,))),
-        "uniform": lambda n, low, high: np.asarray(random.uniform(random.key(1), (n,), "float16", low, high)),
+        "normal": lambda n, seed, dtype="float32": np.asarray(
+            random.normal(random.key(seed), (n,), dtype)
+        ),
+        "truncated": lambda n, seed: np.asarray(
+            random.truncated_normal(random.key(seed), -2.0, 2.0, (n,))
+        ),
+        "uniform": lambda n, low, high: np.asarray(
+            random.uniform(random.key(1), (n,), "float16", low, high)
+        ),
     }
 
 
@@ -74,14 +94,22 @@ def draw_with_tensorflow() -> dict[str, Callable[..., Any]]:
 
     random = tf.random
     return {
-        "normal": lambda n, seed, dtype="float32": random.stateless_normal((n,), (seed, 0), dtype=dtype).numpy(),
+        "normal": lambda n, seed, dtype="float32": random.stateless_normal(
+            (n,), (seed, 0), dtype=dtype
+        ).numpy(),
         "truncated": lambda n, seed: random.stateless_truncated_normal((n,), (seed, 0)).numpy(),
-        "uniform": lambda n, low, high: random.stateless_uniform((n,), (1, 0), low, high, tf.float16).numpy(),
+        "uniform": lambda n, low, high: random.stateless_uniform(
+            (n,), (1, 0), low, high, tf.float16
+        ).numpy(),
     }
 
 
 def draw_with_numpy() -> dict[str, Callable[..., Any]]:
-    return {"normal": lambda n, seed, dtype="float32": np.random.default_rng(seed).standard_normal(n, np.dtype(dtype))}
+    return {
+        "normal": lambda n, seed, dtype="float32": np.random.default_rng(seed).standard_normal(
+            n, np.dtype(dtype)
+        )
+    }
 
 
 LIBRARIES = {
@@ -100,10 +128,14 @@ def look_at(library: str, size: int) -> Found:
     found: Found = {}
     largest = 0.0
     for seed in range(size // CHUNK):
-        largest = max(largest, float(np.abs(np.asarray(draw["normal"](CHUNK, seed), np.float32)).max()))
+        largest = max(
+            largest, float(np.abs(np.asarray(draw["normal"](CHUNK, seed), np.float32)).max())
+        )
     found["largest"] = largest
     if "truncated" in draw:
-        found["outside"] = int((np.abs(np.asarray(draw["truncated"](TRUNCATED, 1), np.float64)) > 2).sum())
+        found["outside"] = int(
+            (np.abs(np.asarray(draw["truncated"](TRUNCATED, 1), np.float64)) > 2).sum()
+        )
         narrow = np.asarray(draw["normal"](NARROW, 1, "bfloat16")).astype(np.float64)
         found["distinct"], found["mean"] = len(np.unique(narrow)), float(narrow.mean())
         for low, high in RANGES:
@@ -130,7 +162,9 @@ def run(quick: bool) -> list[Any]:
         print(f"  {library}: {found[library]}", flush=True)
 
     def beside(key: str, digits: str = "d") -> str:
-        return ", ".join(f"{library} {row[key]:{digits}}" for library, row in found.items() if key in row)
+        return ", ".join(
+            f"{library} {row[key]:{digits}}" for library, row in found.items() if key in row
+        )
 
     ours = found["initfast"]
     power = size.bit_length() - 1
@@ -150,7 +184,11 @@ def run(quick: bool) -> list[Any]:
         Row(
             f"their mean, in standard errors (1/sqrt({NARROW:,}))",
             "initfast within 4",
-            ", ".join(f"{name} {row['mean'] * NARROW**0.5:+.1f}" for name, row in found.items() if "mean" in row),
+            ", ".join(
+                f"{name} {row['mean'] * NARROW**0.5:+.1f}"
+                for name, row in found.items()
+                if "mean" in row
+            ),
             abs(ours["mean"]) * NARROW**0.5 < 4,
         ),
         Row(

@@ -1,9 +1,9 @@
 """The C code under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer and valgrind.
 
-The extension is built anew with ASan and UBSan in a temporary copy of the tree, and the tests that reach a kernel run
-on it; every finding ends the process, so that a run that passes has found none. Each tool is first shown to find
-what is wrong with a program made for it. Needs clang with its runtimes (Debian: clang, libclang-rt-dev), and valgrind.
-"""
+The extension is built anew with ASan and UBSan in a temporary copy of the tree, and the tests that
+reach a kernel run on it; every finding ends the process, so that a run that passes has found none.
+Each tool is first shown to find what is wrong with a program made for it. Needs clang with its
+runtimes (Debian: clang, libclang-rt-dev), and valgrind."""
 
 from __future__ import annotations
 
@@ -23,29 +23,61 @@ from pathlib import Path
 
 from rows import HERE, ROOT, Row
 
-FLAGS = ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-pthread", "-g1", "-fno-omit-frame-pointer"]
+FLAGS = [
+    "-std=c11",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fPIC",
+    "-pthread",
+    "-g1",
+    "-fno-omit-frame-pointer",
+]
 # Checks as calls: written out in the unrolled kernels, they would take the compiler an hour.
 OUTLINED = ["-mllvm", "-asan-instrumentation-with-call-threshold=0"]
 MEMORY = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", *OUTLINED]
 THREADS = ["-O1", "-fsanitize=thread"]
-# All test files but those that load an engine, which is not built for this, look at text and other programs alone, or
-# need fills of gigabytes or a limit on memory (hostile_hosts; Ctrl-C), where sanitizers take hours or what is limited.
-ELSEWHERE = ("torch_*", "keras_*", "jax", "dask", "recipes", "readme", "layers", "neon", "evidence", "bench*", "plots")
+# All test files but those that load an engine, which is not built for this, look at text and other
+# programs alone, or need fills of gigabytes or a limit on memory (hostile_hosts; Ctrl-C), where
+# sanitizers take hours or what is limited.
+ELSEWHERE = (
+    "torch_*",
+    "keras_*",
+    "jax",
+    "dask",
+    "recipes",
+    "readme",
+    "layers",
+    "neon",
+    "evidence",
+    "bench*",
+    "plots",
+)
 ELSEWHERE += ("hostile_hosts",)
 FOUND = 99  # the exit status that the tools are asked for
 
 
-def compile_all(folder: Path, flags: list[str], sources: Iterable[Path], compiler: str = "clang") -> list[str]:
-    """Objects of `sources`, two at a time. INITFAST_TRUST_OBJECTS may name a folder that keeps them for other runs."""
+def compile_all(
+    folder: Path, flags: list[str], sources: Iterable[Path], compiler: str = "clang"
+) -> list[str]:
+    """Objects of `sources`, two at a time. INITFAST_TRUST_OBJECTS may name a folder that keeps them
+    for other runs.
+    """
     folder = Path(os.environ.get("INITFAST_TRUST_OBJECTS", folder))
     folder.mkdir(parents=True, exist_ok=True)
     headers = b"".join(path.read_bytes() for path in sorted((ROOT / "src").glob("*.h")))
 
     def one(source: Path) -> str:
-        # Unrolled by hand and checked at each step, the portable kernels would take the optimiser minutes.
-        slow = ["-O0"] if source.stem == "backend_portable" and "-fsanitize=address,undefined" in flags else []
+        # Unrolled by hand and checked at each step, the portable kernels would take the optimiser
+        # minutes.
+        slow = (
+            ["-O0"]
+            if source.stem == "backend_portable" and "-fsanitize=address,undefined" in flags
+            else []
+        )
         command = [compiler, *FLAGS, *flags, *slow, f"-I{ROOT / 'src'}"]
-        made_of = hashlib.sha256(repr(command).encode() + headers + source.read_bytes()).hexdigest()[:16]
+        made_of = hashlib.sha256(
+            repr(command).encode() + headers + source.read_bytes()
+        ).hexdigest()[:16]
         target = folder / f"{source.stem}-{made_of}.o"
         if not target.exists():
             unfinished = target.with_suffix(".part")
@@ -69,7 +101,9 @@ def kernels() -> list[Path]:
 def run_program(command: list[str], cwd: Path | None = None, **environment: str) -> tuple[int, str]:
     """Exit status, and what it said on both channels."""
     variables = {**os.environ, **environment}
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=variables)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=variables
+    )
     return done.returncode, done.stdout
 
 
@@ -101,10 +135,15 @@ def faulty(folder: Path, flags: list[str]) -> Path:
     return link(folder / "faulty", [str(source)], [*flags, "-w"])
 
 
-def finds(folder: Path, flags: list[str], faults: list[str], before: list[str], **environment: str) -> Row:
+def finds(
+    folder: Path, flags: list[str], faults: list[str], before: list[str], **environment: str
+) -> Row:
     """That a tool finds what it is there for, and nothing where there is nothing."""
     program = str(faulty(folder, flags))
-    said = {fault: run_program([*before, program, fault], **environment)[0] for fault in [*faults, "none"]}
+    said = {
+        fault: run_program([*before, program, fault], **environment)[0]
+        for fault in [*faults, "none"]
+    }
     good = said.pop("none") == 0 and all(status != 0 for status in said.values())
     name = "valgrind" if before else flags[1].removeprefix("-fsanitize=")
     found = [fault for fault, status in said.items() if status]
@@ -119,13 +158,19 @@ def suite(folder: Path, quick: bool) -> Row:
         shutil.copytree(ROOT / name, tree / name, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", tree)
     binding = folder / "_kernels.c"
-    subprocess.run([sys.executable, "-m", "cython", "-3", tree / "initfast/_kernels.pyx", "-o", binding], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "cython", "-3", tree / "initfast/_kernels.pyx", "-o", binding],
+        check=True,
+    )
     headers = [f"-I{sysconfig.get_path('include')}", "-DPy_LIMITED_API=0x030B0000"]
     objects = compile_all(folder / "extension", [*MEMORY, *headers], [*kernels(), binding])
     shared = ["-shared", "-fsanitize=address,undefined", "-shared-libasan"]
     link(tree / "initfast/_kernels.abi3.so", objects, shared)
     runtime = subprocess.run(
-        ["clang", "-print-file-name=libclang_rt.asan-x86_64.so"], capture_output=True, text=True, check=True
+        ["clang", "-print-file-name=libclang_rt.asan-x86_64.so"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
     environment = {
         "LD_PRELOAD": runtime,
@@ -141,7 +186,8 @@ def suite(folder: Path, quick: bool) -> Row:
     names = sorted(path.stem.removeprefix("test_") for path in (tree / "tests").glob("test_*.py"))
     names = [name for name in names if not any(fnmatch(name, pattern) for pattern in ELSEWHERE)]
     names = ["guard_bytes", "bounds"] if quick else names
-    # Under the sanitizers a process has more memory than a limit of its own would say, and Ctrl-C needs a long fill.
+    # Under the sanitizers a process has more memory than a limit of its own would say, and Ctrl-C
+    # needs a long fill.
     pytest = [
         sys.executable,
         "-m",
@@ -175,10 +221,15 @@ def races(folder: Path, quick: bool) -> Row:
     """TSan over threads.c with callers on threads of their own."""
     objects = compile_all(folder / "tsan", THREADS, [*kernels(), HERE / "threads_stress.c"])
     program = link(folder / "threads_stress", objects, THREADS)
-    status, said = run_program([str(program), "2" if quick else "20"], TSAN_OPTIONS=f"exitcode={FOUND}")
+    status, said = run_program(
+        [str(program), "2" if quick else "20"], TSAN_OPTIONS=f"exitcode={FOUND}"
+    )
     text = said.strip().splitlines()[-1] if status == 0 else f"exit status {status}: {said[:300]}"
     return Row(
-        "TSan: callers on threads of their own, fills on threads of theirs, some stopped", "no race", text, status == 0
+        "TSan: callers on threads of their own, fills on threads of theirs, some stopped",
+        "no race",
+        text,
+        status == 0,
     )
 
 
@@ -188,10 +239,23 @@ def memcheck(folder: Path, quick: bool) -> Row:
     objects = compile_all(folder / "plain", flags, [*kernels(), HERE / "fuzz_fill.c"], "gcc")
     program = link(folder / "fuzz_fill", objects, [], "gcc")
     cases = 200 if quick else 3000
-    valgrind = ["valgrind", "-q", f"--error-exitcode={FOUND}", "--leak-check=full", "--fair-sched=yes"]
+    valgrind = [
+        "valgrind",
+        "-q",
+        f"--error-exitcode={FOUND}",
+        "--leak-check=full",
+        "--fair-sched=yes",
+    ]
     status, said = run_program([*valgrind, str(program), str(cases), "5"])
-    text = f"{cases:,} fill requests, AVX2 and portable: " + ("no report" if status == 0 else said[:300])
-    return Row("valgrind memcheck with leak check", "no report", text, status == 0 and f"{cases} cases" in said)
+    text = f"{cases:,} fill requests, AVX2 and portable: " + (
+        "no report" if status == 0 else said[:300]
+    )
+    return Row(
+        "valgrind memcheck with leak check",
+        "no report",
+        text,
+        status == 0 and f"{cases} cases" in said,
+    )
 
 
 def run(quick: bool) -> list[Row]:
@@ -215,7 +279,9 @@ def run(quick: bool) -> list[Row]:
         for name, step in steps.items():
             start = time.perf_counter()
             rows.append(step())
-            print(f"  {name}: {rows[-1].measured} ({time.perf_counter() - start:.0f} s)", flush=True)
+            print(
+                f"  {name}: {rows[-1].measured} ({time.perf_counter() - start:.0f} s)", flush=True
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return rows

@@ -1,0 +1,87 @@
+"""What this installation is and what it would run: for `initfast info` and for bug reports."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from initfast import _kernels, backends
+from initfast._version import STREAM_VERSION, __version__
+from initfast.core.threads import get_num_threads
+from initfast.core.threads import why as why_threads
+
+# What initfast works with, by the names that pip knows.
+_PACKAGES = (
+    "ml_dtypes",
+    "keras",
+    "torch",
+    "jax",
+    "tensorflow",
+    "tensorflow-cpu",
+    "dask",
+    "zarr",
+    "safetensors",
+)
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Print, or with `mode="dicts"` return, all that a bug report should hold: versions, kernels,
+    threads, machine.
+
+    Raises:
+        ValueError: if mode is neither 'stdout' nor 'dicts'.
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode must be one of 'stdout', 'dicts'; received {mode!r}")
+    found: dict[str, Any] = {
+        "version": __version__,
+        "stream_version": STREAM_VERSION,
+        "backends": {
+            "compiled": list(backends.compiled()),
+            "available": list(backends.available()),
+            "active": backends.active(),
+            "why": backends.why(),
+        },
+        "threads": {"count": get_num_threads(), "why": why_threads()},
+        "compiler": _kernels.COMPILER,
+        "python": f"{platform.python_version()} {platform.python_implementation()}",
+        "numpy": np.__version__,
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "machine": platform.machine(),
+        "cpu": _cpu(),
+        "system": platform.platform(),
+        "variables": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith("INITFAST_") or name == "OMP_NUM_THREADS"
+        },
+    }
+    if mode == "dicts":
+        return found
+    for key, value in found.items():
+        print(f"{key}: {value}")
+    return None
+
+
+def _version(package: str) -> str | None:
+    """By its metadata: importing an engine for its version takes seconds."""
+    import importlib.metadata  # as long to import as all of initfast
+
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    try:
+        rows = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        rows = ""
+    found = re.search(r"^model name\s*: (.*)$", rows, re.MULTILINE)
+    return found[1] if found else platform.processor() or platform.machine()

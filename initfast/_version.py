@@ -1,0 +1,8 @@
+"""The two numbers that say what an installation is. Every other module and the build read them from
+here.
+"""
+
+__version__ = "0.1.0"
+
+STREAM_VERSION = 1
+"""Version of the stream that src/README.md specifies; after release 1.0 its values never change."""

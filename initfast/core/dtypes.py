@@ -1,0 +1,111 @@
+"""The element types that kernels can write, and how a caller may name them. All are ordinary NumPy
+dtypes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+
+DType: TypeAlias = np.dtype[Any]
+
+
+def _numpy(name: str) -> DType:
+    return np.dtype(getattr(ml_dtypes, name, name))
+
+
+_NAMES = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "uint32")
+CODES: dict[DType, int] = {_numpy(name): code for code, name in enumerate(_NAMES)}
+"""The kernels' own number of each element type that they write; uint32 is for `random_bits` alone.
+"""
+
+UINT32 = np.dtype("uint32")
+FLOATING = tuple(dtype for dtype in CODES if dtype != UINT32)
+"""What initializers draw, in the order of the kernels' numbers."""
+FLOAT32, FLOAT64, FLOAT16, BFLOAT16, FLOAT8_E4M3FN, FLOAT8_E5M2 = FLOATING
+
+_BY_NAME = {dtype.name: dtype for dtype in FLOATING}
+_CHOICES = ", ".join(map(repr, _BY_NAME))
+# Everything a caller is likely to pass, so that a small call pays one look-up (np.dtype.name alone
+# costs 2 us).
+_KNOWN: dict[object, DType] = {None: FLOAT32}
+for _dtype in FLOATING:
+    _KNOWN[_dtype] = _KNOWN[_dtype.name] = _KNOWN[_dtype.type] = _dtype
+
+
+def resolve(dtype: object = None) -> DType:
+    """Return the floating element type that `dtype` names.
+
+    Args:
+        dtype: a name ('float32', 'bfloat16', ...), a NumPy or ml_dtypes dtype or scalar type, or a
+            torch, JAX or TensorFlow dtype. None means float32.
+
+    Raises:
+        ValueError: if `dtype` is not a floating type that the kernels write, or is not in native
+            byte order.
+    """
+    try:
+        return _KNOWN[dtype]
+    except (KeyError, TypeError):  # TypeError: unhashable, so certainly not a dtype
+        pass
+    found = _described(dtype)
+    if found in CODES and found != UINT32:
+        return found
+    if found is not None and found.kind in "biufc":
+        raise ValueError(
+            f"random values need a floating dtype: one of {_CHOICES}; received {found.name!r}"
+        )
+    raise ValueError(f"dtype must be one of {_CHOICES}; received {dtype!r}")
+
+
+def resolve_numeric(dtype: object = None) -> DType:
+    """As `resolve`, but every other numeric dtype of NumPy (bool, integers, complex) is also
+    accepted.
+
+    Constants can be written in any of these, random values only in those that `resolve` takes.
+    """
+    try:
+        return _KNOWN[dtype]
+    except (KeyError, TypeError):
+        pass
+    found = _described(dtype)
+    if found is not None and (
+        is_floating(found) or (found.kind in "biufc" and found.isbuiltin == 1)
+    ):
+        return found
+    raise ValueError(
+        f"dtype must be one of {_CHOICES}, or another numeric dtype of NumPy; received {dtype!r}"
+    )
+
+
+def is_floating(dtype: DType) -> bool:
+    """Return whether initializers draw in this element type."""
+    return dtype in CODES and dtype != UINT32
+
+
+def bits_of(dtype: DType) -> DType:
+    """Return the unsigned integer dtype of the same size."""
+    return np.dtype(f"u{dtype.itemsize}")
+
+
+def _described(dtype: object) -> DType | None:
+    """Return the NumPy dtype that `dtype` stands for, or None."""
+    if dtype is float or (isinstance(dtype, str) and dtype == "float"):
+        raise ValueError(
+            "dtype must say its width: float is float64 to NumPy and float32 to Keras; received float"
+        )
+    if type(dtype).__module__ == "torch":
+        dtype = str(dtype).removeprefix("torch.")
+    if isinstance(dtype, str) and dtype in _BY_NAME:
+        return _BY_NAME[dtype]
+    try:
+        native = np.dtype(dtype)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        name = getattr(dtype, "name", None)  # as TensorFlow's dtypes have
+        return _BY_NAME.get(name) if isinstance(name, str) else None
+    if not native.isnative:
+        raise ValueError(f"dtype must be in native byte order; received {native.str!r}")
+    # A dtype may carry metadata or be a subclass of NumPy's: the type decides.
+    return np.dtype(native.type) if native.type is not np.void else None

@@ -1,0 +1,132 @@
+"""Run a kernel over the part of a logical array that a buffer holds."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from initfast import _kernels
+from initfast.core import distributions
+from initfast.core.buffers import Buffer, new
+from initfast.core.dtypes import CODES, UINT32
+from initfast.core.indexing import (
+    MAX_DIMS,
+    MAX_ELEMENTS,
+    Part,
+    forward,
+    in_order,
+    normalize_shape,
+    spaced,
+    walk,
+    whole,
+)
+from initfast.core.seeds import Seed
+from initfast.core.threads import get_num_threads
+from initfast.core.types import Shape
+
+if TYPE_CHECKING:
+    from initfast._kernels import Source
+
+
+def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
+    """Fill `buffer` with the elements of a logical array that `part` describes.
+
+    Args:
+        source: what to draw, in the dtype of `buffer`; or a constant, of as many bytes as its
+            elements.
+        seed: seed and stream.
+        buffer: memory of the shape of `part`, with any strides.
+        part: from `indexing.whole`, `indexing.select` or `indexing.take`.
+
+    Raises:
+        ValueError: if buffer and part differ in shape, or buffer and source in dtype.
+        KeyboardInterrupt: soon after Ctrl-C; what is not yet written keeps its old bytes.
+    """
+    if buffer.shape != part.shape:
+        raise ValueError(
+            f"out must have the shape of the part it stands for, {part.shape}; received {buffer.shape}"
+        )
+    if source.distribution == _kernels.CONSTANT:
+        matches = buffer.dtype.itemsize == source.itemsize  # a pattern of bytes, whatever they mean
+    else:
+        matches = CODES.get(buffer.dtype) == source.dtype
+    if not matches:
+        raise ValueError(
+            f"out must have the dtype that is drawn; received {buffer.dtype.name} memory"
+        )
+    if 0 in part.shape:
+        return
+    workers = get_num_threads()
+    if (
+        in_order(part) and buffer.owner.flags.c_contiguous
+    ):  # nearly always; what follows costs a small fill its speed
+        count = math.prod(part.shape)
+        _kernels.fill_flat(
+            source, seed.seed, seed.stream, buffer.address, part.start, count, workers
+        )
+        return
+    for offset, piece, apart in spaced(part, buffer.strides):
+        piece, apart, shift = forward(piece, apart)
+        shape, steps, strides = walk(piece, apart)
+        if len(shape) > MAX_DIMS:
+            raise ValueError(
+                f"a shape may have at most {MAX_DIMS} dims; received {len(part.shape)} in {part.shape}"
+            )
+        address = buffer.address + offset + shift
+        if piece.starts is None and (not shape or (steps, strides) == ((1,), (source.itemsize,))):
+            count = shape[0] if shape else 1
+            _kernels.fill_flat(source, seed.seed, seed.stream, address, piece.start, count, workers)
+        else:
+            _kernels.fill(
+                source,
+                seed.seed,
+                seed.stream,
+                address,
+                piece.start,
+                shape,
+                steps,
+                strides,
+                piece.starts,
+                workers,
+            )
+
+
+def random_bits(
+    shape: Shape, seed: int = 0, stream: int = 0, offset: int = 0
+) -> npt.NDArray[np.uint32]:
+    """Return raw words of Philox4x32-10: element i is word ``(offset + i) & 3`` of block ``(offset
+    + i) >> 2``.
+
+    Args:
+        shape: shape of the array, up to 8 dims, C order.
+        seed: key, an integer in [0, 2**64).
+        stream: upper half of the counter, an integer in [0, 2**64).
+        offset: first word to draw, an integer >= 0 that leaves all words below 2**63.
+
+    Returns:
+        A new uint32 array, 64-byte aligned.
+
+    Raises:
+        ValueError: if an argument is out of its range, or 1.5 or True where an integer belongs.
+
+    Example:
+        >>> [f"{word:08x}" for word in random_bits(4)]
+        ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
+    """
+    dims = normalize_shape(shape)
+    key = Seed(seed, stream)
+    try:
+        first = operator.index(offset)
+    except TypeError:
+        first = -1
+    if isinstance(offset, bool) or not 0 <= first <= MAX_ELEMENTS - math.prod(dims):
+        raise ValueError(
+            f"offset must be an integer >= 0 that leaves all words below 2**63; received {offset!r}"
+        )
+    words = new(dims, UINT32)
+    fill(distributions.bits(), key, words, whole(dims)._replace(start=first))
+    return words.owner

@@ -1,0 +1,294 @@
+"""Parts of a logical array: which elements a window or a set of rows holds, and how to walk over
+them in memory.
+
+A logical array has up to 8 dims and up to 2**63 elements, numbered in C order. It need not exist:
+everything here is arithmetic in Python integers, which do not wrap."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from types import EllipsisType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_DIMS = 8
+MAX_ELEMENTS = 2**63
+
+Dims = tuple[int, ...]
+
+
+class Part(NamedTuple):
+    """A part of a logical array, as its own dims.
+
+    Element (i0, i1, ...) of the part is logical element ``start + i0*steps[0] + i1*steps[1] +
+    ...``. With `starts` (rows by id), the leading dims of `shape` that hold ``len(starts)`` entries
+    are taken from it in C order instead: `start` and the steps of those dims are 0."""
+
+    shape: Dims
+    start: int
+    steps: Dims
+    starts: npt.NDArray[np.uint64] | None = None
+
+
+def normalize_shape(shape: object) -> Dims:
+    """Return `shape` as a tuple of Python integers.
+
+    Args:
+        shape: one size, or a sequence of up to 8 sizes; any integers >= 0 (NumPy's too), with a
+            product up to 2**63.
+
+    Raises:
+        ValueError: if `shape` is anything else: a negative size, None, a float, a bool, too many
+            dims or elements.
+    """
+    if type(shape) is tuple:
+        sizes: Any = shape
+    elif hasattr(shape, "__index__") and getattr(shape, "ndim", 0) == 0:
+        sizes = (shape,)
+    elif (
+        hasattr(shape, "__len__")
+        and hasattr(shape, "__getitem__")
+        and not isinstance(shape, str | bytes | Mapping)
+    ):
+        sizes = shape
+    else:
+        raise ValueError(f"shape must be an integer or a sequence of integers; received {shape!r}")
+    try:
+        dims = tuple(_size(n) for n in sizes)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"every size in a shape must be an integer >= 0; received {shape!r}"
+        ) from None
+    if len(dims) > MAX_DIMS:
+        raise ValueError(
+            f"a shape may have at most {MAX_DIMS} dims; received {len(dims)} in {shape!r}"
+        )
+    # Sizes of 0 are left out, so that no single size can wrap either.
+    if math.prod(n for n in dims if n) > MAX_ELEMENTS:
+        raise ValueError(f"a shape may hold at most 2**63 elements; received {shape!r}")
+    return dims
+
+
+def whole(shape: Dims) -> Part:
+    """Return all of a logical array of `shape`."""
+    return Part(shape, 0, _steps(shape))
+
+
+def select(shape: Dims, index: object) -> Part:
+    """Return the part of a logical array of `shape` that NumPy would give for ``array[index]``.
+
+    Args:
+        shape: sizes of the logical array, from `normalize_shape`.
+        index: a basic index: integers, slices with any step (clipped to the array, as NumPy does),
+            Ellipsis, np.newaxis, or a tuple of these.
+
+    Raises:
+        IndexError: if an integer is out of range, or there are more indices than dims.
+        TypeError: if something is no basic index; `take` is for arrays of row ids.
+    """
+    items = index if isinstance(index, tuple) else (index,)
+    used = sum(item is not None and item is not Ellipsis for item in items)
+    if used > len(shape):
+        raise IndexError(
+            f"an index may have at most one entry a dim, {len(shape)} here; received {index!r}"
+        )
+    ellipses = sum(item is Ellipsis for item in items)
+    if ellipses > 1:
+        raise IndexError(
+            f"an index may have at most one Ellipsis; received {ellipses} in {index!r}"
+        )
+    if not ellipses:
+        items = (*items, Ellipsis)
+
+    strides = _steps(shape)
+    dims: list[int] = []
+    steps: list[int] = []
+    start = axis = 0
+    for item in items:
+        if item is None:
+            dims.append(1)
+            steps.append(0)
+        elif isinstance(item, EllipsisType):
+            for _ in range(len(shape) - used):
+                dims.append(shape[axis])
+                steps.append(strides[axis])
+                axis += 1
+        elif isinstance(item, slice):
+            first, stop, step = item.indices(shape[axis])
+            # len(range(...)) would overflow beyond 2**63 - 1.
+            dims.append(max(0, (stop - first + step - (1 if step > 0 else -1)) // step))
+            steps.append(step * strides[axis])
+            start += first * strides[axis]
+            axis += 1
+        else:
+            start += _position(item, shape[axis], axis, index) * strides[axis]
+            axis += 1
+    return Part(tuple(dims), 0 if 0 in dims else start, tuple(steps))
+
+
+def run(start: int, count: int) -> Part:
+    """Return `count` elements that follow each other in C order from logical element `start` on, as
+    one dim.
+
+    Both must lie within the logical array: this is asked for by what has cut the array up, and is
+    not checked."""
+    return Part((count,), start if count else 0, (1,))
+
+
+def take(shape: Dims, ids: object) -> Part:
+    """Return the rows `ids` of a logical array of `shape`: the part has the shape ``ids.shape +
+    shape[1:]``.
+
+    Args:
+        shape: sizes of the logical array, at least one dim.
+        ids: integers in [0, shape[0]) in an array of any rank, in any order, with or without
+            repeats.
+
+    Raises:
+        TypeError: if `ids` holds no integers.
+        IndexError: if an id is negative or not below ``shape[0]``, or the array has no rows.
+    """
+    if not shape:
+        raise IndexError("rows need a logical array of at least one dim; received shape ()")
+    found = np.asarray(ids)
+    if found.size == 0 and not isinstance(ids, np.ndarray):
+        found = found.astype(np.uint64)  # np.asarray([]) is float64, though it holds no float
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"row ids must be integers; received an array of {found.dtype}")
+    if found.size:
+        low, high = int(found.min()), int(found.max())
+        if low < 0 or high >= shape[0]:
+            wrong = low if low < 0 else high
+            raise IndexError(f"row ids must lie in [0, {shape[0]}); received {wrong}")
+    row = math.prod(shape[1:])
+    starts = found.astype(np.uint64).reshape(-1)
+    starts *= np.uint64(row)  # below 2**63 for every id in range
+    dims, steps = found.shape + shape[1:], (0,) * found.ndim + _steps(shape)[1:]
+    if found.ndim == 0:
+        return Part(dims, int(starts[0]), steps)
+    return Part(dims, 0, steps, starts)
+
+
+def in_order(part: Part) -> bool:
+    """Return whether the elements of `part` surely follow each other in C order (dims of size 1 may
+    hide it).
+    """
+    return part.starts is None and part.steps == _steps(part.shape)
+
+
+def walk(part: Part, strides: Dims) -> tuple[Dims, Dims, Dims]:
+    """Return (shape, steps, strides) of the fewest nested loops that visit `part` in memory.
+
+    Dims of size 1 go, and neighbours merge where both the logical step and the memory stride carry
+    on, so that a whole contiguous array is one loop and a single element none. With `starts`, loop
+    0 runs over them and stays apart.
+
+    Args:
+        part: what to visit.
+        strides: bytes from one entry to the next in each dim of ``part.shape``.
+
+    Raises:
+        ValueError: if the rows of `starts` are not evenly spaced in memory; `spaced` splits them.
+    """
+    dims, steps = part.shape, part.steps
+    if part.starts is None:
+        return _merge(dims, steps, strides)
+    lead = _lead_dims(dims, len(part.starts))
+    outer, _, outer_strides = _merge(dims[:lead], _steps(dims[:lead]), strides[:lead])
+    if len(outer) > 1:
+        raise ValueError(
+            f"the rows of one walk must be evenly spaced in memory; received strides {strides} for {dims}"
+        )
+    inner, inner_steps, inner_strides = _merge(dims[lead:], steps[lead:], strides[lead:])
+    return (len(part.starts), *inner), (0, *inner_steps), (*(outer_strides or (0,)), *inner_strides)
+
+
+def forward(part: Part, strides: Dims) -> tuple[Part, Dims, int]:
+    """Turn every dim with a negative logical step around, so that the walk goes up through the
+    logical array.
+
+    The same elements land at the same addresses. Returns (part, strides, bytes to add to the
+    address)."""
+    start, shift = part.start, 0
+    steps, turned = list(part.steps), list(strides)
+    for axis, (n, step) in enumerate(zip(part.shape, part.steps, strict=True)):
+        if step < 0 < n:
+            start += (n - 1) * step
+            shift += (n - 1) * strides[axis]
+            steps[axis], turned[axis] = -step, -strides[axis]
+    return part._replace(start=start, steps=tuple(steps)), tuple(turned), shift
+
+
+def spaced(part: Part, strides: Dims) -> Iterator[tuple[int, Part, Dims]]:
+    """Yield `part` in pieces (bytes to add to the address, part, strides) that `walk` can take.
+
+    Only rows whose ids have two dims or more, in memory where these dims do not follow on from each
+    other, need more than one piece."""
+    lead = 0 if part.starts is None else _lead_dims(part.shape, len(part.starts))
+    if (
+        part.starts is None
+        or len(_merge(part.shape[:lead], _steps(part.shape[:lead]), strides[:lead])[0]) < 2
+    ):
+        yield 0, part, strides
+        return
+    rows = part.starts.reshape(part.shape[0], -1)
+    for i in range(part.shape[0]):
+        piece = Part(part.shape[1:], 0, part.steps[1:], rows[i])
+        for offset, inner, apart in spaced(piece, strides[1:]):
+            yield i * strides[0] + offset, inner, apart
+
+
+def _lead_dims(dims: Dims, rows: int) -> int:
+    """Return how many leading dims hold `rows` entries in all."""
+    held = accumulate(dims, operator.mul)
+    return next(axis for axis, count in enumerate(held, 1) if count == rows)
+
+
+def _merge(dims: Dims, steps: Dims, strides: Dims) -> tuple[Dims, Dims, Dims]:
+    loops: list[tuple[int, int, int]] = []
+    for n, step, stride in zip(dims, steps, strides, strict=True):
+        if n == 1:
+            continue
+        if loops and loops[-1][1:] == (step * n, stride * n):
+            n *= loops.pop()[0]
+        loops.append((n, step, stride))
+    return (
+        tuple(loop[0] for loop in loops),
+        tuple(loop[1] for loop in loops),
+        tuple(loop[2] for loop in loops),
+    )
+
+
+def _steps(shape: Dims) -> Dims:
+    """Return the logical elements from one index to the next in each dim, in C order."""
+    return tuple(accumulate(shape[:0:-1], operator.mul, initial=1))[::-1] if shape else ()
+
+
+def _size(n: object) -> int:
+    size = operator.index(n)  # type: ignore[arg-type]
+    if isinstance(n, bool) or size < 0:
+        raise ValueError
+    return size
+
+
+def _position(item: object, n: int, axis: int, index: object) -> int:
+    """Return the place that an integer index means in a dim of size `n`."""
+    try:
+        position = operator.index(item)  # type: ignore[arg-type]
+    except TypeError:
+        position = None
+    if position is None or isinstance(item, bool | np.bool_):
+        raise TypeError(
+            f"an index must hold integers, slices, Ellipsis and np.newaxis only (rows takes arrays of ids);"
+            f" received {item!r}"
+        )
+    if not -n <= position < n:
+        raise IndexError(
+            f"index {position} is out of bounds for axis {axis} with size {n}; received {index!r}"
+        )
+    return position + n if position < 0 else position

@@ -1,0 +1,89 @@
+"""Mean, standard deviation, minimum and maximum of more numbers than fit in memory, in float64."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# A block's float64 copy, 2 MiB, is passed over three times: 0.5 ns a float32 in all on Zen 4.
+# Smaller blocks would stay in the second-level cache, but threads would then spend longer in
+# handing Python's lock around between the passes. Its rows are short enough that no BLAS starts
+# threads for their dot products (OpenBLAS does above 10,000).
+_BLOCK = (32, 8192)
+# Where the squared mean exceeds this many variances, a value is taken off first: else the variance,
+# the difference of two large sums, keeps less than 10 of its 16 digits.
+_FAR = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What is known of `count` numbers; `square` is the sum of the squared distances from their
+    mean.
+    """
+
+    count: int = 0
+    mean: float = math.nan
+    square: float = 0.0
+    minimum: float = math.nan
+    maximum: float = math.nan
+
+    @property
+    def std(self) -> float:
+        """The standard deviation (of the population, as `numpy.std` gives it); NaN of no numbers."""
+        return math.sqrt(self.square / self.count) if self.count else math.nan
+
+    def merged(self, other: "Moments") -> "Moments":
+        """Both together, by the update of Chan, Golub and LeVeque (1979), which loses no digits to
+        a large mean.
+        """
+        if not self.count or not other.count:
+            return self if self.count else other
+        count = self.count + other.count
+        step = other.mean - self.mean
+        return Moments(
+            count,
+            self.mean + step * (other.count / count),
+            self.square + other.square + step * step * (self.count / count * other.count),
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+        )
+
+
+def measure(values: np.ndarray[Any, Any]) -> Moments:
+    """The moments of a one-dimensional array of any floating dtype, taken in float64 block by
+    block.
+    """
+    if not values.size:
+        return Moments()
+    found = _about(values, 0.0)
+    if found.mean * found.mean > _FAR * found.square / found.count:
+        found = _about(values, float(values[0]))
+    return found
+
+
+def _about(values: np.ndarray[Any, Any], pivot: float) -> Moments:
+    """The moments from sums of the distances from `pivot` and of their squares."""
+    scratch = np.empty(_BLOCK)
+    flat = scratch.reshape(-1)
+    first = second = 0.0
+    minimum, maximum = math.inf, -math.inf
+    for start in range(0, values.size, flat.size):
+        block = values[start : start + flat.size]
+        copy = flat[: block.size]
+        np.copyto(copy, block, casting="unsafe")
+        found = (
+            copy if block.itemsize < 4 else block
+        )  # NumPy compares float32 twice as fast, and narrower types slowly
+        minimum, maximum = min(minimum, float(found.min())), max(maximum, float(found.max()))
+        if pivot:
+            copy -= pivot
+        flat[block.size :] = 0.0
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # squares of float64 values may be infinite, and are then
+            first += float(np.einsum("ij->", scratch))
+            second += float(np.matmul(scratch[:, None, :], scratch[:, :, None]).sum())
+    step = first / values.size
+    square = max(0.0, second - first * step) if math.isfinite(second) else math.inf
+    return Moments(values.size, pivot + step, square, minimum, maximum)

@@ -1,0 +1,68 @@
+"""The numbers that a floating dtype can hold, and exact rounding of a real number onto them.
+
+Everything is computed in `fractions.Fraction`: no rounding happens but the one that is asked for,
+so every machine gets the same bounds."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class Grid(NamedTuple):
+    """A binary format: significant bits, exponent of its smallest step, and its largest finite
+    number.
+    """
+
+    precision: int
+    smallest: int
+    largest: Fraction
+
+    @property
+    def least_normal(self) -> Fraction:
+        return _power_of_two(self.smallest + self.precision - 1)
+
+    def down(self, value: Fraction) -> Fraction:
+        """The largest number of the format that is <= value."""
+        step = self._step(value)
+        return (value / step).__floor__() * step
+
+    def up(self, value: Fraction) -> Fraction:
+        """The smallest number of the format that is >= value."""
+        return -self.down(-value)
+
+    def below(self, value: Fraction) -> Fraction:
+        """The largest number of the format that is < value."""
+        low = self.down(value)
+        if low < value:
+            return low
+        # Just under a power of two the step is half as wide: a quarter step further down finds it.
+        return self.down(value - self._step(value) / 4) if value else -_power_of_two(self.smallest)
+
+    def nearest(self, value: Fraction) -> Fraction:
+        """The nearest number of the format, ties to even."""
+        step = self._step(value)
+        return round(value / step) * step
+
+    def _step(self, value: Fraction) -> Fraction:
+        magnitude = abs(value)
+        if not magnitude:
+            return _power_of_two(self.smallest)
+        exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
+        if magnitude < _power_of_two(exponent):
+            exponent -= 1
+        return _power_of_two(max(exponent - self.precision + 1, self.smallest))
+
+
+def _power_of_two(exponent: int) -> Fraction:
+    return Fraction(1 << exponent) if exponent >= 0 else Fraction(1, 1 << -exponent)
+
+
+GRIDS = {
+    "float32": Grid(24, -149, (2 - Fraction(1, 2**23)) * 2**127),
+    "float64": Grid(53, -1074, (2 - Fraction(1, 2**52)) * 2**1023),
+    "float16": Grid(11, -24, Fraction(65504)),
+    "bfloat16": Grid(8, -133, (2 - Fraction(1, 2**7)) * 2**127),
+    "float8_e4m3fn": Grid(4, -9, Fraction(448)),
+    "float8_e5m2": Grid(3, -16, Fraction(57344)),
+}

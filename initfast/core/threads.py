@@ -1,0 +1,176 @@
+"""How many threads a fill may use. Values never depend on it, only the time does."""
+
+from __future__ import annotations
+
+import logging
+import math
+import operator
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import Context, ContextVar
+from pathlib import Path
+
+MAX_THREADS = 1024
+
+_log = logging.getLogger(__name__)
+
+# `set_num_threads` governs the process, as in torch. `with threads(n)` governs only the thread or
+# task that enters it, which a plain global could not: two threads in such blocks would undo each
+# other's number.
+_process: int | None = None
+_scoped: ContextVar[int | None] = ContextVar("initfast_threads", default=None)
+_found: tuple[int, str] | None = (
+    None  # the default and its reason; a look-up costs system calls and file reads
+)
+
+
+def get_num_threads() -> int:
+    """Return how many threads a large fill uses, the calling one included.
+
+    The innermost `threads` block, else `set_num_threads`, else INITFAST_NUM_THREADS, else
+    OMP_NUM_THREADS, else the cores that this process may use. The environment is read once a
+    process, at the first need.
+
+    Raises:
+        ValueError: if INITFAST_NUM_THREADS is no number of threads.
+    """
+    scoped = _scoped.get()
+    if scoped is not None:
+        return scoped
+    return _process if _process is not None else _default()[0]
+
+
+def set_num_threads(n: int | None) -> None:
+    """Let large fills use `n` threads (1 to 1024) in this process; None goes back to the default."""
+    global _process
+    _process = None if n is None else _count(n, "the number of threads")
+
+
+def threads(n: int) -> AbstractContextManager[None]:
+    """Return a context in which this thread's (or asyncio task's) fills use `n` threads, 1 to 1024.
+
+    Example:
+        >>> with threads(1):
+        ...     get_num_threads()
+        1
+    """
+    return _scope(_count(n, "the number of threads"))
+
+
+def set_num_threads_here(n: int) -> None:
+    """As entering `threads(n)`, for hosts that end a limit by setting the number they found
+    (threadpoolctl).
+
+    Where that is the process's own number, this thread or task is held to none any longer.
+    """
+    count = _count(n, "the number of threads")
+    _scoped.set(None if count == Context().run(get_num_threads) else count)
+
+
+def why() -> str:
+    """Return how many threads a fill would use here and where the number comes from, in one line."""
+    if _scoped.get() is not None:
+        return f"{_scoped.get()}: threads(n)"
+    if _process is not None:
+        return f"{_process}: set_num_threads(n)"
+    count, reason = _default()
+    return f"{count}: {reason}"
+
+
+@contextmanager
+def _scope(count: int) -> Iterator[None]:
+    token = _scoped.set(count)
+    try:
+        yield
+    finally:
+        _scoped.reset(token)
+
+
+def _count(n: object, what: str) -> int:
+    try:
+        count = operator.index(n)  # type: ignore[arg-type]
+    except TypeError:
+        count = 0
+    if isinstance(n, bool) or not 1 <= count <= MAX_THREADS:
+        raise ValueError(f"{what} must be an integer from 1 to {MAX_THREADS}; received {n!r}")
+    return count
+
+
+def _default() -> tuple[int, str]:
+    global _found
+    if _found is None:
+        _found = _look_up()
+        _log.debug("a large fill uses %d threads: %s", *_found)
+    return _found
+
+
+def _forget() -> None:
+    global _found
+    _found = None
+
+
+if hasattr(os, "register_at_fork"):  # a forked worker is often given cores of its own
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _look_up() -> tuple[int, str]:
+    ours = os.environ.get("INITFAST_NUM_THREADS", "").strip()
+    if ours:
+        number = int(ours) if ours.isdecimal() else ours
+        return _count(number, "INITFAST_NUM_THREADS"), "INITFAST_NUM_THREADS"
+    # OpenMP allows a list, one number a nesting level. What it means by other values is not our
+    # business.
+    theirs = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if theirs.isdecimal() and int(theirs) > 0:
+        return min(int(theirs), MAX_THREADS), "OMP_NUM_THREADS"
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    quota = _cgroup_quota()
+    if quota is not None and quota < cores:
+        return max(1, math.ceil(quota)), f"cgroup quota of {quota:g} of {cores} usable cores"
+    return min(cores, MAX_THREADS), "usable cores"
+
+
+def _cgroup_quota(
+    proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> float | None:
+    """Return the CPU quota of this process in cores: the least over its control groups and theirs
+    above, v2 and v1.
+    """
+    quotas = []
+    for line in _read(proc).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            mounts = [root, root / "unified"]
+        elif "cpu" in controllers.split(","):
+            mounts = [root / controllers, root / "cpu"]
+        else:
+            continue
+        # In a container the path may be the host's, and only the mount itself holds our files: it
+        # is looked at last.
+        group = Path(path.lstrip("/"))
+        for mount in mounts:
+            quotas += [_quota(mount / level) for level in (group, *group.parents)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota(group: Path) -> float | None:
+    text = _read(group / "cpu.max").split() or [
+        _read(group / "cpu.cfs_quota_us").strip(),
+        _read(group / "cpu.cfs_period_us").strip(),
+    ]
+    try:
+        quota, period = int(text[0]), int(text[1])
+    except (ValueError, IndexError):  # "max 100000" is no limit; no file, no limit either
+        return None
+    return quota / period if quota > 0 < period else None  # v1 says -1 for no limit
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,87 @@
+"""What the kernel needs to know of the bounds of a truncated normal: tail probabilities, the same
+on every machine.
+
+Computed with `decimal`, which rounds alike everywhere; `math.erfc` may differ by a bit from one C
+library to the next, which would change every value of the array."""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal, localcontext
+from functools import lru_cache
+
+# Beyond this many standard deviations Q(x) leaves the range that the kernel's tail fits were made
+# for.
+FARTHEST = 38.0
+# From here on the kernel uses its fit for far tails, and scaled probabilities.
+FAR = 4.0
+
+_CONTEXT = Context(prec=70, Emin=-10_000, Emax=10_000)
+_TWO_PI = Decimal(
+    "6.2831853071795864769252867665590057683943387987502116419498891846156328125724179972560696506842341360"
+)
+_LN_2 = Decimal(
+    "0.69314718055994530941723212145817656807550013436025525412068000949339362196969471560586332699641869"
+)
+_HALF = Decimal("0.5")
+
+
+def _upper_tail(x: Decimal) -> Decimal:
+    """Q(x), the probability that a standard normal exceeds x, to 40 digits and more."""
+    if x < 0:
+        return 1 - _upper_tail(-x)
+    density = (-x * x / 2).exp() / _TWO_PI.sqrt()
+    if x < 2:
+        # 1/2 - density * (x + x^3/3 + x^5/(3*5) + ...): Abramowitz and Stegun 26.2.11.
+        term, total, odd = x, x, 1
+        while term > Decimal("1e-65"):
+            odd += 2
+            term = term * x * x / odd
+            total += term
+        return _HALF - density * total
+    # density / (x + 1/(x + 2/(x + 3/(x + ...)))): 26.2.14. The error after n steps is about exp(-2
+    # x sqrt(2 n)).
+    fraction = x
+    for k in range(600, 0, -1):
+        fraction = x + k / fraction
+    return density / fraction
+
+
+def _split(value: Decimal) -> tuple[float, float]:
+    high = float(value)
+    return high, float(value - Decimal(high))
+
+
+@lru_cache(maxsize=1024)
+def free_parameters(lower: float, upper: float) -> tuple[float, ...]:
+    """(below, above, mass, mass_low, centre, centre_low, log_scale, far) for bounds in standard
+    deviations.
+
+    src/truncated.h says how they are used. Needs lower < upper, and one bound within FARTHEST.
+    """
+    with localcontext(_CONTEXT):
+        a, b = Decimal(lower), Decimal(upper)
+        if lower >= FAR or upper <= -FAR:
+            near, beyond = (a, b) if lower > 0 else (-b, -a)
+            near_tail, beyond_tail = _upper_tail(near), _upper_tail(beyond)
+            # Probabilities times 2^k, with near_tail * 2^k in [1/2, 1).
+            k = -int((near_tail.ln() / _LN_2).to_integral_value(rounding="ROUND_FLOOR")) - 1
+            scale = Decimal(2) ** k
+            mass, mass_low = _split((near_tail - beyond_tail) * scale)
+            edge = float(beyond_tail * scale)
+            log_scale = float(2 * k * _LN_2)
+            # The centre only says which tail: c = centre + mass * u keeps its sign and stays off
+            # the middle.
+            if lower > 0:
+                return 1.0, edge, mass, mass_low, 1.0, 0.0, log_scale, 1.0
+            return edge, 1.0, mass, mass_low, -3.0, 0.0, log_scale, 1.0
+        below, above = _upper_tail(-a), _upper_tail(b)
+        exact = (
+            _upper_tail(a) - above
+            if lower > 0
+            else _upper_tail(-b) - below
+            if upper < 0
+            else 1 - below - above
+        )
+        mass, mass_low = _split(exact)
+        centre, centre_low = _split(below - _HALF)
+        return float(below), float(above), mass, mass_low, centre, centre_low, 0.0, 0.0

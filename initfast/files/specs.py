@@ -1,0 +1,339 @@
+"""The description of a model as JSON: the name of each tensor, its shape, its dtype and what it is
+drawn from.
+
+    {"tensors": {"wte.weight": {"shape": [50257, 768], "dtype": "float32",
+                                "init": {"class_name": "RandomNormal", "config": {"stddev": 0.02}}},
+                 "ln_f.bias": {"shape": [768], "dtype": "float32", "init": "zeros"}}}
+
+"init" is one of the 41 strings of Keras or an initializer as Keras JSON, whose seed does not
+matter: a tensor is drawn from the stream of its name. Two keys may follow: "stream", a name to draw
+from instead of the tensor's own, and "fixed_rows", [[start, stop, value], ...], rows of the first
+dim that hold one value, as the padding of an embedding."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+
+from initfast.core.dtypes import FLOATING, DType, is_floating
+from initfast.core.indexing import Dims, normalize_shape
+from initfast.core.seeds import Seed
+from initfast.core.types import Array, DTypeLike
+from initfast.initializers import blocks, registry
+from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers.constant import Constant
+from initfast.initializers.fixed_rows import FixedRows, Rows
+from initfast.initializers.stft import STFT
+from initfast.initializers.validation import cast, number
+
+__all__ = ["AnySpec", "Entry", "Spec", "held", "read", "tensor"]
+
+_NUMPY = (
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "complex64",
+    "complex128",
+)
+DTYPES: dict[str, DType] = {
+    **{kind.name: kind for kind in FLOATING},
+    **{name: np.dtype(name) for name in _NUMPY},
+}
+_NEEDED, _OPTIONAL = ("shape", "dtype", "init"), ("stream", "fixed_rows")
+_SPELT_OUT = 1 << 16  # values of one tensor that a spec written here holds one by one
+_LONGEST = 1024  # characters of a name: no model comes near, and a file's header holds every name
+# The table behind an STFT kernel is as long as these sizes, and it is made anew for each part.
+_STFT_SIZE = 1 << 20
+# What a constructor or a conversion may raise over arguments that nobody has looked at.
+_WRONG = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tensor: what it is called, its logical shape and dtype, and what it is drawn from in the
+    stream of a name.
+    """
+
+    name: str
+    shape: Dims
+    dtype: DType
+    initializer: Initializer
+    stream: str
+    fixed_rows: tuple[Rows, ...] = ()
+
+    def drawn(self, root: Seed) -> Initializer:
+        """The initializer with the stream that this tensor has within a seed."""
+        made = self.initializer.with_seed(root.named(self.stream))
+        return FixedRows(made, self.fixed_rows) if self.fixed_rows else made
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The tensors of a model, in the order of the description. From `read`, which has checked them."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def elements(self) -> int:
+        """Elements of all tensors together."""
+        return sum(math.prod(entry.shape) for entry in self.entries)
+
+    @property
+    def digest(self) -> str:
+        """Equal for specs of the same tensors, however they are written: 32 hexadecimal digits."""
+        made = hashlib.blake2b(digest_size=16)
+        for entry in self.entries:
+            config = tensor(entry.initializer, entry.shape, entry.dtype, entry.fixed_rows)
+            made.update(json.dumps([entry.name, entry.stream, config]).encode())
+        return made.hexdigest()
+
+
+AnySpec: TypeAlias = Spec | str | os.PathLike[str] | Mapping[str, Any]
+
+
+def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
+    """The spec in a JSON file, or in what such a file holds, checked: nothing in it can fail once
+    files are begun.
+
+    Args:
+        source: path of the file, a dict of that form, or a `Spec`.
+        dtype: a name; what all floating tensors are made in, in place of their own.
+
+    Raises:
+        ValueError: naming the tensor.
+        OSError: the file cannot be read.
+    """
+    if dtype is not None and (not isinstance(dtype, str) or DTYPES.get(dtype) not in FLOATING):
+        raise ValueError(
+            f"dtype must be one of {', '.join(repr(kind.name) for kind in FLOATING)}; received {dtype!r}"
+        )
+    if isinstance(source, Spec):
+        entries: Iterable[Entry] = source.entries
+    else:
+        listed = source if isinstance(source, Mapping) else _load(Path(source))
+        if list(listed) != ["tensors"]:
+            raise ValueError(
+                f"a spec must have the one key 'tensors'; received {_short(list(listed))}"
+            )
+        if not isinstance(listed["tensors"], Mapping) or not listed["tensors"]:
+            raise ValueError(
+                f"the 'tensors' must be an object of one or more; received {_short(listed['tensors'])}"
+            )
+        made: dict[str, Initializer] = {}
+        entries = (_entry(name, given, made) for name, given in listed["tensors"].items())
+    if dtype is not None:
+        asked = DTYPES[dtype]
+        entries = (
+            replace(entry, dtype=asked) if is_floating(entry.dtype) else entry for entry in entries
+        )
+    return Spec(_checked(entries))
+
+
+def tensor(
+    initializer: Initializer, shape: Dims, dtype: DType, fixed_rows: Iterable[Rows] = ()
+) -> dict[str, Any]:
+    """What a spec holds for one tensor. The seed of the initializer is left out, and what has no
+    arguments is a name.
+
+    Raises:
+        ValueError: the initializer is none of initfast's own, which alone have names.
+    """
+    serialized = registry.serialize(initializer)
+    assert serialized is not None
+    config = {
+        key: value
+        for key, value in serialized["config"].items()
+        if key != "seed" and value is not None
+    }
+    init = {"class_name": serialized["class_name"], "config": config}
+    name = type(initializer).__name__
+    plain = name.lower() if name.lower() in registry.ALL_OBJECTS else name
+    found = {"shape": list(shape), "dtype": dtype.name, "init": init if config else plain}
+    rows = [list(each) for each in fixed_rows]
+    return {**found, "fixed_rows": rows} if rows else found
+
+
+def held(values: Array) -> Initializer:
+    """What writes the values that an array holds. Raises ValueError for infinities, NaN and a great
+    many values.
+    """
+    first = values.flat[0] if values.size else 0
+    if (values == first).all():
+        return Constant(first)
+    if values.size > _SPELT_OUT:
+        raise ValueError(f"a spec spells out at most {_SPELT_OUT} values; received {values.size}")
+    return Constant(values)
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"a spec must be JSON, each key once; received {str(path)!r}: {error}"
+        ) from None
+    if not isinstance(found, dict):
+        raise ValueError(f"a spec must be an object; received {_short(found)}")
+    return found
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} comes twice")
+    return found
+
+
+def _no_constants(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _entry(name: Any, given: Any, made: dict[str, Initializer]) -> Entry:
+    """One tensor, as described. `made` keeps what has been made of each "init", as most models have
+    but a few.
+    """
+    _check_name("name of a tensor", name)
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"tensor {name!r}: must be an object with 'shape', 'dtype' and 'init'; received {_short(given)}"
+        )
+    missing = [key for key in _NEEDED if key not in given]
+    unknown = [key for key in given if key not in _NEEDED and key not in _OPTIONAL]
+    if missing or unknown:
+        raise ValueError(
+            f"tensor {name!r}: takes the keys {', '.join(map(repr, _NEEDED))}, and may have "
+            f"{' and '.join(map(repr, _OPTIONAL))}; {f'{missing[0]!r} is missing' if missing else ''}"
+            f"{f'received {_short(unknown[0])}' if not missing else ''}"
+        )
+    kind = DTYPES.get(given["dtype"]) if isinstance(given["dtype"], str) else None
+    if kind is None:
+        raise ValueError(
+            f"tensor {name!r}: dtype must be one of {', '.join(map(repr, DTYPES))}; received {_short(given['dtype'])}"
+        )
+    stream = given.get("stream", name)
+    if stream is not name:
+        _check_name(f"tensor {name!r}: stream", stream)
+    try:
+        shape = normalize_shape(
+            tuple(given["shape"]) if isinstance(given["shape"], list) else given["shape"]
+        )
+        key = given["init"] if isinstance(given["init"], str) else json.dumps(given["init"])
+        if key not in made:
+            made[key] = _initializer(given["init"])
+        rows = _fixed_rows(given.get("fixed_rows", ()), shape, kind)
+    except _WRONG as error:
+        raise ValueError(f"tensor {name!r}: {error}") from error
+    return Entry(name, shape, kind, made[key], stream, rows)
+
+
+def _check_name(what: str, name: Any) -> None:
+    """Names become file contents, and may become paths with readers that are less careful."""
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not name.isprintable():
+        raise ValueError(
+            f"a {what} must be 1 to {_LONGEST} printable characters; received {_short(name)}"
+        )
+    if "\\" in name or name.startswith("/") or ".." in name.split("/") or name == "__metadata__":
+        raise ValueError(
+            f"a {what} must not be '__metadata__', begin with '/', hold '\\' or have a part '..'; received {name!r}"
+        )
+
+
+def _initializer(given: Any) -> Initializer:
+    if isinstance(given, str):
+        given = {"class_name": given, "config": {}}
+    name = given.get("class_name") if isinstance(given, Mapping) else None
+    kind = registry.ALL_OBJECTS.get(name) if isinstance(name, str) else None
+    if kind is not None and issubclass(kind, RandomInitializer):
+        config = given.get("config") or {}
+        if (
+            isinstance(config, Mapping) and config.get("seed") is None
+        ):  # else one is drawn from Python's `random`
+            given = {**given, "config": {**config, "seed": 0}}
+    found: Initializer | None = registry.deserialize(given)
+    if found is None or type(found) is Initializer:
+        raise ValueError(
+            f"init must be the name of an initializer, or one as Keras JSON; received {_short(given)}"
+        )
+    return found
+
+
+def _fixed_rows(given: Any, shape: Dims, dtype: DType) -> tuple[Rows, ...]:
+    found = []
+    if not isinstance(given, list | tuple):
+        raise ValueError(
+            f"fixed_rows must be a list of [start, stop, value]; received {_short(given)}"
+        )
+    for each in given:
+        if (
+            not isinstance(each, list | tuple)
+            or len(each) != 3
+            or not all(type(n) is int for n in each[:2])
+        ):
+            raise ValueError(
+                f"fixed_rows must be a list of [start, stop, value]; received {_short(each)}"
+            )
+        start, stop, value = each
+        if not 0 <= start < stop <= (shape[0] if shape else 0):
+            raise ValueError(
+                f"fixed_rows must lie within the first dim of {shape}; received {_short(each)}"
+            )
+        held = number("the value of fixed_rows", value)
+        cast("the value of fixed_rows", np.asarray(held), dtype)
+        found.append(Rows(start, stop, held))
+    return tuple(found)
+
+
+def _checked(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The entries, once each has made a part of no elements, which has to pass all the checks."""
+    good: set[tuple[int, Dims, str]] = set()
+    found = []
+    for entry in entries:
+        key = (id(entry.initializer), entry.shape, entry.dtype.name)
+        if key not in good or entry.fixed_rows:
+            try:
+                _check(entry)
+            except _WRONG as error:
+                raise ValueError(f"tensor {entry.name!r}: {error}") from error
+            good.add(key)
+        found.append(entry)
+    return tuple(found)
+
+
+def _check(entry: Entry) -> None:
+    if isinstance(entry.initializer, STFT) and max(entry.shape, default=0) > _STFT_SIZE:
+        raise ValueError(
+            f"an STFT kernel may have at most {_STFT_SIZE} in a dim here; received {entry.shape}"
+        )
+    if entry.fixed_rows and entry.initializer.whole_only:
+        raise ValueError(f"fixed_rows are not to be had with an {type(entry.initializer).__name__}")
+    blocks.check(entry.initializer, entry.shape, entry.dtype)
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."

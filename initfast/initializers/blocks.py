@@ -1,0 +1,82 @@
+"""The parts of one logical array, for the engines that ask for them one at a time, in any order and
+anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from initfast.core import indexing
+from initfast.core.buffers import empty
+from initfast.core.dtypes import DType
+from initfast.core.types import Array, DTypeLike
+from initfast.initializers.base import Direct, Initializer
+
+__all__ = ["Blocks", "check", "check_shared_seed"]
+
+
+def check(initializer: Initializer, shape: indexing.Dims, dtype: DTypeLike) -> None:
+    """Raise what making a part would raise, without making one: a part of no elements has to pass
+    all the checks.
+
+    Raises:
+        TypeError: also if it is not an initializer of initfast. Names are refused: each process
+            would draw a seed.
+    """
+    if not isinstance(initializer, Initializer):
+        raise TypeError(
+            f"initializer must be an initializer of initfast, such as HeNormal(seed=42); received {initializer!r}"
+        )
+    if isinstance(initializer, Direct):
+        initializer.with_seed(0).block(shape, (slice(0, 0),) * len(shape), dtype)
+
+
+def check_shared_seed(initializer: Initializer, what: str) -> None:
+    """Refuse an initializer whose seed was drawn in this process, where others make parts of the
+    same array.
+
+    Raises:
+        ValueError: naming `what` needs the seed.
+    """
+    config = initializer.get_config()
+    if "seed" in config and config["seed"] is None:
+        raise ValueError(
+            f"{what} needs a seed, the same in every process; received {initializer!r}, drawn here"
+        )
+
+
+class Blocks:
+    """`blocks(index)` is that part of the array as a new one, aligned to 64 bytes; each distinct
+    part is made once.
+
+    Args:
+        initializer: with one fixed stream, as from `Initializer.pinned`.
+        shape: the logical shape.
+        dtype: of the array, from `resolve_numeric`.
+    """
+
+    def __init__(self, initializer: Initializer, shape: indexing.Dims, dtype: DType) -> None:
+        self._initializer = initializer
+        self._shape = shape
+        self._dtype = dtype
+        self._whole: Array | None = None
+        self._made: dict[indexing.Part, Array] = {}
+
+    def __call__(self, index: Any) -> Array:
+        part = indexing.select(self._shape, index)
+        if part not in self._made:
+            self._made[part] = self._make(part, index)
+        return self._made[part]
+
+    def _make(self, part: indexing.Part, index: Any) -> Array:
+        if not self._initializer.whole_only:
+            return self._initializer.block(self._shape, index, self._dtype)
+        if self._whole is None:
+            self._whole = np.asarray(self._initializer(self._shape, self._dtype), self._dtype)
+        if part == indexing.whole(self._shape):
+            return self._whole
+        made = empty(part.shape, self._dtype)
+        made[...] = self._whole[index]
+        return made

@@ -1,0 +1,77 @@
+"""An initializer some of whose rows hold one value: an embedding's padding, the forget gate of an
+LSTM.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from initfast.core.buffers import Buffer
+from initfast.core.dtypes import DType
+from initfast.core.indexing import Dims, Part
+from initfast.core.types import Array, DTypeLike
+from initfast.initializers.base import Direct, Initializer
+
+__all__ = ["FixedRows", "Rows"]
+
+
+class Rows(NamedTuple):
+    """Rows `start` to `stop` of the first dim, which all hold `value`."""
+
+    start: int
+    stop: int
+    value: float
+
+
+class FixedRows(Direct):
+    """The values of another initializer, but for some rows of the first dim, each of which holds
+    one value.
+
+    Args:
+        inner: the initializer.
+        rows: (start, stop, value) triples; later ones count where they overlap.
+    """
+
+    def __init__(self, inner: Initializer, rows: Sequence[Rows]) -> None:
+        self.inner = inner
+        self.whole_only = inner.whole_only  # type: ignore[misc]  # as it is in each case
+        self.fixed = tuple(rows)
+
+    def _dtype(self, dtype: DTypeLike) -> DType:
+        return self.inner._dtype(dtype)
+
+    def _write(self, target: Buffer, shape: Dims, part: Part) -> None:
+        self.inner._write(target, shape, part)
+        if 0 in part.shape:
+            return
+        out, row = target.array, math.prod(shape[1:])
+        for start, stop, value in self.fixed:
+            if part.starts is None and part.steps == (
+                1,
+            ):  # a run, which is what files are written in
+                low, high = (
+                    min(max(place * row - part.start, 0), part.shape[0]) for place in (start, stop)
+                )
+                out[low:high] = value
+            else:
+                held = _rows(part, row)
+                out[np.broadcast_to((start <= held) & (held < stop), part.shape)] = value
+
+
+def _rows(part: Part, row: int) -> Array:
+    """The row of the logical array that each element of a part lies in, in a shape that broadcasts
+    to the part's.
+    """
+    dims = len(part.shape)
+    if part.starts is not None:
+        lead = next(n for n in range(dims + 1) if math.prod(part.shape[:n]) == len(part.starts))
+        return (part.starts // np.uint64(row)).reshape(part.shape[:lead] + (1,) * (dims - lead))
+    ids = np.full((1,) * dims, part.start, np.int64)
+    for axis, (n, step) in enumerate(zip(part.shape, part.steps, strict=True)):
+        if n > 1:
+            ids = ids + (np.arange(n) * step).reshape((n,) + (1,) * (dims - axis - 1))
+    return ids // row

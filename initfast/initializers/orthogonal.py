@@ -1,0 +1,72 @@
+"""Orthogonal matrices: the Q of the QR decomposition of normals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from initfast.core import indexing
+from initfast.core.buffers import Buffer
+from initfast.core.dtypes import FLOAT32, FLOAT64, DType, resolve
+from initfast.core.seeds import AnySeed, Seed
+from initfast.core.types import Array
+from initfast.initializers.base import RandomInitializer, cut
+from initfast.initializers.random import RandomNormal
+from initfast.initializers.validation import number
+
+__all__ = ["Orthogonal"]
+
+
+class Orthogonal(RandomInitializer):
+    """An orthogonal matrix times `gain`: the columns are orthonormal, or the rows where there are
+    fewer of them.
+
+    The logical array is seen as a matrix of `prod(shape[:-1])` rows. Its Q is that of the QR
+    decomposition of our normals, in float64 for float64 and float32 for all else, with the signs
+    that make the diagonal of R positive.
+
+    Args:
+        gain: finite number.
+        seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
+
+    `fill`, `block` and `rows` cost as much time and memory as the whole, from which they are cut.
+    The QR is LAPACK's: values are the same on each call on one machine, and the same up to rounding
+    between machines and LAPACK builds.
+
+    Source: Saxe, McClelland and Ganguli 2014, Exact solutions to the nonlinear dynamics of
+    learning.
+
+    >>> w = Orthogonal(seed=7)((3, 2), dtype="float64")
+    >>> bool(np.allclose(w.T @ w, np.eye(2)))
+    True
+    """
+
+    _config_keys = ("gain",)
+    whole_only = True
+
+    def __init__(self, gain: float = 1.0, seed: AnySeed = None) -> None:
+        self.gain = number("gain", gain)
+        super().__init__(seed)
+
+    def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
+        wide = resolve(target.dtype) == FLOAT64
+        _check_rank(shape)
+        if 0 not in part.shape:
+            target.array[...] = cut(
+                self._matrix(shape, self._next_seed(), FLOAT64 if wide else FLOAT32), part
+            )
+
+    def _matrix(self, shape: indexing.Dims, seed: Seed, dtype: DType) -> Array:
+        rows, cols = math.prod(shape[:-1]), shape[-1]
+        normals = RandomNormal(0.0, 1.0, seed)((max(rows, cols), min(rows, cols)), dtype)
+        q, r = np.linalg.qr(normals)
+        q *= np.where(np.diagonal(r) < 0.0, -self.gain, self.gain).astype(q.dtype)
+        return np.reshape(q if rows >= cols else q.T, shape)
+
+
+def _check_rank(shape: indexing.Dims) -> None:
+    if len(shape) < 2:
+        raise ValueError(
+            f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of rank {len(shape)}."
+        )

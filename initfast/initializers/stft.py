@@ -1,0 +1,137 @@
+"""Kernels of a short-time Fourier transform, and their windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from initfast.core import indexing
+from initfast.core.buffers import Buffer
+from initfast.core.dtypes import DType, resolve
+from initfast.core.types import Array, DTypeLike
+from initfast.initializers.from_index import FromIndex, write_elements
+from initfast.initializers.validation import numbers
+
+__all__ = ["STFT"]
+
+
+class STFT(FromIndex):
+    """Kernels of a short-time Fourier transform, for a convolution of logical shape (frame_length,
+    1, bins).
+
+    Element [t, 0, k] is `cos(2 pi t k / n)`, or `-sin(2 pi t k / n)`, times `window[t] / norm`; `n
+    = 2 (bins - 1)`.
+
+    Args:
+        side: 'real' or 'imag'.
+        window: 'hann', 'hamming', an array of frame_length values, None for no window and no
+            scaling, or any other name that `scipy.signal.get_window` knows, if SciPy is installed.
+        scaling: 'density', norm is `sqrt(sum(window**2))`; 'spectrum', `sum(abs(window))`; None, 1.
+        periodic: whether a named window is periodic, else symmetric.
+
+    >>> STFT("real", window=None)((4, 1, 3))[:, 0, 1].round().tolist()
+    [1.0, 0.0, -1.0, -0.0]
+    """
+
+    _config_keys = ("side", "window", "periodic", "scaling")
+
+    def __init__(
+        self,
+        side: str = "real",
+        window: str | Sequence[float] | npt.ArrayLike | None = "hann",
+        scaling: str | None = "density",
+        periodic: bool = False,
+    ) -> None:
+        if not isinstance(side, str) or side not in ("real", "imag"):
+            raise ValueError(f"side should be 'real' or 'imag', not {side}")
+        if scaling is not None and (
+            not isinstance(scaling, str) or scaling not in ("density", "spectrum")
+        ):
+            raise ValueError(
+                f"Scaling is invalid, it must be `None`, 'density' or 'spectrum'. Received scaling={scaling}"
+            )
+        if not isinstance(periodic, bool):
+            raise TypeError(f"periodic must be True or False; received {periodic!r}")
+        self.side = side
+        self.window: Any = window
+        if isinstance(window, str):
+            _window(window, 1, periodic)
+        elif window is not None:
+            self.window = numbers("window", window)
+            if self.window.dtype.kind == "c":
+                raise ValueError("window must hold real numbers; received complex ones")
+        self.scaling = scaling
+        self.periodic = periodic
+
+    def _dtype(self, dtype: DTypeLike) -> DType:
+        return resolve(dtype)
+
+    def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
+        resolve(target.dtype)
+        if len(shape) != 3 or shape[1] != 1 or shape[2] == 1:
+            raise ValueError(
+                f"an STFT kernel has the shape (frame_length, 1, bins), bins >= 2; received {shape}"
+            )
+        frame, _, bins = shape
+        if 0 in shape:
+            return
+        weight = None if self.window is None else self._weight(frame)
+        # One table for all: what a cosine is rounded to may depend on its place in the array it is
+        # computed in.
+        turns = np.arange(2 * (bins - 1)) * (math.pi / (bins - 1))
+        table = np.cos(turns) if self.side == "real" else -np.sin(turns)
+
+        def look_up(ids: npt.NDArray[np.int64]) -> Array:
+            time, frequency = np.divmod(ids, bins)
+            found: Array = table[time % len(table) * frequency % len(table)]
+            return found if weight is None else found * weight[time]
+
+        write_elements(target.array, part, look_up)
+
+    def _weight(self, frame: int) -> npt.NDArray[np.float64]:
+        """The window over its norm."""
+        named = isinstance(self.window, str)
+        window = (
+            _window(self.window, frame, self.periodic) if named else self.window.astype(np.float64)
+        )
+        if window.shape != (frame,):
+            raise ValueError(
+                f"The shape of `window` must be equal to [frame_length].Received: window shape={window.shape}"
+                f" for frame_length={frame}"
+            )
+        norm = {
+            "density": math.sqrt(np.sum(window * window)),
+            "spectrum": float(np.sum(np.abs(window))),
+            None: 1.0,
+        }[self.scaling]
+        if norm == 0.0:
+            raise ValueError(
+                f"a window to be scaled must not be zero everywhere; received {self.window!r} of {frame}"
+            )
+        weight: npt.NDArray[np.float64] = window / norm
+        return weight
+
+
+def _window(name: str, length: int, periodic: bool) -> npt.NDArray[np.float64]:
+    """A window by name, as `scipy.signal.get_window` makes it."""
+    share = {"hann": 0.5, "hamming": 0.54}.get(name)
+    if share is None:
+        try:
+            from scipy.signal import get_window
+        except ImportError:
+            raise ImportError(
+                f"window {name!r} comes from SciPy ('hann' and 'hamming' do not): pip install scipy"
+            ) from None
+        found: npt.NDArray[np.float64] = get_window(name, length, fftbins=periodic)
+        return found
+    if length <= 1:
+        return np.ones(length)
+    period = length if periodic else length - 1
+    window: npt.NDArray[np.float64] = share - (1.0 - share) * np.cos(
+        2.0 * math.pi / period * np.arange(length)
+    )
+    return window

@@ -1,0 +1,256 @@
+"""Stream version 1 in plain NumPy: src/README.md as a program, readable first. Tests compare every
+backend with it.
+
+Nothing of the package imports this. It takes a `Source`, whose numbers `distributions` has derived,
+and makes the elements it stands for one operation at a time. `fma` is exact, so the results are the
+kernels' own, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import coefficients as fitted
+from initfast import _kernels
+from initfast._kernels import Source
+from initfast.core.dtypes import FLOATING, DType
+
+Array = npt.NDArray[Any]
+U32, U64 = np.uint32, np.uint64
+
+
+def blocks(numbers: Array, seed: int, stream: int, rounds: int = 10) -> Array:
+    """Philox4x32: the four 32-bit words of each block number, as a uint32 array of shape
+    (len(numbers), 4).
+    """
+    low = np.uint64(0xFFFFFFFF)
+    counter = [numbers & low, numbers >> U64(32)] + [
+        np.full_like(numbers, part) for part in (stream & 0xFFFFFFFF, stream >> 32)
+    ]
+    key = [seed & 0xFFFFFFFF, seed >> 32]
+    for _ in range(rounds):
+        product0, product1 = counter[0] * U64(0xD2511F53), counter[2] * U64(0xCD9E8D57)
+        counter = [
+            product1 >> U64(32) ^ counter[1] ^ U64(key[0]),
+            product1 & low,
+            product0 >> U64(32) ^ counter[3] ^ U64(key[1]),
+            product0 & low,
+        ]
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return np.stack(counter, axis=1).astype(U32)
+
+
+def values(source: Source, seed: int, stream: int, start: int, count: int) -> Array:
+    """Elements start, start + 1, ... of the array that the source describes, in its dtype (uint32
+    words for bits).
+    """
+    per_block = 2 if source.dtype == 1 else 4
+    first = start // per_block
+    last = (start + count - 1) // per_block if count else first - 1
+    numbers = np.arange(first, last + 1, dtype=U64) if count else np.zeros(0, U64)
+    words = blocks(numbers, seed, stream, 7 if source.distribution == _kernels.BITS_7 else 10)
+    if source.distribution in (_kernels.BITS, _kernels.BITS_7):
+        made = words.ravel()
+    elif source.dtype == 1:
+        made = _float64(source, words.view(U64)).ravel()
+    else:
+        made = _float32(source, words).ravel()
+    return _rounded(made, source)[start - first * per_block :][:count]
+
+
+def _rounded(made: Array, source: Source) -> Array:
+    """Kept within the bounds, which the dtype holds exactly, and rounded to it: the order does not
+    matter.
+    """
+    if source.distribution in (_kernels.BITS, _kernels.BITS_7):
+        return made
+    if source.distribution != _kernels.NORMAL:
+        low, high = (made.dtype.type(bound) for bound in source.numbers[0][2:])
+        made = np.where(made < high, made, high)
+        made = np.where(made > low, made, low)
+    dtype: DType = next(each for each in FLOATING if each.code == source.dtype)
+    return made.astype(dtype.numpy)
+
+
+def _float32(source: Source, words: Array) -> Array:
+    """Elements from the (n, 4) words of n blocks, in float32."""
+    scale, shift = source.numbers[0][:2]
+    narrow = np.float32
+    if source.distribution == _kernels.UNIFORM:
+        return fma((words >> U32(8)).astype(narrow), narrow(scale), narrow(shift))
+    if source.distribution == _kernels.TRUNCATED_NORMAL:
+        t = fma((words >> U32(8)).astype(narrow), narrow(2.0**-23), narrow(-1 + 2.0**-24))
+        return fma(
+            _truncated(t, fitted.TRUNCATED_NUMERATOR_F32, fitted.TRUNCATED_DENOMINATOR_F32),
+            narrow(scale),
+            narrow(shift),
+        )
+    if source.distribution == _kernels.TRUNCATED_FREE:
+        u = (words.astype(np.float64) + 0.5) * 2.0**-32
+        return fma(_free(u, source.numbers[1]), scale, shift).astype(narrow)
+    radius_words, angle_words = words[:, 0::2], words[:, 1::2]
+    y = fma(radius_words.view(np.int32).astype(narrow), narrow(2.0**-31), narrow(2.0**-32))
+    radius = _radius(y, narrow(-1.3862944), fitted.LOG_F32)
+    x = fma(
+        (angle_words << U32(2)).view(np.int32).astype(narrow), narrow(2.0**-32), narrow(2.0**-31)
+    )
+    cosine, sine = _turn(x, narrow(np.pi / 2), fitted.COS_F32, fitted.SIN_F32)
+    return _box_muller(
+        radius * narrow(scale), cosine, sine, angle_words >> U32(30), narrow(shift)
+    ).reshape(-1, 4)
+
+
+def _float64(source: Source, words: Array) -> Array:
+    """Elements from the (n, 2) 64-bit words of n blocks, in float64."""
+    scale, shift = source.numbers[0][:2]
+    if source.distribution == _kernels.UNIFORM:
+        return fma((words >> U64(11)).astype(np.float64), scale, shift)
+    if source.distribution == _kernels.TRUNCATED_NORMAL:
+        t = fma((words >> U64(11)).astype(np.float64), 2.0**-52, -1 + 2.0**-53)
+        return fma(
+            _truncated(t, fitted.TRUNCATED_NUMERATOR_F64, fitted.TRUNCATED_DENOMINATOR_F64),
+            scale,
+            shift,
+        )
+    if source.distribution == _kernels.TRUNCATED_FREE:
+        u = ((words >> U64(12)).astype(np.float64) + 0.5) * 2.0**-52
+        return fma(_free(u, source.numbers[1]), scale, shift)
+    radius_words, angle_words = words[:, 0:1], words[:, 1:2]
+    y = fma(radius_words.view(np.int64).astype(np.float64), 2.0**-63, 2.0**-64)
+    radius = _radius(y, np.float64.fromhex("-0x1.62e42fefa39efp0"), fitted.LOG_F64)
+    x = fma((angle_words << U64(2)).view(np.int64).astype(np.float64), 2.0**-64, 2.0**-63)
+    cosine, sine = _turn(x, np.float64(np.pi / 2), fitted.COS_F64, fitted.SIN_F64)
+    return _box_muller(
+        radius * scale, cosine, sine, angle_words >> U64(62), np.float64(shift)
+    ).reshape(-1, 2)
+
+
+def _radius(y: Array, minus_two_ln_2: Any, log: Sequence[float]) -> Array:
+    """sqrt(-2 ln u), where y is 2 u below one half, and 2 (u - 1) from there on."""
+    half, exponent = np.frexp(y)
+    g = np.where(y < 0, y, 2 * half - y.dtype.type(2))
+    return np.sqrt(
+        _minus_two_log(np.where(y < 0, 0, exponent - 1).astype(y.dtype), g, minus_two_ln_2, log)
+    )
+
+
+def _minus_two_log(exponent: Array, g: Array, minus_two_ln_2: Any, log: Sequence[float]) -> Array:
+    """-2 ln(2^exponent (1 + g / 2))."""
+    return fma(exponent, minus_two_ln_2, g * polynomial(g, log))
+
+
+def _turn(
+    x: Array, half_pi: Any, cos: Sequence[float], sin: Sequence[float]
+) -> tuple[Array, Array]:
+    """Cosine and sine of x quarter turns."""
+    z = x * x
+    return fma(z, polynomial(z, cos), x.dtype.type(1)), fma(x, half_pi, x * polynomial(z, sin))
+
+
+def _box_muller(radius: Array, cosine: Array, sine: Array, top_bits: Array, shift: Any) -> Array:
+    """Pairs along the last axis. Upper bit: half a turn on; lower bit: mirrored at the diagonal."""
+    radius = np.where(top_bits & top_bits.dtype.type(2), -radius, radius)
+    mirrored = (top_bits & top_bits.dtype.type(1)).astype(bool)
+    first, second = np.where(mirrored, sine, cosine), np.where(mirrored, cosine, sine)
+    return np.stack([fma(radius, first, shift), fma(radius, second, shift)], axis=-1)
+
+
+def _truncated(t: Array, numerator: Sequence[float], denominator: Sequence[float]) -> Array:
+    """Standard normal within [-2, 2] from the centred uniform t in (-1, 1)."""
+    v = fma(t, t, t.dtype.type(-1))
+    return fma(t, polynomial(v, numerator) / polynomial(v, denominator), t)
+
+
+def _free(u: Array, parameters: tuple[float, ...]) -> Array:
+    """Standard normal within free bounds from u in (0, 1): see src/truncated.h and
+    initfast/truncation.py.
+    """
+    below, above, mass, mass_low, centre, centre_low, log_scale, far = (
+        np.float64(number) for number in parameters
+    )
+    product = u * mass
+    product_low = fma(u, mass, -product)
+    total = centre + product
+    added = total - centre
+    total_low = (centre - (total - added)) + (product - added)
+    c = total + (total_low + (product_low + fma(u, mass_low, centre_low)))
+
+    v = fma(-c, c, float.fromhex("0x1.71eb851eb851fp-3"))
+    central = c * (
+        polynomial(v, fitted.CENTRAL_NUMERATOR_F64) / polynomial(v, fitted.CENTRAL_DENOMINATOR_F64)
+    )
+
+    tail = np.where(np.signbit(c), fma(u, mass, below), fma(1 - u, mass, above))
+    half, exponent = np.frexp(tail)
+    minus_two_ln_2 = np.float64.fromhex("-0x1.62e42fefa39efp0")
+    r = np.sqrt(
+        _minus_two_log(exponent.astype(np.float64), 2 * half - 2, minus_two_ln_2, fitted.LOG_F64)
+        + log_scale
+    )
+    if far:
+        outer = polynomial(r, fitted.FAR_TAIL_NUMERATOR_F64) / polynomial(
+            r, fitted.FAR_TAIL_DENOMINATOR_F64
+        )
+    else:
+        r = r - 2.25
+        outer = polynomial(r, fitted.NEAR_TAIL_NUMERATOR_F64) / polynomial(
+            r, fitted.NEAR_TAIL_DENOMINATOR_F64
+        )
+    x: Array = np.where(np.signbit(v), np.copysign(outer, c), central)
+    return x
+
+
+def polynomial(x: Array, table: Sequence[float]) -> Array:
+    """Horner's scheme with one rounding a step."""
+    y: Array = np.full_like(x, table[-1])
+    for coefficient in table[-2::-1]:
+        y = fma(y, x, x.dtype.type(coefficient))
+    return y
+
+
+def fma(a: Any, b: Any, c: Any) -> Array:
+    """a * b + c, rounded once, for float32 or float64 (without overflow or underflow).
+
+    Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using
+    rounding to odd" (2008)."""
+    a, b, c = np.broadcast_arrays(a, b, c)
+    if a.dtype == np.float32:
+        # The product is exact in float64, and a sum rounded to odd there does not mind being
+        # rounded again.
+        return _sum_to_odd(
+            a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
+        ).astype(np.float32)
+    high = a * b
+    low = _product_error(a, b, high)
+    c_high, c_low = _two_sum(c, low)
+    total, total_low = _two_sum(high, c_high)
+    return total + _sum_to_odd(c_low, total_low)
+
+
+def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _product_error(a: Array, b: Array, product: Array) -> Array:
+    def halves(x: Array) -> tuple[Array, Array]:
+        wide = x * np.float64(2**27 + 1)
+        high = wide - (wide - x)
+        return high, x - high
+
+    (a_high, a_low), (b_high, b_low) = halves(a), halves(b)
+    error: Array = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    return error
+
+
+def _sum_to_odd(a: Array, b: Array) -> Array:
+    """a + b in float64: exact, or else the neighbour whose last bit is 1."""
+    total, error = _two_sum(a, b)
+    even = (total.view(U64) & U64(1)) == 0
+    return np.where(
+        (error != 0) & even, np.nextafter(total, np.where(error > 0, np.inf, -np.inf)), total
+    )

@@ -1,0 +1,177 @@
+"""`initfast compare`: what it prints, what it writes, and what it refuses before any training."""
+
+import json
+import re
+import struct
+import sys
+
+import numpy as np
+import pytest
+
+from initfast import cli
+from initfast.cli import program
+from initfast.signal import comparing, training
+from initfast.signal.comparisons import Comparison
+
+pytest.importorskip("threadpoolctl")
+
+SHORT = [
+    "--epochs",
+    "2",
+    "--seeds",
+    "2",
+    "--hidden",
+    "8x8",
+    "--init",
+    "he_normal",
+    "random_normal(stddev=0.01)",
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    y = np.arange(90) % 3
+    np.savez(tmp_path / "mine.npz", x=rng.normal(size=(90, 4)) + 2.0 * np.eye(3, 4)[y], y=y)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fails(arguments, message, capsys, code=2):
+    try:
+        assert cli.main(["compare", *arguments]) == code
+    except SystemExit as stop:
+        assert stop.code == code
+    assert re.search(re.escape(message), capsys.readouterr().err), message
+
+
+def test_table_json_and_picture(folder, capsys):
+    pytest.importorskip("matplotlib")
+    assert (
+        cli.main(["compare", "--data", "mine.npz", *SHORT, "--json", "a.json", "--plot", "a.png"])
+        == 0
+    )
+    out, err = capsys.readouterr()
+    assert err == "", "no bar where stderr is no terminal"
+    found = Comparison.from_dict(json.loads((folder / "a.json").read_text()))
+    assert out == f"{found}\n"
+    assert found.widths == (4, 8, 8, 3)
+    assert list(found.curves) == ["he_normal", "random_normal(stddev=0.01)"]
+    assert found.curves["he_normal"].train_loss.shape == (2, 3)
+    raw = (folder / "a.png").read_bytes()
+    assert struct.unpack(">I", raw[16:20]) == (1200,)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.json", "a.png", "mine.npz"]
+
+
+def test_the_options_reach_the_training(folder, capsys):
+    settings = [
+        "--activation",
+        "tanh",
+        "--batch",
+        "9",
+        "--learning-rate",
+        "0.5",
+        "--momentum",
+        "0.25",
+        "--seed",
+        "3",
+    ]
+    assert (
+        cli.main(
+            ["compare", "--data", "mine.npz", *SHORT, *settings, "--bias", "ones", "--json", "-"]
+        )
+        == 0
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert found["recipe"] == {"epochs": 2, "batch": 9, "learning_rate": 0.5, "momentum": 0.25}
+    assert (found["activation"], found["seed"], found["bias_initializer"]) == ("tanh", 3, "ones")
+
+
+def test_the_defaults_are_those_of_the_function():
+    parsed = vars(program.build_parser().parse_args(["compare"]))
+    recipe = training.Recipe()
+    assert parsed["init"] == list(comparing.DEFAULT_INITIALIZERS)
+    assert parsed["hidden"] == "x".join(map(str, comparing.HIDDEN))
+    assert (int(parsed["epochs"]), int(parsed["batch"])) == (recipe.epochs, recipe.batch)
+    assert (float(parsed["learning_rate"]), float(parsed["momentum"])) == (
+        recipe.learning_rate,
+        recipe.momentum,
+    )
+
+
+def test_files_are_replaced_with_force_only(folder, capsys):
+    pytest.importorskip("matplotlib")
+    for name in ("a.json", "a.png"):
+        (folder / name).write_text("old")
+        option = "--json" if name.endswith("json") else "--plot"
+        fails(
+            ["--data", "mine.npz", *SHORT, option, name],
+            "replaced only with --force",
+            capsys,
+            code=1,
+        )
+        assert (folder / name).read_text() == "old"
+        assert cli.main(["compare", "--data", "mine.npz", *SHORT, option, name, "--force"]) == 0
+        assert (folder / name).stat().st_size > 1000
+        capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        (["--activation", "swish"], "activation must be one of 'linear', ", 2),
+        (["--init", "he_norml"], "Did you mean 'he_normal'?", 2),
+        (
+            ["--init", "random_normal(sd=1)"],
+            "the config of RandomNormal takes 'mean', 'stddev', 'seed'; received 'sd'",
+            2,
+        ),
+        (["--init", "zeros", "zeros"], "received 'zeros' twice", 2),
+        (
+            ["--data", "mnist"],
+            "data must be one of 'digits', 'breast_cancer', the path of a .npz file",
+            2,
+        ),
+        (["--data", "none.npz"], "No such file", 1),
+        (
+            ["--hidden", "64,64"],
+            "--hidden must be widths joined by 'x', such as 64x64x64; received '64,64'",
+            2,
+        ),
+        (["--hidden", "0"], "hidden must be an integer >= 1; received 0", 2),
+        (["--seeds", "x"], "--seeds must be an integer >= 0; received 'x'", 2),
+        (["--seeds", "0"], "seeds must be an integer >= 1; received 0", 2),
+        (["--epochs", "-1"], "--epochs must be", 2),
+        (["--learning-rate", "fast"], "--learning-rate must be a number; received 'fast'", 2),
+        (["--learning-rate", "-1"], "learning_rate must be > 0", 2),
+        (["--momentum", "1"], "momentum must lie in [0, 1)", 2),
+        (["--plot", "a.gif"], "--plot must end in .png, .svg, .pdf; received 'a.gif'", 2),
+        (["--plot", "none/a.png"], "the folder of the file must exist", 1),
+        (["--json", "."], "the output must be a file, not a folder", 1),
+    ],
+)
+def test_wrong_usage_comes_before_any_training(
+    arguments, message, code, folder, capsys, monkeypatch
+):
+    monkeypatch.setattr(training, "train", lambda *given: pytest.fail("trained"))
+    fails(["--data", "mine.npz", *SHORT, *arguments], message, capsys, code)
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.npz"]
+
+
+def test_a_missing_matplotlib_is_said_before_the_training(folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(training, "train", lambda *given: pytest.fail("trained"))
+    fails(
+        ["--data", "mine.npz", *SHORT, "--plot", "a.png"],
+        "pip install 'initfast[plot]'",
+        capsys,
+        code=1,
+    )
+
+
+def test_the_bar_on_a_terminal(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert cli.main(["compare", "--data", "mine.npz", *SHORT]) == 0
+    assert "/4" in capsys.readouterr().err, "two initializers of two epochs each"
+    assert cli.main(["compare", "--data", "mine.npz", *SHORT, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""

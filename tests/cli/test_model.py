@@ -1,0 +1,230 @@
+"""`initfast model`: one line, the files, and what it says when something is wrong."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import SPECS
+
+from initfast import cli
+from initfast.files import containers
+
+LLAMA = str(SPECS / "llama_small.json")
+SIZE = "21 tensors, 108864 elements"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def initfast(capsys, *arguments):
+    """(exit code, stdout without its times, stderr)."""
+    try:
+        code = cli.main(["model", *map(str, arguments)])
+    except SystemExit as error:
+        code = error.code
+    out, err = capsys.readouterr()
+    return code, re.sub(r"in [0-9.]+ s \([0-9.]+ GB/s\)", "in TIME", out), err
+
+
+def names():
+    return sorted(str(path) for path in Path().rglob("*") if path.is_file())
+
+
+def test_a_folder(capsys):
+    found = initfast(capsys, LLAMA, "--out", "llama", "--seed", 42)
+    assert found == (0, f"llama: {SIZE}, 217728 bytes in TIME, 1 file, seed 42\n", "")
+    assert names() == ["llama/model.safetensors"]
+
+
+def test_shards_of_a_size(capsys):
+    found = initfast(capsys, LLAMA, "--out", "llama", "--seed", 42, "--max-shard-size", "100KB")
+    assert found == (0, f"llama: {SIZE}, 217728 bytes in TIME, 3 files, seed 42\n", "")
+    assert names() == [
+        *(f"llama/model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)),
+        "llama/model.safetensors.index.json",
+    ]
+
+
+def test_a_file_in_another_dtype(capsys):
+    found = initfast(
+        capsys,
+        LLAMA,
+        "--out",
+        "m.safetensors",
+        "--seed",
+        42,
+        "--dtype",
+        "float32",
+        "--threads",
+        1,
+        "--quiet",
+    )
+    assert found == (0, f"m.safetensors: {SIZE}, 435456 bytes in TIME, 1 file, seed 42\n", "")
+    assert {held.dtype for held in containers.read("m.safetensors").tensors} == {"F32"}
+
+
+def test_without_a_seed_one_is_drawn_and_told(capsys):
+    code, out, _ = initfast(capsys, LLAMA, "--out", "a.safetensors")
+    seed = int(re.search(r"seed ([0-9]+)\n", out)[1])
+    assert code == 0 and containers.seed_of(containers.read("a.safetensors")) == seed
+    initfast(capsys, LLAMA, "--out", "b.safetensors", "--seed", seed)
+    assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
+
+
+def test_shares(capsys):
+    initfast(capsys, LLAMA, "--out", "alone.safetensors", "--seed", 42)
+    code, out, err = initfast(
+        capsys, LLAMA, "--out", "m.safetensors", "--seed", 42, "--shard", "2/2"
+    )
+    assert (code, err) == (0, "")
+    out = re.sub("[0-9]+ bytes in TIME", "BYTES", out)
+    line = "BYTES, shard 2/2, 1 file to come when all shards are written, seed 42"
+    assert out == f"m.safetensors: {SIZE}, {line}\n"
+    assert not Path("m.safetensors").exists()
+    code, out, err = initfast(
+        capsys, LLAMA, "--out", "m.safetensors", "--seed", 42, "--shard", "1/2", "--resume"
+    )
+    assert (code, err) == (0, "") and "shard 1/2, 1 file, seed 42" in out
+    assert Path("m.safetensors").read_bytes() == Path("alone.safetensors").read_bytes()
+    assert names() == ["alone.safetensors", "m.safetensors"]
+
+
+def test_processes_share_a_folder():
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "initfast",
+        "model",
+        LLAMA,
+        "--seed",
+        "42",
+        "--max-shard-size",
+        "100KB",
+    ]
+    subprocess.run([*command, "--out", "alone"], check=True, capture_output=True)
+    shared = [
+        subprocess.Popen(
+            [*command, "--out", "shared", "--shard", f"{k}/3", "--resume"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for k in (1, 2, 3)
+    ]
+    for each in shared:
+        assert each.communicate()[1] == "" and each.returncode == 0
+    assert [name.replace("shared", "alone") for name in names() if "shared" in name] == [
+        name for name in names() if "alone" in name
+    ]
+    for name in Path("alone").iterdir():
+        assert (Path("shared") / name.name).read_bytes() == name.read_bytes()
+
+
+def test_verify(capsys):
+    initfast(capsys, LLAMA, "--out", "llama", "--seed", 42, "--max-shard-size", "100KB")
+    assert cli.main(["verify", "llama", "--spec", LLAMA]) == 0
+    assert "seed 42" in capsys.readouterr().out
+    assert cli.main(["verify", "llama", "--spec", LLAMA, "--seed", "43"]) == 1
+    assert "model.embed_tokens.weight" in capsys.readouterr().err
+
+
+USAGE = [
+    (["--out", "m.npy"], "the output must end in .safetensors or be a folder; received 'm.npy'"),
+    (["--out", "m.safetensors", "--max-shard-size", "1GB"], "max_shard_size is for folders"),
+    (["--out", "m", "--max-shard-size", "1XB"], "max_shard_size must be bytes"),
+    (["--out", "m", "--seed", "-1"], "--seed|seed"),
+    (["--out", "m", "--seed", "x"], "--seed must be an integer"),
+    (["--out", "m", "--dtype", "int8"], "dtype must be one of"),
+    (["--out", "m", "--threads", "0"], "thread"),
+    (["--out", "m", "--shard", "1/2"], "--resume and --shard need --seed"),
+    (["--out", "m", "--resume"], "--resume and --shard need --seed"),
+    (
+        ["--out", "m", "--seed", "1", "--shard", "3/2"],
+        "--shard must be K/N with K from 1 to N, such as 2/4; received '3/2'",
+    ),
+    (["--out", "m", "--seed", "1", "--shard", "0/2"], "--shard must be K/N"),
+    (["--out", "m", "--seed", "1", "--shard", "1"], "--shard must be K/N"),
+    ([], "the following arguments are required: --out"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), USAGE)
+def test_wrong_usage(arguments, message, capsys):
+    code, out, err = initfast(capsys, LLAMA, *arguments)
+    assert (code, out) == (2, "") and re.search(message, err), err
+    assert names() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "a spec must be JSON"),
+        (
+            '{"tensors": {"../x": {"shape": [1], "dtype": "float32", "init": "zeros"}}}',
+            "have a part '..'; received '../x'",
+        ),
+        (
+            '{"tensors": {"w": {"shape": [1], "dtype": "float32", "init": "zero_"}}}',
+            "tensor 'w': Could not interpret",
+        ),
+        ('{"tensors": {"w": 1, "w": 1}}', "the key 'w' comes twice"),
+    ],
+)
+def test_wrong_specs(text, message, capsys):
+    Path("spec.json").write_text(text)
+    code, out, err = initfast(capsys, "spec.json", "--out", "m", "--seed", 1)
+    assert (code, out) == (2, "") and message in err
+    assert names() == ["spec.json"] and not Path("m").exists()
+
+
+def test_what_cannot_be_done(capsys):
+    assert initfast(capsys, "none.json", "--out", "m")[::2] == (
+        1,
+        "initfast: error: No such file or directory: 'none.json'\n",
+    )
+    code, _, err = initfast(capsys, LLAMA, "--out", "none/m")
+    assert code == 1 and "none" in err
+    initfast(capsys, LLAMA, "--out", "m", "--seed", 1)
+    before = Path("m/model.safetensors").read_bytes()
+    code, out, err = initfast(capsys, LLAMA, "--out", "m", "--seed", 2)
+    assert (code, out) == (1, "") and "existing file is replaced only with --force" in err
+    assert Path("m/model.safetensors").read_bytes() == before
+    assert initfast(capsys, LLAMA, "--out", "m", "--seed", 2, "--force")[0] == 0
+    assert Path("m/model.safetensors").read_bytes() != before
+    huge = {"tensors": {"w": {"shape": [2**50], "dtype": "float32", "init": "zeros"}}}
+    Path("huge.json").write_text(json.dumps(huge))
+    code, _, err = initfast(capsys, "huge.json", "--out", "h", "--seed", 1)
+    assert code == 1 and "must fit on the disk" in err and not Path("h").exists()
+
+
+def test_another_seed_is_not_resumed(capsys):
+    initfast(capsys, LLAMA, "--out", "m", "--seed", 1, "--shard", "1/2")
+    code, _, err = initfast(capsys, LLAMA, "--out", "m", "--seed", 2, "--shard", "2/2", "--resume")
+    assert code == 1 and "seed 1; received 2" in err
+
+
+def test_a_bar_over_all_bytes():
+    """On a terminal, which the other tests have none of."""
+    pytest.importorskip("tqdm")
+    termios = pytest.importorskip("termios")
+    master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
+    command = [sys.executable, "-m", "initfast", "model", LLAMA, "--out", "m", "--seed", "1"]
+    running = subprocess.Popen(command, stderr=slave, stdout=subprocess.PIPE)
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux ends a terminal whose other side is closed with EIO
+        while piece := os.read(master, 4096):
+            shown += piece
+    os.close(master)
+    running.communicate()
+    assert running.returncode == 0
+    assert b"/218k" in shown

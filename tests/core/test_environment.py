@@ -1,0 +1,107 @@
+"""A host's floating-point environment neither changes a value nor is changed: rounding modes, FTZ
+and DAZ.
+"""
+
+import ctypes
+import hashlib
+import platform
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from cases import SOURCES
+
+import reference
+from initfast import _kernels
+from initfast.core import distributions
+from initfast.core.dtypes import FLOATING
+
+pytestmark = pytest.mark.skipif(
+    platform.system() != "Linux" or platform.machine() != "x86_64",
+    reason="sets the registers by the layout that glibc gives fenv_t on x86-64",
+)
+# Offsets in fenv_t, and bits of MXCSR: Intel's manual, volume 1, 10.2.3.
+CONTROL_WORD, MXCSR, FENV_SIZE = 0, 28, 32
+ROUND_DOWN, ROUND_UP, ROUND_TO_ZERO, FTZ, DAZ = 0x2000, 0x4000, 0x6000, 0x8000, 0x0040
+STATES = {
+    "FTZ and DAZ": FTZ | DAZ,
+    "FTZ, DAZ and down": FTZ | DAZ | ROUND_DOWN,
+    "up": ROUND_UP,
+    "to zero": ROUND_TO_ZERO,
+}
+# Subnormal float32 and float64 numbers by the dozen: what a host that flushes them would lose.
+SMALL = [
+    (f"normal(0,least) {dtype.name}", distributions.normal(0.0, least, dtype))
+    for dtype, least in ((FLOATING[0], 2.0**-126), (FLOATING[1], 2.0**-1022))
+]
+CASES = [*SOURCES, *SMALL]
+COUNT = 2011
+LONG_COUNT = 300_001  # enough for two threads
+
+
+class Host:
+    """The registers of this thread, by way of the C library."""
+
+    def __init__(self) -> None:
+        self.library = ctypes.CDLL("libm.so.6")
+        self.kept = self.read()
+
+    def read(self) -> np.ndarray:
+        state = np.zeros(FENV_SIZE, np.uint8)
+        assert self.library.fegetenv(ctypes.c_void_p(state.ctypes.data)) == 0
+        return state
+
+    def write(self, state: np.ndarray) -> None:
+        assert self.library.fesetenv(ctypes.c_void_p(state.ctypes.data)) == 0
+
+    def set(self, bits: int) -> int:
+        """Set bits of MXCSR; returns what it then holds, without the flags of what has happened."""
+        state = self.kept.copy()
+        state[MXCSR : MXCSR + 4].view(np.uint32)[0] |= bits
+        self.write(state)
+        return self.controls()
+
+    def controls(self) -> int:
+        return int(self.read()[MXCSR : MXCSR + 4].view(np.uint32)[0]) & ~0x3F
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    found = Host()
+    yield found
+    found.write(found.kept)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_values_and_registers_stay(backend: str, host: Host, state: str, threads: int) -> None:
+    for name, source in CASES if threads == 1 else SMALL:
+        count = COUNT if threads == 1 else LONG_COUNT
+        plain, changed = (np.full(count * source.itemsize, 0xA5, np.uint8) for _ in range(2))
+        _kernels.fill_flat(source, 7, 9, plain.ctypes.data, 5, count, threads)
+        before = host.set(STATES[state])
+        _kernels.fill_flat(source, 7, 9, changed.ctypes.data, 5, count, threads)
+        after = host.controls()
+        host.write(host.kept)
+        assert before & STATES[state] == STATES[state]
+        assert after == before, name
+        assert (
+            hashlib.sha256(changed.tobytes()).digest() == hashlib.sha256(plain.tobytes()).digest()
+        ), name
+
+
+def test_the_host_does_flush(host: Host) -> None:
+    """The states above are real: without the kernels' care the same numbers would be 0."""
+    small = np.full(100, 2.0**-126, np.float32)
+    host.set(FTZ | DAZ)
+    flushed = small * np.float32(0.5)
+    host.write(host.kept)
+    assert (flushed == 0).all()
+    assert (small * np.float32(0.5) != 0).all()
+
+
+@pytest.mark.parametrize(("name", "source"), SMALL)
+def test_subnormals_are_drawn(backend: str, name: str, source: _kernels.Source) -> None:
+    made = np.zeros(COUNT, reference.values(source, 7, 9, 0, 1).dtype)
+    _kernels.fill_flat(source, 7, 9, made.ctypes.data, 5, COUNT, 1)
+    assert ((np.abs(made) < np.finfo(made.dtype).smallest_normal) & (made != 0)).sum() > COUNT // 2

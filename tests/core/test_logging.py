@@ -1,0 +1,51 @@
+"""The package logs under its own name, says nothing unless asked, and leaves the host's logging as
+it is.
+"""
+
+import logging
+import subprocess
+import sys
+
+import initfast as ift
+from initfast.cli import main
+from initfast.core.threads import get_num_threads
+
+
+def test_silent_unless_asked():
+    code = (
+        "import logging, initfast; before = logging.getLogger().handlers[:]; initfast.HeNormal(seed=1)((4, 4));"
+        "initfast.backends.use('portable'); logging.getLogger('initfast').error('unheard');"
+        "assert logging.getLogger().handlers == before == []"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout + told.stderr == ""
+
+
+def test_one_null_handler_and_no_level():
+    logger = logging.getLogger("initfast")
+    assert [type(handler) for handler in logger.handlers] == [logging.NullHandler]
+    assert (logger.level, logger.propagate) == (logging.NOTSET, True)
+
+
+def test_what_was_chosen_and_why(caplog, monkeypatch):
+    monkeypatch.setattr(sys.modules["initfast.threads"], "_found", None)
+    monkeypatch.setenv("INITFAST_NUM_THREADS", "3")
+    before = ift.backends.active()
+    with caplog.at_level(logging.DEBUG, "initfast"), ift.backends.use("portable"):
+        get_num_threads()
+    assert caplog.record_tuples == [
+        ("initfast.backends", logging.DEBUG, f"backend portable instead of {before}"),
+        ("initfast.threads", logging.DEBUG, "a large fill uses 3 threads: INITFAST_NUM_THREADS"),
+    ]
+
+
+def test_where_a_write_begins_and_how_it_ends(caplog, tmp_path):
+    out = tmp_path / "w.npy"
+    with caplog.at_level(logging.INFO, "initfast"):
+        assert (
+            main(["fill", str(out), "--shape", "10x8", "--init", "he_normal", "--seed", "1"]) == 0
+        )
+    assert caplog.messages == [
+        f"{out}: worker 1 of 1 begins at byte 0 of its 320",
+        f"{out}: worker 1 of 1 has finished; all is in place",
+    ]

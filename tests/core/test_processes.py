@@ -1,0 +1,109 @@
+"""Processes, however they are started, fill windows of one memory or one file through the public
+face.
+
+Rows through the layers below, and threads after fork, are in test_fill.py.
+"""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import initfast as ift
+
+PROGRAM = """
+import multiprocessing, sys
+from multiprocessing.shared_memory import SharedMemory
+import numpy as np
+import initfast as ift
+
+SHAPE, METHOD, TARGET = (300, 200), sys.argv[1], sys.argv[2]
+WINDOWS = [np.s_[low : low + 70, left : left + 45] for low in range(0, 300, 70) for left in range(0, 200, 45)]
+SEED = ift.Seed(42).named("decoder/3")
+# Unseeded: drawn here, once, and carried to the workers. A row for each distribution, a constant and the identity.
+INITIALIZERS = [
+    ift.HeNormal(seed=SEED), ift.RandomUniform(seed=SEED), ift.RandomNormal(), ift.TruncatedNormal(seed=7, lower=-1),
+    ift.Constant(np.arange(200)), ift.Identity(),
+]
+
+def work(job):
+    number, window, initializer, name = job
+    with ift.threads(2):
+        if TARGET == "memory":
+            memory = SharedMemory(name)
+            table = np.ndarray((6, *SHAPE), np.float32, memory.buf)
+            initializer.fill(table[number][window], shape=SHAPE, index=window)
+            del table
+            memory.close()
+        else:
+            initializer.fill(np.load(name, mmap_mode="r+")[number][window], shape=SHAPE, index=window)
+    return number
+
+if __name__ == "__main__":
+    draw = [initializer.block(SHAPE, ...) for initializer in INITIALIZERS]  # the parent has threads and caches by now
+    if TARGET == "memory":
+        memory = SharedMemory(create=True, size=6 * 300 * 200 * 4)
+        name, table = memory.name, np.ndarray((6, *SHAPE), np.float32, memory.buf)
+    else:
+        name = TARGET
+        table = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=(6, *SHAPE))
+    table[...] = np.nan
+    jobs = [(n, window, initializer, name) for n, initializer in enumerate(INITIALIZERS) for window in WINDOWS]
+    with multiprocessing.get_context(METHOD).Pool(3) as pool:
+        assert sorted(pool.map(work, jobs, chunksize=1)) == sorted(n for n, *_ in jobs)
+        pool.close()
+        pool.join()
+    print([bool((found == wanted).all()) for found, wanted in zip(table, draw, strict=True)])
+    del table
+    if TARGET == "memory":
+        memory.close()
+        memory.unlink()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("target", ["memory", "file"])
+def test_processes_fill_windows_of_one_array(tmp_path, method, target):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"needs {method}")
+    # spawn imports the program again, so it has to be a file.
+    program = tmp_path / "windows.py"
+    program.write_text(PROGRAM)
+    place = "memory" if target == "memory" else str(tmp_path / "table.npy")
+    found = subprocess.run(
+        [sys.executable, "-W", "error", program, method, place], capture_output=True, text=True
+    )
+    assert (found.stdout, found.returncode) == ("[True, True, True, True, True, True]\n", 0), (
+        found.stderr
+    )
+    if target == "file":
+        np.testing.assert_array_equal(
+            np.load(place)[0],
+            ift.HeNormal(seed=ift.Seed(42).named("decoder/3")).block((300, 200), ...),
+        )
+
+
+ALONE = """
+import sys
+import initfast as ift
+init = ift.HeNormal(seed=ift.Seed(2**63 + 1).named("\\u00c4/1"))
+sys.stdout.buffer.write(init.block((10**6, 100), (slice(-3, None), slice(5, 95, 2)), "bfloat16").tobytes())
+"""
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1"])
+def test_a_process_of_its_own_draws_the_same(hash_seed):
+    """Nothing may rest on what differs from one process to the next, such as Python's hash of a
+    text.
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", ALONE],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+    )
+    init = ift.HeNormal(seed=ift.Seed(2**63 + 1).named("\u00c4/1"))
+    assert found.stdout == init.block((10**6, 100), np.s_[-3:, 5:95:2], "bfloat16").tobytes()

@@ -1,0 +1,137 @@
+"""Moments, Kolmogorov-Smirnov distance, tails and correlations of what is drawn, with fixed seeds.
+
+Every bound is five standard errors of the statistic under the exact distribution (or, for the
+Kolmogorov-Smirnov distance, its asymptotic law at the same probability), so that one check fails by
+chance with probability 6e-7, and the whole file with less than 1e-3. The seeds are fixed: what
+passes once passes always, and a failure is a change."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import initfast as ift
+from initfast.core.dtypes import FLOATING
+
+N = 2**20
+SIGMAS = 5
+# P(sqrt(n) D > x) ~ 2 exp(-2 x^2) at two-sided 5 sigma.
+KS_BOUND = math.sqrt(-math.log(stats.norm.sf(SIGMAS)) / 2)
+
+Made = tuple[Callable[[int], ift.Initializer], stats.rv_continuous]
+LAWS: dict[str, Made] = {
+    "uniform": (lambda seed: ift.RandomUniform(-0.5, 2.0, seed=seed), stats.uniform(-0.5, 2.5)),
+    "normal": (lambda seed: ift.RandomNormal(0.5, 2.0, seed=seed), stats.norm(0.5, 2.0)),
+    "truncated": (
+        lambda seed: ift.TruncatedNormal(0.5, 2.0, seed=seed),
+        stats.truncnorm(-2, 2, 0.5, 2.0),
+    ),
+    "truncated to [-1, 3]": (
+        lambda seed: ift.TruncatedNormal(0.5, 2.0, seed=seed, lower=-1.0, upper=3.0),
+        stats.truncnorm(-1, 3, 0.5, 2.0),
+    ),
+    "truncated to [4.5, 7]": (
+        lambda seed: ift.TruncatedNormal(0.0, 1.0, seed=seed, lower=4.5, upper=7.0),
+        stats.truncnorm(4.5, 7),
+    ),
+    "truncated to [-100, 100]": (
+        lambda seed: ift.TruncatedNormal(0.5, 2.0, seed=seed, lower=-100.0, upper=100.0),
+        stats.norm(0.5, 2.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", LAWS)
+def test_moments_and_distance(name: str, dtype: str) -> None:
+    make, law = LAWS[name]
+    drawn = make(11)((N,), dtype).astype(np.float64)
+    z = (drawn - law.mean()) / law.std()
+    central = [
+        float(law.expect(lambda x, k=k: ((x - law.mean()) / law.std()) ** k)) for k in range(1, 9)
+    ]
+    for k in range(1, 5):
+        error = math.sqrt((central[2 * k - 1] - central[k - 1] ** 2) / N)
+        assert abs((z**k).mean() - central[k - 1]) < SIGMAS * error, f"moment {k}"
+    distance = stats.kstest(drawn, law.cdf).statistic
+    assert distance * math.sqrt(N) < KS_BOUND
+
+
+@pytest.mark.parametrize("dtype", [dtype.name for dtype in FLOATING])
+def test_equal_counts(dtype: str) -> None:
+    """Chi-square over 1024 bins (fewer where the dtype is too coarse) of the float32 law behind
+    each dtype.
+    """
+    drawn = ift.RandomNormal(0.0, 1.0, seed=5)((N,), dtype).astype(np.float64)
+    bins = {"float32": 1024, "float64": 1024, "float16": 256, "bfloat16": 32}.get(dtype, 4)
+    edges = stats.norm.ppf(np.arange(1, bins) / bins)
+    # An edge must fall where the dtype rounds: midway between two of its numbers.
+    if bins < 1024:
+        near = np.unique(drawn)
+        halves = (near[1:] + near[:-1]) / 2
+        edges = np.unique(halves[np.clip(np.searchsorted(halves, edges), 0, len(halves) - 1)])
+    expected = np.diff(np.concatenate([[0.0], stats.norm.cdf(edges), [1.0]])) * N
+    counts = np.bincount(np.searchsorted(edges, drawn), minlength=len(expected))
+    chi2 = float(((counts - expected) ** 2 / expected).sum())
+    freedom = len(expected) - 1
+    assert stats.chi2.sf(chi2, freedom) > stats.norm.sf(SIGMAS)
+    assert stats.chi2.cdf(chi2, freedom) > stats.norm.sf(SIGMAS)
+
+
+def test_tails() -> None:
+    """Counts beyond 3, 4 and 5 standard deviations, each side, against the binomial."""
+    n = 2**24
+    drawn = ift.RandomNormal(0.0, 1.0, seed=3)((n,))
+    for side in (drawn, -drawn):
+        for sigma in (3, 4, 5):
+            p = float(stats.norm.sf(sigma))
+            count = int((side > sigma).sum())
+            assert stats.binom.sf(count - 1, n, p) > stats.norm.sf(SIGMAS)
+            assert stats.binom.cdf(count, n, p) > stats.norm.sf(SIGMAS)
+
+
+@pytest.mark.parametrize("name", ["uniform", "normal", "truncated"])
+def test_no_correlation_along_the_array(name: str) -> None:
+    make, law = LAWS[name]
+    z = (make(8)((N,)).astype(np.float64) - law.mean()) / law.std()
+    for lag in range(1, 65):
+        assert abs((z[:-lag] * z[lag:]).mean()) < SIGMAS / math.sqrt(N - lag), f"lag {lag}"
+
+
+def test_box_muller_partners_are_independent() -> None:
+    """64 x 64 equally likely cells of (x_2j, x_2j+1), and of (x_2j+1, x_2j+2)."""
+    cells = np.floor(
+        stats.norm.cdf(ift.RandomNormal(0.0, 1.0, seed=2)((N,)).astype(np.float64)) * 64
+    ).astype(np.int64)
+    for first in (0, 1):
+        pairs = cells[first : first + N - 2].reshape(-1, 2)
+        counts = np.bincount(pairs[:, 0] * 64 + pairs[:, 1], minlength=4096)
+        expected = len(pairs) / 4096
+        chi2 = float(((counts - expected) ** 2 / expected).sum())
+        assert stats.norm.sf(SIGMAS) < stats.chi2.sf(chi2, 4095) < 1 - stats.norm.sf(SIGMAS)
+
+
+def test_adjacent_seeds_and_streams_are_uncorrelated() -> None:
+    n = 2**12
+    by_seed = np.stack([ift.RandomNormal(0.0, 1.0, seed=seed)((n,)) for seed in range(200)]).astype(
+        np.float64
+    )
+    by_stream = np.stack(
+        [ift.RandomNormal(0.0, 1.0, seed=ift.Seed(1, stream))((n,)) for stream in range(200)]
+    ).astype(np.float64)
+    for drawn in (by_seed, by_stream):
+        correlation = drawn @ drawn.T / n
+        np.fill_diagonal(correlation, 0.0)
+        # The largest of 19,900 correlations: 7 standard errors have probability 5e-8 in all.
+        assert np.abs(correlation).max() < 7 / math.sqrt(n)
+
+
+def test_bfloat16_normals_take_many_values() -> None:
+    """A generator that fed bfloat16 from 8 random bits would give 128; a float32 normal rounded
+    gives thousands.
+    """
+    assert (
+        len(np.unique(ift.RandomNormal(0.0, 1.0, seed=1)((N,), "bfloat16").view(np.uint16))) > 3000
+    )

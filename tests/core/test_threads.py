@@ -1,0 +1,276 @@
+"""How many threads: who says so, in which order, and for whom."""
+
+import asyncio
+import importlib
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import initfast as ift
+
+# initfast.threads is both this module and, in the package, the function of that name.
+module = importlib.import_module("initfast.threads")
+get_num_threads, set_num_threads, threads, why = (
+    module.get_num_threads,
+    module.set_num_threads,
+    module.threads,
+    module.why,
+)
+
+RULE = r"the number of threads must be an integer from 1 to 1024; received "
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch):
+    """No number set, none remembered, none in the environment; all of it put back afterwards."""
+    monkeypatch.setattr(module, "_process", None)
+    monkeypatch.setattr(module, "_found", None)
+    monkeypatch.delenv("INITFAST_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Return a function that says how many cores are usable and what the control group allows."""
+
+    def set_machine(cores, quota=None):
+        if hasattr(os, "sched_getaffinity"):
+            monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+        monkeypatch.setattr(os, "cpu_count", lambda: cores)
+        monkeypatch.setattr(module, "_cgroup_quota", lambda: quota)
+
+    return set_machine
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cores", "quota", "number", "reason"),
+    [
+        ("3", "5", 7, 2.0, 3, "3: INITFAST_NUM_THREADS"),
+        (" 3 ", None, 7, None, 3, "3: INITFAST_NUM_THREADS"),
+        (None, "5", 7, 2.0, 5, "5: OMP_NUM_THREADS"),
+        ("", "5", 7, 2.0, 5, "5: OMP_NUM_THREADS"),
+        (None, "5,2", 7, None, 5, "5: OMP_NUM_THREADS"),
+        (None, "100000", 7, None, 1024, "1024: OMP_NUM_THREADS"),
+        (None, None, 7, 2.0, 2, "2: cgroup quota of 2 of 7 usable cores"),
+        (None, None, 7, 1.5, 2, "2: cgroup quota of 1.5 of 7 usable cores"),
+        (None, None, 7, 0.25, 1, "1: cgroup quota of 0.25 of 7 usable cores"),
+        (None, None, 7, 7.5, 7, "7: usable cores"),
+        (None, None, 7, None, 7, "7: usable cores"),
+        (None, None, 5000, None, 1024, "1024: usable cores"),
+        # What is no number of threads to OpenMP either is left to OpenMP.
+        (None, "0", 7, None, 7, "7: usable cores"),
+        (None, "-2", 7, None, 7, "7: usable cores"),
+        (None, "many", 7, None, 7, "7: usable cores"),
+        (None, "", 7, None, 7, "7: usable cores"),
+    ],
+)
+def test_default(monkeypatch, machine, ours, theirs, cores, quota, number, reason):
+    machine(cores, quota)
+    for name, value in (("INITFAST_NUM_THREADS", ours), ("OMP_NUM_THREADS", theirs)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert get_num_threads() == number
+    assert why() == reason
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1025", "two", "2.0", "1e3"])
+def test_a_bad_variable_of_ours_is_an_error(monkeypatch, value):
+    monkeypatch.setenv("INITFAST_NUM_THREADS", value)
+    rule = "INITFAST_NUM_THREADS must be an integer from 1 to 1024"
+    with pytest.raises(ValueError, match=f"{rule}; received '?{value}'?$"):
+        get_num_threads()
+
+
+def test_usable_cores_are_those_of_the_affinity_mask():
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("needs sched_setaffinity")
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "from initfast.core.threads import get_num_threads; print(get_num_threads())"
+    )
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("INITFAST_NUM_THREADS", "OMP_NUM_THREADS")
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+    )
+    assert result.stdout == "1\n"
+
+
+def test_set_and_scope(machine):
+    machine(7)
+    set_num_threads(5)
+    assert (get_num_threads(), why()) == (5, "5: set_num_threads(n)")
+    with threads(3):
+        assert (get_num_threads(), why()) == (3, "3: threads(n)")
+        with threads(2):
+            assert get_num_threads() == 2
+            set_num_threads(6)
+            assert get_num_threads() == 2
+        assert get_num_threads() == 3
+    assert get_num_threads() == 6
+    set_num_threads(None)
+    assert get_num_threads() == 7
+
+
+def test_scope_ends_with_an_error(machine):
+    machine(7)
+    with pytest.raises(ZeroDivisionError), threads(3):
+        _ = 1 / 0
+    assert get_num_threads() == 7
+
+
+@pytest.mark.parametrize("n", [0, -1, 1025, 2.0, "2", True, 2**64], ids=repr)
+def test_bad_numbers(n, machine):
+    machine(7)
+    with pytest.raises(ValueError, match=RULE + repr(n)):
+        set_num_threads(n)
+    with pytest.raises(ValueError, match=RULE + repr(n)):
+        threads(n)  # at once, not when the block is entered
+    assert get_num_threads() == 7
+
+
+def test_none_is_no_number_of_a_scope():
+    with pytest.raises(ValueError, match=RULE + "None"):
+        threads(None)
+
+
+def test_scopes_of_two_threads_do_not_mix(machine):
+    machine(7)
+    barrier, seen = threading.Barrier(2), {}
+
+    def work(n):
+        with threads(n):
+            barrier.wait()  # both are inside
+            seen[n] = get_num_threads()
+            barrier.wait()
+
+    workers = [threading.Thread(target=work, args=(n,)) for n in (2, 3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert seen == {2: 2, 3: 3}
+    assert get_num_threads() == 7
+
+
+def test_scopes_of_two_tasks_do_not_mix(machine):
+    machine(7)
+
+    async def work(n):
+        with threads(n):
+            await asyncio.sleep(0)
+            return get_num_threads()
+
+    async def main():
+        return await asyncio.gather(work(2), work(3))
+
+    assert asyncio.run(main()) == [2, 3]
+
+
+def test_set_governs_all_threads(machine):
+    machine(7)
+    set_num_threads(4)
+    seen = []
+    worker = threading.Thread(target=lambda: seen.append(get_num_threads()))
+    worker.start()
+    worker.join()
+    assert seen == [4]
+
+
+def test_a_forked_child_looks_again():
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    code = """
+import os
+os.environ["INITFAST_NUM_THREADS"] = "3"
+from initfast.core.threads import get_num_threads, threads
+assert get_num_threads() == 3
+os.environ["INITFAST_NUM_THREADS"] = "5"
+assert get_num_threads() == 3
+child = os.fork()
+if not child:
+    os._exit(get_num_threads())
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), get_num_threads())
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "5 3\n"
+
+
+def tree(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+V2, V1 = "0::/a/b\n", "12:cpuset:/a\n4:cpu,cpuacct:/a/b\n1:name=systemd:/x\n"
+ROOT = "0::/\n"
+
+
+@pytest.mark.parametrize(
+    ("proc", "files", "quota"),
+    [
+        (V2, {"a/b/cpu.max": "150000 100000\n"}, 1.5),
+        (V2, {"a/b/cpu.max": "max 100000\n"}, None),
+        (V2, {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}, 0.5),
+        (V2, {"a/b/cpu.max": "300000 100000\n", "a/cpu.max": "400000 100000\n"}, 3.0),
+        (V2, {"cpu.max": "200000 100000\n"}, 2.0),  # in a container: the path is the host's
+        (ROOT, {"cpu.max": "200000 100000\n"}, 2.0),
+        (V2, {"unified/a/b/cpu.max": "200000 100000\n"}, 2.0),
+        (V2, {"other/cpu.max": "200000 100000\n"}, None),
+        (
+            V1,
+            {
+                "cpu,cpuacct/a/b/cpu.cfs_quota_us": "250000\n",
+                "cpu,cpuacct/a/b/cpu.cfs_period_us": "100000\n",
+            },
+            2.5,
+        ),
+        (V1, {"cpu/a/cpu.cfs_quota_us": "250000\n", "cpu/a/cpu.cfs_period_us": "100000\n"}, 2.5),
+        (V1, {"cpu/a/b/cpu.cfs_quota_us": "-1\n", "cpu/a/b/cpu.cfs_period_us": "100000\n"}, None),
+        (V1, {"cpu/a/b/cpu.cfs_quota_us": "1000\n"}, None),
+        (V1, {"cpuset/a/cpu.cfs_quota_us": "1000\n", "cpuset/a/cpu.cfs_period_us": "1000\n"}, None),
+        ("", {"cpu.max": "200000 100000\n"}, None),
+        ("nonsense\n\n", {"cpu.max": "nonsense\n"}, None),
+    ],
+)
+def test_cgroup_quota(tmp_path, proc, files, quota):
+    tree(tmp_path, {"proc": proc})
+    assert module._cgroup_quota(tmp_path / "proc", tree(tmp_path / "sys", files)) == quota
+
+
+def test_cgroup_quota_without_proc(tmp_path):
+    assert module._cgroup_quota(tmp_path / "none", tmp_path) is None
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="the system has no affinity of threads"
+)
+@pytest.mark.parametrize("count", [2, 7])
+def test_a_fill_leaves_its_caller_where_it_may_run(count):
+    """Its threads are kept off the caller's CPU, the caller itself is not touched; one CPU for all
+    of them will do.
+    """
+    before = os.sched_getaffinity(0)
+    size = count * 2**18
+    alone = ift.HeNormal(seed=1).block((size,), np.s_[:])
+    for allowed in (before, {min(before)}):
+        os.sched_setaffinity(0, allowed)
+        try:
+            with threads(count):
+                made = ift.HeNormal(seed=1)((size,))
+            assert os.sched_getaffinity(0) == allowed
+        finally:
+            os.sched_setaffinity(0, before)
+        assert made.tobytes() == alone.tobytes()

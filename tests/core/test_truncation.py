@@ -1,0 +1,76 @@
+"""The parameters of free truncation bounds, and the values drawn from them, against mpmath."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+import reference
+from initfast.core import distributions
+from initfast.core.dtypes import FLOAT32, FLOAT64, DType
+from initfast.core.truncation import free_parameters
+
+BOUNDS = [
+    (-1.0, 3.0), (0.0, 1.0), (-3.0, 3.0), (0.5, 0.50001), (8.0, 9.0), (-40.0, -38.0), (-1e-3, 2e-3),
+    (3.9, 20.0), (4.0, 4.5), (-6.0, 6.0), (5.0, 30.0), (37.9, 38.5), (-1.0, -0.5), (1.0, 2.0), (-9.0, 0.1),
+]  # fmt: skip
+
+
+def upper_tail(x: mp.mpf) -> mp.mpf:
+    return mp.erfc(x / mp.sqrt(2)) / 2
+
+
+def mass(a: mp.mpf, b: mp.mpf) -> mp.mpf:
+    return upper_tail(a) - upper_tail(b) if a > 0 else upper_tail(-b) - upper_tail(-a)
+
+
+def quantile(p: mp.mpf, q: mp.mpf) -> mp.mpf:
+    """x with p below it and q above, by Newton's method on the logarithm of the smaller."""
+    tail = min(p, q)
+    x = mp.sqrt(2) * mp.erfinv(1 - 2 * tail) if tail > 0.01 else mp.sqrt(-2 * mp.log(tail))
+    for _ in range(60):
+        step = (
+            mp.log(upper_tail(x) / tail) * upper_tail(x) / (mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi))
+        )
+        x += step
+        if abs(step) < mp.mpf(10) ** -40:
+            break
+    return x if q < p else -x
+
+
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_parameters(bounds: tuple[float, float]) -> None:
+    with mp.workdps(60):
+        a, b = map(mp.mpf, bounds)
+        below, above, high, low, centre, centre_low, log_scale, far = free_parameters(*bounds)
+        assert bool(far) == (a >= 4 or b <= -4)
+        scale = mp.exp(mp.mpf(log_scale) / 2)
+        tolerance = 1e-13 if far else mp.mpf(10) ** -30
+        assert abs((mp.mpf(high) + mp.mpf(low)) / (mass(a, b) * scale) - 1) < tolerance
+        if not far:
+            assert below == float(upper_tail(-a))
+            assert above == float(upper_tail(b))
+            assert (
+                abs(mp.mpf(centre) + mp.mpf(centre_low) - (upper_tail(-a) - mp.mpf(1) / 2))
+                < mp.mpf(10) ** -31
+            )
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_values_within_four_ulp(bounds: tuple[float, float], dtype: DType) -> None:
+    count = 60
+    words = reference.blocks(np.arange(count, dtype=np.uint64), 5, 0)
+    drawn = reference.values(
+        distributions.truncated_normal(0.0, 1.0, *bounds, dtype), 5, 0, 0, count
+    )
+    with mp.workdps(60):
+        a, b = map(mp.mpf, bounds)
+        whole = mass(a, b)
+        for i, value in enumerate(drawn):
+            if dtype is FLOAT64:
+                u = (mp.mpf(int(words.view(np.uint64).ravel()[i]) >> 12) + mp.mpf(1) / 2) / 2**52
+            else:
+                u = (mp.mpf(int(words.ravel()[i])) + mp.mpf(1) / 2) / 2**32
+            exact = quantile(upper_tail(-a) + u * whole, upper_tail(b) + (1 - u) * whole)
+            ulp = mp.mpf(float(np.spacing(np.abs(dtype.numpy.type(float(exact))))))
+            assert abs(mp.mpf(float(value)) - exact) <= 4 * ulp, f"element {i}: {value} for {exact}"

@@ -1,0 +1,516 @@
+"""Whole models on the disk: the layout of Hugging Face's loaders, the same bytes however they are
+written.
+"""
+
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from places import SPECS
+
+import initfast as ift
+from initfast import checkpoint
+from initfast.files import containers, specs, verifying
+
+LLAMA = SPECS / "llama_small.json"
+NORMAL = {"class_name": "TruncatedNormal", "config": {"mean": 0.0, "stddev": 0.02}}
+
+
+def tensor(*shape, dtype="float32", init="he_normal", **more):
+    return {"shape": list(shape), "dtype": dtype, "init": init, **more}
+
+
+MIXED = {
+    "tensors": {
+        "half": tensor(3, 5, dtype="float16"),
+        "count": tensor(dtype="int64", init="zeros"),
+        "tiny": tensor(7, dtype="float8_e5m2", init="uniform"),
+        "encoder/kernel": tensor(40, 9),
+        "empty": tensor(0, 4),
+        "q": tensor(6, 4, init="orthogonal"),
+        "wide": tensor(5, dtype="float64", init="uniform"),
+        "mask": tensor(3, dtype="bool", init="ones"),
+        "padded": tensor(9, 3, init="random_normal", fixed_rows=[[4, 5, 0]]),
+        'a "quoted" \u00e4': tensor(2, 2, dtype="bfloat16"),
+    }
+}
+
+
+def llama_8b():
+    """The tensors of Llama-3-8B: 8.03G parameters."""
+
+    def held(*shape):
+        return tensor(*shape, dtype="bfloat16", init=NORMAL)
+
+    def ones(*shape):
+        return tensor(*shape, dtype="bfloat16", init="ones")
+
+    layer = {
+        "self_attn.q_proj.weight": held(4096, 4096),
+        "self_attn.k_proj.weight": held(1024, 4096),
+        "self_attn.v_proj.weight": held(1024, 4096),
+        "self_attn.o_proj.weight": held(4096, 4096),
+        "mlp.gate_proj.weight": held(14336, 4096),
+        "mlp.up_proj.weight": held(14336, 4096),
+        "mlp.down_proj.weight": held(4096, 14336),
+        "input_layernorm.weight": ones(4096),
+        "post_attention_layernorm.weight": ones(4096),
+    }
+    found = {"model.embed_tokens.weight": held(128256, 4096)}
+    for number in range(32):
+        found |= {f"model.layers.{number}.{name}": made for name, made in layer.items()}
+    return {
+        "tensors": {**found, "model.norm.weight": ones(4096), "lm_head.weight": held(128256, 4096)}
+    }
+
+
+def files(folder):
+    """Name and bytes of all that is in a folder."""
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+def values(spec, seed):
+    """What each tensor should hold, made whole by its initializer: (shape, bytes)."""
+    made = {}
+    for entry in specs.read(spec).entries:
+        initializer = entry.drawn(ift.Seed(seed))
+        made[entry.name] = np.asarray(initializer.block(entry.shape, ..., entry.dtype)).tobytes()
+    return made
+
+
+def held(path):
+    """The bytes of each tensor of a file, by our own reader."""
+    data = Path(path).read_bytes()
+    return {t.name: data[t.offset : t.offset + t.nbytes] for t in containers.read(path).tensors}
+
+
+def test_one_file(tmp_path):
+    path = tmp_path / "mixed.safetensors"
+    counts = []
+    result = checkpoint.save(MIXED, path, seed=7, progress=counts.append)
+    total = sum(len(data) for data in values(MIXED, 7).values())
+    assert (result.complete, result.written, result.resumed, sum(counts)) == (True, total, 0, total)
+    assert held(path) == values(MIXED, 7)
+    assert list(files(tmp_path)) == ["mixed.safetensors"]
+    found = containers.read(path)
+    assert found.metadata["format"] == "pt"
+    assert json.loads(found.metadata["initfast"]) == {
+        "version": ift.__version__,
+        "stream_version": ift.STREAM_VERSION,
+        "seed": 7,
+    }
+    for entry in found.tensors:  # each aligned to its own elements
+        assert entry.offset % (entry.nbytes // max(1, math.prod(entry.shape)) or 1) == 0
+
+
+def test_safetensors_reads_it(tmp_path):
+    numpy = pytest.importorskip("safetensors.numpy")
+    from safetensors import safe_open
+
+    spec = {"tensors": {k: v for k, v in MIXED["tensors"].items() if "float8" not in v["dtype"]}}
+    checkpoint.save(spec, tmp_path / "mixed.safetensors", seed=7)
+    expected = values(spec, 7)
+    found = numpy.load_file(tmp_path / "mixed.safetensors")
+    assert {name: array.tobytes() for name, array in found.items()} == expected
+    assert {name: array.shape for name, array in found.items()} == {
+        name: tuple(given["shape"]) for name, given in spec["tensors"].items()
+    }
+    with safe_open(tmp_path / "mixed.safetensors", "np") as opened:
+        assert opened.metadata()["format"] == "pt"
+        assert np.array_equal(opened.get_slice("encoder/kernel")[3:5], found["encoder/kernel"][3:5])
+
+
+def test_torch_reads_it(tmp_path):
+    torch = pytest.importorskip("torch")
+    load = pytest.importorskip("safetensors.torch").load_file
+    checkpoint.save(MIXED, tmp_path / "mixed.safetensors", seed=7)
+    found = load(tmp_path / "mixed.safetensors")
+    bits = {
+        name: t.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        for name, t in found.items()
+    }
+    assert bits == values(MIXED, 7)
+    assert {name: str(t.dtype) for name, t in found.items()} == {
+        name: f"torch.{given['dtype']}" for name, given in MIXED["tensors"].items()
+    }
+
+
+@pytest.mark.parametrize("limit", [20_000, 50_000, 100_000])
+def test_shards(limit, tmp_path):
+    checkpoint.save(LLAMA, tmp_path / "out", seed=3, max_shard_size=limit)
+    expected = values(LLAMA, 3)
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    assert list(index) == ["metadata", "weight_map"]
+    assert index["metadata"] == {"total_size": sum(map(len, expected.values()))}
+    names = sorted({*index["weight_map"].values()})
+    assert names == [
+        f"model-{n:05}-of-{len(names):05}.safetensors" for n in range(1, len(names) + 1)
+    ]
+    assert sorted(files(tmp_path / "out")) == [*names, "model.safetensors.index.json"]
+    found = {}
+    for name in names:
+        inside = held(tmp_path / "out" / name)
+        assert {index["weight_map"][key] for key in inside} == {name}
+        assert (tmp_path / "out" / name).stat().st_size <= limit or len(inside) == 1
+        found |= inside
+    assert found == expected
+    assert list(index["weight_map"]) == list(expected)
+
+
+def test_headers_count(tmp_path):
+    spec = {"tensors": {f"layers.{n}.self_attn.k_proj.weight": tensor(500) for n in range(8)}}
+    sizes = [file.size for file in checkpoint.plan(spec, tmp_path / "out", 3, 8 * 2000).files]
+    assert len(sizes) == 2 and max(sizes) <= 16_000
+
+
+def test_shards_are_no_smaller_than_they_must_be(tmp_path):
+    sizes = [file.size for file in checkpoint.plan(LLAMA, tmp_path / "out", 3, 100_000).files]
+    assert all(one + next_one > 100_000 for one, next_one in itertools.pairwise(sizes))
+
+
+@pytest.mark.parametrize("limit", [None, "5GB", "1 MiB"])
+def test_a_folder_of_one_file(limit, tmp_path):
+    checkpoint.save(LLAMA, tmp_path / "out", seed=3, max_shard_size=limit)
+    checkpoint.save(LLAMA, tmp_path / "alone.safetensors", seed=3)
+    assert files(tmp_path / "out") == {
+        "model.safetensors": (tmp_path / "alone.safetensors").read_bytes()
+    }
+
+
+def test_gpt2_and_llama_3_8b_are_planned_as_hugging_face_has_them(tmp_path):
+    job = checkpoint.plan(SPECS / "gpt2.json", tmp_path / "gpt2", 42)
+    assert [(file.path.name, file.data_bytes) for file in job.files] == [
+        ("model.safetensors", 497_759_232)
+    ]
+    assert job.notes == ()
+    job = checkpoint.plan(llama_8b(), tmp_path / "llama", 42)
+    assert [len(file.tensors) for file in job.files] == [82, 104, 100, 5]
+    assert [file.path.name for file in job.files] == [
+        f"model-0000{n}-of-00004.safetensors" for n in (1, 2, 3, 4)
+    ]
+    assert max(file.size for file in job.files) <= 5_000_000_000
+    ((path, index),) = job.notes
+    assert path == tmp_path / "llama" / "model.safetensors.index.json"
+    assert json.loads(index)["metadata"]["total_size"] == 16_060_522_496
+    assert len(json.loads(index)["weight_map"]) == 291
+    assert not list(tmp_path.iterdir())  # a plan writes nothing
+
+
+def test_a_tensor_does_not_depend_on_the_others(tmp_path):
+    few = {"tensors": {"padded": MIXED["tensors"]["padded"]}}
+    checkpoint.save(few, tmp_path / "few.safetensors", seed=7)
+    assert held(tmp_path / "few.safetensors")["padded"] == values(MIXED, 7)["padded"]
+
+
+def test_threads_do_not_matter(tmp_path):
+    for count in (1, 3):
+        with ift.threads(count):
+            checkpoint.save(LLAMA, tmp_path / f"{count}.safetensors", seed=3)
+    assert len(set(files(tmp_path).values())) == 1
+
+
+SHARE = """
+import json, sys
+from initfast import checkpoint
+spec, out, k, n = sys.argv[1:5]
+result = checkpoint.save(spec, out, seed=3, max_shard_size=100_000, shard=(int(k), int(n)), resume="resume" in sys.argv)
+print(json.dumps([result.complete, result.written]))
+"""
+
+
+def process(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", SHARE, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_processes_share_the_work(n, tmp_path):
+    checkpoint.save(LLAMA, tmp_path / "alone", seed=3, max_shard_size=100_000)
+    shared = [process(LLAMA, tmp_path / "out", k, n) for k in range(1, n + 1)]
+    found = []
+    for each in shared:
+        out, err = each.communicate(timeout=120)
+        assert each.returncode == 0, err
+        found.append(json.loads(out))
+    assert files(tmp_path / "out") == files(tmp_path / "alone")
+    total = sum(map(len, values(LLAMA, 3).values()))
+    assert sum(written for _, written in found) == total
+    assert max(written for _, written in found) < 1.5 * total / n
+    assert sum(complete for complete, _ in found) >= 1
+
+
+def test_shares_one_after_the_other(tmp_path):
+    checkpoint.save(MIXED, tmp_path / "alone.safetensors", seed=3)
+    done = []
+    for k in (3, 1, 2):
+        done.append(
+            checkpoint.save(MIXED, tmp_path / "out.safetensors", seed=3, shard=(k, 3)).complete
+        )
+        assert (tmp_path / "out.safetensors").exists() == (k == 2)
+    assert done == [False, False, True]
+    assert files(tmp_path)["out.safetensors"] == files(tmp_path)["alone.safetensors"]
+    assert len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_process_is_resumed(seed, tmp_path):
+    """Kills at three moments, then a run to the end; test_kills.py kills the engine at every step."""
+    spec = {"tensors": {f"layers.{n}": tensor(1 << 20, init=NORMAL) for n in range(12)}}
+    path, out = tmp_path / "spec.json", tmp_path / "out"
+    path.write_text(json.dumps(spec))
+    checkpoint.save(spec, tmp_path / "alone", seed=3, max_shard_size=100_000)
+    random = np.random.default_rng(seed)
+    for _ in range(3):
+        running = process(path, out, 1, 1, "resume")
+        while running.poll() is None and not (out / "model.partial.json").exists():
+            time.sleep(0.001)
+        time.sleep(random.uniform(0, 0.2))
+        running.kill()
+        running.communicate()
+    last = process(path, out, 1, 1, "resume")
+    _, err = last.communicate(timeout=120)
+    assert last.returncode == 0 or "existing file" in err, (
+        err
+    )  # the last of them may have been done before its kill
+    assert files(out) == files(tmp_path / "alone")
+
+
+def begun(path, **changes):
+    """Leave an unfinished write of `MIXED` behind."""
+    checkpoint.save(MIXED, path, seed=7, shard=(1, 2), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 8}, "seed 7; received 8"),
+        ({"seed": ift.Seed(7).named("student")}, "seed 7; received"),
+        ({"dtype": "float64"}, r"dtypes .*received"),
+        ({"spec": LLAMA}, "must be continued with what it began with"),
+        (
+            {
+                "spec": {
+                    "tensors": {
+                        **MIXED["tensors"],
+                        "half": tensor(3, 5, dtype="float16", init="zeros"),
+                    }
+                }
+            },
+            "spec '|spec \"",
+        ),
+        ({"shard": (2, 3)}, "2 in all; received worker"),
+        ({"shard": (1, 1)}, "2 in all; received worker"),
+    ],
+)
+def test_what_is_resumed_must_be_the_same(changes, message, tmp_path):
+    begun(tmp_path / "out")
+    before = files(tmp_path / "out")
+    given = {"spec": MIXED, "seed": 7, "shard": (2, 2), **changes}
+    with pytest.raises(OSError, match=message):
+        checkpoint.save(given.pop("spec"), tmp_path / "out", **given, resume=True)
+    assert files(tmp_path / "out") == before
+    assert checkpoint.save(MIXED, tmp_path / "out", seed=7, shard=(2, 2), resume=True).complete
+    assert held(tmp_path / "out" / "model.safetensors") == values(MIXED, 7)
+
+
+def test_existing_files(tmp_path):
+    for out in (tmp_path / "out", tmp_path / "one.safetensors"):
+        checkpoint.save(MIXED, out, seed=7)
+        for resume in (False, True):
+            with pytest.raises(FileExistsError, match="--force"):
+                checkpoint.save(MIXED, out, seed=8, resume=resume)
+        path = out / "model.safetensors" if out.is_dir() else out
+        assert held(path) == values(MIXED, 7)
+        checkpoint.save(MIXED, out, seed=8, force=True)
+        assert held(path) == values(MIXED, 8)
+
+
+def test_files_of_another_model_must_be_removed(tmp_path):
+    checkpoint.save(LLAMA, tmp_path / "out", seed=3, max_shard_size=100_000)
+    (tmp_path / "out" / "config.json").write_text("{}")  # which is none of ours
+    before = files(tmp_path / "out")
+    for force in (False, True):
+        with pytest.raises(
+            FileExistsError,
+            match=r"model-00001-of-.*none of the 1 to be written and must be removed",
+        ):
+            checkpoint.save(LLAMA, tmp_path / "out", seed=3, force=force)
+    assert files(tmp_path / "out") == before
+    checkpoint.save(LLAMA, tmp_path / "out", seed=4, max_shard_size=100_000, force=True)
+    assert files(tmp_path / "out").keys() == before.keys() and files(tmp_path / "out") != before
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        (
+            {"path": "out.npy"},
+            ValueError,
+            "the output must end in .safetensors or be a folder; received '.*out.npy'",
+        ),
+        ({"path": "out.bin"}, ValueError, "must end in .safetensors"),
+        ({"path": "out.pt"}, ValueError, "must end in .safetensors"),
+        ({"path": "a file"}, OSError, "must end in .safetensors or be a folder"),
+        ({"path": "none/out"}, FileNotFoundError, "none"),
+        ({"path": "none/out.safetensors"}, FileNotFoundError, "the folder of the file must exist"),
+        (
+            {"path": "a.safetensors", "max_shard_size": 3},
+            ValueError,
+            "max_shard_size is for folders; received 3",
+        ),
+        (
+            {"max_shard_size": "5XB"},
+            ValueError,
+            "max_shard_size must be bytes, or a text.*received '5XB'",
+        ),
+        ({"max_shard_size": 0}, ValueError, "max_shard_size must be"),
+        ({"max_shard_size": -1}, ValueError, "max_shard_size must be"),
+        ({"max_shard_size": 1.5}, ValueError, "max_shard_size must be"),
+        ({"max_shard_size": True}, ValueError, "max_shard_size must be"),
+        ({"seed": -1}, ValueError, "seed must be"),
+        ({"seed": ift.Seed(1, stream=4)}, ValueError, "seed must leave the streams"),
+        ({"dtype": "int8"}, ValueError, "dtype must be one of"),
+        ({"shard": (3, 2)}, ValueError, r"received \(3, 2\)"),
+        ({"spec": {"tensors": {"../w": tensor(3)}}}, ValueError, r"have a part '\.\.'"),
+        (
+            {"spec": {"tensors": {"w": tensor(3, dtype="complex128", init="zeros")}}},
+            ValueError,
+            "complex128",
+        ),
+        (
+            {"spec": {"tensors": {"w": tensor(2**62, init="uniform")}}},
+            ValueError,
+            r"smaller than 2\*\*63 bytes",
+        ),
+        (
+            {"spec": {"tensors": {"w": tensor(2**50, init="uniform")}}},
+            OSError,
+            "must fit on the disk",
+        ),
+    ],
+)
+def test_refusals_leave_nothing(changes, kind, message, tmp_path):
+    (tmp_path / "a file").write_text("")
+    given = {"spec": MIXED, "path": "out", "seed": 7, **changes}
+    with pytest.raises(kind, match=message):
+        checkpoint.save(given.pop("spec"), tmp_path / given.pop("path"), **given)
+    assert list(files(tmp_path)) == ["a file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError):
+        checkpoint.save(MIXED, tmp_path / "out", seed=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        (7, 7),
+        ("7", 7),
+        ("5GB", 5 * 10**9),
+        ("5gb", 5 * 10**9),
+        ("1.5 KiB", 1536),
+        ("2MiB", 2**21),
+        ("1TB", 10**12),
+    ],
+)
+def test_sizes(text, size):
+    assert checkpoint.size_of(text) == size
+
+
+def differences(spec, path, seed):
+    made = checkpoint.expected(spec, path, seed)
+    return [
+        found
+        for file in made
+        for found in verifying.compare(containers.read(file.path), file.tensors)
+    ]
+
+
+@pytest.mark.parametrize("limit", [None, 100_000])
+def test_what_is_expected(limit, tmp_path):
+    out = tmp_path / "out"
+    checkpoint.save(LLAMA, out, seed=3, max_shard_size=limit)
+    assert differences(LLAMA, out, 3) == []
+    assert {found.tensor for found in differences(LLAMA, out, 4)} == {
+        entry.name for entry in specs.read(LLAMA).entries if "norm" not in entry.name
+    }
+    path = sorted(out.glob("*.safetensors"))[-1]
+    last = max(containers.read(path).tensors, key=lambda tensor: tensor.offset)
+    with open(path, "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        byte = file.read(1)[0] ^ 1
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([byte]))
+    (found,) = differences(LLAMA, out, 3)
+    assert (found.tensor, found.index) == (last.name, tuple(n - 1 for n in last.shape))
+
+
+def test_a_single_file_is_expected(tmp_path):
+    checkpoint.save(MIXED, tmp_path / "m.safetensors", seed=3, dtype="float64")
+    assert differences(specs.read(MIXED, "float64"), tmp_path / "m.safetensors", 3) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda index: index["weight_map"].popitem(), "must name the tensors of the spec"),
+        (
+            lambda index: index["weight_map"].update(x="model-00001-of-00002.safetensors"),
+            "must name the tensors.*'x'",
+        ),
+        (
+            lambda index: index["weight_map"].update({"lm_head.weight": "../../x.safetensors"}),
+            "to files of a model",
+        ),
+        (lambda index: index["weight_map"].update({"lm_head.weight": 3}), "to files of a model"),
+        (lambda index: index.pop("weight_map"), "must have a 'weight_map'"),
+        (lambda index: index.update(weight_map=[1]), "must have a 'weight_map'"),
+    ],
+)
+def test_indices_that_are_wrong(change, message, tmp_path):
+    checkpoint.save(LLAMA, tmp_path / "out", seed=3, max_shard_size=100_000)
+    path = tmp_path / "out" / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    change(index)
+    path.write_text(json.dumps(index))
+    with pytest.raises(OSError, match=message):
+        checkpoint.expected(LLAMA, tmp_path / "out", 3)
+    path.write_text("{")
+    with pytest.raises(OSError, match="must have a 'weight_map'"):
+        checkpoint.expected(LLAMA, tmp_path / "out", 3)
+
+
+MEMORY = """
+import resource, sys
+from initfast import checkpoint
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+checkpoint.save({"tensors": {f"w{n}": {"shape": [4096, 4096], "dtype": "bfloat16", "init": "he_normal"}
+                             for n in range(12)}}, sys.argv[1], seed=1)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_model(tmp_path):
+    """384 MB, of which nothing may be held but what the threads are at."""
+    found = subprocess.run(
+        [sys.executable, "-c", MEMORY, tmp_path / "m.safetensors"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (tmp_path / "m.safetensors").stat().st_size > 12 * 2**25
+    assert int(found.stdout) < 100, "MiB beyond what Python and NumPy take"

@@ -1,0 +1,166 @@
+"""Verifying: equal files pass, and of others the first element that differs is named, wherever it
+is.
+"""
+
+import os
+
+import numpy as np
+import pytest
+
+import initfast as ift
+from initfast.core import dtypes
+from initfast.files import containers, runs
+from initfast.files.containers import Tensor
+from initfast.files.verifying import Difference, compare
+from initfast.files.writing import Job, write
+
+SHAPE = (61, 53)
+
+
+@pytest.fixture(autouse=True)
+def small_runs(monkeypatch):
+    monkeypatch.setattr(runs, "CHUNK_BYTES", 1024)
+
+
+def tensor(name=None, seed=5, shape=SHAPE, dtype="float32", init=ift.HeNormal):
+    return Tensor(name, init(seed=seed), shape, dtypes.resolve_numeric(dtype))
+
+
+@pytest.fixture
+def path(tmp_path):
+    made = tmp_path / "w.npy"
+    write(Job((containers.npy(made, tensor()),), {}, made))
+    return made
+
+
+def poke(path, offset, value=b"\x7f"):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(value)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_equal(path, threads):
+    seen = []
+    with ift.threads(threads):
+        assert compare(containers.read(path), [tensor()], advance=seen.append) == []
+    assert sum(seen) == 61 * 53 * 4
+
+
+@pytest.mark.parametrize("place", [0, 1, 52, 53, 255, 256, 1000, 61 * 53 - 1])
+@pytest.mark.parametrize("byte", [0, 3])
+def test_the_first_element_that_differs_is_named(path, place, byte):
+    whole = np.load(path)
+    other = np.load(path).reshape(-1)
+    spoiled = other.view(np.uint8)
+    spoiled[4 * place + byte] ^= 1
+    poke(path, 128, other.tobytes())
+    (found,) = compare(containers.read(path), [tensor()])
+    index = tuple(map(int, np.unravel_index(place, SHAPE)))
+    assert found == Difference(None, index, 128 + 4 * place, str(whole[index]), str(other[place]))
+    assert (
+        str(found)
+        == f"element {index} at byte {128 + 4 * place} should be {whole[index]!s}; found {other[place]!s}"
+    )
+
+
+def test_only_the_first_of_several(path):
+    for place in (3000, 200, 2000):
+        poke(path, 128 + 4 * place + 3)
+    (found,) = compare(containers.read(path), [tensor()])
+    assert found.index == (200 // 53, 200 % 53)
+
+
+def test_rows(path):
+    poke(path, 128 + 4 * (53 * 40 + 7) + 3)
+    found = containers.read(path)
+    assert compare(found, [tensor()], part=(0, 40)) == []
+    assert compare(found, [tensor()], part=(41, 61)) == []
+    assert compare(found, [tensor()], part=(40, 40)) == []
+    assert compare(found, [tensor()], part=(40, 41))[0].index == (40, 7)
+
+
+def test_numbers_that_look_alike_are_told_apart(tmp_path):
+    path = tmp_path / "w.bin"
+    zeros = Tensor(None, ift.Zeros(), (9,), dtypes.FLOAT32)
+    path.write_bytes(np.array([0.0] * 8 + [-0.0], np.float32).tobytes())
+    (found,) = compare(containers.read(path), [zeros])
+    assert (found.expected, found.found) == ("0.0", "-0.0")
+
+    class Nan(ift.Initializer):
+        def __call__(self, shape, dtype=None):
+            return np.full(shape, 0x7FC00000, np.uint32).view(np.float32)
+
+    nan = Tensor(None, Nan(), (9,), dtypes.FLOAT32)
+    bits = np.full(9, 0x7FC00000, np.uint32)
+    path.write_bytes(bits.tobytes())
+    assert compare(containers.read(path), [nan]) == []
+    bits[4] += 1
+    path.write_bytes(bits.tobytes())
+    (found,) = compare(containers.read(path), [nan])
+    assert (found.index, found.expected, found.found) == ((4,), "00 00 c0 7f", "01 00 c0 7f")
+
+
+def model(order="abcd"):
+    made = {
+        "a": tensor("a"),
+        "b": tensor("b", 6, (40,), "bfloat16"),
+        "c": tensor("c", 7, (8, 9), "float64", ift.Orthogonal),
+        "d": Tensor("d", ift.Ones(), (), dtypes.resolve_numeric("int64")),
+    }
+    return [made[name] for name in order]
+
+
+def saved(folder, tensors):
+    file = containers.safetensors(folder / "m.safetensors", tensors)
+    write(Job((file,), {}, file.path), force=True)
+    return containers.read(file.path)
+
+
+def test_tensors_are_compared_where_the_file_has_them(tmp_path):
+    found = saved(tmp_path, model("cadb"))
+    assert compare(found, model("abcd")) == []
+
+
+def test_each_tensor_that_differs_is_named(tmp_path):
+    found = saved(tmp_path, model())
+    for held in found.tensors:
+        if held.name != "b":
+            poke(found.path, held.offset + held.nbytes - 1)
+    differences = compare(found, model())
+    assert [(d.tensor, d.index) for d in differences] == [("a", (60, 52)), ("c", (7, 8)), ("d", ())]
+    assert str(differences[2]) == (
+        f"tensor 'd': element () at byte {found.tensors[3].offset} should be 1; found {0x7F << 56 | 1}"
+    )
+
+
+def test_headers_that_differ(tmp_path):
+    found = saved(tmp_path, model("acd"))
+    wrong = [tensor("a", shape=(53, 61)), tensor("b"), *model("d")]
+    assert [str(d) for d in compare(found, wrong)] == [
+        "tensor 'a': the header should be 'a': F32 of shape (53, 61); found 'a': F32 of shape (61, 53)",
+        "tensor 'b': the header should be 'b': F32 of shape (61, 53); found no such tensor",
+        "tensor 'c': the header should be without it; found 'c': F64 of shape (8, 9)",
+    ]
+
+
+def test_what_the_libraries_write_is_compared_too(tmp_path):
+    numpy = pytest.importorskip("safetensors.numpy")
+    made = {"a": ift.HeNormal(seed=5)(SHAPE), "z": np.ones(3)}
+    numpy.save_file(made, tmp_path / "x.safetensors")
+    found = containers.read(tmp_path / "x.safetensors")
+    assert compare(found, [Tensor("z", ift.Ones(), (3,), dtypes.FLOAT64), tensor("a")]) == []
+    np.save(tmp_path / "x.npy", made["a"])
+    assert compare(containers.read(tmp_path / "x.npy"), [tensor()]) == []
+
+
+def test_a_file_that_is_cut_while_it_is_read(path):
+    found = containers.read(path)
+    os.truncate(path, 5000)
+    with pytest.raises(OSError, match="must keep its size while it is read"):
+        compare(found, [tensor()])
+
+
+def test_tensors_without_elements(tmp_path):
+    none = [tensor("a", shape=(0, 3)), tensor("b", shape=(4,)), tensor("c", shape=(0,))]
+    assert compare(saved(tmp_path, none), none) == []

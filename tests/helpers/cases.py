@@ -1,0 +1,42 @@
+"""The distributions that the kernel tests go through: one of each way that a kernel can take, in
+every dtype.
+"""
+
+from collections.abc import Callable
+
+from initfast._kernels import Source
+from initfast.core import distributions
+from initfast.core.dtypes import FLOATING, DType
+
+DISTRIBUTIONS: dict[str, Callable[[DType], Source]] = {
+    "uniform(-0.05,0.05)": lambda dtype: distributions.uniform(-0.05, 0.05, dtype),
+    "uniform(3,3.5)": lambda dtype: distributions.uniform(3.0, 3.5, dtype),
+    "normal(0,1)": lambda dtype: distributions.normal(0.0, 1.0, dtype),
+    "normal(0.5,0.02)": lambda dtype: distributions.normal(0.5, 0.02, dtype),
+    "truncated_normal(0,0.05,-2,2)": lambda dtype: distributions.truncated_normal(
+        0.0, 0.05, -2.0, 2.0, dtype
+    ),
+    "truncated_normal(1,2,-2,2)": lambda dtype: distributions.truncated_normal(
+        1.0, 2.0, -2.0, 2.0, dtype
+    ),
+    "truncated_normal(0,1,-1,3)": lambda dtype: distributions.truncated_normal(
+        0.0, 1.0, -1.0, 3.0, dtype
+    ),
+    "truncated_normal(0,1,-40,-37)": lambda dtype: distributions.truncated_normal(
+        0.0, 1.0, -40.0, -37.0, dtype
+    ),
+    "truncated_normal(0,1,8,9)": lambda dtype: distributions.truncated_normal(
+        0.0, 1.0, 8.0, 9.0, dtype
+    ),
+    "truncated_normal(0,0.02,-100,100)": lambda dtype: distributions.truncated_normal(
+        0.0, 0.02, -100.0, 100.0, dtype
+    ),
+}
+
+DRAWN = [
+    (f"{name} {dtype.name}", make(dtype))
+    for name, make in DISTRIBUTIONS.items()
+    for dtype in FLOATING
+]
+SOURCES = [*DRAWN, ("bits uint32", distributions.bits())]
+IDS = [name for name, _ in SOURCES]

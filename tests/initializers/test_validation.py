@@ -1,0 +1,64 @@
+"""Arguments in JSON: every kind that a constructor takes comes back, and Keras reads ours as we
+read its.
+"""
+
+import json
+import os
+import pickle
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from initfast.initializers.constant import Constant, Identity, Ones, Zeros
+from initfast.initializers.orthogonal import Orthogonal
+from initfast.initializers.registry import deserialize, serialize
+from initfast.initializers.stft import STFT
+
+
+def keras():
+    os.environ["KERAS_BACKEND"] = "jax"
+    return pytest.importorskip("keras")
+
+
+EXAMPLES = [
+    Zeros(),
+    Ones(),
+    Constant(2.5),
+    Constant(7),
+    Constant(True),
+    Constant(1 - 2.5j),
+    Constant([[1, 2], [3, 4]]),
+    Constant(np.array([1 + 2j, -0.5j], "complex64")),
+    Constant(np.array([1, 1.5], ml_dtypes.bfloat16)),
+    Constant(np.array([250, 3], "uint8")),
+    Identity(3.0),
+    Orthogonal(2.0, seed=4),
+    STFT("imag", None, None, True),
+    STFT("real", [1.0, 2.0], "spectrum"),
+]
+
+
+@pytest.mark.parametrize("initializer", EXAMPLES, ids=repr)
+def test_json_and_pickle_keep_everything(initializer):
+    shape = (2, 1, 2) if isinstance(initializer, STFT) else (2, 2)
+    dtype = "float64" if isinstance(initializer, (STFT, Orthogonal)) else "complex128"
+    expected = initializer.clone()(shape, dtype).tobytes()
+    text = json.dumps(serialize(initializer))
+    again = deserialize(json.loads(text))
+    assert type(again) is type(initializer)
+    assert json.dumps(serialize(again)) == text
+    assert again(shape, dtype).tobytes() == expected
+    assert pickle.loads(pickle.dumps(initializer))(shape, dtype).tobytes() == expected
+
+
+def test_keras_reads_our_arrays_and_we_read_its():
+    theirs = keras().initializers
+    ours = Constant(np.array([1.0, 2.0]))
+    assert np.asarray(theirs.Constant.from_config(ours.get_config())((2, 2))).tolist() == [
+        [1.0, 2.0],
+        [1.0, 2.0],
+    ]
+    for value in (np.array([1.0, 2.0]), [1, 2], (1, 2), keras().ops.array([1.0, 2.0])):
+        wrote = json.loads(json.dumps(theirs.serialize(theirs.Constant(value))))
+        assert deserialize(wrote)((2, 2)).tolist() == [[1.0, 2.0], [1.0, 2.0]]

@@ -1,0 +1,67 @@
+"""What the cases share: Keras on the backend of this process, and a look at the memory of its
+tensors.
+"""
+
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+keras = pytest.importorskip("keras")
+
+BACKEND = keras.backend.backend()
+
+
+def array(tensor):
+    """A tensor or variable of the backend as a NumPy array of its memory, without a copy where that
+    can be had.
+    """
+    value = getattr(tensor, "value", tensor)
+    value = value() if callable(value) else value
+    if BACKEND == "torch":
+        import torch
+
+        kind = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[
+            value.element_size()
+        ]
+        name = str(value.dtype).removeprefix("torch.")
+        return value.detach().view(kind).numpy().view(np_dtype(name))
+    if BACKEND == "tensorflow":
+        return value.numpy()
+    return np.asarray(value)
+
+
+def np_dtype(name):
+    import ml_dtypes
+
+    return np.dtype(getattr(ml_dtypes, name) if hasattr(ml_dtypes, name) else name)
+
+
+def address(tensor):
+    """Where the memory of a tensor starts."""
+    value = getattr(tensor, "value", tensor)
+    if BACKEND == "torch":
+        return value.data_ptr()
+    if BACKEND == "jax":
+        return value.unsafe_buffer_pointer()
+    import tensorflow as tf
+
+    value = value.read_value() if isinstance(value, tf.Variable) else value
+    bits = tf.bitcast(value, tf.uint16) if value.dtype == tf.bfloat16 else value
+    return np.from_dlpack(bits).__array_interface__["data"][0]
+
+
+def same(tensor, expected):
+    """Whether a tensor or variable holds these bytes, of this shape and dtype."""
+    found = array(tensor)
+    return (found.shape, found.dtype, found.tobytes()) == (
+        expected.shape,
+        expected.dtype,
+        expected.tobytes(),
+    )
+
+
+def drawn(dtype):
+    """The dtype that the backend really holds: JAX has no float64 unless it is told to."""
+    return "float32" if BACKEND == "jax" and dtype == "float64" else dtype

@@ -1,0 +1,98 @@
+"""initfast.keras on each backend of Keras, in a process of its own, because Keras takes one backend
+a process.
+
+The cases are in keras_cases/ and run by hand too: KERAS_BACKEND=torch pytest
+tests/keras/cases/models.py"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CASES = Path(__file__).parent / "cases"
+ON_ALL = (
+    "initializers",
+    "copies",
+    "saving",
+    "layers",
+    "models",
+    "defaults",
+    "training",
+    "specs",
+    "diagnosis",
+)
+BACKENDS = ("jax", "torch", "tensorflow")
+# Keras' variables have the __array__ of NumPy 1; every file it writes goes through it.
+KERAS_OWN = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+
+
+def run(backend: str, names: tuple[str, ...], **environment: str) -> str:
+    """What pytest says about some case files; it is an error if it says anything but 'passed'."""
+    for needed in ("keras", backend):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    quiet = {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    files = [str(CASES / f"{name}.py") for name in names]
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--no-header",
+            "-p",
+            "no:cacheprovider",
+            "-W",
+            KERAS_OWN,
+            *files,
+        ],
+        env={**os.environ, **quiet, "KERAS_BACKEND": backend, **environment},
+        cwd=CASES.parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    last = result.stdout.strip().splitlines()[-1]
+    assert result.returncode == 0 and " passed" in last and "skipped" not in last, result.stdout[
+        -8000:
+    ]
+    return last
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_on_backend(backend):
+    # Most of the time on JAX goes into compiling what runs once.
+    run(
+        backend,
+        ON_ALL,
+        **({"XLA_FLAGS": "--xla_backend_optimization_level=0"} if backend == "jax" else {}),
+    )
+
+
+def test_on_eight_jax_devices():
+    run("jax", ("sharding",), XLA_FLAGS="--xla_force_host_platform_device_count=8")
+
+
+def test_every_case_file_runs():
+    assert {path.stem for path in CASES.glob("*.py")} == {*ON_ALL, "sharding", "tools"}
+
+
+def test_a_case_that_fails_fails_here():
+    with pytest.raises(AssertionError, match="8 devices are needed"):
+        run("jax", ("sharding",), XLA_FLAGS="")
+
+
+def test_without_keras_the_error_says_what_to_install():
+    code = "import sys; sys.modules['keras'] = None; import initfast.keras"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "ImportError: initfast.keras needs Keras 3.15 or newer" in result.stderr
+    assert "pip install 'keras>=3.15' jax" in result.stderr

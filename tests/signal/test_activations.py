@@ -1,0 +1,138 @@
+"""The activations and their slopes, against derivations, SciPy and numerical differences."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+from initfast.signal import activations
+from initfast.signal.activations import ACTIVATIONS, SATURATED_SHARE
+
+NAMES = [
+    "linear",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "softplus",
+]
+# Each written another way, from SciPy.
+VALUES = {
+    "linear": lambda z: z,
+    "sigmoid": special.expit,
+    "tanh": lambda z: 1.0 - 2.0 / (np.exp(2.0 * z) + 1.0),
+    "relu": lambda z: np.where(z > 0, z, 0.0),
+    "leaky_relu": lambda z: np.where(z > 0, z, 0.2 * z),
+    "elu": lambda z: np.where(z > 0, z, np.exp(np.minimum(z, 0.0)) - 1.0),
+    "selu": lambda z: (
+        1.0507009873554805
+        * np.where(z > 0, z, 1.6732632423543772 * (np.exp(np.minimum(z, 0.0)) - 1.0))
+    ),
+    "gelu": lambda z: z * stats.norm.cdf(z),
+    "silu": lambda z: z * special.expit(z),
+    "softplus": lambda z: np.logaddexp(0.0, z),
+}
+
+
+def test_all_are_there():
+    assert list(ACTIVATIONS) == NAMES == list(VALUES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values(name):
+    z = np.concatenate([np.linspace(-30.0, 30.0, 6001), [-0.0, 1e-300]])
+    np.testing.assert_allclose(ACTIVATIONS[name].value(z), VALUES[name](z), rtol=1e-12, atol=2e-14)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slopes_are_the_derivatives(name):
+    z = np.linspace(-6.0, 6.0, 1000)  # 0, where some have a corner, is not among them
+    h = 1e-5
+    numerical = (VALUES[name](z + h) - VALUES[name](z - h)) / (2 * h)
+    # The difference formula errs by h^2 / 6 times the third derivative, and by rounding, 1e-15 / h.
+    np.testing.assert_allclose(ACTIVATIONS[name].slope(z), numerical, atol=2e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_table_says_of_zero(name):
+    row, zero = ACTIVATIONS[name], np.zeros(1)
+    assert row.value(zero)[0] == pytest.approx(row.at_zero, abs=1e-16)
+    assert row.slope(zero)[0] == pytest.approx(row.slope_at_zero, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_far_out_nothing_overflows_and_float32_stays(name):
+    with np.errstate(all="raise", under="ignore"):
+        for dtype in (np.float32, np.float64):
+            z = np.array([-1e30, -800.0, -90.0, 0.0, 90.0, 800.0, 1e30], dtype)
+            for found in (ACTIVATIONS[name].value(z), ACTIVATIONS[name].slope(z)):
+                assert found.dtype == dtype and np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_small_slopes_keep_their_digits(name):
+    scale = 2.0 if name == "tanh" else 1.0
+    found = ACTIVATIONS[name].slope(np.array([-300.0, 300.0]))
+    np.testing.assert_allclose(
+        found, (4.0 if name == "tanh" else 1.0) * np.exp(-300.0 * scale), rtol=1e-12
+    )
+
+
+def test_erf():
+    x = np.concatenate(
+        [np.linspace(-7.0, 7.0, 100_001), np.random.default_rng(0).standard_normal(100_000)]
+    )
+    exact = np.array([math.erf(value) for value in x])
+    assert np.abs(activations.erf(x) - exact).max() < 2e-14
+    single = x.astype(np.float32)
+    exact = np.array([math.erf(value) for value in single.tolist()])
+    assert activations.erf(single).dtype == np.float32
+    assert np.abs(activations.erf(single) - exact).max() < 2e-7
+    found = activations.erf(np.array([np.inf, -np.inf, np.nan]))
+    assert found[0] == 1.0 and found[1] == -1.0 and np.isnan(found[2])
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_the_edge_of_saturation_follows_from_the_slope(name):
+    row = ACTIVATIONS[name]
+    greatest = row.slope(np.zeros(1))[0]
+    assert (row.slope(np.linspace(-9.0, 9.0, 1801)) <= greatest).all()
+    for side in (-row.edge, row.edge):
+        assert row.slope(np.array([side]))[0] == pytest.approx(
+            SATURATED_SHARE * greatest, rel=1e-14
+        )
+    inside, outside = row.slope(np.array([row.edge - 1e-6, row.edge + 1e-6]))
+    assert inside > SATURATED_SHARE * greatest > outside
+
+
+def test_others_have_no_edge():
+    assert {name for name, row in ACTIVATIONS.items() if row.edge is not None} == {
+        "sigmoid",
+        "tanh",
+    }
+    assert {name for name, row in ACTIVATIONS.items() if row.family == "saturating"} == {
+        "sigmoid",
+        "tanh",
+    }
+
+
+def test_selus_constants_keep_mean_0_and_variance_1():
+    for power, expected in ((1, 0.0), (2, 1.0)):
+        moment, _ = integrate.quad(
+            lambda z, n=power: float(ACTIVATIONS["selu"].value(np.array([z]))[0]) ** n * stats.norm.pdf(z), -12, 12,
+            points=[0.0], limit=200,
+        )  # fmt: skip
+        assert moment == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["foo", "", "ReLU", None, 3])
+def test_an_unknown_one(name):
+    with pytest.raises(
+        ValueError, match=r"activation must be one of 'linear', .*'softplus'; received"
+    ):
+        activations.get(name)

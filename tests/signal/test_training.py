@@ -1,0 +1,216 @@
+"""The training loop of a comparison: gradients against finite differences, SGD by hand, symmetry,
+divergence.
+"""
+
+import re
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import initfast as ift
+from initfast.core.seeds import Seed
+from initfast.signal import activations, datasets, training
+from initfast.signal.training import Network, Recipe
+
+ROOT = Seed(5)
+
+
+def blobs(samples=60, features=4, classes=3, dtype="float32"):
+    rng = np.random.default_rng(1)
+    y = np.arange(samples) % classes
+    return datasets.load(
+        (rng.normal(size=(samples, features)) + 2.0 * np.eye(classes, features)[y], y), dtype
+    )
+
+
+def network(
+    initializer="he_normal",
+    activation="tanh",
+    widths=(4, 6, 5, 3),
+    repeats=2,
+    dtype="float32",
+    bias="zeros",
+):
+    chosen = activations.get(activation)
+    return training.draw(ift.get(initializer), ift.get(bias), widths, chosen, repeats, ROOT, dtype)
+
+
+@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
+def test_gradients_are_those_of_the_loss(activation):
+    made = network("glorot_normal", activation, dtype="float64", bias="random_normal")
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(2, 7, 4)), rng.integers(0, 3, (2, 7))
+    _, in_kernels, in_biases = training.gradients(made, x, y)
+    step = 1e-6
+    for parameter, gradient in zip(made.kernels + made.biases, in_kernels + in_biases, strict=True):
+        assert gradient.shape == parameter.shape
+        for place in rng.choice(parameter[0].size, min(6, parameter[0].size), replace=False):
+            at = np.unravel_index(place, parameter.shape[1:])
+            sides = []
+            for sign in (1.0, -1.0):
+                parameter[(slice(None), *at)] += sign * step
+                sides.append(training.gradients(made, x, y)[0])
+                parameter[(slice(None), *at)] -= sign * step
+            slope = (sides[0] - sides[1]) / (2 * step)
+            np.testing.assert_allclose(gradient[(slice(None), *at)], slope, rtol=1e-5, atol=1e-8)
+
+
+def test_the_loss_is_cross_entropy():
+    logits = np.array([[[2.0, -1.0, 0.5], [800.0, 0.0, -800.0]]])
+    y = np.array([2, 1])
+    losses, slope = training.softmax_loss(logits, y)
+    shares = np.exp([2.0, -1.0, 0.5]) / np.exp([2.0, -1.0, 0.5]).sum()
+    np.testing.assert_allclose(losses, [[-np.log(shares[2]), 800.0]])
+    np.testing.assert_allclose(slope[0, 0], shares - [0, 0, 1])
+    np.testing.assert_allclose(slope[0, 1], [1, -1, 0])
+
+
+def test_sgd_by_hand():
+    known = blobs(dtype="float64")
+    recipe = Recipe(epochs=2, batch=20, learning_rate=0.1, momentum=0.9)
+    ours, theirs = network(dtype="float64", repeats=1), network(dtype="float64", repeats=1)
+    training.train(ours, known, recipe, ROOT)
+    velocities = [0.0] * 6
+    sizes = set()
+    for epoch in (1, 2):
+        order = datasets.permutation(
+            len(known.y_train), ROOT.named(f"repeat/0/epoch/{epoch}/order")
+        )
+        for first in range(0, len(order), 20):
+            rows = order[first : first + 20]
+            sizes.add(len(rows))
+            _, a, b = training.gradients(
+                theirs, known.x_train[rows][None], known.y_train[rows][None]
+            )
+            for i, (parameter, gradient) in enumerate(
+                zip(theirs.kernels + theirs.biases, a + b, strict=True)
+            ):
+                velocities[i] = 0.9 * velocities[i] + gradient
+                parameter -= 0.1 * velocities[i]
+    assert len(sizes) == 2, "the last step takes what is left"
+    for one, other in zip(ours.kernels + ours.biases, theirs.kernels + theirs.biases, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_the_loss_falls_and_the_curves_say_so():
+    known, made, seen = blobs(), network(repeats=3), []
+    found = training.train(
+        made, known, Recipe(epochs=15, batch=8, learning_rate=0.1), ROOT, seen.append
+    )
+    assert seen == [1] * 15
+    for curve in vars(found).values():
+        assert curve.shape == (3, 16)
+        assert curve.dtype == np.float64
+    assert (found.train_loss[:, -1] < 0.5 * found.train_loss[:, 0]).all()
+    assert (found.test_accuracy[:, -1] > 0.7).all()  # by chance: 1/3
+    logits = made.forward(known.x_test)[0][-1]
+    np.testing.assert_allclose(
+        found.test_accuracy[:, -1], (logits.argmax(axis=-1) == known.y_test).mean(axis=1)
+    )
+    losses = training.softmax_loss(logits, known.y_test)[0].astype(float).mean(axis=1)
+    np.testing.assert_allclose(found.test_loss[:, -1], losses, rtol=1e-5)
+
+
+def test_large_data_are_measured_in_pieces():
+    known = blobs(samples=3000)
+    assert len(known.y_train) > 2 * 1024
+    made = network()
+    found = training.train(made, known, Recipe(epochs=1, learning_rate=1e-30), ROOT)
+    logits = made.forward(known.x_train)[0][-1]
+    losses = training.softmax_loss(logits, known.y_train)[0].mean(axis=1, dtype=float)
+    np.testing.assert_allclose(found.train_loss[:, 0], losses, rtol=1e-6)
+    np.testing.assert_array_equal(found.train_loss[:, 0], found.train_loss[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("initializer", "activation"), [("zeros", "tanh"), ("zeros", "relu"), ("zeros", "sigmoid")]
+)
+def test_zeros_never_break_the_symmetry(initializer, activation):
+    known, made = blobs(), network(initializer, activation)
+    found = training.train(made, known, Recipe(epochs=5, learning_rate=0.5), ROOT)
+    for kernel in made.kernels[:-1]:
+        assert (kernel == kernel[..., :1]).all(), "all units of a layer stay equal"
+    if activation != "sigmoid":
+        assert not any(kernel.any() for kernel in made.kernels), "no gradient reaches any kernel"
+    assert (found.train_loss >= known.guess()[0] - 1e-6).all()
+
+
+def test_a_constant_keeps_units_equal_and_another_draw_does_not():
+    known = blobs()
+    for initializer, same in (("ones", True), ("glorot_uniform", False)):
+        made = network(initializer)
+        training.train(made, known, Recipe(epochs=3), ROOT)
+        assert bool((made.kernels[0] == made.kernels[0][..., :1]).all()) is same
+        assert made.kernels[0].any()
+
+
+def test_initializers_draw_from_the_same_streams():
+    he, lecun = network("he_normal", repeats=3), network("lecun_normal", repeats=3)
+    for one, other in zip(he.kernels, lecun.kernels, strict=True):
+        np.testing.assert_allclose(one, np.sqrt(2.0) * other, rtol=1e-6)
+    shapes = list(pairwise((4, 6, 5, 3)))
+    for layer, shape in enumerate(shapes):
+        for repeat in range(3):
+            seed = ROOT.named(f"repeat/{repeat}/layer/{layer}/kernel")
+            np.testing.assert_array_equal(he.kernels[layer][repeat], ift.HeNormal(seed=seed)(shape))
+
+
+def test_a_repeat_is_what_it_would_be_alone():
+    known = blobs()
+    together, alone = network("he_normal", repeats=3), network("he_normal", repeats=1)
+    several = training.train(together, known, Recipe(epochs=3), ROOT)
+    single = training.train(alone, known, Recipe(epochs=3), ROOT)
+    np.testing.assert_allclose(several.train_loss[0], single.train_loss[0], rtol=1e-5)
+    assert (several.train_loss[1] != several.train_loss[0]).all()
+
+
+def test_divergence_is_a_result():
+    known = blobs()
+    made = network(ift.RandomNormal(stddev=1e3), "relu", widths=(4, *[30] * 12, 3))
+    found = training.train(made, known, Recipe(epochs=2), ROOT)  # warnings are errors here
+    assert not np.isfinite(found.train_loss[:, -1]).any()
+    assert not np.isfinite(found.test_loss[:, -1]).any()
+    assert not found.train_accuracy[:, -1].any(), "no finite loss, no right answer"
+
+
+def test_an_initializer_of_another_shape_is_an_error():
+    with pytest.raises(ValueError, match="Expected `shape` to be"):
+        network(np.ones((2, 2)))
+    with pytest.raises(
+        ValueError, match=re.escape("the shape it is asked for, (4, 6); received (6, 4)")
+    ):
+        network(lambda shape, dtype=None: np.ones(shape[::-1], dtype))
+
+
+def test_one_blas_thread():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads():
+        return [
+            pool["num_threads"]
+            for pool in threadpoolctl.threadpool_info()
+            if pool["user_api"] == "blas"
+        ]
+
+    before = threads()
+    with training.one_blas_thread():
+        assert set(threads()) <= {1}
+    assert threads() == before
+
+
+def test_without_threadpoolctl(monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    with (
+        pytest.raises(ImportError, match=re.escape("pip install 'initfast[data]'")),
+        training.one_blas_thread(),
+    ):
+        pass
+
+
+def test_the_network_has_no_activation_behind_the_last_layer():
+    made = Network([np.ones((1, 2, 2))], [np.full((1, 1, 2), -5.0)], activations.get("relu"))
+    nets, inputs = made.forward(np.ones((3, 2)))
+    assert (nets[-1] == -3.0).all()
+    assert len(inputs) == 1

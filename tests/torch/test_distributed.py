@@ -1,0 +1,325 @@
+"""Shards on real processes: each rank fills its own part, and these are parts of the unsharded
+tensor, byte for byte.
+
+This file is also the program that the ranks run: `python test_torch_distributed.py RANK WORLD
+FOLDER` makes every check of that world in one process group and prints what became of them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+
+if __name__ != "__main__":
+    pytest.importorskip("torch.distributed.tensor")
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.distributed.tensor.placement_types import _StridedShard
+
+import initfast.torch as init
+
+LIMIT = datetime.timedelta(seconds=60)  # where one rank fails, the others wait for it
+CALLS = {
+    "uniform_": {"a": -0.5},
+    "normal_": {"std": 0.02},
+    "trunc_normal_": {"std": 1.5},
+    "xavier_uniform_": {},
+    "xavier_normal_": {"gain": 2.0},
+    "kaiming_uniform_": {"mode": "fan_out"},
+    "kaiming_normal_": {"nonlinearity": "relu"},
+    "orthogonal_": {},
+    "sparse_": {"sparsity": 0.3},
+}
+
+
+class Block(nn.Module):
+    """Layers of every kind that shard differently, with odd sizes and a tied weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(11, 6, padding_idx=7)
+        self.up = nn.Linear(6, 10)
+        self.down = nn.Linear(10, 6, bias=False)
+        self.norm = nn.LayerNorm(6)
+        self.head = nn.Linear(6, 11, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, ids):
+        return self.head(self.norm(self.down(torch.relu(self.up(self.embedding(ids))))))
+
+
+def share(tensor, mesh, placements):
+    """As torch shards a tensor that every rank has in full, without a word between the ranks."""
+    return distribute_tensor(tensor, mesh, placements, src_data_rank=None)
+
+
+def raw(tensor):
+    return tensor.detach().contiguous().view(torch.uint8)
+
+
+def poisoned(shape, mesh, placements, dtype=torch.float32):
+    return share(torch.full(shape, float("nan"), dtype=dtype), mesh, placements)
+
+
+def same_as_whole(mesh, placements, shape=(8, 6), dtype=torch.float32, calls=CALLS):
+    for name, arguments in calls.items():
+        function = getattr(init, name)
+        whole = function(
+            torch.full(shape, float("nan"), dtype=dtype), **arguments, seed=5, name=name
+        )
+        part = function(poisoned(shape, mesh, placements, dtype), **arguments, seed=5, name=name)
+        expected = share(whole, mesh, placements).to_local()
+        assert isinstance(part, DTensor)
+        assert torch.equal(raw(part.to_local()), raw(expected)), (name, part.to_local(), expected)
+
+
+def check_rows():
+    same_as_whole(MESH, [Shard(0)])
+
+
+def check_columns():
+    same_as_whole(MESH, [Shard(1)])
+
+
+def check_replicas():
+    same_as_whole(MESH, [Replicate()])
+
+
+def check_uneven():
+    for shape in ((7, 5), (9, 3), (1, 6), (3, 1)):  # the last two leave ranks empty
+        calls = {
+            name: CALLS[name]
+            for name in ("uniform_", "trunc_normal_", "kaiming_normal_", "sparse_")
+        }
+        same_as_whole(MESH, [Shard(0)], shape, calls=calls)
+        same_as_whole(MESH, [Shard(1)], shape, calls=calls)
+
+
+def check_dtypes():
+    for dtype in (torch.float64, torch.bfloat16, torch.float16):
+        calls = {
+            "normal_": {},
+            "trunc_normal_": {"std": 0.7},
+            "uniform_": {},
+            "sparse_": {"sparsity": 0.5},
+        }
+        same_as_whole(MESH, [Shard(0)], (10, 3), dtype, calls)
+
+
+def check_convolutions():
+    for placement in (Shard(0), Shard(1)):
+        same_as_whole(
+            MESH, [placement], (6, 4, 3, 3), calls={"kaiming_uniform_": {}, "orthogonal_": {}}
+        )
+        whole = nn.init.dirac_(torch.empty(6, 4, 3, 3), 2)
+        part = init.dirac_(poisoned((6, 4, 3, 3), MESH, [placement]), 2)
+        assert torch.equal(part.to_local(), share(whole, MESH, [placement]).to_local())
+        part = init.eye_(poisoned((7, 9), MESH, [placement]))
+        assert torch.equal(part.to_local(), share(torch.eye(7, 9), MESH, [placement]).to_local())
+
+
+def check_the_version_counter():
+    tensor = poisoned((8, 2), MESH, [Shard(0)])
+    before = tensor._version
+    init.normal_(tensor, seed=1)
+    assert tensor._version > before
+
+
+def check_seeds():
+    tensor = poisoned((8, 2), MESH, [Shard(0)])
+    with pytest.raises(ValueError, match="a DTensor needs seed="):
+        init.normal_(tensor)
+    assert tensor.to_local().isnan().all()
+    with pytest.raises(ValueError, match="a DTensor needs seed="):
+        init.initialize(fully_shard(nn.Linear(4, 4), mesh=MESH))
+    init.normal_(tensor, generator=torch.Generator().manual_seed(3))
+    whole = init.normal_(torch.empty(8, 2), generator=torch.Generator().manual_seed(3))
+    assert torch.equal(tensor.to_local(), share(whole, MESH, [Shard(0)]).to_local())
+    with init.patch(seed=9):
+        nn.init.normal_(tensor)
+    assert torch.equal(
+        tensor.to_local(),
+        share(init.normal_(torch.empty(8, 2), seed=9), MESH, [Shard(0)]).to_local(),
+    )
+
+
+def equal_models(sharded, rules=()):
+    expected = init.initialize(Block(), seed=42, rules=rules)
+    names = [name for name, _ in expected.named_parameters()]
+    assert names == [name for name, _ in sharded.named_parameters()]  # the tie is still there
+    for name, parameter in sharded.named_parameters():
+        assert isinstance(parameter, DTensor)
+        assert torch.equal(raw(parameter.full_tensor()), raw(expected.get_parameter(name))), name
+    return expected
+
+
+def trains(sharded, expected):
+    ids = torch.arange(11)
+    found = sharded(ids)
+    wanted = expected(ids)
+    assert torch.allclose(found, wanted, atol=1e-5)
+    found.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in sharded.parameters())
+
+
+def check_fsdp_from_meta():
+    with torch.device("meta"):
+        model = Block()
+    fully_shard(model.up, mesh=MESH)
+    fully_shard(model, mesh=MESH)
+    rules = [("embedding.*", ("trunc_normal_", {"std": 0.02}))]
+    assert init.initialize(model, seed=42, rules=rules) is model
+    assert all(not parameter.to_local().is_meta for parameter in model.parameters())
+    trains(model, equal_models(model, rules))
+
+
+def check_fsdp_in_place():
+    model = fully_shard(Block(), mesh=MESH)
+    init.initialize(model, seed=42)
+    trains(model, equal_models(model))
+
+
+def check_2d():
+    mesh = init_device_mesh("cpu", (2, 2))
+    for placements in (
+        [Shard(0), Shard(1)],
+        [Shard(0), Shard(0)],
+        [Replicate(), Shard(0)],
+        [Shard(1), Replicate()],
+    ):
+        for shape in ((8, 4), (7, 5), (10, 3)):
+            same_as_whole(
+                mesh,
+                placements,
+                shape,
+                calls={"trunc_normal_": {"std": 0.7}, "xavier_uniform_": {}},
+            )
+
+
+def check_fsdp_by_tensor_parallel():
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+    with torch.device("meta"):
+        model = Block()
+    parallelize_module(model, mesh["tp"], {"up": ColwiseParallel(), "down": RowwiseParallel()})
+    fully_shard(model, mesh=mesh["dp"])
+    init.initialize(model, seed=42)
+    kinds = {type(placement) for placement in model.up.weight.placements}
+    assert _StridedShard in kinds, kinds  # the case whose offsets are hard
+    trains(model, equal_models(model))
+
+
+def check_pieces():
+    mesh = init_device_mesh("cpu", (2, 2))
+    local = torch.full((4, 3), float("nan"))
+    tensor = DTensor.from_local(
+        local,
+        mesh,
+        [Shard(0), _StridedShard(0, split_factor=2)],
+        run_check=False,
+        shape=(16, 3),
+        stride=(3, 1),
+    )
+    with pytest.raises(ValueError, match="one block of the whole"):
+        init.normal_(tensor, seed=1)
+    tensor = DTensor.from_local(
+        local, mesh, [Shard(0), Replicate()], run_check=False, shape=(16, 3), stride=(3, 1)
+    )
+    with pytest.raises(ValueError, match="placements of a DTensor must say"):
+        init.normal_(tensor, seed=1)
+    assert local.isnan().all()
+
+
+CHECKS = {
+    2: [
+        "rows", "columns", "replicas", "uneven", "dtypes", "convolutions", "the_version_counter", "seeds",
+        "fsdp_from_meta", "fsdp_in_place",
+    ],
+    4: ["rows", "uneven", "2d", "fsdp_from_meta", "fsdp_by_tensor_parallel", "pieces"],
+}  # fmt: skip
+
+
+def run(rank: int, world: int, folder: str) -> None:
+    global MESH
+    torch.set_num_threads(1)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world, timeout=LIMIT
+    )
+    MESH = init_device_mesh("cpu", (world,))
+    outcome = {}
+    for name in CHECKS[world]:
+        try:
+            globals()[f"check_{name}"]()
+            outcome[name] = "passed"
+        except Exception:
+            outcome[name] = traceback.format_exc()
+            break  # the ranks may no longer be in step
+    print(json.dumps(outcome), flush=True)
+    if "passed" not in list(outcome.values())[-1:]:
+        os._exit(1)  # an orderly end would wait for the others
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """What became of each check on each rank, by the size of the world, whose ranks are started
+    once.
+    """
+    made: dict[int, list[dict[str, str]]] = {}
+
+    def of(world: int) -> list[dict[str, str]]:
+        if world not in made:
+            folder = tmp_path_factory.mktemp(f"world{world}")
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+            ranks = [
+                subprocess.Popen(
+                    [sys.executable, str(Path(__file__).resolve()), str(rank), str(world), str(folder)],
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+                )
+                for rank in range(world)
+            ]  # fmt: skip
+            made[world] = [_outcome(rank) for rank in ranks]
+        return made[world]
+
+    return of
+
+
+def _outcome(rank):
+    try:
+        out, err = rank.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        rank.kill()
+        out, err = rank.communicate()
+    lines = [line for line in out.splitlines() if line.startswith("{")]
+    return json.loads(lines[-1]) if lines else {"died": err[-3000:]}
+
+
+@pytest.mark.parametrize(
+    ("world", "name"), [(world, name) for world, names in CHECKS.items() for name in names]
+)
+def test_on_processes(outcomes, world, name):
+    found = outcomes(world)
+    assert len(found) == world
+    for rank, outcome in enumerate(found):
+        assert outcome.get(name) == "passed", f"rank {rank}: {outcome.get(name, outcome)}"
+
+
+def test_every_check_is_run():
+    assert {name[6:] for name in globals() if name.startswith("check_")} == {
+        name for names in CHECKS.values() for name in names
+    }
+
+
+if __name__ == "__main__":
+    run(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
