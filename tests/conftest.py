@@ -8,7 +8,6 @@ from collecting import pytest_collectreport  # noqa: F401
 from hypothesis import settings
 
 from initfast import backends
-from initfast.files import claims
 
 # A case may take as long as it likes: how long it took says how busy the machine is.
 settings.register_profile("patient", deadline=None)
@@ -16,14 +15,6 @@ settings.load_profile("patient")
 
 # Keras takes one backend a process, at its first import, whichever test comes first.
 os.environ.setdefault("KERAS_BACKEND", "jax")
-
-
-@pytest.fixture(autouse=True)
-def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes claim nothing by the clock: what an error leaves behind must not depend on how busy
-    the machine is.
-    """
-    monkeypatch.setattr(claims, "SECONDS", 1e6)
 
 
 @pytest.fixture(params=backends.available())

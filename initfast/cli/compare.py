@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from initfast.cli.options import integer
-from initfast.files import targets
+from initfast.files.partial import refuse_existing, resolve, write_small
 from initfast.signal import datasets
 from initfast.signal.activations import ACTIVATIONS
 from initfast.signal.comparing import DEFAULT_INITIALIZERS, HIDDEN, compare
@@ -94,20 +94,18 @@ def run(arguments: argparse.Namespace) -> None:
     text = json.dumps(found.to_dict(), allow_nan=False) + "\n"
     print(text if arguments.json == "-" else str(found) + "\n", end="")
     if arguments.json not in (None, "-"):
-        targets.place_note(targets.resolve(arguments.json), text.encode(), force=arguments.force)
+        write_small(arguments.json, text.encode(), force=arguments.force)
     if arguments.plot is not None:
-        targets.place_note(
-            targets.resolve(arguments.plot), _picture(found, arguments.plot), force=arguments.force
-        )
+        write_small(arguments.plot, _picture(found, arguments.plot), force=arguments.force)
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
     """Refuse what cannot be written before the training, not after it."""
     for path in (arguments.json, arguments.plot):
         if path not in (None, "-"):
-            target = targets.resolve(path)
+            target = resolve(path)
             if not arguments.force:
-                targets.refuse_existing(target)
+                refuse_existing(target)
     if arguments.plot is not None:
         if Path(arguments.plot).suffix.lower() not in PICTURES:
             raise ValueError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from initfast.cli.options import integer
-from initfast.files import targets
+from initfast.files.partial import refuse_existing, resolve, write_small
 from initfast.signal.activations import ACTIVATIONS
 from initfast.signal.diagnosis import INPUTS, diagnose
 from initfast.signal.reports import SignalReport
@@ -79,11 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         print("\n\n".join(map(str, reports)))
     if arguments.plot is not None:
-        targets.place_note(
-            targets.resolve(arguments.plot),
-            _picture(reports, arguments.plot),
-            force=arguments.force,
-        )
+        write_small(arguments.plot, _picture(reports, arguments.plot), force=arguments.force)
 
 
 def _report(init: str, inputs: Any, arguments: argparse.Namespace) -> SignalReport:
@@ -122,9 +118,9 @@ def _check_plot(arguments: argparse.Namespace) -> None:
     """Refuse what cannot be drawn before anything is measured."""
     if arguments.plot is None:
         return
-    target = targets.resolve(arguments.plot)
+    target = resolve(arguments.plot)
     if not arguments.force:
-        targets.refuse_existing(target)
+        refuse_existing(target)
     if Path(arguments.plot).suffix.lower() not in PICTURES:
         raise ValueError(f"--plot must end in {', '.join(PICTURES)}; received {arguments.plot!r}")
     from initfast.signal import plots

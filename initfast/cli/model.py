@@ -1,6 +1,4 @@
-"""`initfast model SPEC.json --out FOLDER --seed 42`: write a model's tensors as Hugging Face's
-loaders read them.
-"""
+"""`initfast model SPEC.json --out FOLDER --seed 42`: write a model in Hugging Face's layout."""
 
 import argparse
 import re
@@ -9,16 +7,17 @@ import time
 from initfast.cli.options import as_usage_errors, integer, thread_scope
 from initfast.cli.progress import progress
 from initfast.core import seeds
-from initfast.files import checkpoint, specs, writing
-from initfast.files.writing import Job, Result
+from initfast.files import checkpoint, specs
+from initfast.files.checkpoint import Job
+from initfast.files.writer import Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments. What they mean together is checked by `run`."""
+    """Describe the command's arguments. `run` checks which of them can be combined."""
     parser.add_argument(
         "spec",
         metavar="SPEC.json",
-        help='{"tensors": {name: {"shape", "dtype", "init"}}}, as `spec_from` makes it',
+        help='{"tensors": {name: {"shape", "dtype", "init"}}}, as `spec_from` returns it',
     )
     parser.add_argument(
         "--out", required=True, help="a folder, or a file that ends in .safetensors"
@@ -30,39 +29,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dtype", help="element type of all floating tensors (default: each has its own)"
     )
     parser.add_argument(
-        "--max-shard-size", metavar="SIZE", help="of a file in a folder (default: 5GB)"
+        "--max-shard-size", metavar="SIZE", help="limit of a file in a folder (default: 5GB)"
     )
     parser.add_argument(
         "--shard",
         metavar="K/N",
-        help="write the K-th of N parts; N processes or hosts write them all",
+        help="write files K, K + N, ... of the model; N processes or hosts write them all",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="continue what was interrupted, if anything was"
+        "--resume",
+        action="store_true",
+        help="continue after a kill; safe on the first run too (needs --seed)",
     )
     parser.add_argument("--force", action="store_true", help="replace existing files")
     parser.add_argument(
-        "--threads", help="how many threads to use (default: those that `initfast info` tells)"
+        "--threads", help="how many threads to use (default: as `initfast info` shows)"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the files and print a line. Raises ArgumentTypeError for wrong arguments, OSError for
-    what cannot be.
+    """Write the files and print a line.
+
+    Raises:
+        ArgumentTypeError: the arguments are wrong.
+        OSError: the files cannot be written.
     """
     with as_usage_errors():
         shard = (1, 1) if arguments.shard is None else parse_shard(arguments.shard)
         if arguments.seed is None and (arguments.resume or arguments.shard):
-            raise ValueError(
-                "--resume and --shard need --seed, so that all parts are of one model; received none"
-            )
+            raise ValueError("--resume and --shard need --seed, so that all files are of one model")
         seed = seeds.draw_seed() if arguments.seed is None else integer(arguments.seed, "--seed")
         scope = thread_scope(arguments.threads)
         spec = specs.read(arguments.spec, arguments.dtype)
         job = checkpoint.plan(spec, arguments.out, seed, arguments.max_shard_size)
     start = time.perf_counter()
-    with scope, progress(writing.span_bytes(job, shard), show=not arguments.quiet) as advance:
+    with scope, progress(job.data_bytes(shard), show=not arguments.quiet) as advance:
         result = checkpoint.write(
             job, shard=shard, resume=arguments.resume, force=arguments.force, progress=advance
         )
@@ -72,9 +74,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """(K, N) of K/N. Raises ValueError."""
-    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
-    shard = (int(found[1]), int(found[2])) if found else (0, 0)
+    """Return (K, N) of K/N. Raises ValueError."""
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    shard = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= shard[0] <= shard[1]:
         raise ValueError(f"--shard must be K/N with K from 1 to N, such as 2/4; received {text!r}")
     return shard
@@ -83,15 +85,19 @@ def parse_shard(text: str) -> tuple[int, int]:
 def summary(
     out: str, size: str, job: Job, result: Result, shard: tuple[int, int], seconds: float, seed: int
 ) -> str:
-    """The line on stdout. Everything in it can be made again but the seconds, and what an earlier
+    """Return the line on stdout. All of it is reproducible except the seconds and what an earlier
     run had written.
     """
     speed = result.written / max(seconds, 1e-9) / 1e9
     fields = [size, f"{result.written} bytes in {seconds:.3f} s ({speed:.2f} GB/s)"]
     if result.resumed:
-        fields.append(f"after {result.resumed} that were there")
+        fields.append(f"{result.resumed} bytes were in place")
     if shard != (1, 1):
         fields.append(f"shard {shard[0]}/{shard[1]}")
-    files = f"{len(job.files)} file{'' if len(job.files) == 1 else 's'}"
-    fields.append(files if result.complete else f"{files} to come when all shards are written")
+    count = len(job.names)
+    files = f"{count} file{'' if count == 1 else 's'}"
+    if shard[1] > 1:
+        mine = len(job.numbers(shard))
+        files = f"{mine} of {files}" if mine else f"no file to write of {files}"
+    fields.append(files if result.complete else f"{files}; the other workers have not finished")
     return f"{out}: {', '.join(fields)}, seed {seed}"

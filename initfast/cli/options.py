@@ -1,4 +1,4 @@
-"""What several commands ask for, read the same way in each."""
+"""Arguments that several commands have, parsed in the same way."""
 
 import argparse
 import contextlib
@@ -18,15 +18,16 @@ from initfast.initializers.base import Initializer, RandomInitializer
 
 
 def add_stream_arguments(parser: argparse.ArgumentParser, *, drawn: bool = True) -> None:
-    """Describe which tensor of a file is meant, and what it is drawn from; `drawn`: a seed may be
-    left to chance.
-    """
-    default = "one is drawn, and printed" if drawn else "what a .safetensors file says of itself"
+    """Describe the arguments that choose a tensor and its stream.
+
+    `drawn`: whether a seed is drawn if none is given."""
+    default = "one is drawn, and printed" if drawn else "the one in a .safetensors file"
     parser.add_argument("--seed", help=f"an integer in [0, 2**64) (default: {default})")
     parser.add_argument(
         "--name",
         type=utf8,
-        help="the array's name: each is a random stream of its own (default in .safetensors: the tensor's)",
+        help="the array's name, which chooses its random stream (default in .safetensors: the"
+        " tensor's name)",
     )
     parser.add_argument(
         "--tensor", metavar="NAME", type=utf8, help="the tensor's name in a .safetensors file"
@@ -34,8 +35,10 @@ def add_stream_arguments(parser: argparse.ArgumentParser, *, drawn: bool = True)
 
 
 def utf8(argument: str) -> str:
-    """The text whose UTF-8 the shell handed over, which Python has read by the locale. Raises
-    ArgumentTypeError.
+    """Return the text whose UTF-8 bytes the shell passed; Python has decoded them by the locale.
+
+    Raises:
+        ArgumentTypeError: the bytes are not UTF-8.
     """
     try:
         return os.fsencode(argument).decode()
@@ -46,15 +49,15 @@ def utf8(argument: str) -> str:
 
 
 def checked_dtype(text: str) -> DType:
-    """The element type of a name: floating, integer or bool. Raises ValueError."""
+    """Return the dtype of a name: floating, integer or bool. Raises ValueError."""
     dtype = dtypes.resolve_numeric(text)
-    if isinstance(dtype, np.dtype) and dtype.kind == "c":
+    if dtype.kind == "c":
         raise ValueError(f"dtype must be floating, integer or bool; received {text!r}")
     return dtype
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
-    """The shape that `50257x768` means. Raises ValueError."""
+    """Return the shape of a text such as `50257x768`. Raises ValueError."""
     sizes = text.split("x")
     if not all(re.fullmatch(r"[0-9]+", size) for size in sizes):
         raise ValueError(
@@ -64,7 +67,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def parse_rows(text: str, shape: tuple[int, ...]) -> tuple[int, int]:
-    """The rows that `A:B` means, of an array of this shape. Raises ValueError."""
+    """Return the rows (first, last) of `A:B`, of an array of this shape. Raises ValueError."""
     match = re.fullmatch(r"([0-9]*):([0-9]*)", text)
     first, last = (int(match[1] or 0), int(match[2] or shape[0])) if match else (1, 0)
     if not first <= last <= shape[0]:
@@ -75,15 +78,15 @@ def parse_rows(text: str, shape: tuple[int, ...]) -> tuple[int, int]:
 def seeded(
     init: str, seed_text: str | None, name: str | None
 ) -> tuple[Initializer, seeds.Seed | None]:
-    """The initializer with one fixed stream, and that stream; None where nothing is random.
+    """Return the initializer with one fixed stream, and that stream; None if nothing is random.
 
     The seed is --seed, else the one in the JSON, else a new one. A name chooses the stream of a
     plain seed. Raises ValueError or TypeError."""
     initializer = initializer_of(init)
-    asked = None if seed_text is None else seeds.Seed(integer(seed_text, "--seed"))
+    given = None if seed_text is None else seeds.Seed(integer(seed_text, "--seed"))
     if not isinstance(initializer, RandomInitializer):
         return initializer, None
-    live = seeds.live_seed(initializer.seed if asked is None else asked)
+    live = seeds.live_seed(initializer.seed if given is None else given)
     seed = live.next() if isinstance(live, seeds.SeedGenerator) else live
     if name is not None:
         seed = seed.named(name)
@@ -91,25 +94,27 @@ def seeded(
 
 
 def initializer_of(init: str) -> Initializer:
-    found: Initializer = initfast.get(json.loads(init) if init.lstrip().startswith("{") else init)
-    return found
+    """Return the initializer of a name or of Keras JSON. Raises ValueError or TypeError."""
+    identifier = json.loads(init) if init.lstrip().startswith("{") else init
+    initializer: Initializer = initfast.get(identifier)
+    return initializer
 
 
 def integer(text: str, option: str) -> int:
-    """The number that an option's text is. Raises ValueError."""
+    """Return the number of an option's text. Raises ValueError."""
     if not re.fullmatch(r"[0-9]+", text):
         raise ValueError(f"{option} must be an integer >= 0; received {text!r}")
     return int(text)
 
 
 def thread_scope(text: str | None) -> AbstractContextManager[None]:
-    """A context with as many threads as --threads says. Raises ValueError."""
+    """Return a context with the number of threads of --threads. Raises ValueError."""
     return threads(get_num_threads() if text is None else integer(text, "--threads"))
 
 
 @contextlib.contextmanager
 def as_usage_errors() -> Iterator[None]:
-    """What a library call has against an argument is wrong usage here."""
+    """Turn the library's ValueError and the like into a usage error."""
     try:
         yield
     except json.JSONDecodeError as error:

@@ -1,21 +1,21 @@
-"""Files that are there already: what is wrong with one is no wrong usage."""
+"""Reading existing files: an error in one is an error of the file, not wrong usage."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from initfast.files import containers
+from initfast.files import formats
 
 
-def read(path: str) -> containers.Found:
-    """What a file holds. Raises OSError, also where it is not what it should be."""
+def read(path: str) -> formats.StoredFile:
+    """Return what the header of a file says. Raises OSError, also if the header is wrong."""
     with as_file_errors(path):
-        return containers.read(path)
+        return formats.read(path)
 
 
 @contextlib.contextmanager
 def as_file_errors(path: str | Path) -> Iterator[None]:
-    """What is wrong with a file that is there is no wrong usage."""
+    """Turn a ValueError about an existing file into an OSError that names the file."""
     try:
         yield
     except ValueError as error:

@@ -1,7 +1,8 @@
-"""Arrays in files, written in parts by any number of workers, resumed after a kill, and verified.
+"""Files of initialised tensors: written atomically, resumed after a kill, and verified.
 
-`npyfile` and `safetensorsfile` know the bytes of their headers, `containers` lays tensors out in
-files of any kind. To write: `plans` says who writes what, `runs` cuts that into spans, `pumping`
-makes and writes them on several threads, `journal` and `claims` keep what is done, `resuming` takes
-it up again, `targets` and `finishing` put a file under its final name in one step; `writing` puts
-all of that together. `verifying` makes a file's values again."""
+- `formats`: a table of file formats; `npyfile` and `safetensorsfile` are the bytes of two headers.
+- `chunks`: the piece of work, and the loop that makes chunks again on several threads.
+- `partial`: the file that holds the bytes until they are complete.
+- `writer`: write or resume one file. `verifier`: compare one file.
+- `specs` and `checkpoint`: the description of a model, and its files.
+"""

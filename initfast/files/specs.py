@@ -12,10 +12,10 @@ dim that hold one value, as the padding of an embedding."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,15 +99,6 @@ class Spec:
     def elements(self) -> int:
         """Elements of all tensors together."""
         return sum(math.prod(entry.shape) for entry in self.entries)
-
-    @property
-    def digest(self) -> str:
-        """Equal for specs of the same tensors, however they are written: 32 hexadecimal digits."""
-        made = hashlib.blake2b(digest_size=16)
-        for entry in self.entries:
-            config = tensor(entry.initializer, entry.shape, entry.dtype, entry.fixed_rows)
-            made.update(json.dumps([entry.name, entry.stream, config]).encode())
-        return made.hexdigest()
 
 
 AnySpec: TypeAlias = Spec | str | os.PathLike[str] | Mapping[str, Any]
@@ -203,8 +194,7 @@ def _load(path: Path) -> Mapping[str, Any]:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {twice!r} comes twice")
     return found
 

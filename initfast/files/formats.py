@@ -1,0 +1,269 @@
+"""The file formats, as a table: each says how its header is written and read.
+
+A file is a header and the bytes of its tensors, which follow it without gaps. A `Tensor` is to be
+written and has an initializer; a `StoredTensor` is one that the header of an existing file names.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from initfast._version import STREAM_VERSION, __version__
+from initfast.core.dtypes import FLOATING, DType
+from initfast.core.indexing import Dims
+from initfast.files import npyfile, safetensorsfile
+from initfast.initializers.base import Initializer
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor to be written.
+
+    Args:
+        name: its name in the file; None if the format has no names.
+        initializer: with one fixed stream.
+        shape: logical shape.
+        dtype: from `dtypes.resolve_numeric`.
+        offset: byte of the file at which it begins; `Format.file` and `locate` set it.
+    """
+
+    name: str | None
+    initializer: Initializer
+    shape: Dims
+    dtype: DType
+    offset: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to be written: its final name, its header, and the tensors that follow."""
+
+    path: Path
+    header: bytes
+    tensors: tuple[Tensor, ...] = ()
+
+    @property
+    def data_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the header and the data."""
+        return len(self.header) + self.data_bytes
+
+
+class StoredTensor(NamedTuple):
+    """A tensor of an existing file; `dtype` is in the format's spelling, '' in a raw file."""
+
+    name: str | None
+    dtype: str
+    shape: Dims
+    offset: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """An existing file: what its header says. A raw file has one tensor."""
+
+    path: Path
+    format: Format
+    size: int
+    tensors: tuple[StoredTensor, ...]
+    metadata: Mapping[str, str]
+
+
+Contents = tuple[tuple[StoredTensor, ...], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A file format.
+
+    Args:
+        suffixes: extensions of its files.
+        named: whether its tensors have names, and the file may hold metadata and several tensors.
+        described: whether the file says its tensors' shapes and dtypes.
+        dtype_name: the format's spelling of a dtype; raises ValueError if the format has none.
+        header: the bytes before these tensors and metadata.
+        parse: what an open file of so many bytes holds; raises ValueError.
+        warning: what a reader of this dtype must know, or None.
+    """
+
+    suffixes: tuple[str, ...]
+    named: bool
+    described: bool
+    dtype_name: Callable[[DType], str]
+    header: Callable[[Sequence[Tensor], Mapping[str, str] | None], bytes]
+    parse: Callable[[BinaryIO, int], Contents]
+    warning: Callable[[DType], str | None]
+
+    def file(
+        self,
+        path: str | os.PathLike[str],
+        tensors: Iterable[Tensor],
+        metadata: Mapping[str, str] | None = None,
+    ) -> File:
+        """Return a file of these tensors, in this order.
+
+        Raises:
+            ValueError: for a name or dtype that the format cannot hold, or a name given twice.
+        """
+        listed = list(tensors)
+        header = self.header(listed, metadata)
+        placed, offset = [], len(header)
+        for tensor in listed:
+            placed.append(replace(tensor, offset=offset))
+            offset += tensor.nbytes
+        return File(Path(path), header, tuple(placed))
+
+    def describe(self, tensor: Tensor | StoredTensor) -> str:
+        """Return a tensor as a message shows it, in the format's own terms."""
+        if not self.described:
+            return f"{tensor.nbytes:,} bytes"
+        name = f"{tensor.name!r}: " if self.named else ""
+        if isinstance(tensor, StoredTensor):
+            spelling = tensor.dtype
+        else:
+            spelling = self.dtype_name(tensor.dtype)
+        return f"{name}{spelling} of shape {tensor.shape}"
+
+    def dtype_of(self, tensor: StoredTensor) -> DType:
+        """Return the dtype of a tensor that `fill` can write. Raises ValueError for any other."""
+        for dtype in (*FLOATING, *_INTEGERS):
+            try:
+                if self.dtype_name(dtype) == tensor.dtype:
+                    return dtype
+            except ValueError:  # the format has no name for this one
+                continue
+        raise ValueError(f"the dtype must be one that fill writes; received {tensor.dtype!r}")
+
+
+_INTEGERS = [np.dtype(name) for name in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")]
+
+
+def _npy_header(tensors: Sequence[Tensor], metadata: Mapping[str, str] | None) -> bytes:
+    (tensor,) = tensors
+    return npyfile.header(tensor.shape, tensor.dtype)
+
+
+def _npy_parse(file: BinaryIO, size: int) -> Contents:
+    return (StoredTensor(None, *npyfile.parse(file, size)),), {}
+
+
+def _safetensors_header(tensors: Sequence[Tensor], metadata: Mapping[str, str] | None) -> bytes:
+    named = [
+        (safetensorsfile.check_name(tensor.name), tensor.dtype, tensor.shape) for tensor in tensors
+    ]
+    return safetensorsfile.header(named, metadata)
+
+
+def _safetensors_parse(file: BinaryIO, size: int) -> Contents:
+    length = safetensorsfile.header_length(file.read(safetensorsfile.LENGTH_BYTES), size)
+    begin = safetensorsfile.LENGTH_BYTES + length
+    entries, metadata = safetensorsfile.parse(file.read(length), size - begin)
+    tensors = (StoredTensor(e.name, e.dtype, e.shape, begin + e.begin, e.nbytes) for e in entries)
+    return tuple(tensors), metadata
+
+
+NPY = Format(
+    suffixes=(".npy",),
+    named=False,
+    described=True,
+    dtype_name=npyfile.dtype_name,
+    header=_npy_header,
+    parse=_npy_parse,
+    warning=npyfile.recipe,
+)
+SAFETENSORS = Format(
+    suffixes=(".safetensors",),
+    named=True,
+    described=True,
+    dtype_name=safetensorsfile.dtype_name,
+    header=_safetensors_header,
+    parse=_safetensors_parse,
+    warning=lambda dtype: None,
+)
+# The data alone, little-endian, in C order.
+RAW = Format(
+    suffixes=(".bin", ".raw"),
+    named=False,
+    described=False,
+    dtype_name=lambda dtype: "",
+    header=lambda tensors, metadata: b"",
+    parse=lambda file, size: ((StoredTensor(None, "", (), 0, size),), {}),
+    warning=lambda dtype: None,
+)
+FORMATS = {suffix: row for row in (NPY, SAFETENSORS, RAW) for suffix in row.suffixes}
+
+
+def format_of(path: str | os.PathLike[str]) -> Format:
+    """Return the format that the extension of a path means. Raises ValueError."""
+    suffix = Path(path).suffix
+    if suffix not in FORMATS:
+        raise ValueError(f"the file must end in {', '.join(FORMATS)}; received {os.fspath(path)!r}")
+    return FORMATS[suffix]
+
+
+def read(path: str | os.PathLike[str], format: Format | None = None) -> StoredFile:
+    """Return what the header of an existing file says; its format is that of its extension.
+
+    Raises:
+        ValueError: the extension is unknown, or the header is not one of the format.
+        OSError: the file cannot be read.
+    """
+    found = format or format_of(path)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return StoredFile(Path(path), found, size, *found.parse(file, size))
+
+
+def locate(file: StoredFile, tensors: Iterable[Tensor]) -> list[Tensor | ValueError]:
+    """Return each tensor with the offset at which the file holds it, or what is wrong with it.
+
+    A tensor of a file without names is the file's only one, whatever its name.
+    """
+    describe = file.format.describe
+    stored = {tensor.name if file.format.named else None: tensor for tensor in file.tensors}
+    results: list[Tensor | ValueError] = []
+    for tensor in tensors:
+        held = stored.get(tensor.name if file.format.named else None)
+        if held is None:
+            results.append(ValueError(f"{describe(tensor)}; received no such tensor"))
+        elif describe(tensor) != describe(held):
+            results.append(ValueError(f"{describe(tensor)}; received {describe(held)}"))
+        else:
+            results.append(replace(tensor, offset=held.offset))
+    return results
+
+
+def metadata(seed: int | None) -> dict[str, str]:
+    """Return the metadata of our `.safetensors` files.
+
+    'format' is for the loaders, 'initfast' for `verify` and for readers.
+    """
+    ours: dict[str, object] = {"version": __version__, "stream_version": STREAM_VERSION}
+    if seed is not None:
+        ours["seed"] = seed
+    return {"format": "pt", "initfast": json.dumps(ours)}
+
+
+def seed_of(metadata: Mapping[str, str]) -> int | None:
+    """Return the seed that the metadata of one of our files names, or None."""
+    try:
+        seed = json.loads(metadata.get("initfast", "null"))["seed"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return seed if type(seed) is int and 0 <= seed < 2**64 else None
