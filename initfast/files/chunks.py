@@ -79,7 +79,7 @@ class Maker:
             self._tensor, self._whole = chunk.tensor, None
             if chunk.tensor.initializer.whole_only:
                 array = buffers.empty(chunk.tensor.shape, chunk.tensor.dtype)
-                chunk.tensor.initializer.fill(array, chunk.tensor.shape, dtype=chunk.tensor.dtype)
+                chunk.tensor.initializer.fill(array)
                 self._whole = array.reshape(-1).view(_BYTE)
         return self._whole
 
@@ -88,8 +88,7 @@ class Maker:
         """Write a chunk into memory of its size; `whole` is from `prepare`."""
         tensor = chunk.tensor
         if whole is None:
-            # As untyped bytes, which can be read as any dtype, also as those that NumPy lacks.
-            tensor.initializer.fill_run(out.data, tensor.shape, chunk.start, dtype=tensor.dtype)
+            tensor.initializer.fill_run(out.view(tensor.dtype), tensor.shape, chunk.start)
         else:
             low = chunk.start * tensor.dtype.itemsize
             out[...] = whole[low : low + chunk.nbytes]
@@ -145,7 +144,7 @@ def walk(
 
 def values(chunk: Chunk, raw: Bytes) -> npt.NDArray[Any]:
     """Return a chunk's bytes as an array of its dtype."""
-    return buffers.view(raw.data, chunk.tensor.dtype).array
+    return raw.view(chunk.tensor.dtype)
 
 
 def equal(one: Bytes, other: Bytes) -> bool:

@@ -1,11 +1,8 @@
-"""Kills writes for test_kills.py: `python killing.py WAY CASE FOLDER COUNT SEED`, a process that
-forks what it kills.
+"""Kills writes for test_kills.py: `python killing.py CASE FOLDER KILLS SEED`.
 
-It has initfast imported and no threads, so that each life of a child costs milliseconds. Prints
-what it did as JSON. WAY is a function below, CASE is `fill` or `model`, and COUNT is what the
-function makes of it."""
+A process that has initfast imported and no threads forks what it kills, so that each life of a
+child costs milliseconds. Prints what it did as JSON."""
 
-import itertools
 import json
 import os
 import random
@@ -18,36 +15,31 @@ from pathlib import Path
 import numpy as np
 
 import initfast as ift
-from initfast import cli
 from initfast.core import dtypes
-from initfast.files import claims, containers, pumping, runs, writing
+from initfast.files import checkpoint, formats, npyfile, specs, writer
 
-# Small and slow, so that a kill lands in the middle of something on any machine.
-runs.CHUNK_BYTES = 16384
-claims.SECONDS = 0.002
+CHUNK = 16384
 SHAPE = (300, 128)
 
 
-def slow_down() -> None:
-    real = pumping.make
-
-    def make(*arguments):
-        time.sleep(0.002)
-        return real(*arguments)
-
-    pumping.make = make
+def slowly(_):
+    """Progress that takes a while, so that a kill lands in the middle on any machine."""
+    time.sleep(0.001)
 
 
 def fork(work, *arguments) -> int:
-    """A child that runs `work` and exits: 0, or 1 with what went wrong on stderr."""
+    """A child that runs `work` and exits: 0, 2 if another process is writing, or 1 with what went
+    wrong on stderr.
+    """
     child = os.fork()
     if child:
         return child
     code = 1
     try:
-        code = work(*arguments) or 0
-    except OSError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        work(*arguments)
+        code = 0
+    except BlockingIOError:
+        code = 2
     except BaseException:
         traceback.print_exc()
     finally:
@@ -62,77 +54,92 @@ def wait(child: int) -> int:
 
 
 class Fill:
-    """`initfast fill`, by one process."""
+    """One array in one file."""
 
     workers = 1
 
     def __init__(self, folder: Path) -> None:
-        self.out = folder / "w.npy"
-        self.arguments = [
-            "fill",
-            str(self.out),
-            "--shape",
-            "300x128",
-            "--init",
-            "he_normal",
-            "--seed",
-            "5",
-        ]
-        array = ift.HeNormal(seed=5)(SHAPE)
-        self.expected = {
-            self.out: containers.npyfile.header(SHAPE, dtypes.FLOAT32) + array.tobytes()
-        }
+        tensor = formats.Tensor(None, ift.HeNormal(seed=5), SHAPE, dtypes.FLOAT32)
+        self.file = formats.NPY.file(folder / "w.npy", [tensor])
+        data = ift.HeNormal(seed=5)(SHAPE).tobytes()
+        self.expected = {self.file.path: npyfile.header(SHAPE, dtypes.FLOAT32) + data}
 
-    def run(self, worker: int, resume: bool = True) -> int:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        return cli.main([*self.arguments, *["--resume"] * resume])
+    def run(self, worker: int) -> None:
+        writer.write(self.file, resume=True, advance=slowly, measure=True, chunk_bytes=CHUNK)
+
+
+def model(layers: int) -> dict:
+    """A model with a tensor that is made whole, and one without elements."""
+    tensors = {
+        f"layers.{n}": {"shape": [70, 64 + n], "dtype": "float32", "init": "he_normal"}
+        for n in range(layers)
+    }
+    tensors["q"] = {"shape": [60, 40], "dtype": "float32", "init": "orthogonal"}
+    tensors["none"] = {"shape": [0, 3], "dtype": "float16", "init": "zeros"}
+    return {"tensors": tensors}
 
 
 class Model:
-    """A job of two files, one of them with a tensor that is made whole, and a note, by three
-    processes.
-    """
+    """A model in one file, by one process."""
+
+    workers = 1
+    out = "m.safetensors"
+    limit = None
+
+    def __init__(self, folder: Path) -> None:
+        spec = model(6)
+        if self.limit is not None:
+            (folder / self.out).mkdir()
+        self.job = checkpoint.plan(spec, folder / self.out, 3, self.limit)
+        self.expected = {}
+        drawn = {entry.name: entry.drawn(ift.Seed(3)) for entry in specs.read(spec).entries}
+        for file in self.job.files:
+            data = b"".join(
+                np.asarray(drawn[t.name].block(t.shape, ..., t.dtype)).tobytes()
+                for t in file.tensors
+            )
+            self.expected[file.path] = file.header + data
+        if self.job.index is not None:
+            self.expected[self.job.index.path] = self.job.index.header
+
+    def run(self, worker: int) -> None:
+        checkpoint.write(
+            self.job,
+            shard=(worker, self.workers),
+            resume=True,
+            progress=slowly,
+            chunk_bytes=CHUNK,
+        )
+
+
+class Shards(Model):
+    """A model in shards, by one process."""
+
+    out = "m"
+    limit = 40_000
+
+
+class Workers(Shards):
+    """A model in shards, by three processes, two of which have the same number."""
 
     workers = 3
 
-    def __init__(self, folder: Path) -> None:
-        specs = {
-            "a": [("x", ift.RandomNormal(seed=1), (70, 64), "float32"), ("none", ift.Zeros(), (0, 3), "float32"),
-                  ("q", ift.Orthogonal(seed=2), (60, 40), "float32")],
-            "b": [("y", ift.HeUniform(seed=3), (999,), "float16"), ("count", ift.Ones(), (), "int64"),
-                  ("z", ift.GlorotNormal(seed=4), (50, 31), "float64")],
-        }  # fmt: skip
-        files, self.expected = [], {}
-        for name, rows in specs.items():
-            tensors = [containers.Tensor(n, i, s, dtypes.resolve_numeric(d)) for n, i, s, d in rows]
-            files.append(containers.safetensors(folder / f"{name}.safetensors", tensors))
-            data = b"".join(
-                np.asarray(t.initializer.block(t.shape, ..., t.dtype)).tobytes() for t in tensors
-            )
-            self.expected[files[-1].path] = files[-1].header + data
-        note = folder / "index.json"
-        self.expected[note] = b'{"weights": 1}'
-        self.job = writing.Job(
-            tuple(files), {"seed": 1}, folder / "model", ((note, self.expected[note]),)
-        )
 
-    def run(self, worker: int, resume: bool = True) -> int:
-        writing.write(self.job, worker=(worker, self.workers), resume=resume)
-        return 0
+CASES = {"fill": Fill, "model": Model, "shards": Shards, "workers": Workers}
 
 
 def check_names(case) -> bool:
     """Whether all files are in place. No final name may ever hold anything but the whole file."""
-    there = [path for path in case.expected if path.exists()]
-    for path in there:
+    existing = [path for path in case.expected if path.exists()]
+    for path in existing:
         assert path.read_bytes() == case.expected[path], (
             f"a wrong file under the final name {path.name}"
         )
-    return len(there) == len(case.expected)
+    return len(existing) == len(case.expected)
 
 
 def check_end(case) -> None:
-    """All files, and nothing beside them."""
+    """All files, and nothing else in the folder."""
     assert check_names(case)
     folder = next(iter(case.expected)).parent
     left = {path.name for path in folder.iterdir()} - {path.name for path in case.expected}
@@ -145,143 +152,48 @@ def clear(case) -> None:
         path.unlink()
 
 
-def at_random(case, kills: int, seed: int) -> dict[str, int]:
-    """Kill workers with SIGKILL at random moments, each resumed until all is done, until there were
-    `kills` kills.
-    """
-    slow_down()
-    random.seed(seed)
-    done = lives = finished = 0
+def workers(case) -> list[int]:
+    return list(range(1, case.workers + 1))
+
+
+def run_all(case) -> float:
+    """Let all workers run at once to the end; return the seconds."""
     started = time.perf_counter()
-    for child in [fork(case.run, worker) for worker in range(1, case.workers + 1)]:
+    for child in [fork(case.run, worker) for worker in workers(case)]:
         assert wait(child) == 0
     check_end(case)
+    return time.perf_counter() - started
+
+
+def at_random(case, kills: int, seed: int) -> dict[str, int]:
+    """Kill workers with SIGKILL at random moments, each resumed and killed again until all files
+    are there, until there were `kills` kills.
+    """
+    random.seed(seed)
+    done = lives = rounds = 0
+    whole = run_all(case)
     clear(case)
-    whole = time.perf_counter() - started  # how long it takes undisturbed
     while done < kills:
-        while True:
-            ends = {
-                fork(case.run, worker): random.uniform(0, whole)
-                for worker in range(1, case.workers + 1)
-            }
+        complete = False
+        while not complete:
+            ends = {fork(case.run, worker): random.uniform(0, whole) for worker in workers(case)}
+            if case.workers > 1 and random.getrandbits(1):  # the same number, started twice
+                ends[fork(case.run, 1)] = random.uniform(0, whole)
             begun = time.perf_counter()
             for child, moment in sorted(ends.items(), key=lambda end: end[1]):
                 time.sleep(max(0.0, moment - (time.perf_counter() - begun)))
                 os.kill(child, signal.SIGKILL)
             codes = [wait(child) for child in ends]
+            assert 1 not in codes, codes
             done += codes.count(-signal.SIGKILL)
             lives += len(codes)
-            complete = check_names(case)
-            if complete and not [
-                path for path in case.expected if list(path.parent.glob("*.partial*"))
-            ]:
-                break
-            if 1 in codes:
-                # Only one that came after the others had finished may be refused: the files are
-                # there, as they should.
-                assert complete or all(code != 1 for code in codes), codes
-        check_end(case)
+            complete = check_names(case) or done >= kills
+        run_all(case)  # the last kill may have come between two steps of a rename
         clear(case)
-        finished += 1
-    return {"kills": done, "lives": lives, "files": finished}
-
-
-STEPS = (
-    "open",
-    "pwrite",
-    "ftruncate",
-    "posix_fallocate",
-    "fsync",
-    "fdatasync",
-    "replace",
-    "unlink",
-)
-
-
-def crash_at(step: int, after: bool) -> None:
-    """End the process, as a kill would, at the `step`-th call of the system that changes anything."""
-    count = itertools.count(1)  # of all threads
-
-    def wrap(real):
-        def call(*arguments, **options):
-            mine = next(count) == step
-            if mine and not after:
-                os._exit(77)
-            try:
-                return real(*arguments, **options)
-            finally:
-                if mine:
-                    os._exit(77)
-
-        return call
-
-    for name in STEPS:
-        setattr(os, name, wrap(getattr(os, name)))
-
-
-def at_each_step(case, stride: int, seed: int) -> dict[str, int]:
-    """End the last worker at each step of its work (each `stride`-th), or just after; then let any
-    worker come again.
-
-    Of those that come again, one may find all files in place and nothing else left, and is refused.
-    """
-    random.seed(seed)
-    crashes, step, refused = 0, random.randrange(stride) + 1 - stride, 0
-    # Claims by time would come at other steps each time: none, so that every step is met.
-    claims.SECONDS = 1e9
-
-    def dying(worker: int, step: int, after: bool) -> int:
-        crash_at(step, after)
-        return case.run(worker)
-
-    code = 77
-    while code == 77:
-        step += stride
-        for after in (False, True):
-            order = list(range(1, case.workers + 1))
-            random.shuffle(order)
-            for worker in order[:-1]:
-                assert wait(fork(case.run, worker)) == 0
-            code = wait(fork(dying, order[-1], step, after))
-            crashes += code == 77
-            check_names(case)
-            # The same again, and crashed again; then all come, in any order, at once or one after
-            # the other.
-            crashes += (
-                wait(fork(dying, order[-1], random.randint(1, 40), bool(random.getrandbits(1))))
-                == 77
-            )
-            check_names(case)
-            random.shuffle(order)
-            if random.getrandbits(1):
-                codes = [wait(child) for child in [fork(case.run, worker) for worker in order]]
-            else:
-                codes = [wait(fork(case.run, worker)) for worker in order]
-            check_names(case)
-            assert set(codes) <= {0, 1}, codes
-            refused += codes.count(1)
-            check_end(case)
-            clear(case)
-    return {"crashes": crashes, "steps": step, "refused": refused}
-
-
-def together(case, rounds: int, seed: int) -> dict[str, int]:
-    """Let the workers come in every order, one after the other and all at once."""
-    orders = list(itertools.permutations(range(1, case.workers + 1)))
-    for number in range(rounds):
-        order = orders[number % len(orders)]
-        for worker in order:
-            assert wait(fork(case.run, worker, False)) == 0
-        check_end(case)
-        clear(case)
-        for child in [fork(case.run, worker, False) for worker in order]:
-            assert wait(child) == 0
-        check_end(case)
-        clear(case)
-    return {"rounds": rounds}
+        rounds += 1
+    return {"kills": done, "lives": lives, "rounds": rounds}
 
 
 if __name__ == "__main__":
-    way, name, folder, count, seed = sys.argv[1:]
-    case = {"fill": Fill, "model": Model}[name](Path(folder))
-    print(json.dumps(globals()[way](case, int(count), int(seed))))
+    name, folder, kills, seed = sys.argv[1:]
+    print(json.dumps(at_random(CASES[name](Path(folder)), int(kills), int(seed))))

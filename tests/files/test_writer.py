@@ -1,0 +1,704 @@
+"""Writing files: atomic, and the same bytes however often a write is stopped and resumed."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import initfast as ift
+from initfast.core import dtypes
+from initfast.core.moments import measure
+from initfast.files import formats, npyfile, partial, writer
+from initfast.files.formats import NPY, RAW, SAFETENSORS, File, Tensor
+
+CHUNK = 4096
+
+
+def write(file, **options):
+    return writer.write(file, chunk_bytes=CHUNK, **options)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def tensor(name, init, shape, dtype="float32"):
+    return Tensor(name, init, shape, dtypes.resolve_numeric(dtype))
+
+
+def npy(folder, seed=5, shape=(100, 70), out="w.npy", init=ift.HeNormal, dtype="float32"):
+    return NPY.file(folder / out, [tensor(None, init(seed=seed), shape, dtype)])
+
+
+def raw(folder, seed=5, shape=(100, 70), init=ift.HeNormal):
+    return RAW.file(folder / "w.bin", [tensor(None, init(seed=seed), shape)])
+
+
+def expected(seed=5, shape=(100, 70)):
+    return npyfile.header(shape, dtypes.FLOAT32) + ift.HeNormal(seed=seed)(shape).tobytes()
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(count, error=Stop):
+    """An `advance` that ends the write after so many calls."""
+    calls = iter(range(1, 1 << 30))
+
+    def advance(_):
+        if next(calls) == count:
+            raise error
+
+    return advance
+
+
+def stopped(folder, at=3, **options):
+    """The partial of a write that was stopped in the middle."""
+    with pytest.raises(Stop):
+        write(npy(folder), advance=stop_at(at), **options)
+    assert names(folder) == ["w.npy.partial"]
+    return folder / "w.npy.partial"
+
+
+# ---- what is written
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_bytes_do_not_depend_on_threads(tmp_path, threads):
+    with ift.threads(threads):
+        result = write(npy(tmp_path))
+    assert (tmp_path / "w.npy").read_bytes() == expected()
+    assert names(tmp_path) == ["w.npy"]
+    assert (result.written, result.resumed, result.complete) == (28_000, 0, True)
+
+
+INITS = {
+    "normal": ift.RandomNormal(seed=1),
+    "truncated": ift.TruncatedNormal(seed=2),
+    "uniform": ift.GlorotUniform(seed=3),
+    "orthogonal": ift.Orthogonal(seed=4),
+    "identity": ift.Identity(gain=3),
+    "constant": ift.Constant(2.5),
+    "table": ift.Constant(np.arange(60.0)),
+    "zeros": ift.Zeros(),
+}
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float16", "bfloat16", "float64", "float8_e4m3fn", "float8_e5m2"]
+)
+def test_every_initializer_and_dtype_as_the_libraries_read_it(tmp_path, dtype):
+    kind = dtypes.resolve(dtype)
+    tensors = [tensor(name, init, (70, 60), dtype) for name, init in INITS.items()]
+    path = tmp_path / "all.safetensors"
+    write(SAFETENSORS.file(path, tensors, formats.metadata(7)))
+    if dtype in ("float16", "float32", "float64"):
+        found = pytest.importorskip("safetensors.numpy").load_file(path)
+    else:
+        torch, reader = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch")
+        bits = {1: torch.uint8, 2: torch.uint16}[kind.itemsize]
+        found = {name: loaded.view(bits).numpy() for name, loaded in reader.load_file(path).items()}
+    assert set(found) == set(INITS)
+    for name, init in INITS.items():
+        whole = init.block((70, 60), ..., dtype).tobytes()
+        assert found[name].tobytes() == whole, name
+        alone = RAW.file(tmp_path / f"{name}.bin", [tensor(None, init, (70, 60), dtype)])
+        write(alone)
+        assert alone.path.read_bytes() == whole, name
+
+
+@pytest.mark.parametrize("dtype", ["int64", "bool", "uint8", "int16"])
+def test_constants_of_other_dtypes(tmp_path, dtype):
+    numpy = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "w.safetensors"
+    tensors = [tensor("a", ift.Ones(), (3000,), dtype), tensor("b", ift.Zeros(), (), dtype)]
+    write(SAFETENSORS.file(path, tensors), measure=True)
+    found = numpy.load_file(path)
+    assert found["a"].dtype == dtype
+    assert (found["a"] == 1).all()
+    assert found["b"].shape == ()
+
+
+def test_numpy_loads_ours(tmp_path):
+    write(npy(tmp_path))
+    np.testing.assert_array_equal(np.load(tmp_path / "w.npy"), ift.HeNormal(seed=5)((100, 70)))
+    write(npy(tmp_path, out="b.npy", dtype="bfloat16"))
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "b.npy").view(ml_dtypes.bfloat16),
+        ift.HeNormal(seed=5)((100, 70), "bfloat16"),
+    )
+
+
+class Counted(ift.Initializer):
+    """One that makes only whole arrays, and counts them."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, shape, dtype=None):
+        self.calls += 1
+        return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+
+
+def test_a_tensor_that_is_made_whole_is_made_once(tmp_path):
+    counted = Counted()
+    file = SAFETENSORS.file(tmp_path / "w.safetensors", [tensor("a", counted, (64, 64))])
+    with pytest.raises(Stop):
+        write(file, advance=stop_at(2))
+    assert counted.calls == 1
+    write(file, resume=True)
+    assert counted.calls == 2
+    assert file.path.read_bytes()[-16384:] == np.arange(4096, dtype="f4").tobytes()
+
+
+def test_moments_digest_and_progress(tmp_path):
+    seen = []
+    result = write(npy(tmp_path), measure=True, sha256=True, advance=seen.append)
+    assert result.sha256 == hashlib.sha256((tmp_path / "w.npy").read_bytes()).hexdigest()
+    assert (sum(seen), max(seen)) == (28_000, CHUNK)
+    exact = measure(np.load(tmp_path / "w.npy").reshape(-1))
+    assert (result.moments.count, result.moments.minimum, result.moments.maximum) == (
+        7000,
+        exact.minimum,
+        exact.maximum,
+    )
+    assert result.moments.std == pytest.approx(exact.std, rel=1e-12)
+    plain = write(npy(tmp_path, out="x.npy"))
+    assert (plain.moments, plain.sha256) == (None, None)
+
+
+def test_files_without_data(tmp_path):
+    assert write(npy(tmp_path, shape=(0, 5)), measure=True).moments.count == 0
+    assert np.load(tmp_path / "w.npy").shape == (0, 5)
+    write(File(tmp_path / "note", b"text"))
+    assert (tmp_path / "note").read_bytes() == b"text"
+
+
+def test_blank_files_are_zero_whatever_lay_there(tmp_path):
+    (tmp_path / "w.npy.partial").write_bytes(b"x" * 100_000)
+    file = npy(tmp_path, init=lambda seed: ift.Zeros())
+    write(file, blank=True, force=True)
+    assert not np.load(tmp_path / "w.npy").any()
+    assert names(tmp_path) == ["w.npy"]
+    assert write(file, blank=True, resume=True).resumed == 28_000
+    writer.write_rows(file.path, replace(npy(tmp_path).tensors[0]), 3, 4)
+    with pytest.raises(FileExistsError):  # rows that were filled are not lost
+        write(file, blank=True, resume=True)
+
+
+def test_rows_in_any_order_make_the_file(tmp_path):
+    write(npy(tmp_path), blank=True)
+    path = tmp_path / "w.npy"
+    (located,) = formats.locate(formats.read(path), npy(tmp_path).tensors)
+    for first, last in ((60, 100), (0, 1), (1, 60), (7, 7)):
+        moments = writer.write_rows(path, located, first, last, chunk_bytes=CHUNK)
+        assert moments.count == 70 * (last - first)
+        np.testing.assert_array_equal(
+            np.load(path)[first:last], ift.HeNormal(seed=5)((100, 70))[first:last]
+        )
+    assert path.read_bytes() == expected()
+
+
+# ---- stopped and resumed
+
+
+def test_nothing_is_under_the_final_name_before_the_end(tmp_path):
+    seen = set()
+    write(npy(tmp_path), advance=lambda _: seen.add(tuple(names(tmp_path))))
+    assert seen == {("w.npy.partial",)}
+
+
+@pytest.mark.parametrize("at", range(1, 8))
+def test_a_stopped_write_is_resumed(tmp_path, at):
+    undisturbed = write(npy(tmp_path, out="x.npy"), measure=True, sha256=True)
+    (tmp_path / "x.npy").unlink()
+    stopped(tmp_path, at)
+    seen = []
+    result = write(npy(tmp_path), resume=True, measure=True, sha256=True, advance=seen.append)
+    assert (tmp_path / "w.npy").read_bytes() == expected()
+    assert result.resumed >= min(CHUNK * at, 28_000)
+    assert result.written + result.resumed == sum(seen) == 28_000
+    # To the last digit.
+    assert (result.moments, result.sha256) == (undisturbed.moments, undisturbed.sha256)
+    assert names(tmp_path) == ["w.npy"]
+
+
+def test_resume_begins_if_there_is_nothing(tmp_path):
+    assert write(npy(tmp_path), resume=True).resumed == 0
+    assert (tmp_path / "w.npy").read_bytes() == expected()
+
+
+def test_a_finished_file_is_compared_by_resume(tmp_path):
+    write(npy(tmp_path))
+    before = (tmp_path / "w.npy").stat()
+    result = write(npy(tmp_path), resume=True, measure=True, sha256=True)
+    assert (result.written, result.resumed, result.moments.count) == (0, 28_000, 7000)
+    assert result.sha256 == hashlib.sha256(expected()).hexdigest()
+    after = (tmp_path / "w.npy").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("place", [64, 200, 28_127])
+def test_a_finished_file_is_never_mended(tmp_path, place):
+    write(npy(tmp_path))
+    path = tmp_path / "w.npy"
+    flip(path, place)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="holds other values than this command writes"):
+        write(npy(tmp_path), resume=True)
+    assert path.read_bytes() == before
+    assert names(tmp_path) == ["w.npy"]
+    write(npy(tmp_path), resume=True, force=True)
+    assert path.read_bytes() == expected()
+
+
+def test_an_unfinished_write_needs_an_option(tmp_path):
+    stopped(tmp_path)
+    with pytest.raises(FileExistsError, match="use --resume or --force"):
+        write(npy(tmp_path))
+    assert names(tmp_path) == ["w.npy.partial"]
+    assert write(npy(tmp_path, seed=6), force=True).resumed == 0
+    assert (tmp_path / "w.npy").read_bytes() == expected(6)
+    assert names(tmp_path) == ["w.npy"]
+
+
+def flip(path, place):
+    with open(path, "r+b") as file:
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ 16]))
+
+
+def zero(path, first, last):
+    with open(path, "r+b") as file:
+        file.seek(first)
+        file.write(bytes(last - first))
+
+
+DAMAGE = {
+    "a bit of the first chunk": lambda path: flip(path, 200),
+    "a bit of the last chunk": lambda path: flip(path, 28_000),
+    "a page of zeros": lambda path: zero(path, 4096, 8192),
+    "no first chunk": lambda path: zero(path, 128, 128 + CHUNK),
+    "no header": lambda path: zero(path, 0, 128),
+    "half a header": lambda path: zero(path, 64, 128),
+    "nothing but the size": lambda path: zero(path, 0, 28_128),
+    "cut": lambda path: os.truncate(path, 9000),
+    "cut in the header": lambda path: os.truncate(path, 64),
+    "empty": lambda path: os.truncate(path, 0),
+    "gone": os.unlink,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_partial_is_mended(tmp_path, damage):
+    damage(stopped(tmp_path, 7))
+    result = write(npy(tmp_path), resume=True, measure=True)
+    assert (tmp_path / "w.npy").read_bytes() == expected()
+    assert result.moments.count == 7000
+    assert result.written > 0 or "header" in str(damage) or result.resumed == 28_000
+
+
+def test_only_what_differs_is_written(tmp_path):
+    path = stopped(tmp_path, 7)
+    flip(path, 10_000)
+    result = write(npy(tmp_path), resume=True)
+    assert (result.written, result.resumed) == (CHUNK, 28_000 - CHUNK)
+
+
+OTHERS = {
+    "seed": lambda folder: npy(folder, seed=6),
+    "shape": lambda folder: npy(folder, shape=(70, 100)),
+    "longer": lambda folder: npy(folder, shape=(101, 70)),
+    "shorter": lambda folder: npy(folder, shape=(99, 70)),
+    "initializer": lambda folder: npy(folder, init=ift.HeUniform),
+    "a like initializer": lambda folder: npy(folder, init=ift.LecunNormal),
+    "dtype": lambda folder: npy(folder, dtype="float16"),
+    "a dtype of the same size": lambda folder: replace(
+        npy(folder), header=npyfile.header((100, 70), np.dtype("i4"))
+    ),
+    "ones": lambda folder: npy(folder, init=lambda seed: ift.Ones()),
+    "zeros": lambda folder: npy(folder, init=lambda seed: ift.Zeros()),
+}
+
+
+@pytest.mark.parametrize("at", [1, 7])
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_a_partial_of_other_values_is_refused(tmp_path, other, at):
+    path = stopped(tmp_path, at)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    with pytest.raises(FileExistsError, match=r"w\.npy\.partial' is of another write.*--force"):
+        write(other(tmp_path), resume=True)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    write(npy(tmp_path), resume=True)
+    assert (tmp_path / "w.npy").read_bytes() == expected()
+
+
+def test_another_write_is_known_although_its_first_chunk_is_missing(tmp_path):
+    path = stopped(tmp_path, 7)
+    zero(path, 128, 128 + CHUNK)
+    with pytest.raises(FileExistsError, match="of another write"):
+        write(npy(tmp_path, seed=6), resume=True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda folder: raw(folder, seed=6),
+        lambda folder: raw(folder, shape=(90, 70), init=ift.RandomUniform),
+        lambda folder: raw(folder, init=ift.HeUniform),
+    ],
+)
+def test_a_raw_file_has_only_its_values(tmp_path, other):
+    first = raw(tmp_path, init=ift.RandomUniform if "Uniform" in str(other) else ift.HeNormal)
+    with pytest.raises(Stop):
+        write(first, advance=stop_at(7))
+    with pytest.raises(FileExistsError, match="of another write"):
+        write(other(tmp_path), resume=True)
+    write(first, resume=True)
+    assert names(tmp_path) == ["w.bin"]
+
+
+def safetensors(folder, seed=5, init="he_normal", root=ift.Seed(5)):
+    """A first tensor that is the same for each seed, and one that is not."""
+    bias = tensor("bias", ift.Ones(), (2000,))
+    kernel = tensor("kernel", ift.get(init).with_seed(ift.Seed(seed).named("kernel")), (100, 70))
+    return SAFETENSORS.file(folder / "w.safetensors", [bias, kernel], formats.metadata(None))
+
+
+@pytest.mark.parametrize("changes", [{"seed": 6}, {"init": "he_uniform"}])
+def test_a_first_chunk_of_one_value_says_nothing(tmp_path, changes):
+    with pytest.raises(Stop):
+        write(safetensors(tmp_path), advance=stop_at(6))
+    with pytest.raises(FileExistsError, match="of another write"):
+        write(safetensors(tmp_path, **changes), resume=True)
+    write(safetensors(tmp_path), resume=True)
+
+
+def test_the_message_names_what_differs(tmp_path):
+    def file(seed, shape=(50, 40)):
+        made = tensor("w", ift.HeNormal(seed=seed), shape)
+        return SAFETENSORS.file(tmp_path / "w.safetensors", [made], formats.metadata(seed))
+
+    with pytest.raises(Stop):
+        write(file(1), advance=stop_at(1))
+    with pytest.raises(FileExistsError, match="begun with seed 1"):
+        write(file(2), resume=True)
+    with pytest.raises(FileExistsError, match=r"\(50, 41\); received 'w': F32 of shape \(50, 40\)"):
+        write(file(1, (50, 41)), resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_of_somebody_else_in_the_place_of_the_partial(tmp_path, resume):
+    (tmp_path / "w.npy.partial").write_bytes(b"someone's")
+    with pytest.raises(FileExistsError, match=r"w\.npy\.partial"):
+        write(npy(tmp_path), resume=resume)
+    assert (tmp_path / "w.npy.partial").read_bytes() == b"someone's"
+    write(npy(tmp_path), resume=resume, force=not resume) if not resume else None
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"force": True}])
+def test_a_link_in_the_place_of_the_partial_is_not_written_through(tmp_path, options):
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "w.npy.partial").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="is a symbolic link"):
+        write(npy(tmp_path), **options)
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert names(tmp_path) == ["precious", "w.npy.partial"]
+
+
+def test_an_existing_file_stays_unless_forced(tmp_path):
+    out = tmp_path / "w.npy"
+    out.write_bytes(b"precious")
+    for options in ({}, {"resume": True}):
+        with pytest.raises(FileExistsError, match="only with --force"):
+            write(npy(tmp_path), **options)
+        assert names(tmp_path) == ["w.npy"]
+    with pytest.raises(Stop):
+        write(npy(tmp_path), force=True, advance=stop_at(3))
+    assert out.read_bytes() == b"precious"
+    with pytest.raises(FileExistsError, match="only with --force"):
+        write(npy(tmp_path), resume=True)
+    assert write(npy(tmp_path), resume=True, force=True).resumed >= 12_288
+    assert out.read_bytes() == expected()
+    assert names(tmp_path) == ["w.npy"]
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
+    out = tmp_path / "w.npy"
+    with pytest.raises(FileExistsError, match="only with --force.*rerun with --resume --force"):
+        write(npy(tmp_path), advance=lambda _: out.write_bytes(b"theirs"))
+    assert out.read_bytes() == b"theirs"
+    assert write(npy(tmp_path), resume=True, force=True).written == 0
+    assert out.read_bytes() == expected()
+    assert names(tmp_path) == ["w.npy"]
+
+
+def test_a_kill_between_the_steps_of_the_rename(tmp_path):
+    path = stopped(tmp_path, 7)
+    path.write_bytes(expected())
+    os.link(path, tmp_path / "w.npy")
+    assert write(npy(tmp_path), resume=True).written == 0
+    assert names(tmp_path) == ["w.npy"]
+
+
+def test_a_link_as_the_output_is_written_through(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "w.npy").symlink_to(tmp_path / "real" / "out.npy")
+    write(npy(tmp_path))
+    assert (tmp_path / "w.npy").is_symlink()
+    assert (tmp_path / "real" / "out.npy").read_bytes() == expected()
+    assert names(tmp_path / "real") == ["out.npy"]
+
+
+def test_one_writer_at_a_time(tmp_path):
+    def meanwhile(_):
+        for options in ({}, {"resume": True}, {"force": True}):
+            with pytest.raises(BlockingIOError, match="another process is writing"):
+                write(npy(tmp_path), **options)
+
+    write(npy(tmp_path), advance=meanwhile)
+    assert (tmp_path / "w.npy").read_bytes() == expected()
+
+
+def test_two_resumed_writers_at_once(tmp_path):
+    """Each either writes the file, or finds it written, or is told that the other one is at it."""
+    for _ in range(20):
+        results = []
+
+        def work():
+            try:
+                results.append(write(npy(tmp_path), resume=True).complete)  # noqa: B023
+            except BlockingIOError:
+                results.append(None)  # noqa: B023
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(results) == 3 and True in results
+        assert (tmp_path / "w.npy").read_bytes() == expected()
+        assert names(tmp_path) == ["w.npy"]
+        (tmp_path / "w.npy").unlink()
+
+
+def change_partial(change):
+    calls = iter(range(1 << 30))
+
+    def advance(_):
+        if next(calls) == 2:
+            change()
+
+    return advance
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: os.truncate(path, 0),
+        os.unlink,
+        lambda path: os.replace(path, path.with_name("away")),
+        lambda path: os.replace(path.with_name("other"), path),
+    ],
+)
+def test_a_partial_that_is_changed_meanwhile(tmp_path, change):
+    (tmp_path / "other").write_bytes(expected())
+    path = tmp_path / "w.npy.partial"
+    with ift.threads(1), pytest.raises(OSError, match=r"w\.npy\.partial.*run the command again"):
+        write(npy(tmp_path), advance=change_partial(lambda: change(path)))
+    assert not (tmp_path / "w.npy").exists()
+
+
+# ---- what the system refuses
+
+
+def broken_pwrite(monkeypatch, above):
+    real = os.pwrite
+
+    def break_down(descriptor, data, offset):
+        if offset > above:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", break_down)
+    return real
+
+
+def test_an_error_half_way(tmp_path, monkeypatch):
+    real = broken_pwrite(monkeypatch, 20_000)
+    with pytest.raises(
+        OSError, match=r"Input/output error; what is written stays: rerun with --resume$"
+    ) as caught:
+        write(npy(tmp_path))
+    assert caught.value.errno == errno.EIO
+    monkeypatch.setattr(os, "pwrite", real)
+    assert write(npy(tmp_path), resume=True).resumed > 0
+    assert (tmp_path / "w.npy").read_bytes() == expected()
+
+
+def test_an_error_before_any_data_leaves_nothing(tmp_path, monkeypatch):
+    broken_pwrite(monkeypatch, 100)
+    with pytest.raises(OSError, match="Input/output error$"):
+        write(npy(tmp_path))
+    assert names(tmp_path) == []
+
+
+def test_a_disk_that_cannot_sync(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="rerun with --resume"):
+        write(npy(tmp_path))
+    assert names(tmp_path) == ["w.npy.partial"]
+
+
+def test_out_of_memory_half_way(tmp_path):
+    stopped(tmp_path)
+    with pytest.raises(MemoryError, match="out of memory; what is written stays: rerun with"):
+        write(npy(tmp_path), resume=True, advance=stop_at(2, MemoryError))
+
+
+@pytest.mark.parametrize("again", ["--resume", "--resume --seed 5"])
+def test_ctrl_c(tmp_path, again):
+    with pytest.raises(
+        KeyboardInterrupt, match=f"interrupted; what is written stays: rerun with {again}$"
+    ):
+        write(npy(tmp_path), advance=stop_at(3, KeyboardInterrupt), again=again)
+    assert write(npy(tmp_path), resume=True).resumed >= 12_288
+    assert (tmp_path / "w.npy").read_bytes() == expected()
+
+
+def test_a_disk_that_fills_up_while_space_is_reserved(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left on device$"):
+        write(npy(tmp_path))
+    assert names(tmp_path) == []
+
+
+@contextlib.contextmanager
+def mounted(folder, *options):
+    """A tmpfs at a folder; skips if mounting is not allowed."""
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", ",".join(options), "none", folder], capture_output=True
+    )
+    if done.returncode:
+        pytest.skip("only root may mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    with mounted(tmp_path / "disk", "size=64k") as disk:
+        with pytest.raises(
+            OSError,
+            match=r"must fit on the disk: 80,128 bytes needed, [56][0-9],[0-9]+ available",
+        ):
+            write(npy(disk, shape=(200, 100)))
+        assert names(disk) == []
+        monkeypatch.setattr(writer, "check_space", lambda *_: None)
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            write(npy(disk, shape=(200, 100)))
+        assert caught.value.errno == errno.ENOSPC
+        assert names(disk) == []
+
+
+def test_a_full_disk_that_cannot_reserve(tmp_path, monkeypatch):
+    """It is noticed in the middle; once there is room, the rest is written."""
+
+    def refuse(*_):
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    with mounted(tmp_path / "disk", "size=64k") as disk:
+        (disk / "ballast").write_bytes(bytes(48_000))
+        monkeypatch.setattr(writer, "check_space", lambda *_: None)
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+        with pytest.raises(OSError, match=r"No space left on device.*rerun with --resume"):
+            write(npy(disk))
+        assert names(disk) == ["ballast", "w.npy.partial"]
+        (disk / "ballast").unlink()
+        assert write(npy(disk), resume=True).resumed > 0
+        assert (disk / "w.npy").read_bytes() == expected()
+
+
+def test_a_read_only_folder(tmp_path):
+    with mounted(tmp_path / "disk", "size=64k") as disk:
+        (disk / "old.npy").write_bytes(b"old")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        for options in ({}, {"resume": True}, {"force": True}):
+            with pytest.raises(OSError, match="Read-only file system"):
+                write(npy(disk), **options)
+        assert names(disk) == ["old.npy"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_not_ours(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(PermissionError):
+        write(npy(tmp_path))
+    tmp_path.chmod(0o755)
+    assert names(tmp_path) == []
+
+
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+from initfast.cli import main
+sys.exit(main())
+"""
+
+
+def test_a_file_size_limit(tmp_path):
+    """A limit such as a quota is an error, and nothing is left."""
+    arguments = ["fill", tmp_path / "w.npy", "--shape", "100x70", "--init", "ones"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "initfast: error: File too large\n"
+    assert names(tmp_path) == []
+
+
+def test_a_killed_process_frees_its_lock(tmp_path):
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            write(npy(tmp_path), advance=lambda _: time.sleep(0.05))
+        os._exit(0)
+    path = tmp_path / "w.npy.partial"
+    while not (path.exists() and path.stat().st_size):
+        time.sleep(0.001)
+    with pytest.raises(BlockingIOError):
+        write(npy(tmp_path), resume=True)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    write(npy(tmp_path), resume=True)
+    assert (tmp_path / "w.npy").read_bytes() == expected()
+
+
+def test_paths_may_be_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(npy(Path()))
+    assert names(tmp_path) == ["w.npy"]
+    assert partial.partial_path(Path("w.npy")) == Path("w.npy.partial")
