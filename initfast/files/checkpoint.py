@@ -142,7 +142,7 @@ def plan(
 
     Of the disk, only the spec is read.
     """
-    root = root_seed(seed)
+    root = _root(seed)
     entries = specs.read(spec, dtype).entries
     out = Path(path)
     if out.suffix == SUFFIX:
@@ -220,7 +220,7 @@ def expected(
         ValueError: the spec or an argument is wrong.
         OSError: the index is damaged, or its tensors are not those of the spec.
     """
-    root = root_seed(seed)
+    root = _root(seed)
     entries = specs.read(spec, dtype).entries
     out = Path(path)
     if not out.is_dir():
@@ -255,6 +255,12 @@ def size_of(text: int | str) -> int:
             f"max_shard_size must be bytes, or a text such as '5GB' or '500MiB'; received {text!r}"
         )
     return size
+
+
+def _root(seed: int | Seed) -> Seed:
+    if seed is None:
+        raise ValueError("seed must be an integer in [0, 2**64) or a Seed; received None")
+    return root_seed(seed)
 
 
 def _shards(entries: Iterable[Entry], limit: int) -> Iterator[tuple[Entry, ...]]:

@@ -49,8 +49,9 @@ _NUMPY = (
     "complex64",
     "complex128",
 )
+_FLOATING = {kind.name: kind for kind in FLOATING}
 DTYPES: dict[str, DType] = {
-    **{kind.name: kind for kind in FLOATING},
+    **_FLOATING,
     **{name: np.dtype(name) for name in _NUMPY},
 }
 _NEEDED, _OPTIONAL = ("shape", "dtype", "init"), ("stream", "fixed_rows")
@@ -116,9 +117,9 @@ def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
         ValueError: naming the tensor.
         OSError: the file cannot be read.
     """
-    if dtype is not None and (not isinstance(dtype, str) or DTYPES.get(dtype) not in FLOATING):
+    if dtype is not None and (not isinstance(dtype, str) or dtype not in _FLOATING):
         raise ValueError(
-            f"dtype must be one of {', '.join(repr(kind.name) for kind in FLOATING)}; received {dtype!r}"
+            f"dtype must be one of {', '.join(map(repr, _FLOATING))}; received {dtype!r}"
         )
     if isinstance(source, Spec):
         entries: Iterable[Entry] = source.entries
@@ -135,7 +136,7 @@ def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
         made: dict[str, Initializer] = {}
         entries = (_entry(name, given, made) for name, given in listed["tensors"].items())
     if dtype is not None:
-        asked = DTYPES[dtype]
+        asked = _FLOATING[dtype]
         entries = (
             replace(entry, dtype=asked) if is_floating(entry.dtype) else entry for entry in entries
         )

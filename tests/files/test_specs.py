@@ -49,34 +49,21 @@ def test_gpt2():
     )
 
 
+def meanings(spec):
+    return [
+        (e.name, e.stream, specs.tensor(e.initializer, e.shape, e.dtype, e.fixed_rows))
+        for e in spec.entries
+    ]
+
+
 def test_paths_dicts_and_specs_are_the_same():
     path = SPECS / "llama_small.json"
     spec = specs.read(path)
     for other in (str(path), json.loads(path.read_text()), spec):
         found = specs.read(other)
-        assert found.digest == spec.digest
-        assert [e.name for e in found.entries] == [e.name for e in spec.entries]
+        assert meanings(found) == meanings(spec)
     assert {entry.dtype.name for entry in spec.entries} == {"bfloat16"}
     assert {entry.dtype.name for entry in specs.read(spec, "float32").entries} == {"float32"}
-
-
-def test_the_digest_is_that_of_the_meaning():
-    base = specs.read(one(init=NORMAL)).digest
-    assert (
-        base
-        == specs.read(
-            one(init={"class_name": "random_normal", "config": {"stddev": 0.02, "seed": 5}})
-        ).digest
-    )
-    others = [
-        one(),
-        one(init=NORMAL, shape=[3, 4]),
-        one(init=NORMAL, dtype="float64"),
-        one(init=NORMAL, stream="v"),
-        one(init=NORMAL, fixed_rows=[[0, 1, 0]]),
-        named("v"),
-    ]
-    assert len({base, *(specs.read(other).digest for other in others)}) == 7
 
 
 def test_the_dtype_of_integers_is_not_overridden():
@@ -349,14 +336,6 @@ def test_overriding_dtypes_are_names_of_floating_ones(dtype):
         specs.read(one(), dtype)
 
 
-@pytest.mark.parametrize(
-    "seed", [-1, 2**64, 1.5, "7", None, True, ift.Seed(1, stream=5), ift.SeedGenerator(1)]
-)
-def test_seeds_that_cannot_be_named(seed):
-    with pytest.raises(ValueError, match="seed must"):
-        specs.root_seed(seed)
-
-
 JUNK = st.recursive(
     st.none()
     | st.booleans()
@@ -443,8 +422,9 @@ def test_any_bytes_are_refused(tmp_path_factory, data):
 
 def test_reading_loads_nothing_heavy():
     code = (
-        "import sys; from initfast import specs, checkpoint; specs.read(sys.argv[1]);"
-        "print([name for name in ('torch', 'keras', 'safetensors', 'zarr', 'tqdm') if name in sys.modules])"
+        "import sys; from initfast import checkpoint; from initfast.files import specs; specs.read(sys.argv[1]);"
+        "heavy = ('torch', 'keras', 'safetensors', 'zarr', 'tqdm');"
+        "print([name for name in heavy if name in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code, SPECS / "gpt2.json"],

@@ -166,13 +166,12 @@ def test_tensors_without_elements(tmp_path):
     assert compare(saved(tmp_path, none), none) == []
 
 
-def test_many_tensors_cost_the_same_each(tmp_path):
-    """Names are looked up in a table: twenty times as many do not cost 400 times as much."""
-    seconds = []
-    for count in (200, 4000):
-        many = [Tensor(f"w{n}", ift.Zeros(), (), dtypes.FLOAT32) for n in range(count)]
-        file = saved(tmp_path, many)
-        started = time.process_time()
-        formats.locate(file, many)
-        seconds.append(time.process_time() - started)
-    assert seconds[1] < 100 * max(seconds[0], 1e-3)
+def test_tensors_are_looked_up_in_a_table(tmp_path):
+    """A search of a list for each name would take half a minute here."""
+    many = [Tensor(f"w{n}", ift.Zeros(), (), dtypes.FLOAT32) for n in range(20_000)]
+    file = SAFETENSORS.file(tmp_path / "m.safetensors", many)
+    file.path.write_bytes(file.header + bytes(file.data_bytes))
+    found = formats.read(file.path)
+    started = time.process_time()
+    assert formats.locate(found, many[::-1])[0].offset == file.size - 4
+    assert time.process_time() - started < 5
