@@ -150,7 +150,7 @@ def _check_together(arguments: argparse.Namespace, format: Format) -> None:
 
 
 def _check_tensor(arguments: argparse.Namespace, format: Format) -> None:
-    """Check that the tensor has a name if the format has names, and only then. Raises ValueError."""
+    """Check that the tensor has a name exactly if the format has names. Raises ValueError."""
     if format.named and arguments.tensor is None:
         raise ValueError("a .safetensors file needs a name for its tensor: pass --tensor NAME")
     if not format.named and arguments.tensor is not None:
@@ -160,7 +160,7 @@ def _check_tensor(arguments: argparse.Namespace, format: Format) -> None:
 
 
 def _stream_name(arguments: argparse.Namespace, format: Format) -> str | None:
-    """Return the name that chooses the stream: --name, else the tensor's, as in `initfast model`."""
+    """Return the name of the stream: --name, else the tensor's, as in `initfast model`."""
     name: str | None = arguments.name
     return arguments.tensor if name is None and format.named else name
 

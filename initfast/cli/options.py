@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-import numpy as np
-
 import initfast
 from initfast.core import dtypes, indexing, seeds
 from initfast.core.dtypes import DType

@@ -160,7 +160,7 @@ class Scratch(threading.local):
     """Memory of each worker thread, to read what a file holds in the place of a chunk."""
 
     def __init__(self) -> None:
-        self._memory = buffers.empty((0,), _BYTE)
+        self._memory = np.empty(0, _BYTE)
 
     def of(self, size: int) -> Bytes:
         """Return that many bytes, whose values are undefined."""

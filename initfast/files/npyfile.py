@@ -14,15 +14,12 @@ from initfast.core.indexing import Dims, normalize_shape
 # which it cannot load.
 _RAW = {"bfloat16": "<V2", "float8_e4m3fn": "<V1"}
 _UNREADABLE = ("float8_e5m2",)
-# What a header may take: ours takes 128 bytes, and one of this length is no header of plain
-# numbers.
+# Bytes of a header, at most. Ours has 128.
 _MAX_HEADER = 65_536
 
 
 class Entry(NamedTuple):
-    """The array as the header has it: `dtype` in the format's spelling, `begin` in bytes of the
-    file.
-    """
+    """The array of a header: `dtype` in the format's spelling, `begin` in bytes of the file."""
 
     dtype: str
     shape: Dims
@@ -31,34 +28,38 @@ class Entry(NamedTuple):
 
 
 def dtype_name(dtype: DType) -> str:
-    """The format's spelling of an element type, such as '<f4'. Raises ValueError for what
-    `numpy.load` cannot read.
+    """Return the format's spelling of a dtype, such as '<f4'.
+
+    Raises:
+        ValueError: `numpy.load` cannot read the dtype.
     """
     if dtype.name in _UNREADABLE:
         raise ValueError(
-            f"numpy.load cannot read {dtype.name} from .npy; use another dtype, received {dtype.name!r}"
+            f"numpy.load cannot read {dtype.name} from .npy: use another dtype or format"
         )
     return _RAW.get(dtype.name) or np.dtype(dtype.name).newbyteorder("<").str
 
 
 def header(shape: Dims, dtype: DType) -> bytes:
-    """The bytes before the data: those that `numpy.save` writes for a C-ordered array of this shape
-    and dtype.
+    """Return the header that `numpy.save` writes for a C-ordered array.
 
-    Raises ValueError for a dtype that `numpy.load` could not read.
+    Raises:
+        ValueError: `numpy.load` cannot read the dtype.
     """
     stream = io.BytesIO()
-    held = {"descr": dtype_name(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(stream, held)
+    header = {"descr": dtype_name(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
     return stream.getvalue()
 
 
 def parse(file: BinaryIO, size: int) -> Entry:
-    """What the header of an open file of `size` bytes says. Raises ValueError if it is none, or the
-    data are not all.
+    """Return what the header of an open file of `size` bytes says.
 
-    The spelling of raw bytes is that of `dtype_name`, also where the file has another one for the
-    same."""
+    Raw bytes are spelt as in `dtype_name`, also if the file spells them differently.
+
+    Raises:
+        ValueError: the header is damaged, or the file does not end with the data.
+    """
     try:
         major = np.lib.format.read_magic(file)[0]
         read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[
@@ -75,18 +76,21 @@ def parse(file: BinaryIO, size: int) -> Entry:
     begin, nbytes = file.tell(), math.prod(dims) * native.itemsize
     if begin + nbytes != size:
         raise ValueError(
-            f"an .npy file must end with its data; received {size:,} bytes, {begin + nbytes:,} by its header"
+            f"an .npy file must end with its data; received {size:,} bytes,"
+            f" {begin + nbytes:,} by its header"
         )
     return Entry(_spelling(native), dims, begin, nbytes)
 
 
 def recipe(dtype: DType) -> str | None:
-    """How to read the file where `numpy.load` alone gives raw bytes; None where it gives the
-    numbers.
-    """
+    """Return how to read a dtype that `numpy.load` gives as raw bytes; None for any other."""
     if dtype.name not in _RAW:
         return None
-    return f"numpy.load gives {dtype.name} as raw bytes; read it with numpy.load(FILE).view(ml_dtypes.{dtype.name})"
+    name = dtype.name
+    return (
+        f"numpy.load gives {name} as raw bytes;"
+        f" read it with numpy.load(FILE).view(ml_dtypes.{name})"
+    )
 
 
 def _spelling(native: np.dtype[Any]) -> str:

@@ -43,9 +43,7 @@ _BYTES = {theirs: size for theirs, _, size in _DTYPES}
 
 
 class Entry(NamedTuple):
-    """A tensor as the header has it: `dtype` in the format's spelling, `begin` in bytes from the
-    end of the header.
-    """
+    """A tensor of a header: `dtype` in the format's spelling, `begin` in bytes of the data."""
 
     name: str
     dtype: str
@@ -55,7 +53,7 @@ class Entry(NamedTuple):
 
 
 def dtype_name(dtype: DType) -> str:
-    """The format's name of an element type. Raises ValueError where it has none."""
+    """Return the format's name of a dtype. Raises ValueError if it has none."""
     try:
         return _NAMES[dtype.name]
     except KeyError:
@@ -66,7 +64,7 @@ def dtype_name(dtype: DType) -> str:
 
 
 def check_name(name: object) -> str:
-    """Return a tensor's name if it is one that a file can hold. Raises ValueError."""
+    """Return a tensor's name if a file can hold it. Raises ValueError otherwise."""
     if not isinstance(name, str) or not name or name == METADATA:
         raise ValueError(
             f"a tensor's name must be a non-empty string other than {METADATA!r}; received {name!r}"
@@ -83,16 +81,15 @@ def check_name(name: object) -> str:
 def header(
     tensors: Iterable[tuple[str, DType, Dims]], metadata: Mapping[str, str] | None = None
 ) -> bytes:
-    """The bytes before the data, for tensors that follow each other in the order given; their
-    length is n * 64.
+    """Return the header of tensors in their order in the file; its length is a multiple of 64.
 
     Args:
         tensors: (name, dtype, shape) of each; names must differ.
-        metadata: what goes under `__metadata__`.
+        metadata: the strings under `__metadata__`.
 
     Raises:
-        ValueError: for a name that is empty, reserved or taken, a dtype that the format lacks, or
-            too many tensors.
+        ValueError: a name is empty, reserved or taken, the format lacks a dtype, or there are too
+            many tensors.
     """
     table: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
     end = 0
@@ -117,8 +114,10 @@ def header(
 
 
 def header_length(start: bytes, file_size: int) -> int:
-    """The length of the header's JSON, from the first 8 bytes of a file. Raises ValueError if it
-    cannot be one.
+    """Return the length of the header's JSON, from the first 8 bytes of a file.
+
+    Raises:
+        ValueError: the length is impossible.
     """
     if len(start) < LENGTH_BYTES:
         raise ValueError(
@@ -134,14 +133,14 @@ def header_length(start: bytes, file_size: int) -> int:
 
 
 def parse(text: bytes, data_bytes: int) -> tuple[tuple[Entry, ...], dict[str, str]]:
-    """The tensors, in the order of the file, and the metadata of a header.
+    """Return the tensors of a header, in the order of the file, and the metadata.
 
     Args:
         text: the JSON.
         data_bytes: how many bytes follow it; the tensors must fill them without gaps or overlaps.
 
     Raises:
-        ValueError: if the header is anything but that, with what is wrong.
+        ValueError: the header is damaged; the message says how.
     """
     try:
         table = json.loads(text.decode("utf-8"), object_pairs_hook=_no_duplicates)
@@ -165,30 +164,33 @@ def parse(text: bytes, data_bytes: int) -> tuple[tuple[Entry, ...], dict[str, st
     for entry in entries:
         if entry.begin != end:
             raise ValueError(
-                f"tensors must follow each other without gaps or overlaps; received {entry.name!r} at byte"
-                f" {entry.begin}, not {end}"
+                "tensors must follow each other without gaps or overlaps; received"
+                f" {entry.name!r} at byte {entry.begin}, not {end}"
             )
         end += entry.nbytes
     if end != data_bytes:
         raise ValueError(
-            f"the tensors must fill the file; received {end:,} bytes of tensors in {data_bytes:,} of data"
+            f"the tensors must fill the file; received {end:,} bytes of tensors in"
+            f" {data_bytes:,} of data"
         )
     return tuple(entries), metadata
 
 
-def _entry(name: str, held: Any) -> Entry:
-    if not isinstance(held, dict) or set(held) != {"dtype", "shape", "data_offsets"}:
+def _entry(name: str, value: Any) -> Entry:
+    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(
-            f"tensor {name!r} must have a dtype, a shape and data_offsets; received {_short(held)}"
+            f"tensor {name!r} must have a dtype, a shape and data_offsets; received {_short(value)}"
         )
-    dtype, shape, offsets = held["dtype"], held["shape"], held["data_offsets"]
+    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not _integers(shape) or not _integers(offsets) or len(offsets) != 2:
         raise ValueError(
-            f"the shape and offsets of tensor {name!r} must be integers >= 0; received {_short(held)}"
+            f"the shape and offsets of tensor {name!r} must be integers >= 0;"
+            f" received {_short(value)}"
         )
     if not isinstance(dtype, str) or dtype not in _BYTES:
         raise ValueError(
-            f"the dtype of tensor {name!r} must be one of {', '.join(_BYTES)}; received {_short(dtype)}"
+            f"the dtype of tensor {name!r} must be one of {', '.join(_BYTES)};"
+            f" received {_short(dtype)}"
         )
     dims = normalize_shape(shape)
     begin, end = offsets

@@ -1,14 +1,13 @@
-"""The description of a model as JSON: the name of each tensor, its shape, its dtype and what it is
-drawn from.
+"""The description of a model as JSON: each tensor's name, shape, dtype and initializer.
 
     {"tensors": {"wte.weight": {"shape": [50257, 768], "dtype": "float32",
                                 "init": {"class_name": "RandomNormal", "config": {"stddev": 0.02}}},
                  "ln_f.bias": {"shape": [768], "dtype": "float32", "init": "zeros"}}}
 
-"init" is one of the 41 strings of Keras or an initializer as Keras JSON, whose seed does not
-matter: a tensor is drawn from the stream of its name. Two keys may follow: "stream", a name to draw
-from instead of the tensor's own, and "fixed_rows", [[start, stop, value], ...], rows of the first
-dim that hold one value, as the padding of an embedding."""
+"init" is one of the 41 strings of Keras or an initializer as Keras JSON. Its seed is ignored: a
+tensor is drawn from the stream of its name. Two keys are optional: "stream", a name that replaces
+the tensor's as that of the stream, and "fixed_rows", [[start, stop, value], ...], rows of the first
+dim that hold one value, such as the padding of an embedding."""
 
 from __future__ import annotations
 
@@ -57,9 +56,9 @@ DTYPES: dict[str, DType] = {
 _NEEDED, _OPTIONAL = ("shape", "dtype", "init"), ("stream", "fixed_rows")
 _SPELT_OUT = 1 << 16  # values of one tensor that a spec written here holds one by one
 _LONGEST = 1024  # characters of a name: no model comes near, and a file's header holds every name
-# The table behind an STFT kernel is as long as these sizes, and it is made anew for each part.
+# The table behind an STFT kernel is as long as its dims, and each part makes it again.
 _STFT_SIZE = 1 << 20
-# What a constructor or a conversion may raise over arguments that nobody has looked at.
+# Errors of constructors and conversions for arguments that have not been checked.
 _WRONG = (
     ArithmeticError,
     AttributeError,
@@ -73,9 +72,7 @@ _WRONG = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One tensor: what it is called, its logical shape and dtype, and what it is drawn from in the
-    stream of a name.
-    """
+    """One tensor: its name, logical shape, dtype, initializer and the name of its stream."""
 
     name: str
     shape: Dims
@@ -85,14 +82,14 @@ class Entry:
     fixed_rows: tuple[Rows, ...] = ()
 
     def drawn(self, root: Seed) -> Initializer:
-        """The initializer with the stream that this tensor has within a seed."""
-        made = self.initializer.with_seed(root.named(self.stream))
-        return FixedRows(made, self.fixed_rows) if self.fixed_rows else made
+        """Return the initializer with this tensor's stream within a seed."""
+        initializer = self.initializer.with_seed(root.named(self.stream))
+        return FixedRows(initializer, self.fixed_rows) if self.fixed_rows else initializer
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The tensors of a model, in the order of the description. From `read`, which has checked them."""
+    """The tensors of a model, in the order of the description; `read` has checked them."""
 
     entries: tuple[Entry, ...]
 
@@ -106,15 +103,16 @@ AnySpec: TypeAlias = Spec | str | os.PathLike[str] | Mapping[str, Any]
 
 
 def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
-    """The spec in a JSON file, or in what such a file holds, checked: nothing in it can fail once
-    files are begun.
+    """Return the spec in a JSON file, or in the contents of one, after all checks.
+
+    After these checks, nothing in it can fail once files are written.
 
     Args:
         source: path of the file, a dict of that form, or a `Spec`.
-        dtype: a name; what all floating tensors are made in, in place of their own.
+        dtype: the name of a dtype that replaces that of all floating tensors.
 
     Raises:
-        ValueError: naming the tensor.
+        ValueError: the spec is wrong; the message names the tensor.
         OSError: the file cannot be read.
     """
     if dtype is not None and (not isinstance(dtype, str) or dtype not in _FLOATING):
@@ -131,14 +129,15 @@ def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
             )
         if not isinstance(listed["tensors"], Mapping) or not listed["tensors"]:
             raise ValueError(
-                f"the 'tensors' must be an object of one or more; received {_short(listed['tensors'])}"
+                "the 'tensors' must be an object of one or more;"
+                f" received {_short(listed['tensors'])}"
             )
         made: dict[str, Initializer] = {}
         entries = (_entry(name, given, made) for name, given in listed["tensors"].items())
     if dtype is not None:
-        asked = _FLOATING[dtype]
+        kind = _FLOATING[dtype]
         entries = (
-            replace(entry, dtype=asked) if is_floating(entry.dtype) else entry for entry in entries
+            replace(entry, dtype=kind) if is_floating(entry.dtype) else entry for entry in entries
         )
     return Spec(_checked(entries))
 
@@ -146,11 +145,12 @@ def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
 def tensor(
     initializer: Initializer, shape: Dims, dtype: DType, fixed_rows: Iterable[Rows] = ()
 ) -> dict[str, Any]:
-    """What a spec holds for one tensor. The seed of the initializer is left out, and what has no
-    arguments is a name.
+    """Return the entry of a spec for one tensor, without the seed.
+
+    An initializer without arguments becomes its name.
 
     Raises:
-        ValueError: the initializer is none of initfast's own, which alone have names.
+        ValueError: the initializer is not one of initfast's.
     """
     serialized = registry.serialize(initializer)
     assert serialized is not None
@@ -168,8 +168,10 @@ def tensor(
 
 
 def held(values: Array) -> Initializer:
-    """What writes the values that an array holds. Raises ValueError for infinities, NaN and a great
-    many values.
+    """Return an initializer that writes the values of an array.
+
+    Raises:
+        ValueError: the array holds infinities, NaN or too many different values.
     """
     first = values.flat[0] if values.size else 0
     if (values == first).all():
@@ -201,30 +203,30 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constants(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _entry(name: Any, given: Any, made: dict[str, Initializer]) -> Entry:
-    """One tensor, as described. `made` keeps what has been made of each "init", as most models have
-    but a few.
-    """
+    """Return one tensor. `made` caches the initializers, as most models have few."""
     _check_name("name of a tensor", name)
     if not isinstance(given, Mapping):
         raise ValueError(
-            f"tensor {name!r}: must be an object with 'shape', 'dtype' and 'init'; received {_short(given)}"
+            f"tensor {name!r}: must be an object with 'shape', 'dtype' and 'init';"
+            f" received {_short(given)}"
         )
     missing = [key for key in _NEEDED if key not in given]
     unknown = [key for key in given if key not in _NEEDED and key not in _OPTIONAL]
     if missing or unknown:
+        wrong = f"{missing[0]!r} is missing" if missing else f"received {_short(unknown[0])}"
         raise ValueError(
-            f"tensor {name!r}: takes the keys {', '.join(map(repr, _NEEDED))}, and may have "
-            f"{' and '.join(map(repr, _OPTIONAL))}; {f'{missing[0]!r} is missing' if missing else ''}"
-            f"{f'received {_short(unknown[0])}' if not missing else ''}"
+            f"tensor {name!r}: takes the keys {', '.join(map(repr, _NEEDED))}, and may have"
+            f" {' and '.join(map(repr, _OPTIONAL))}; {wrong}"
         )
     kind = DTYPES.get(given["dtype"]) if isinstance(given["dtype"], str) else None
     if kind is None:
         raise ValueError(
-            f"tensor {name!r}: dtype must be one of {', '.join(map(repr, DTYPES))}; received {_short(given['dtype'])}"
+            f"tensor {name!r}: dtype must be one of {', '.join(map(repr, DTYPES))};"
+            f" received {_short(given['dtype'])}"
         )
     stream = given.get("stream", name)
     if stream is not name:
@@ -243,14 +245,15 @@ def _entry(name: Any, given: Any, made: dict[str, Initializer]) -> Entry:
 
 
 def _check_name(what: str, name: Any) -> None:
-    """Names become file contents, and may become paths with readers that are less careful."""
+    """Check a name: some readers make paths of the names."""
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not name.isprintable():
         raise ValueError(
             f"a {what} must be 1 to {_LONGEST} printable characters; received {_short(name)}"
         )
     if "\\" in name or name.startswith("/") or ".." in name.split("/") or name == "__metadata__":
         raise ValueError(
-            f"a {what} must not be '__metadata__', begin with '/', hold '\\' or have a part '..'; received {name!r}"
+            f"a {what} must not be '__metadata__', begin with '/', hold '\\' or have a part '..';"
+            f" received {name!r}"
         )
 
 
@@ -268,7 +271,8 @@ def _initializer(given: Any) -> Initializer:
     found: Initializer | None = registry.deserialize(given)
     if found is None or type(found) is Initializer:
         raise ValueError(
-            f"init must be the name of an initializer, or one as Keras JSON; received {_short(given)}"
+            "init must be the name of an initializer, or an initializer as Keras JSON;"
+            f" received {_short(given)}"
         )
     return found
 
@@ -300,19 +304,19 @@ def _fixed_rows(given: Any, shape: Dims, dtype: DType) -> tuple[Rows, ...]:
 
 
 def _checked(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The entries, once each has made a part of no elements, which has to pass all the checks."""
-    good: set[tuple[int, Dims, str]] = set()
-    found = []
+    """Return the entries after each has made a part of no elements, which makes all checks."""
+    good: set[tuple[int, Dims, DType]] = set()
+    checked = []
     for entry in entries:
-        key = (id(entry.initializer), entry.shape, entry.dtype.name)
+        key = (id(entry.initializer), entry.shape, entry.dtype)
         if key not in good or entry.fixed_rows:
             try:
                 _check(entry)
             except _WRONG as error:
                 raise ValueError(f"tensor {entry.name!r}: {error}") from error
             good.add(key)
-        found.append(entry)
-    return tuple(found)
+        checked.append(entry)
+    return tuple(checked)
 
 
 def _check(entry: Entry) -> None:
@@ -321,7 +325,7 @@ def _check(entry: Entry) -> None:
             f"an STFT kernel may have at most {_STFT_SIZE} in a dim here; received {entry.shape}"
         )
     if entry.fixed_rows and entry.initializer.whole_only:
-        raise ValueError(f"fixed_rows are not to be had with an {type(entry.initializer).__name__}")
+        raise ValueError(f"fixed_rows cannot be combined with {type(entry.initializer).__name__}")
     blocks.check(entry.initializer, entry.shape, entry.dtype)
 
 

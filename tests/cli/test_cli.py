@@ -1,4 +1,4 @@
-"""The command line: the files it writes, the line it prints, what it refuses, and its exit codes."""
+"""The command line: its files, its line, its refusals and its exit codes."""
 
 import contextlib
 import hashlib
@@ -18,7 +18,7 @@ import initfast as ift
 from initfast import cli
 from initfast.cli import program
 from initfast.cli import verify as cli_verify
-from initfast.files import pumping, runs, writing
+from initfast.files import chunks, writer
 
 NORMAL_JSON = '{"class_name": "RandomNormal", "config": {"mean": 0.5, "stddev": 0.02}}'
 
@@ -57,8 +57,7 @@ def names(folder):
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 @pytest.mark.parametrize("shape", [(1,), (1000,), (37, 41), (5, 3, 7, 11), (2, 3000), (3, 0)])
-def test_the_file_is_that_of_numpy_save(run, tmp_path, monkeypatch, shape, threads):
-    monkeypatch.setattr(runs, "CHUNK_BYTES", 512)
+def test_the_file_is_that_of_numpy_save(run, tmp_path, shape, threads):
     out = tmp_path / "w.npy"
     text = "x".join(map(str, shape))
     code, _, err = run(
@@ -72,13 +71,24 @@ def test_the_file_is_that_of_numpy_save(run, tmp_path, monkeypatch, shape, threa
 
 @pytest.mark.parametrize(
     "init",
-    ["glorot_uniform", "random_normal", "uniform", "truncated_normal", "lecun_normal", "zeros", "ones", "identity",
-     "orthogonal", NORMAL_JSON, '{"class_name": "Constant", "config": {"value": 2.5}}',
-     '{"module": "keras.initializers", "class_name": "HeUniform", "config": {"seed": null}, "registered_name": null}'],
-)  # fmt: skip
+    [
+        "glorot_uniform",
+        "random_normal",
+        "uniform",
+        "truncated_normal",
+        "lecun_normal",
+        "zeros",
+        "ones",
+        "identity",
+        "orthogonal",
+        NORMAL_JSON,
+        '{"class_name": "Constant", "config": {"value": 2.5}}',
+        '{"module": "keras.initializers", "class_name": "HeUniform", "config": {"seed": null},'
+        ' "registered_name": null}',
+    ],
+)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_every_kind_of_initializer_and_dtype(run, tmp_path, monkeypatch, init, dtype):
-    monkeypatch.setattr(runs, "CHUNK_BYTES", 1000)
+def test_every_kind_of_initializer_and_dtype(run, tmp_path, init, dtype):
     out = tmp_path / "w.npy"
     code, _, err = run(
         "fill", out, "--shape", "60x50", "--init", init, "--dtype", dtype, "--seed", 7
@@ -92,11 +102,10 @@ def test_every_kind_of_initializer_and_dtype(run, tmp_path, monkeypatch, init, d
     np.testing.assert_array_equal(loaded, made((60, 50), dtype))
 
 
-def test_fans_come_from_the_whole_shape(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "CHUNK_BYTES", 256)
-    run("fill", tmp_path / "w.npy", "--shape", "400x8", "--init", "he_uniform", "--seed", 1)
+def test_fans_come_from_the_whole_shape(run, tmp_path):
+    run("fill", tmp_path / "w.npy", "--shape", "400x8000", "--init", "he_uniform", "--seed", 1)
     bound = np.abs(np.load(tmp_path / "w.npy")).max()
-    # Of 400 inputs, and not of the 8 rows that a chunk holds.
+    # Of 400 inputs, and not of the 65 rows that a chunk holds.
     assert 0.95 * np.sqrt(6 / 400) < bound <= np.sqrt(6 / 400) * (1 + 1e-6)
 
 
@@ -130,9 +139,13 @@ def test_a_seed_that_was_drawn_is_printed_and_repeats_the_file(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("config_seed", "option", "used"),
-    [(5, [], 5), (5, ["--seed", 6], 6), (None, ["--seed", 6], 6),
-     ({"class_name": "SeedGenerator", "config": {"seed": 8}}, [], 8)],
-)  # fmt: skip
+    [
+        (5, [], 5),
+        (5, ["--seed", 6], 6),
+        (None, ["--seed", 6], 6),
+        ({"class_name": "SeedGenerator", "config": {"seed": 8}}, [], 8),
+    ],
+)
 def test_the_seed_is_the_option_or_else_that_of_the_json(run, tmp_path, config_seed, option, used):
     init = json.dumps(
         {"class_name": "RandomUniform", "config": {"minval": 0, "maxval": 1, "seed": config_seed}}
@@ -172,7 +185,8 @@ def test_the_line_says_what_the_file_holds(run, tmp_path):
     assert line.count("\n") == 1
     number = r"(-?[0-9.]+(?:e[-+]?\d+)?)"
     found = re.fullmatch(
-        rf"(.*): (\d+) bytes in {number} s \({number} GB/s\), mean {number}, std {number}, min {number}, max {number},"
+        rf"(.*): (\d+) bytes in {number} s \({number} GB/s\), mean {number}, std {number},"
+        rf" min {number}, max {number},"
         r" seed 3, sha256 ([0-9a-f]{64})\n",
         line,
     )
@@ -186,13 +200,12 @@ def test_the_line_says_what_the_file_holds(run, tmp_path):
     assert found[9] == hashlib.sha256(out.read_bytes()).hexdigest()
 
 
-def test_the_digest_and_the_moments_do_not_depend_on_threads(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "CHUNK_BYTES", 4096)
+def test_the_digest_and_the_moments_do_not_depend_on_threads(run, tmp_path):
     lines = set()
     for threads in (1, 2, 5):
         arguments = (
             "--shape",
-            "100x999",
+            "1000x999",
             "--init",
             "normal",
             "--seed",
@@ -296,13 +309,13 @@ def test_other_files(run, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("w.npy", [], "--init must name an initializer, such as he_normal; received none"),
+        ("w.npy", [], "--init is required"),
         (
             "w.npy",
             ["--init", "ones", "--tensor", "a"],
             "--tensor names the tensor of a .safetensors file; received",
         ),
-        ("w.safetensors", ["--init", "ones"], "--tensor NAME; received none"),
+        ("w.safetensors", ["--init", "ones"], "pass --tensor NAME"),
         (
             "w.safetensors",
             ["--init", "ones", "--tensor", ""],
@@ -316,21 +329,21 @@ def test_other_files(run, tmp_path, name):
         (
             "w.npy",
             ["--init", "ones", "--rows", "0:1", "--resume"],
-            "--rows must stand without --resume",
+            "--rows cannot be combined with --resume",
         ),
         (
             "w.npy",
             ["--init", "ones", "--rows", "0:1", "--force"],
-            "--rows must stand without --force",
+            "--rows cannot be combined with --force",
         ),
         (
             "w.npy",
             ["--init", "ones", "--rows", "0:1", "--sha256"],
-            "--rows must stand without --sha256",
+            "--rows cannot be combined with --sha256",
         ),
-        ("w.npy", ["--rows", "0:1", "--allocate"], "--rows must stand without --allocate"),
-        ("w.npy", ["--allocate", "--init", "ones"], "--allocate must stand without --init"),
-        ("w.npy", ["--allocate", "--seed", "1"], "--allocate must stand without --seed"),
+        ("w.npy", ["--rows", "0:1", "--allocate"], "--rows cannot be combined with --allocate"),
+        ("w.npy", ["--allocate", "--init", "ones"], "--allocate cannot be combined with --init"),
+        ("w.npy", ["--allocate", "--seed", "1"], "--allocate cannot be combined with --seed"),
         (
             "w.npy",
             ["--init", "ones", "--rows", "2:1"],
@@ -396,13 +409,10 @@ def test_too_large_for_the_disk(run, tmp_path, shape):
 
 
 def test_a_disk_error_half_way(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "CHUNK_BYTES", 64)
-    real = os.pwrite
-
     def break_down(descriptor, data, offset):
-        if offset > 1000:
+        if offset > 0:
             raise OSError(5, "Input/output error")
-        return real(descriptor, data, offset)
+        return len(data)
 
     monkeypatch.setattr(os, "pwrite", break_down)
     code, out, err = run("fill", tmp_path / "w.npy", "--shape", "5000", "--init", "he_normal")
@@ -424,7 +434,7 @@ def test_out_of_memory(run, tmp_path, monkeypatch):
     def refuse(*_):
         raise MemoryError
 
-    monkeypatch.setattr(pumping.buffers, "empty", refuse)
+    monkeypatch.setattr(chunks.buffers, "empty", refuse)
     code, _, err = run("fill", tmp_path / "w.npy", "--shape", "5", "--init", "he_normal")
     assert (code, err) == (1, "initfast: error: out of memory\n")
     assert names(tmp_path) == []
@@ -435,62 +445,94 @@ def test_out_of_memory(run, tmp_path, monkeypatch):
 
 # Each chunk is made to take long, so that a signal comes in the middle on any machine. A shell may
 # have started these tests with the signal ignored.
-SLOW = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    "import time; from initfast.files import claims, runs, writing; runs.CHUNK_BYTES = 4096\n"
-    "real = writing.measured; writing.measured = lambda values: (time.sleep(0.05), real(values))[1]\n"
-)
+SLOW = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from initfast.core import moments
+real = moments.measure
+moments.measure = lambda values: (time.sleep(0.2), real(values))[1]
+"""
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals to a child process are POSIX's")
-def test_ctrl_c_before_anything_is_on_the_disk_leaves_nothing(tmp_path):
-    out = tmp_path / "w.npy"
-    arguments = ("fill", out, "--shape", "1000x1000", "--init", "he_normal", "--threads", 2)
-    process = spawn(
-        *arguments,
-        code=f"{SLOW}claims.SECONDS = 1e6",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    while len(names(tmp_path)) < 2 and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (130, "")
-    assert stderr == "initfast: error: interrupted; nothing was kept\n"
+def test_ctrl_c_before_anything_is_written(run, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer, "check_space", interrupt)
+    code, out, err = run("fill", tmp_path / "w.npy", "--shape", "9", "--init", "ones")
+    assert (code, out) == (130, "")
+    assert err == "initfast: error: interrupted; nothing was kept\n"
     assert names(tmp_path) == []
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals to a child process are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_is_interrupted_is_continued_with_the_same_line(run, tmp_path, number):
+def test_what_is_interrupted_is_resumed(run, tmp_path, number):
     out = tmp_path / "w.npy"
-    # Without --seed: the one that was drawn is in the sidecar.
-    arguments = ("fill", out, "--shape", "300x400", "--init", "he_normal", "--sha256", "--resume")
+    arguments = ("--shape", "2000x2000", "--init", "he_normal", "--sha256")
     process = spawn(
-        *arguments,
-        code=f"{SLOW}claims.SECONDS = 0.01",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        "fill", out, *arguments, code=SLOW, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    sidecar = tmp_path / "w.npy.partial.json"
-    while not (sidecar.exists() and b'"done"' in sidecar.read_bytes()) and process.poll() is None:
+    waiting = tmp_path / "w.npy.partial"
+    while process.poll() is None and not (waiting.exists() and any(waiting.read_bytes()[128:999])):
         time.sleep(0.01)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     assert stdout == ""
+    assert names(tmp_path) == ["w.npy.partial"]
+    seed = "7"
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert (
-            stderr == "initfast: error: interrupted; what is written stays: rerun with --resume\n"
-        )
-    assert names(tmp_path) == ["w.npy.partial", "w.npy.partial.json"]
-    code, line, err = run(*arguments)
+        # The seed was drawn: the message names it.
+        seed = re.fullmatch(r".*rerun with --resume --seed (\d+)\n", stderr)[1]
+    again = "--resume" if number == signal.SIGINT else "--force"
+    code, line, err = run("fill", out, *arguments, "--seed", seed, again)
     assert (code, err) == (0, "")
-    seed = re.search(r"seed (\d+)", line)[1]
-    _, undisturbed, _ = run("fill", tmp_path / "w2.npy", *arguments[2:-1], "--seed", seed)
+    _, undisturbed, _ = run("fill", tmp_path / "w2.npy", *arguments, "--seed", seed)
     assert out.read_bytes() == (tmp_path / "w2.npy").read_bytes()
     assert re.sub(r"^.*in .* GB/s", "", line) == re.sub(r"^.*in .* GB/s", "", undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("init", "arguments", "code"),
+    [
+        ("he_normal", [], 2),
+        ("he_normal", ["--seed", 1], 0),
+        ("ones", [], 0),
+        (NORMAL_JSON, [], 2),
+        (NORMAL_JSON.replace("0.02", '0.02, "seed": 3'), [], 0),
+        (
+            NORMAL_JSON.replace(
+                "0.02", '0.02, "seed": {"class_name": "SeedGenerator", "config": {}}'
+            ),
+            [],
+            2,
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["w.npy", "w.bin", "w.safetensors"])
+def test_resume_needs_a_seed(run, tmp_path, init, arguments, code, name):
+    more = ["--tensor", "a"] if name == "w.safetensors" else []
+    found, _, err = run(
+        "fill", tmp_path / name, "--shape", "5", "--init", init, "--resume", *arguments, *more
+    )
+    assert found == code
+    assert ("--resume needs --seed" in err) == bool(code)
+    assert names(tmp_path) == ([] if code else [name])
+
+
+def test_a_partial_of_another_write_is_refused(run, tmp_path):
+    arguments = ("fill", tmp_path / "w.npy", "--shape", "50x40", "--init", "he_normal")
+    run(*arguments, "--seed", 1)
+    (tmp_path / "w.npy").rename(tmp_path / "w.npy.partial")
+    for more, message in (
+        (("--seed", 2, "--resume"), "w.npy.partial' is of another write"),
+        (("--seed", 1), "use --resume or --force"),
+    ):
+        code, _, err = run(*arguments, *more)
+        assert (code, message in err) == (1, True)
+        assert names(tmp_path) == ["w.npy.partial"]
+    assert run(*arguments, "--seed", 1, "--resume")[0] == 0
+    assert names(tmp_path) == ["w.npy"]
 
 
 @contextlib.contextmanager
@@ -617,8 +659,10 @@ def test_a_safetensors_file_is_drawn_as_a_model_draws_it(run, tmp_path, dtype):
         assert list(file.keys()) == ["wte.weight"]
         assert file.metadata()["format"] == "pt"
         assert json.loads(file.metadata()["initfast"]) == {
-            "version": ift.__version__, "stream_version": ift.STREAM_VERSION, "seed": 42,
-        }  # fmt: skip
+            "version": ift.__version__,
+            "stream_version": ift.STREAM_VERSION,
+            "seed": 42,
+        }
     run(*arguments, "--seed", 42, "--name", "other", "--force")
     expected = ift.HeNormal(seed=ift.Seed(42).named("other"))((30, 20), dtype)
     assert out.read_bytes().endswith(expected.tobytes())
@@ -640,7 +684,7 @@ def test_hosts_that_write_rows_of_one_file(run, tmp_path, name, more):
     out, whole = tmp_path / name, tmp_path / f"whole{name}"
     assert (
         run("fill", out, "--shape", "100x7", "--allocate", *more)[1]
-        == f"{out}: {out.stat().st_size} bytes, all data zero\n"
+        == f"{out}: allocated {out.stat().st_size} bytes (zeros)\n"
     )
     init = ("--shape", "100x7", "--init", "he_normal", "--seed", 3, *more)
     for rows in (":30", "90:", "30:90", "0:5"):
@@ -704,7 +748,7 @@ def test_a_file_that_is_as_it_should_be(run, filled, name, arguments):
     code, out, err = run("verify", filled / name, "--init", "he_normal", *arguments)
     assert (code, err) == (0, "")
     size = 1200 if name == "b.npy" else 2400
-    assert out == f"{filled / name}: {size} bytes of data are as initfast makes them, seed 42\n"
+    assert out == f"{filled / name}: OK: {size} bytes match (seed 42)\n"
 
 
 @pytest.mark.parametrize(
@@ -735,13 +779,13 @@ def test_a_file_that_is_as_it_should_be(run, filled, name, arguments):
             1,
             "should be <f8 of shape",
         ),
-        ("w.npy", ["--init", "he_normal"], 2, "--seed must be given: the file does not say it"),
-        ("w.npy", ["--seed", 42], 2, "one of --init and --spec; received none"),
+        ("w.npy", ["--init", "he_normal"], 2, "--seed is required"),
+        ("w.npy", ["--seed", 42], 2, "--init or --spec is required"),
         (
             "w.npy",
             ["--init", "ones", "--spec", "x.json"],
             2,
-            "one of --init and --spec; received both",
+            "--init cannot be combined with --spec",
         ),
         ("w.npy", ["--init", "nonsense"], 2, "Could not interpret initializer identifier"),
         (
@@ -750,7 +794,7 @@ def test_a_file_that_is_as_it_should_be(run, filled, name, arguments):
             2,
             "--tensor names the tensor of a .safetensors file",
         ),
-        ("w.bin", ["--init", "he_normal", "--seed", 42], 2, "--shape must be given"),
+        ("w.bin", ["--init", "he_normal", "--seed", 42], 2, "raw files need --shape"),
         ("w.bin", ["--init", "ones", "--shape", "3"], 1, "should be 12 bytes; found 2,400 bytes"),
         (
             "w.safetensors",
@@ -789,13 +833,13 @@ def test_a_model_is_compared_with_its_spec(run, tmp_path):
     for more in ((), ("--seed", 3)):
         code, line, err = run("verify", out, "--spec", spec, *more)
         assert (code, err) == (0, "")
-        assert line == f"{out}: 28800 bytes of data are as initfast makes them, seed 3\n"
+        assert line == f"{out}: OK: 28800 bytes match (seed 3)\n"
     code, line, err = run("verify", out, "--spec", spec, "--seed", 4)
     assert (code, line) == (1, "")
     assert err.count("element (0, 0)") == cli_verify.SHOWN
     assert err.endswith("and 2 more tensors differ\n")
     for path, arguments, expected in (
-        (out, ("--tensor", "a"), (2, "--spec must stand without --tensor")),
+        (out, ("--tensor", "a"), (2, "--spec cannot be combined with --tensor")),
         (tmp_path / "none", ("--seed", 3), (1, "the file or folder must exist")),
     ):
         code, _, err = run("verify", path, "--spec", spec, *arguments)
@@ -862,7 +906,7 @@ def test_a_missing_package_is_an_error_without_a_traceback(run, tmp_path, monkey
             "NumPy has no bfloat16 of its own; ml_dtypes brings it: pip install ml_dtypes"
         )
 
-    monkeypatch.setattr(writing, "write", refuse)
+    monkeypatch.setattr(writer, "write", refuse)
     code, _, err = run("fill", tmp_path / "w.npy", "--shape", "5", "--init", "he_normal")
     assert code == 1
     assert err.endswith("pip install ml_dtypes\n")

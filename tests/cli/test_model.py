@@ -12,7 +12,7 @@ import pytest
 from places import SPECS
 
 from initfast import cli
-from initfast.files import containers
+from initfast.files import formats
 
 LLAMA = str(SPECS / "llama_small.json")
 SIZE = "21 tensors, 108864 elements"
@@ -67,33 +67,48 @@ def test_a_file_in_another_dtype(capsys):
         "--quiet",
     )
     assert found == (0, f"m.safetensors: {SIZE}, 435456 bytes in TIME, 1 file, seed 42\n", "")
-    assert {held.dtype for held in containers.read("m.safetensors").tensors} == {"F32"}
+    assert {held.dtype for held in formats.read("m.safetensors").tensors} == {"F32"}
 
 
 def test_without_a_seed_one_is_drawn_and_told(capsys):
     code, out, _ = initfast(capsys, LLAMA, "--out", "a.safetensors")
     seed = int(re.search(r"seed ([0-9]+)\n", out)[1])
-    assert code == 0 and containers.seed_of(containers.read("a.safetensors")) == seed
+    assert code == 0 and formats.seed_of(formats.read("a.safetensors").metadata) == seed
     initfast(capsys, LLAMA, "--out", "b.safetensors", "--seed", seed)
     assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
 
 
 def test_shares(capsys):
-    initfast(capsys, LLAMA, "--out", "alone.safetensors", "--seed", 42)
-    code, out, err = initfast(
-        capsys, LLAMA, "--out", "m.safetensors", "--seed", 42, "--shard", "2/2"
-    )
+    size = ("--seed", 42, "--max-shard-size", "100KB")
+    initfast(capsys, LLAMA, "--out", "alone", *size)
+    code, out, err = initfast(capsys, LLAMA, "--out", "m", *size, "--shard", "2/2")
     assert (code, err) == (0, "")
     out = re.sub("[0-9]+ bytes in TIME", "BYTES", out)
-    line = "BYTES, shard 2/2, 1 file to come when all shards are written, seed 42"
-    assert out == f"m.safetensors: {SIZE}, {line}\n"
-    assert not Path("m.safetensors").exists()
-    code, out, err = initfast(
-        capsys, LLAMA, "--out", "m.safetensors", "--seed", 42, "--shard", "1/2", "--resume"
-    )
-    assert (code, err) == (0, "") and "shard 1/2, 1 file, seed 42" in out
-    assert Path("m.safetensors").read_bytes() == Path("alone.safetensors").read_bytes()
-    assert names() == ["alone.safetensors", "m.safetensors"]
+    line = "BYTES, shard 2/2, 1 of 3 files; the other workers have not finished, seed 42"
+    assert out == f"m: {SIZE}, {line}\n"
+    assert names()[4:] == ["m/model-00002-of-00003.safetensors"]
+    code, out, err = initfast(capsys, LLAMA, "--out", "m", *size, "--shard", "1/2", "--resume")
+    assert (code, err) == (0, "") and "shard 1/2, 2 of 3 files, seed 42" in out
+    assert [name.replace("m/", "alone/", 1) for name in names()[4:]] == names()[:4]
+    for name in names()[:4]:
+        assert Path(name).read_bytes() == Path(name.replace("alone", "m")).read_bytes()
+
+
+def test_a_worker_without_a_file(capsys):
+    arguments = (LLAMA, "--out", "m.safetensors", "--seed", 42)
+    code, out, err = initfast(capsys, *arguments, "--shard", "2/2")
+    assert (code, err) == (0, "") and "no file to write of 1 file; the other workers" in out
+    assert names() == []
+    code, out, err = initfast(capsys, *arguments, "--shard", "1/2")
+    assert (code, err) == (0, "") and out.endswith("shard 1/2, 1 of 1 file, seed 42\n")
+
+
+def test_resuming_a_finished_model(capsys):
+    arguments = (LLAMA, "--out", "m", "--seed", 42, "--max-shard-size", "100KB")
+    initfast(capsys, *arguments)
+    code, out, err = initfast(capsys, *arguments, "--resume")
+    assert (code, err) == (0, "")
+    assert "0 bytes in TIME, 217728 bytes were in place, 3 files" in out
 
 
 def test_processes_share_a_folder():
@@ -206,9 +221,14 @@ def test_what_cannot_be_done(capsys):
 
 
 def test_another_seed_is_not_resumed(capsys):
-    initfast(capsys, LLAMA, "--out", "m", "--seed", 1, "--shard", "1/2")
-    code, _, err = initfast(capsys, LLAMA, "--out", "m", "--seed", 2, "--shard", "2/2", "--resume")
-    assert code == 1 and "seed 1; received 2" in err
+    initfast(capsys, LLAMA, "--out", "m", "--seed", 1)
+    code, _, err = initfast(capsys, LLAMA, "--out", "m", "--seed", 2, "--resume")
+    assert code == 1 and "model.safetensors', which holds other values" in err
+    Path("m/model.safetensors").rename("m/model.safetensors.partial")
+    code, _, err = initfast(capsys, LLAMA, "--out", "m", "--seed", 2, "--resume")
+    assert code == 1 and "of another write" in err and "begun with seed 1" in err
+    assert initfast(capsys, LLAMA, "--out", "m", "--seed", 1, "--resume")[0] == 0
+    assert names() == ["m/model.safetensors"]
 
 
 def test_a_bar_over_all_bytes():

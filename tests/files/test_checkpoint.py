@@ -223,7 +223,8 @@ SHARE = """
 import json, sys
 from initfast import checkpoint
 spec, out, k, n = sys.argv[1:5]
-result = checkpoint.save(spec, out, seed=3, max_shard_size=100_000, shard=(int(k), int(n)), resume="resume" in sys.argv)
+options = {"shard": (int(k), int(n)), "resume": "resume" in sys.argv}
+result = checkpoint.save(spec, out, seed=3, max_shard_size=100_000, **options)
 print(json.dumps([result.complete, result.written]))
 """
 
@@ -285,7 +286,7 @@ def test_whoever_finds_all_files_writes_the_index(tmp_path):
     assert save(shard=(7, 7)).complete  # has no file to write
     assert files(out) == before
     index.write_text("torn")
-    with pytest.raises(FileExistsError, match="index.*other values"):
+    with pytest.raises(FileExistsError, match=r"index.*other values"):
         save(resume=True)
     assert save(resume=True, force=True).complete
     assert files(out) == before
@@ -375,7 +376,7 @@ def test_a_finished_file_of_another_model_is_refused(tmp_path):
     checkpoint.save(LLAMA, tmp_path / "out", seed=3, max_shard_size=100_000, shard=(1, 2))
     before = files(tmp_path / "out")
     for seed in (4, ift.Seed(3).named("student")):
-        with pytest.raises(FileExistsError, match="model-00001.*other values"):
+        with pytest.raises(FileExistsError, match=r"model-00001.*other values"):
             checkpoint.save(LLAMA, tmp_path / "out", seed=seed, max_shard_size=100_000, resume=True)
     assert files(tmp_path / "out") == before
 
@@ -599,8 +600,8 @@ MEMORY = """
 import resource, sys
 from initfast import checkpoint
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-checkpoint.save({"tensors": {f"w{n}": {"shape": [4096, 4096], "dtype": "bfloat16", "init": "he_normal"}
-                             for n in range(12)}}, sys.argv[1], seed=1)
+tensor = {"shape": [4096, 4096], "dtype": "bfloat16", "init": "he_normal"}
+checkpoint.save({"tensors": {f"w{n}": tensor for n in range(12)}}, sys.argv[1], seed=1)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

@@ -184,13 +184,25 @@ HOSTILE = {
     "no UTF-8": (b"\xff\xfe\xfa{}", "must be JSON"),
     "deep": ("[" * 100_000, "must be JSON"),
     "a list": ("[]", "must be a JSON object"),
-    "a gap": ({"a": entry(), "b": entry(offsets=(12, 20))}, "without gaps or overlaps; received 'b' at byte 12, not 8"),
+    "a gap": (
+        {"a": entry(), "b": entry(offsets=(12, 20))},
+        "without gaps or overlaps; received 'b' at byte 12, not 8",
+    ),
     "an overlap": ({"a": entry(), "b": entry(offsets=(4, 12))}, "without gaps or overlaps"),
     "not from the beginning": ({"a": entry(offsets=(4, 12))}, "without gaps"),
-    "too little data": ({"a": entry(shape=(9,), offsets=(0, 36))}, "must fill the file; received 36 bytes"),
-    "too much data": ({"a": entry(shape=(1,), offsets=(0, 4))}, "must fill the file; received 4 bytes"),
+    "too little data": (
+        {"a": entry(shape=(9,), offsets=(0, 36))},
+        "must fill the file; received 36 bytes",
+    ),
+    "too much data": (
+        {"a": entry(shape=(1,), offsets=(0, 4))},
+        "must fill the file; received 4 bytes",
+    ),
     "backwards": ({"a": entry(offsets=(8, 0))}, "as many bytes as its shape"),
-    "other size than its shape": ({"a": entry(shape=(3,))}, "as many bytes as its shape and dtype say; received 8"),
+    "other size than its shape": (
+        {"a": entry(shape=(3,))},
+        "as many bytes as its shape and dtype say; received 8",
+    ),
     "negative size": ({"a": entry(shape=(-2,))}, "integers >= 0"),
     "negative offset": ({"a": entry(offsets=(-8, 0))}, "integers >= 0"),
     "true": ({"a": entry(shape=(True, 2))}, "integers >= 0"),
@@ -198,12 +210,21 @@ HOSTILE = {
     "huge": ({"a": entry(shape=(2**62, 2**62))}, "2\\*\\*63"),
     "many dims": ({"a": entry(shape=(1,) * 20)}, "at most 8 dims"),
     "unknown dtype": ({"a": entry(dtype="F12")}, "the dtype of tensor 'a' must be one of"),
-    "dtype of another type": ({"a": entry(dtype=["F32"])}, "the dtype of tensor 'a' must be one of"),
-    "no dtype": ({"a": {"shape": [2], "data_offsets": [0, 8]}}, "must have a dtype, a shape and data_offsets"),
+    "dtype of another type": (
+        {"a": entry(dtype=["F32"])},
+        "the dtype of tensor 'a' must be one of",
+    ),
+    "no dtype": (
+        {"a": {"shape": [2], "data_offsets": [0, 8]}},
+        "must have a dtype, a shape and data_offsets",
+    ),
     "more keys": ({"a": {**entry(), "x": 1}}, "must have a dtype, a shape and data_offsets"),
-    "metadata of numbers": ({"__metadata__": {"a": 1}, "a": entry()}, "must map strings to strings"),
+    "metadata of numbers": (
+        {"__metadata__": {"a": 1}, "a": entry()},
+        "must map strings to strings",
+    ),
     "twice": (f'{{"a": {json.dumps(entry())}, "a": {json.dumps(entry())}}}', "received 'a' twice"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "message"), HOSTILE.values(), ids=HOSTILE)
@@ -279,10 +300,18 @@ def test_other_extensions(name):
 
 @pytest.mark.parametrize(
     ("held", "seed"),
-    [(formats.metadata(42), 42), (formats.metadata(None), None), ({}, None), ({"initfast": "42"}, None),
-     ({"initfast": "{"}, None), ({"initfast": '{"seed": -1}'}, None), ({"initfast": '{"seed": true}'}, None),
-     ({"initfast": '{"seed": "1"}'}, None), ({"initfast": "[" * 100_000}, None)],
-)  # fmt: skip
+    [
+        (formats.metadata(42), 42),
+        (formats.metadata(None), None),
+        ({}, None),
+        ({"initfast": "42"}, None),
+        ({"initfast": "{"}, None),
+        ({"initfast": '{"seed": -1}'}, None),
+        ({"initfast": '{"seed": true}'}, None),
+        ({"initfast": '{"seed": "1"}'}, None),
+        ({"initfast": "[" * 100_000}, None),
+    ],
+)
 def test_the_seed_in_the_metadata(held, seed):
     assert formats.seed_of(held) == seed
 

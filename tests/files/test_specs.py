@@ -283,7 +283,7 @@ WRONG = [
     ),
     (
         one(fixed_rows=[[0, 1, 0]], init="orthogonal"),
-        "tensor 'w': fixed_rows are not to be had with an Orthogonal",
+        "tensor 'w': fixed_rows cannot be combined with Orthogonal",
     ),
     (
         one(fixed_rows=[[0, 1, 0]], shape=[]),
@@ -306,7 +306,7 @@ def test_what_is_wrong_is_named(wrong, message):
         ('{"tensors": {"w": 1, "w": 2}}', "the key 'w' comes twice"),
         ('{"tensors": {}, "tensors": {}}', "the key 'tensors' comes twice"),
         ('{"tensors": {"w": {"shape": [1], "shape": [2]}}}', "the key 'shape' comes twice"),
-        ('{"tensors": {"w": NaN}}', "NaN is no number of JSON"),
+        ('{"tensors": {"w": NaN}}', "NaN is not a number of JSON"),
         ("", "must be JSON"),
         ("{", "must be JSON"),
         ("[]", r"must be an object; received \[\]"),
@@ -422,7 +422,8 @@ def test_any_bytes_are_refused(tmp_path_factory, data):
 
 def test_reading_loads_nothing_heavy():
     code = (
-        "import sys; from initfast import checkpoint; from initfast.files import specs; specs.read(sys.argv[1]);"
+        "import sys; from initfast import checkpoint; from initfast.files import specs;"
+        "specs.read(sys.argv[1]);"
         "heavy = ('torch', 'keras', 'safetensors', 'zarr', 'tqdm');"
         "print([name for name in heavy if name in sys.modules])"
     )

@@ -58,10 +58,8 @@ def test_the_first_element_that_differs_is_named(path, place, byte):
     (found,) = compare(formats.read(path), [tensor()])
     index = tuple(map(int, np.unravel_index(place, SHAPE)))
     assert found == Difference(None, index, 128 + 4 * place, str(whole[index]), str(other[place]))
-    assert (
-        str(found)
-        == f"element {index} at byte {128 + 4 * place} should be {whole[index]!s}; found {other[place]!s}"
-    )
+    where = f"element {index} at byte {128 + 4 * place}"
+    assert str(found) == f"{where} should be {whole[index]!s}; found {other[place]!s}"
 
 
 def test_only_the_first_of_several(path):
@@ -130,7 +128,8 @@ def test_each_tensor_that_differs_is_named(tmp_path):
     differences = compare(found, model())
     assert [(d.tensor, d.index) for d in differences] == [("a", (60, 52)), ("c", (7, 8)), ("d", ())]
     assert str(differences[2]) == (
-        f"tensor 'd': element () at byte {found.tensors[3].offset} should be 1; found {0x7F << 56 | 1}"
+        f"tensor 'd': element () at byte {found.tensors[3].offset}"
+        f" should be 1; found {0x7F << 56 | 1}"
     )
 
 
@@ -138,7 +137,8 @@ def test_headers_that_differ(tmp_path):
     found = saved(tmp_path, model("acd"))
     wrong = [tensor("a", shape=(53, 61)), tensor("b"), *model("d")]
     assert [str(d) for d in compare(found, wrong)] == [
-        "tensor 'a': the header should be 'a': F32 of shape (53, 61); found 'a': F32 of shape (61, 53)",
+        "tensor 'a': the header should be 'a': F32 of shape (53, 61);"
+        " found 'a': F32 of shape (61, 53)",
         "tensor 'b': the header should be 'b': F32 of shape (61, 53); found no such tensor",
         "tensor 'c': the header should be without it; found 'c': F64 of shape (8, 9)",
     ]

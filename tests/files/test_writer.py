@@ -372,7 +372,7 @@ def test_a_raw_file_has_only_its_values(tmp_path, other):
     assert names(tmp_path) == ["w.bin"]
 
 
-def safetensors(folder, seed=5, init="he_normal", root=ift.Seed(5)):
+def safetensors(folder, seed=5, init="he_normal"):
     """A first tensor that is the same for each seed, and one that is not."""
     bias = tensor("bias", ift.Ones(), (2000,))
     kernel = tensor("kernel", ift.get(init).with_seed(ift.Seed(seed).named("kernel")), (100, 70))
@@ -439,7 +439,7 @@ def test_an_existing_file_stays_unless_forced(tmp_path):
 
 def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
     out = tmp_path / "w.npy"
-    with pytest.raises(FileExistsError, match="only with --force.*rerun with --resume --force"):
+    with pytest.raises(FileExistsError, match=r"only with --force.*rerun with --resume --force"):
         write(npy(tmp_path), advance=lambda _: out.write_bytes(b"theirs"))
     assert out.read_bytes() == b"theirs"
     assert write(npy(tmp_path), resume=True, force=True).written == 0
@@ -562,21 +562,21 @@ def test_a_disk_that_cannot_sync(tmp_path, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(OSError, match="rerun with --resume"):
+    with pytest.raises(OSError, match=r"rerun with --resume"):
         write(npy(tmp_path))
     assert names(tmp_path) == ["w.npy.partial"]
 
 
 def test_out_of_memory_half_way(tmp_path):
     stopped(tmp_path)
-    with pytest.raises(MemoryError, match="out of memory; what is written stays: rerun with"):
+    with pytest.raises(MemoryError, match=r"out of memory; what is written stays"):
         write(npy(tmp_path), resume=True, advance=stop_at(2, MemoryError))
 
 
 @pytest.mark.parametrize("again", ["--resume", "--resume --seed 5"])
 def test_ctrl_c(tmp_path, again):
     with pytest.raises(
-        KeyboardInterrupt, match=f"interrupted; what is written stays: rerun with {again}$"
+        KeyboardInterrupt, match=rf"interrupted; what is written stays: rerun with {again}$"
     ):
         write(npy(tmp_path), advance=stop_at(3, KeyboardInterrupt), again=again)
     assert write(npy(tmp_path), resume=True).resumed >= 12_288
