@@ -153,7 +153,7 @@ def write(
                 raise_with_hint(error, again)
             partial.remove()
             raise
-    _log.info("%s: written, %d bytes were there", final, result.resumed)
+    _log.info("%s: %d bytes written, %d were there", final, result.written, result.resumed)
     return result
 
 
@@ -274,7 +274,7 @@ def _compare_finished(file: File, options: _Options, *, force: bool) -> Result |
     if not os.path.lexists(file.path) or (force and os.path.lexists(partial_path(file.path))):
         return None
     scratch = Scratch()
-    descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW)
+    descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
 
         def compare(chunk: Chunk, raw: Bytes) -> int:

@@ -111,38 +111,6 @@ def test_resuming_a_finished_model(capsys):
     assert "0 bytes in TIME, 217728 bytes were in place, 3 files" in out
 
 
-def test_processes_share_a_folder():
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "initfast",
-        "model",
-        LLAMA,
-        "--seed",
-        "42",
-        "--max-shard-size",
-        "100KB",
-    ]
-    subprocess.run([*command, "--out", "alone"], check=True, capture_output=True)
-    shared = [
-        subprocess.Popen(
-            [*command, "--out", "shared", "--shard", f"{k}/3", "--resume"],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for k in (1, 2, 3)
-    ]
-    for each in shared:
-        assert each.communicate()[1] == "" and each.returncode == 0
-    assert [name.replace("shared", "alone") for name in names() if "shared" in name] == [
-        name for name in names() if "alone" in name
-    ]
-    for name in Path("alone").iterdir():
-        assert (Path("shared") / name.name).read_bytes() == name.read_bytes()
-
-
 def test_verify(capsys):
     initfast(capsys, LLAMA, "--out", "llama", "--seed", 42, "--max-shard-size", "100KB")
     assert cli.main(["verify", "llama", "--spec", LLAMA]) == 0

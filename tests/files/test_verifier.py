@@ -167,11 +167,11 @@ def test_tensors_without_elements(tmp_path):
 
 
 def test_tensors_are_looked_up_in_a_table(tmp_path):
-    """A search of a list for each name would take half a minute here."""
-    many = [Tensor(f"w{n}", ift.Zeros(), (), dtypes.FLOAT32) for n in range(20_000)]
+    """A search of a list for each name would take many seconds here."""
+    many = [Tensor(f"w{n}", ift.Zeros(), (), dtypes.FLOAT32) for n in range(8_000)]
     file = SAFETENSORS.file(tmp_path / "m.safetensors", many)
     file.path.write_bytes(file.header + bytes(file.data_bytes))
     found = formats.read(file.path)
     started = time.process_time()
     assert formats.locate(found, many[::-1])[0].offset == file.size - 4
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 2

@@ -552,7 +552,7 @@ def test_an_error_half_way(tmp_path, monkeypatch):
 
 def test_an_error_before_any_data_leaves_nothing(tmp_path, monkeypatch):
     broken_pwrite(monkeypatch, 100)
-    with pytest.raises(OSError, match="Input/output error$"):
+    with pytest.raises(OSError, match=r"Input/output error$"):
         write(npy(tmp_path))
     assert names(tmp_path) == []
 
