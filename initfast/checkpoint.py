@@ -23,8 +23,7 @@ __all__ = ["expected", "plan", "save", "spec_from", "write"]
 def spec_from(model: Any, rules: Any = (), *, dtype: DTypeLike = None) -> dict[str, Any]:
     """Return the spec of a PyTorch module (also on the meta device) or of a built Keras model.
 
-    `json.dump` can write it.
-    `save(spec_from(model), path, seed=s)` writes what `initfast.torch.initialize(model, s,
+    The spec can be written by `json.dump`. `save(spec_from(model), path, seed=s)` writes what `initfast.torch.initialize(model, s,
     buffers=True)`, or `initfast.keras.initialize(model, s)`, would give the model; arguments are
     those of `initfast.torch.spec_from` and `initfast.keras.spec_from`.
 

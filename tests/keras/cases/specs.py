@@ -10,7 +10,7 @@ from keras_cases.tools import array, keras, same
 import initfast as ift
 import initfast.keras as ik
 from initfast import checkpoint
-from initfast.files import specs
+from initfast.files import formats, specs
 from initfast.keras.weights import weights
 
 L = keras.layers
@@ -20,7 +20,7 @@ def saved(tmp_path, spec, seed=5):
     """The tensors of a spec that has been JSON, by name, each as its bytes with shape and dtype."""
     path = tmp_path / "model.safetensors"
     assert checkpoint.save(json.loads(json.dumps(spec, allow_nan=False)), path, seed=seed).complete
-    held = checkpoint.containers.read(path)
+    held = formats.read(path)
     data = path.read_bytes()
     return {t.name: (t.dtype, t.shape, data[t.offset : t.offset + t.nbytes]) for t in held.tensors}
 
@@ -30,7 +30,7 @@ def wanted(model):
     for weight in weights(model):
         held = array(weight.variable)
         made[weight.path] = (
-            checkpoint.containers.safetensorsfile.dtype_name(held.dtype),
+            formats.SAFETENSORS.dtype_name(held.dtype),
             held.shape,
             held.tobytes(),
         )
