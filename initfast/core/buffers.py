@@ -136,7 +136,8 @@ def _checked(
             )
         if not plain and overlaps(array.shape, array.strides, array.itemsize):
             raise ValueError(
-                f"no two elements of out may share memory; received shape {array.shape}, strides {array.strides}"
+                f"no two elements of out may share memory; received shape {array.shape}, strides "
+                f"{array.strides}"
             )
     return Buffer(address, dtype, array.shape, array.strides, array)
 
@@ -183,7 +184,7 @@ def _agreed(native: np.dtype[Any], own: DType | None, asked: DType | None) -> DT
 
 
 def _own(native: np.dtype[Any], out: object) -> DType | None:
-    """Return the dtype of an array as ours, None for void (which is what a bfloat16 .npy loads as)."""
+    """Return an array's dtype as ours; None for void, as which a bfloat16 .npy is loaded."""
     if native.type is np.void and native.names is None and native.subdtype is None:
         return None
     try:
@@ -277,7 +278,8 @@ def _from_memory(
                 else f"{need} bytes for shape {shape}"
             )
             raise ValueError(
-                f"out must hold {wanted} of {asked.name}; received {_kind(out)} of {memory.nbytes} bytes"
+                f"out must hold {wanted} of {asked.name}; received {_kind(out)} of "
+                f"{memory.nbytes} bytes"
             )
         # Not np.ndarray(buffer=memory), which would let go of it: a bytearray could then move while
         # it is filled.
@@ -308,7 +310,8 @@ def _from_dlpack(out: object, error: Exception) -> npt.NDArray[Any]:
         ) from None
     if out.__dlpack_device__()[0] != _CPU:
         raise ValueError(
-            f"out must be on the CPU; received {_kind(out)} on DLPack device {out.__dlpack_device__()}"
+            f"out must be on the CPU; received {_kind(out)} on DLPack device "
+            f"{out.__dlpack_device__()}"
         )
     try:
         return np.from_dlpack(out)

@@ -32,12 +32,14 @@ def uniform(minval: float, maxval: float, dtype: DType) -> Source:
     if scale < compute.least_normal:
         least = float(compute.least_normal * 2**bits)
         raise ValueError(
-            f"maxval - minval must be 0 or at least {least:.6g} for {dtype.name}; received {minval} and {maxval}"
+            f"maxval - minval must be 0 or at least {least:.6g} for {dtype.name}; received "
+            f"{minval} and {maxval}"
         )
     first, last = target.up(low), target.below(high)
     if first > last:
         raise ValueError(
-            f"[minval, maxval) must contain a {dtype.name} number; received minval={minval}, maxval={maxval}"
+            f"[minval, maxval) must contain a {dtype.name} number; received minval={minval}, "
+            f"maxval={maxval}"
         )
     _within_range("minval", low, target, dtype)
     _within_range("maxval", last, target, dtype)
@@ -66,7 +68,8 @@ def truncated_normal(
     reach = _reach(dtype)
     if lower > FARTHEST or upper < -FARTHEST:
         raise ValueError(
-            f"[lower, upper] must come within {FARTHEST:g} standard deviations; received [{lower}, {upper}]"
+            f"[lower, upper] must come within {FARTHEST:g} standard deviations; received "
+            f"[{lower}, {upper}]"
         )
     first = target.up(Fraction(mean) + Fraction(lower) * Fraction(stddev))
     last = target.down(Fraction(mean) + Fraction(upper) * Fraction(stddev))
@@ -124,7 +127,8 @@ def _scale_and_shift(
     scale = compute.nearest(Fraction(stddev))
     if stddev and scale < compute.least_normal:
         raise ValueError(
-            f"stddev must be 0 or at least {float(compute.least_normal):.6g} for {dtype.name}; received {stddev}"
+            f"stddev must be 0 or at least {float(compute.least_normal):.6g} for {dtype.name}; "
+            f"received {stddev}"
         )
     _within_range("stddev", scale, compute, dtype)
     return scale, _within_range("mean", compute.nearest(Fraction(mean)), compute, dtype)
@@ -141,7 +145,8 @@ def _check_reach(mean: float, stddev: float, grid: Grid, dtype: DType) -> None:
 def _within_range(what: str, value: Fraction, grid: Grid, dtype: DType) -> Fraction:
     if abs(value) > grid.largest:
         raise ValueError(
-            f"{what} must be finite in {dtype.name}, at most {float(grid.largest):.6g}; received {float(value):.6g}"
+            f"{what} must be finite in {dtype.name}, at most {float(grid.largest):.6g}; received "
+            f"{float(value):.6g}"
         )
     return value
 

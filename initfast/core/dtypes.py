@@ -94,7 +94,8 @@ def _described(dtype: object) -> DType | None:
     """Return the NumPy dtype that `dtype` stands for, or None."""
     if dtype is float or (isinstance(dtype, str) and dtype == "float"):
         raise ValueError(
-            "dtype must say its width: float is float64 to NumPy and float32 to Keras; received float"
+            "dtype must say its width: float is float64 to NumPy and float32 to Keras; received "
+            "float"
         )
     if type(dtype).__module__ == "torch":
         dtype = str(dtype).removeprefix("torch.")

@@ -48,7 +48,8 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
     """
     if buffer.shape != part.shape:
         raise ValueError(
-            f"out must have the shape of the part it stands for, {part.shape}; received {buffer.shape}"
+            f"out must have the shape of the part it stands for, {part.shape}; received "
+            f"{buffer.shape}"
         )
     if source.distribution == _kernels.CONSTANT:
         matches = buffer.dtype.itemsize == source.itemsize  # a pattern of bytes, whatever they mean
@@ -74,7 +75,8 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
         shape, steps, strides = walk(piece, apart)
         if len(shape) > MAX_DIMS:
             raise ValueError(
-                f"a shape may have at most {MAX_DIMS} dims; received {len(part.shape)} in {part.shape}"
+                f"a shape may have at most {MAX_DIMS} dims; received {len(part.shape)} in "
+                f"{part.shape}"
             )
         address = buffer.address + offset + shift
         if piece.starts is None and (not shape or (steps, strides) == ((1,), (source.itemsize,))):

@@ -30,7 +30,7 @@ class Moments:
 
     @property
     def std(self) -> float:
-        """The standard deviation (of the population, as `numpy.std` gives it); NaN of no numbers."""
+        """The standard deviation of the population, as `numpy.std` gives it; NaN of no numbers."""
         return math.sqrt(self.square / self.count) if self.count else math.nan
 
     def merged(self, other: "Moments") -> "Moments":

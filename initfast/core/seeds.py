@@ -88,7 +88,8 @@ class Seed:
             raise ValueError(f"name must be a non-empty string; received {name!r}")
         if self._name is None and self._stream:
             raise ValueError(
-                f"a name chooses the stream, which must not be chosen by number too; received {self!r}"
+                "a name chooses the stream, which must not be chosen by number too; received "
+                f"{self!r}"
             )
         path = name if self._name is None else f"{self._name}/{name}"
         import hashlib  # brings OpenSSL: as long to load as a tenth of initfast
@@ -175,7 +176,7 @@ class SeedGenerator:
         return Seed(self._seed, count)
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs, as JSON can hold it: the constructor's seed, without the count."""
+        """Return the arguments of `from_config` for JSON: the constructor's seed, not the count."""
         return {"seed": self._given, "name": self.name}
 
     @classmethod

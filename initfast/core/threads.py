@@ -42,7 +42,7 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int | None) -> None:
-    """Let large fills use `n` threads (1 to 1024) in this process; None goes back to the default."""
+    """Let large fills use `n` threads (1 to 1024) in this process; None restores the default."""
     global _process
     _process = None if n is None else _count(n, "the number of threads")
 
@@ -69,7 +69,7 @@ def set_num_threads_here(n: int) -> None:
 
 
 def why() -> str:
-    """Return how many threads a fill would use here and where the number comes from, in one line."""
+    """Return, in one line, how many threads a fill uses here and where the number comes from."""
     if _scoped.get() is not None:
         return f"{_scoped.get()}: threads(n)"
     if _process is not None:

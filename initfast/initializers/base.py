@@ -72,7 +72,8 @@ class Initializer:
         if shape is None:
             if index is not None:
                 raise ValueError(
-                    f"index needs shape=, the logical shape that it looks into; received index={index!r}"
+                    "index needs shape=, the logical shape that it looks into; received "
+                    f"index={index!r}"
                 )
             target = view(out, dtype)
             logical = target.shape
@@ -163,7 +164,7 @@ class Initializer:
 
         This one is for subclasses that have only Keras' `__call__`; those of initfast are `Direct`.
         """
-        target.array[...] = cut(np.asarray(self(shape, target.dtype)), part)
+        target.array[...] = indexing.cut(np.asarray(self(shape, target.dtype)), part)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them; `from_config` makes an equal
@@ -288,8 +289,10 @@ class RandomInitializer(Direct):
             self._draws += 1
             if self._draws == 2:
                 warnings.warn(
-                    f"{self!r} has one fixed stream and makes a second whole array: both hold the same values. Give "
-                    f"each array a stream of its own, seed=Seed({live.seed}).named('layer/kernel'), or a new one at "
+                    f"{self!r} has one fixed stream and makes a second whole array: both hold the "
+                    "same values. Give "
+                    "each array a stream of its own, "
+                    f"seed=Seed({live.seed}).named('layer/kernel'), or a new one at "
                     f"each call, seed=SeedGenerator({live.seed}).",
                     ReusedSeedWarning,
                     stacklevel=3,
@@ -297,22 +300,3 @@ class RandomInitializer(Direct):
 
     def get_config(self) -> dict[str, Any]:
         return {"seed": encode(self._given_seed), **super().get_config()}
-
-
-def cut(whole: Array, part: indexing.Part) -> Array:
-    """The part of an array that exists as a whole."""
-    flat = np.ascontiguousarray(whole).reshape(-1)
-    if 0 in part.shape:
-        return np.empty(part.shape, whole.dtype)
-    if part.starts is not None:
-        row = math.prod(whole.shape[1:])
-        found: Array = flat.reshape(-1, row)[part.starts // np.uint64(row)].reshape(part.shape)
-        return found
-    # The step of a single entry is never taken, and may be larger than any stride.
-    strides = [
-        step * flat.itemsize if n > 1 else 0 for n, step in zip(part.shape, part.steps, strict=True)
-    ]
-    found = np.lib.stride_tricks.as_strided(
-        flat[part.start :], part.shape, strides, writeable=False
-    )
-    return found

@@ -27,7 +27,8 @@ def check(initializer: Initializer, shape: indexing.Dims, dtype: DTypeLike) -> N
     """
     if not isinstance(initializer, Initializer):
         raise TypeError(
-            f"initializer must be an initializer of initfast, such as HeNormal(seed=42); received {initializer!r}"
+            "initializer must be an initializer of initfast, such as HeNormal(seed=42); received "
+            f"{initializer!r}"
         )
     if isinstance(initializer, Direct):
         initializer.with_seed(0).block(shape, (slice(0, 0),) * len(shape), dtype)

@@ -52,7 +52,8 @@ class STFT(FromIndex):
             not isinstance(scaling, str) or scaling not in ("density", "spectrum")
         ):
             raise ValueError(
-                f"Scaling is invalid, it must be `None`, 'density' or 'spectrum'. Received scaling={scaling}"
+                "Scaling is invalid, it must be `None`, 'density' or 'spectrum'. Received "
+                f"scaling={scaling}"
             )
         if not isinstance(periodic, bool):
             raise TypeError(f"periodic must be True or False; received {periodic!r}")
@@ -100,7 +101,8 @@ class STFT(FromIndex):
         )
         if window.shape != (frame,):
             raise ValueError(
-                f"The shape of `window` must be equal to [frame_length].Received: window shape={window.shape}"
+                "The shape of `window` must be equal to [frame_length].Received: window "
+                f"shape={window.shape}"
                 f" for frame_length={frame}"
             )
         norm = {
@@ -110,7 +112,8 @@ class STFT(FromIndex):
         }[self.scaling]
         if norm == 0.0:
             raise ValueError(
-                f"a window to be scaled must not be zero everywhere; received {self.window!r} of {frame}"
+                f"a window to be scaled must not be zero everywhere; received {self.window!r} of "
+                f"{frame}"
             )
         weight: npt.NDArray[np.float64] = window / norm
         return weight
