@@ -137,11 +137,16 @@ static void run_constant(batch *b, size_t count, char *to, int64_t stride) {
     }
 }
 
+initfast_tiles *initfast_kernel(const initfast_backend *backend, initfast_distribution distribution, initfast_dtype dtype) {
+    while (!backend->tiles[distribution][dtype] && backend->base) backend = backend->base;
+    return backend->tiles[distribution][dtype];
+}
+
 void initfast_fill(const initfast_backend *backend, const initfast_source *source, uint64_t seed, uint64_t stream, const initfast_part *part,
                    uint64_t begin, uint64_t end) {
     batch b;
     const int constant = source->distribution == INITFAST_CONSTANT;
-    b.tiles = constant ? NULL : backend->tiles[source->distribution][source->dtype];
+    b.tiles = constant ? NULL : initfast_kernel(backend, source->distribution, source->dtype);
     b.source = source;
     b.seed = seed;
     b.stream = stream;

@@ -4,7 +4,6 @@
 #include "initfast.h"
 
 enum {
-    MOST_THREADS = 1024,
     CHUNK_BYTES = 2 << 20,          /* a huge page: its first touch, and its page fault, belong to one thread */
     LEAST_BLOCKS_A_THREAD = 1 << 16, /* 80 us and more: below this, starting a thread costs more than it saves */
     CHUNKS_BETWEEN_POLLS = 64,
@@ -91,7 +90,7 @@ int initfast_fill_threaded(const initfast_backend *backend, const initfast_sourc
     for (int d = 0; d < part->dimensions; d++) j.total *= part->shape[d];
     uint64_t useful = j.total / LEAST_BLOCKS_A_THREAD / (itemsize == 8 ? 2 : 4);
     if ((uint64_t)threads > useful) threads = useful ? (int)useful : 1;
-    if (threads > MOST_THREADS) threads = MOST_THREADS;
+    if (threads > INITFAST_THREADS) threads = INITFAST_THREADS;
 
     j.chunk = CHUNK_BYTES / itemsize;
     if (j.total / j.chunk < 4 * (uint64_t)threads) {
@@ -101,7 +100,7 @@ int initfast_fill_threaded(const initfast_backend *backend, const initfast_sourc
         j.skew = (uintptr_t)part->out % CHUNK_BYTES / itemsize;
     }
 
-    thread others[MOST_THREADS];
+    thread others[INITFAST_THREADS];
     int started = 0, stopped = 0;
     while (started < threads - 1 && start(&others[started], work, &j)) started++;
     for (uint64_t done = 1; work_once(&j); done++) {

@@ -170,38 +170,22 @@ INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t st
     }
 }
 
-#define TILES(name, distribution, dtype, groups)                                                                                          \
-    _Static_assert(INITFAST_TILE_BLOCKS % (V_LANES * (groups)) == 0 && (groups) <= GROUPS, "a tile is a whole number of steps");         \
-    static void name(const initfast_source *source, uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks, size_t tiles, \
-                     void *out) {                                                                                                         \
-        make_tiles(source, seed, stream, first, blocks, tiles, out, distribution, dtype, groups);                                        \
-    }
-#define TILES_OF_EACH_DTYPE(name, distribution, groups)                         \
-    TILES(fill_##name##_f32, distribution, INITFAST_FLOAT32, groups)            \
-    TILES(fill_##name##_f64, distribution, INITFAST_FLOAT64, groups)            \
-    TILES(fill_##name##_f16, distribution, INITFAST_FLOAT16, groups)            \
-    TILES(fill_##name##_bf16, distribution, INITFAST_BFLOAT16, groups)          \
-    TILES(fill_##name##_f8_e4m3fn, distribution, INITFAST_FLOAT8_E4M3FN, groups) \
-    TILES(fill_##name##_f8_e5m2, distribution, INITFAST_FLOAT8_E5M2, groups)
+INLINE int groups_of(const initfast_distribution distribution) {
+    if (distribution == INITFAST_TRUNCATED_NORMAL) return GROUPS_TRUNCATED;
+    return distribution == INITFAST_TRUNCATED_FREE ? GROUPS_FREE : GROUPS;
+}
 
-TILES(fill_bits, INITFAST_BITS, INITFAST_UINT32, GROUPS)
-TILES(fill_bits_7, INITFAST_BITS_7, INITFAST_UINT32, GROUPS)
-TILES_OF_EACH_DTYPE(uniform, INITFAST_UNIFORM, GROUPS)
-TILES_OF_EACH_DTYPE(normal, INITFAST_NORMAL, GROUPS)
-TILES_OF_EACH_DTYPE(normal_within, INITFAST_NORMAL_WITHIN, GROUPS)
-TILES_OF_EACH_DTYPE(truncated_normal, INITFAST_TRUNCATED_NORMAL, GROUPS_TRUNCATED)
-TILES_OF_EACH_DTYPE(truncated_free, INITFAST_TRUNCATED_FREE, GROUPS_FREE)
+#define WHOLE_STEPS(groups) (INITFAST_TILE_BLOCKS % (V_LANES * (groups)) == 0 && (groups) <= GROUPS)
+_Static_assert(WHOLE_STEPS(GROUPS) && WHOLE_STEPS(GROUPS_TRUNCATED) && WHOLE_STEPS(GROUPS_FREE), "a tile is a whole number of steps");
 
-#define EACH_DTYPE(name) {fill_##name##_f32, fill_##name##_f64, fill_##name##_f16, fill_##name##_bf16, fill_##name##_f8_e4m3fn, fill_##name##_f8_e5m2, NULL}
-#define BACKEND(backend_name)                                                                                                             \
-    {                                                                                                                                     \
-        .name = backend_name, .tiles = {                                                                                                  \
-            [INITFAST_BITS] = {[INITFAST_UINT32] = fill_bits},                                                                                 \
-            [INITFAST_BITS_7] = {[INITFAST_UINT32] = fill_bits_7},                                                                             \
-            [INITFAST_UNIFORM] = EACH_DTYPE(uniform),                                                                                     \
-            [INITFAST_NORMAL] = EACH_DTYPE(normal),                                                                                       \
-            [INITFAST_NORMAL_WITHIN] = EACH_DTYPE(normal_within),                                                                         \
-            [INITFAST_TRUNCATED_NORMAL] = EACH_DTYPE(truncated_normal),                                                                   \
-            [INITFAST_TRUNCATED_FREE] = EACH_DTYPE(truncated_free),                                                                       \
-        }                                                                                                                                 \
+/* The kernel of a dtype and a distribution. */
+#define KERNEL(DTYPE, dtype, itemsize, DISTRIBUTION, distribution)                                       \
+    static void fill_##distribution##_##dtype(const initfast_source *source, uint64_t seed,              \
+                                              uint64_t stream, uint64_t first, const uint64_t *blocks,   \
+                                              size_t tiles, void *out) {                                 \
+        make_tiles(source, seed, stream, first, blocks, tiles, out, INITFAST_##DISTRIBUTION,             \
+                   INITFAST_##DTYPE, groups_of(INITFAST_##DISTRIBUTION));                                \
     }
+/* Its place in the table of a backend. */
+#define CELL(DTYPE, dtype, itemsize, DISTRIBUTION, distribution) \
+    [INITFAST_##DISTRIBUTION][INITFAST_##DTYPE] = fill_##distribution##_##dtype,
