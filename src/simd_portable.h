@@ -8,6 +8,7 @@
 
 #define V_LANES 2
 #define V_FLOAT16_STORE 0
+#define V_ONE_LOOP 1
 
 /* Integers are kept as lanes of 32 bits: LANE64 reads lane i of 64, v_pack makes two of them. */
 typedef struct { uint32_t lane[2 * V_LANES]; } v_int;

@@ -13,6 +13,10 @@ static const uint64_t CONSECUTIVE[INITFAST_TILE_BLOCKS] = {
     72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95,
 };
 
+#ifndef V_ONE_LOOP /* whether consecutive blocks go through the loop of listed ones, to compile half as much */
+#define V_ONE_LOOP 0
+#endif
+
 /* The source's numbers in vectors, and once more in float32 for the narrower dtypes. */
 typedef struct {
     v_f64 scale, shift, low, high;
@@ -153,16 +157,17 @@ INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t st
     const uint32_t blocks_a_step = (uint32_t)(V_LANES * groups);
     const philox_keys keys = philox_schedule(seed);
     const parameters p = parameters_of(source, distribution);
-    size_t steps = tiles * (INITFAST_TILE_BLOCKS / blocks_a_step);
+    const size_t steps_a_tile = INITFAST_TILE_BLOCKS / blocks_a_step;
+    size_t steps = tiles * steps_a_tile;
     char *at = out;
     while (steps) {
         const uint64_t before_wrap = (((uint64_t)1 << 32) - (uint32_t)first) / blocks_a_step;
         size_t n = steps;
-        if (!blocks && before_wrap) {
+        if (!blocks && before_wrap && !V_ONE_LOOP) {
             if (n > before_wrap) n = (size_t)before_wrap;
             at = make_steps(at, n, first, NULL, stream, &keys, &p, distribution, dtype, groups);
         } else {
-            if (!blocks) n = 1;
+            if (!blocks) n = V_ONE_LOOP ? steps_a_tile : 1;
             at = make_steps(at, n, first, blocks ? blocks : CONSECUTIVE, stream, &keys, &p, distribution, dtype, groups);
         }
         if (!blocks) first += n * blocks_a_step;
