@@ -5,16 +5,12 @@
 extern const initfast_backend initfast_backend_portable;
 
 #if defined(INITFAST_X86_64)
+#include <cpuid.h>
+
 extern const initfast_backend initfast_backend_avx2, initfast_backend_avx512, initfast_backend_avx512_bf16;
 const initfast_backend *const initfast_backends[] = {&initfast_backend_portable, &initfast_backend_avx2, &initfast_backend_avx512,
                                                      &initfast_backend_avx512_bf16, NULL};
 
-#if defined(_MSC_VER)
-#include <intrin.h>
-static void cpuid(unsigned leaf, unsigned subleaf, unsigned r[4]) { __cpuidex((int *)r, (int)leaf, (int)subleaf); }
-static uint64_t enabled_state(void) { return _xgetbv(0); }
-#else
-#include <cpuid.h>
 static void cpuid(unsigned leaf, unsigned subleaf, unsigned r[4]) {
     if (!__get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3])) r[0] = r[1] = r[2] = r[3] = 0;
 }
@@ -23,7 +19,6 @@ static uint64_t enabled_state(void) {
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (uint64_t)high << 32 | low;
 }
-#endif
 
 /* The instructions must be there and the operating system must save the registers (XCR0): bits as in Intel's manual, volume 2, CPUID. */
 int initfast_usable(const initfast_backend *backend) {

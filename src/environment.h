@@ -13,7 +13,7 @@ INLINE environment environment_enter(void) {
     return saved;
 }
 INLINE void environment_leave(environment saved) { _mm_setcsr(saved); }
-#elif defined(INITFAST_AARCH64) && defined(__GNUC__)
+#elif defined(INITFAST_AARCH64)
 #include <stdint.h>
 typedef uint64_t environment;
 INLINE environment environment_enter(void) {
