@@ -1,5 +1,5 @@
-/* AVX-512 with an instruction that rounds to bfloat16: the kernels that use it. All others are those
- * of the AVX-512 backend. */
+/* AVX-512 with an instruction that rounds to bfloat16: the kernels that use it. All other kernels
+ * are those of the AVX-512 backend. */
 #include "initfast.h"
 #include "compiler.h"
 
@@ -20,10 +20,7 @@ TARGET_END
 
 extern const initfast_backend initfast_backend_avx512;
 const initfast_backend initfast_backend_avx512_bf16 = {
-    .name = "avx512_bf16",
-    .base = &initfast_backend_avx512,
-    .tiles = {EACH_KERNEL(CELL)},
-};
+    .name = "avx512_bf16", .base = &initfast_backend_avx512, EACH_KERNEL(CELL)};
 #else
 typedef int initfast_not_this_machine;
 #endif

@@ -10,7 +10,8 @@
  * INITFAST_COMPILER: what built this, for bug reports. */
 #if defined(__clang__)
 #define UNROLL PRAGMA(clang loop unroll(full))
-#define TARGET_BEGIN(text) PRAGMA(clang attribute push(__attribute__((target(text))), apply_to = function))
+#define TARGET_BEGIN(text) \
+    PRAGMA(clang attribute push(__attribute__((target(text))), apply_to = function))
 #define TARGET_END PRAGMA(clang attribute pop)
 #define INITFAST_COMPILER "clang " __clang_version__
 #elif defined(__GNUC__)

@@ -1,5 +1,6 @@
-/* The contract between the kernels and whoever calls them: what is drawn, where it goes, and who computes it.
- * README.md in this folder is the specification of the values. Nothing here knows of Python, NumPy, Keras or fans. */
+/* The contract between the kernels and their callers: what is drawn, where it is written, and which
+ * backend computes it. README.md in this folder is the specification of the values. Nothing here
+ * knows of Python, NumPy, Keras or fans. */
 #ifndef INITFAST_H
 #define INITFAST_H
 
@@ -26,7 +27,8 @@ enum {
     DO(FLOAT8_E4M3FN, float8_e4m3fn, 1, __VA_ARGS__) \
     DO(FLOAT8_E5M2, float8_e5m2, 1, __VA_ARGS__)
 #define INITFAST_WORDS(DO, ...) DO(UINT32, uint32, 4, __VA_ARGS__)
-#define INITFAST_EACH_DTYPE(DO, ...) INITFAST_FLOATS(DO, __VA_ARGS__) INITFAST_WORDS(DO, __VA_ARGS__)
+#define INITFAST_EACH_DTYPE(DO, ...) \
+    INITFAST_FLOATS(DO, __VA_ARGS__) INITFAST_WORDS(DO, __VA_ARGS__)
 
 /* The distributions, as DO(NAME, name, the list of dtypes that have a kernel):
  *   BITS              the words themselves
@@ -47,14 +49,10 @@ enum {
 
 #define INITFAST_CODE(NAME, ...) INITFAST_##NAME,
 
-typedef enum {
-    INITFAST_EACH_DTYPE(INITFAST_CODE, )
-    INITFAST_DTYPES,
-} initfast_dtype;
+typedef enum { INITFAST_EACH_DTYPE(INITFAST_CODE, ) INITFAST_DTYPES } initfast_dtype;
 
 typedef enum {
-    INITFAST_EACH_DISTRIBUTION(INITFAST_CODE)
-    INITFAST_DISTRIBUTIONS,
+    INITFAST_EACH_DISTRIBUTION(INITFAST_CODE) INITFAST_DISTRIBUTIONS,
     INITFAST_CONSTANT = INITFAST_DISTRIBUTIONS, /* `pattern`, which needs no kernel */
 } initfast_distribution;
 
@@ -66,7 +64,8 @@ typedef struct {
 extern const initfast_dtype_row initfast_dtypes[INITFAST_DTYPES];
 extern const char *const initfast_distributions[INITFAST_DISTRIBUTIONS];
 
-/* What is drawn. Every value is fma(standard, scale, shift), kept within [low, high], rounded to dtype. */
+/* What is drawn. Every value is fma(standard, scale, shift), kept within [low, high], and
+ * rounded to the dtype. */
 typedef struct {
     initfast_distribution distribution;
     initfast_dtype dtype;
@@ -91,8 +90,8 @@ typedef struct {
 
 /* Makes `tiles` tiles: of blocks first, first + 1, ...; or, if `blocks` is given, of
  * first + blocks[0], first + blocks[1], ... */
-typedef void initfast_tiles(const initfast_source *source, uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks,
-                            size_t tiles, void *out);
+typedef void initfast_tiles(const initfast_source *source, uint64_t seed, uint64_t stream,
+                            uint64_t first, const uint64_t *blocks, size_t tiles, void *out);
 
 /* A kernel that is NULL here is that of `base`; it is NULL there too if the pair makes no sense. */
 typedef struct initfast_backend {
@@ -107,16 +106,18 @@ extern const initfast_backend *const initfast_backends[];
 int initfast_usable(const initfast_backend *backend);
 const initfast_backend *initfast_best(void);
 
-/* fill.c: a backend's kernel; and positions [begin, end) of the part in C order, on this thread. The
- * floating-point environment is left as it was. */
-initfast_tiles *initfast_kernel(const initfast_backend *backend, initfast_distribution distribution, initfast_dtype dtype);
-void initfast_fill(const initfast_backend *backend, const initfast_source *source, uint64_t seed, uint64_t stream,
-                   const initfast_part *part, uint64_t begin, uint64_t end);
+/* fill.c: a backend's kernel; and positions [begin, end) of the part in C order, on this thread.
+ * The floating-point environment is left as it was. */
+initfast_tiles *initfast_kernel(const initfast_backend *backend, initfast_distribution distribution,
+                                initfast_dtype dtype);
+void initfast_fill(const initfast_backend *backend, const initfast_source *source, uint64_t seed,
+                   uint64_t stream, const initfast_part *part, uint64_t begin, uint64_t end);
 
-/* threads.c: the whole part on up to `threads` threads, this one among them. `poll` (may be NULL) is
+/* threads.c: the whole part on up to `threads` threads, this one included. `poll` (may be NULL) is
  * called on this thread now and then: nonzero stops the fill. Returns 1 if it was stopped. */
 typedef int initfast_poll(void);
-int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source, uint64_t seed, uint64_t stream,
-                           const initfast_part *part, int threads, initfast_poll *poll);
+int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source,
+                           uint64_t seed, uint64_t stream, const initfast_part *part, int threads,
+                           initfast_poll *poll);
 
 #endif

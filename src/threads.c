@@ -1,5 +1,6 @@
-/* A part on several threads: created for the call and joined at its end, so that nothing outlives it and a fork finds nothing to inherit.
- * Threads take chunks from one counter; no value depends on who made it. */
+/* A part on several threads. They are created for the call and joined at its end, so that nothing
+ * outlives it and a fork finds nothing to inherit. Threads take chunks from one counter; no value
+ * depends on the thread that makes it. */
 #define _GNU_SOURCE /* the CPU of a thread */
 #include "initfast.h"
 
@@ -8,8 +9,10 @@
 #include <stdatomic.h>
 
 enum {
-    CHUNK_BYTES = 2 << 20,          /* a huge page: its first touch, and its page fault, belong to one thread */
-    LEAST_BLOCKS_A_THREAD = 1 << 16, /* 80 us and more: below this, starting a thread costs more than it saves */
+    /* A huge page: its first touch, and its page fault, belong to one thread. */
+    CHUNK_BYTES = 2 << 20,
+    /* 80 us and more: for fewer blocks, starting a thread costs more than it saves. */
+    LEAST_BLOCKS_A_THREAD = 1 << 16,
     CHUNKS_BETWEEN_POLLS = 64,
 };
 
@@ -32,7 +35,8 @@ typedef struct {
     const initfast_source *source;
     uint64_t seed, stream;
     const initfast_part *part;
-    uint64_t total, chunk, skew; /* in elements; the first chunk is short by skew, so that the others begin on a huge page */
+    /* In elements. The first chunk is short by skew, so that the others begin on a huge page. */
+    uint64_t total, chunk, skew;
     atomic_ullong next; /* the number of the next chunk */
 } job;
 
@@ -43,7 +47,8 @@ static int work_once(job *j) {
     uint64_t begin = number * j->chunk, end = begin + j->chunk - j->skew;
     begin = begin < j->skew ? 0 : begin - j->skew;
     if (begin >= j->total) return 0;
-    initfast_fill(j->backend, j->source, j->seed, j->stream, j->part, begin, end < j->total ? end : j->total);
+    initfast_fill(j->backend, j->source, j->seed, j->stream, j->part, begin,
+                  end < j->total ? end : j->total);
     return 1;
 }
 
@@ -58,9 +63,17 @@ static int start(pthread_t *thread, job *j) {
     return 1;
 }
 
-int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source, uint64_t seed, uint64_t stream,
-                           const initfast_part *part, int threads, initfast_poll *poll) {
-    job j = {.backend = backend, .source = source, .seed = seed, .stream = stream, .part = part, .total = 1};
+int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source,
+                           uint64_t seed, uint64_t stream, const initfast_part *part, int threads,
+                           initfast_poll *poll) {
+    job j = {
+        .backend = backend,
+        .source = source,
+        .seed = seed,
+        .stream = stream,
+        .part = part,
+        .total = 1,
+    };
     const uint64_t itemsize = source->itemsize;
     for (int d = 0; d < part->dimensions; d++) j.total *= part->shape[d];
     uint64_t useful = j.total / LEAST_BLOCKS_A_THREAD / (itemsize == 8 ? 2 : 4);
