@@ -41,7 +41,13 @@ def backends() -> list[tuple[str, bool]]: ...
 def active() -> str: ...
 def use(position: int) -> None: ...
 def fill_flat(
-    source: Source, seed: int, stream: int, address: int, start: int, count: int, threads: int
+    source: Source,
+    seed: int,
+    stream: int,
+    address: int,
+    start: int,
+    count: int,
+    threads: int,
 ) -> None: ...
 def fill(
     source: Source,
