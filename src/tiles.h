@@ -14,8 +14,8 @@ static const uint64_t CONSECUTIVE[INITFAST_TILE_BLOCKS] = {
     72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95,
 };
 
-/* Whether consecutive blocks go through the loop of listed blocks, which halves what is
- * compiled. */
+/* Whether consecutive blocks go through the loop of listed blocks, unless Philox is most of the
+ * work: this halves what is compiled. */
 #ifndef V_ONE_LOOP
 #define V_ONE_LOOP 0
 #endif
@@ -184,6 +184,11 @@ INLINE char *make_steps(char *at, size_t steps, uint64_t first, const uint64_t *
     return at;
 }
 
+INLINE int one_loop(const initfast_distribution distribution) {
+    return V_ONE_LOOP && distribution != INITFAST_BITS && distribution != INITFAST_BITS_7 &&
+           distribution != INITFAST_UNIFORM;
+}
+
 INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t stream,
                        uint64_t first, const uint64_t *blocks, size_t tiles, void *out,
                        const initfast_distribution distribution, const initfast_dtype dtype,
@@ -197,11 +202,11 @@ INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t st
     while (steps) {
         const uint64_t before_wrap = (((uint64_t)1 << 32) - (uint32_t)first) / blocks_a_step;
         size_t n = steps;
-        if (!blocks && before_wrap && !V_ONE_LOOP) {
+        if (!blocks && before_wrap && !one_loop(distribution)) {
             if (n > before_wrap) n = (size_t)before_wrap;
             at = make_steps(at, n, first, NULL, stream, &keys, &p, distribution, dtype, groups);
         } else {
-            if (!blocks) n = V_ONE_LOOP ? steps_a_tile : 1;
+            if (!blocks) n = one_loop(distribution) ? steps_a_tile : 1;
             at = make_steps(at, n, first, blocks ? blocks : CONSECUTIVE, stream, &keys, &p,
                             distribution, dtype, groups);
         }
