@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import ml_dtypes
 import numpy as np
 
+from initfast import _kernels
+
 DType: TypeAlias = np.dtype[Any]
 
 
@@ -16,8 +18,7 @@ def _numpy(name: str) -> DType:
     return np.dtype(getattr(ml_dtypes, name, name))
 
 
-_NAMES = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "uint32")
-CODES: dict[DType, int] = {_numpy(name): code for code, name in enumerate(_NAMES)}
+CODES: dict[DType, int] = {_numpy(name): code for code, (name, _) in enumerate(_kernels.DTYPES)}
 """The kernels' own number of each element type that they write; uint32 is for `random_bits` alone.
 """
 

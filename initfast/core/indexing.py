@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-MAX_DIMS = 8
+from initfast import _kernels
+
+MAX_DIMS = _kernels.MAX_DIMS
 MAX_ELEMENTS = 2**63
 
 Dims = tuple[int, ...]

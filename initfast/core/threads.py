@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, ContextVar
 from pathlib import Path
 
-MAX_THREADS = 1024
+from initfast import _kernels
+
+MAX_THREADS = _kernels.MAX_THREADS
 
 _log = logging.getLogger(__name__)
 
@@ -110,8 +112,7 @@ def _forget() -> None:
     _found = None
 
 
-if hasattr(os, "register_at_fork"):  # a forked worker is often given cores of its own
-    os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_forget)  # a forked worker is often given other cores
 
 
 def _look_up() -> tuple[int, str]:
