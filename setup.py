@@ -1,9 +1,8 @@
 """Build `initfast._kernels`: one extension from one Cython file and every C file of `src/`.
 
-Each backend chooses its instruction set by a target pragma of its own, so no file needs flags of its own and one wheel
-serves every CPU. The files are compiled in parallel, the longest first.
-`INITFAST_WERROR=1` builds with warnings as errors; CI does.
-"""
+Each backend chooses its instruction set by a target pragma of its own, so no file needs flags of
+its own and one wheel serves every CPU. The files are compiled in parallel, the longest first.
+`INITFAST_WERROR=1` builds with warnings as errors; CI does."""
 
 import os
 import sysconfig
@@ -15,7 +14,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# The values promised by the stream rest on these: no fused or reordered arithmetic but what the source writes.
+# The values promised by the stream rest on these: no fused or reordered arithmetic but what the
+# source writes.
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-fast-math", "-fno-math-errno"]
 # Python's own flags ask for debugging information, which would be nine tenths of the file.
 FLAGS += ["-fvisibility=hidden", "-pthread", "-g0"]
@@ -24,7 +24,8 @@ STRICT_FLAGS = ["-Wall", "-Wextra", "-Werror"]
 
 STRICT = os.environ.get("INITFAST_WERROR", "0") not in ("", "0")
 
-# The stable ABI needs Py_buffer, which entered it in 3.11; free-threaded CPython has no stable ABI yet.
+# The stable ABI needs Py_buffer, which entered it in 3.11; free-threaded CPython has no stable ABI
+# yet.
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 LIMITED_API = "0x030B0000"
 LIMITED_API_TAG = "cp311"
@@ -39,7 +40,9 @@ def cores() -> int:
 
 
 class BuildExt(build_ext):
-    """The ordinary command, but the files are compiled in parallel, and each is named when it is done."""
+    """The ordinary command, but the files are compiled in parallel, and each is named when it is
+    done.
+    """
 
     def build_extensions(self) -> None:
         compile_serially = self.compiler.compile
