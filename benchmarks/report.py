@@ -71,11 +71,11 @@ def speeds(stored: Stored) -> str:
         for task in TASKS
         for section in sections
     ]
-    return table(["float32: GB/s (initfast is faster by)", *head], lines)
+    return table(["float32: GB/s (speed-up)", *head], lines)
 
 
 def _speed(row: Row) -> str:
-    faster = "" if row["library"] == "initfast" else f" ({_times(row['initfast is faster by'])})"
+    faster = "" if row["library"] == "initfast" else f" ({_times(row['speed-up'])})"
     return f"{row['GB/s']:.3g}{faster}"
 
 
@@ -154,12 +154,12 @@ def parts(stored: Stored) -> str:
             row["situation"],
             row["library"],
             f"{row['ns/element']:.3g}",
-            _times(row["initfast is faster by"]),
+            _times(row["speed-up"]),
         ]
         for row in rows(stored, "parts")
     ]
     return table(
-        ["part of a larger array, 1 thread", "library", "ns/element", "initfast is faster by"],
+        ["part of a larger array, 1 thread", "library", "ns/element", "speed-up"],
         lines,
     )
 
@@ -253,9 +253,7 @@ def write(stored: Stored, readme: Path = README, picture: Path = PICTURE) -> Non
 
 
 def _faster(stored: Stored, section: str, task: str, library: str, dtype: str = "float32") -> float:
-    return float(
-        rows(stored, section, task=task, library=library, dtype=dtype)[0]["initfast is faster by"]
-    )
+    return float(rows(stored, section, task=task, library=library, dtype=dtype)[0]["speed-up"])
 
 
 def _own(stored: Stored, task: str, what: str) -> float:
@@ -273,7 +271,7 @@ def _numpy_best(stored: Stored, size: int) -> float:
         for row in rows(stored, "small calls", elements=size)
         if row["library"].startswith("numpy")
     ]
-    return float(min(row["initfast is faster by"] for row in found))
+    return float(min(row["speed-up"] for row in found))
 
 
 def _large(stored: Stored, task: str) -> float:
