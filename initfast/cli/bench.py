@@ -43,11 +43,12 @@ def with_initfast(job: Job) -> Fill:
     """Fill with initfast."""
     # A seed generator: one stream that made two whole arrays would warn.
     seed = SEED if job.memory is not None else initfast.SeedGenerator(SEED)
-    initializer: initfast.Initializer = {
+    makers: dict[str, Callable[[], initfast.Initializer]] = {
         UNIFORM.name: lambda: initfast.RandomUniform(0.0, 1.0, seed=seed),
         NORMAL.name: lambda: initfast.RandomNormal(0.0, 1.0, seed=seed),
         TRUNCATED.name: lambda: initfast.TruncatedNormal(0.0, 1.0, seed=seed),
-    }[job.task.name]()
+    }
+    initializer = makers[job.task.name]()
     if job.memory is None:
         return lambda: initializer((job.size,), job.dtype)
     return functools.partial(initializer.fill, job.memory)
