@@ -1,6 +1,4 @@
-"""The C files of this folder as libraries, compiled when they are needed, with the compiler that
-Python names.
-"""
+"""The C files of this folder as libraries, compiled when needed with Python's compiler."""
 
 from __future__ import annotations
 
@@ -16,14 +14,15 @@ HERE = Path(__file__).parent
 
 
 def compiler() -> str | None:
-    """The C compiler, or None where there is none."""
+    """Return the C compiler, or None."""
     return shutil.which(str(sysconfig.get_config_var("CC") or "cc").split()[0])
 
 
 @functools.cache
 def library(name: str, *, holds_lock: bool = False) -> ctypes.CDLL:
-    """`name`.c, ready to be called; with `holds_lock`, with Python's lock held. Raises OSError if
-    it cannot be had.
+    """Return `name`.c as a library; with `holds_lock`, calls keep Python's lock.
+
+    Raises OSError if it cannot be compiled.
     """
     command = compiler()
     if command is None:

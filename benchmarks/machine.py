@@ -1,4 +1,4 @@
-"""What figures hold for: the machine, the compiler and the versions."""
+"""The machine, the compiler and the versions that the figures depend on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIBRARIES = ("numpy", "torch", "jax", "tensorflow", "tensorflow-cpu", "keras", "
 
 
 def describe() -> dict[str, Any]:
-    """Everything that the figures depend on and that can be asked for."""
+    """Return everything known that the figures depend on."""
     return {
         "cpu": cpu(),
         "cores": len(os.sched_getaffinity(0))
@@ -35,9 +35,7 @@ def describe() -> dict[str, Any]:
 
 
 def cpu() -> str:
-    """The model, with family and model number where the name alone says little (virtual machines
-    hide it).
-    """
+    """Return the model, with its family and number: virtual machines hide the full name."""
     rows = dict(re.findall(r"^(.+?)\s*: (.*)$", _read("/proc/cpuinfo"), re.MULTILINE))
     name = rows.get("model name", platform.processor() or platform.machine())
     numbers = [rows[key] for key in ("cpu family", "model") if key in rows]
@@ -45,12 +43,12 @@ def cpu() -> str:
 
 
 def slug() -> str:
-    """The machine's name as a file name."""
+    """Return the machine's name as a file name."""
     return re.sub(r"[^a-z0-9]+", "-", f"{cpu()} {os.cpu_count()} cores".lower()).strip("-")
 
 
 def memory_bytes(row: str) -> int:
-    """A row of /proc/meminfo in bytes: 'MemAvailable', 'MemTotal'."""
+    """Return a row of /proc/meminfo in bytes: 'MemAvailable', 'MemTotal'."""
     found = re.search(rf"^{row}:\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
     return 1024 * int(found[1]) if found else 2**33
 
@@ -76,9 +74,7 @@ def versions() -> dict[str, str]:
 
 
 def cycle_seconds(turns: int = 50, times: int = 2000) -> float | None:
-    """How long one cycle of this core lasts now: the least of many chains of dependent additions,
-    one cycle each.
-    """
+    """Return how long a cycle of this core lasts now: the least of many chains of additions."""
     try:
         chain = library("roof").dependent_additions
     except OSError:

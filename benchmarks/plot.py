@@ -1,4 +1,4 @@
-"""Throughput against size, a line a library, log-log: the picture of README.md."""
+"""The picture of README.md: throughput against size, a line per library, log-log."""
 
 from __future__ import annotations
 
@@ -47,8 +47,13 @@ def draw(found: list[dict[str, Any]], stored: dict[str, Any], target: Path) -> N
                 panel.plot(
                     [row["bytes"] for row in points],
                     [row["GB/s"] for row in points],
-                    color=colour, linestyle=style, linewidth=width, marker=".", markersize=4, label=label,
-                )  # fmt: skip
+                    label=label,
+                    color=colour,
+                    linestyle=style,
+                    linewidth=width,
+                    marker=".",
+                    markersize=4,
+                )
             panel.set(xscale="log", yscale="log", title=title, xlabel="array of float32")
             panel.set_xticks([2**log2 for log2 in TICKS], TICKS.values())
             panel.minorticks_off()

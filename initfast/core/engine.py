@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from initfast import _kernels
+from initfast import _kernels, backends
 from initfast.core import distributions
 from initfast.core.buffers import Buffer, new
 from initfast.core.dtypes import CODES, UINT32
@@ -43,7 +43,8 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
         part: from `indexing.whole`, `indexing.select` or `indexing.take`.
 
     Raises:
-        ValueError: if buffer and part differ in shape, or buffer and source in dtype.
+        ValueError: if buffer and part differ in shape, or buffer and source in dtype; if a variable
+            of the environment is wrong.
         KeyboardInterrupt: soon after Ctrl-C; what is not yet written keeps its old bytes.
     """
     if buffer.shape != part.shape:
@@ -61,6 +62,7 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
         )
     if 0 in part.shape:
         return
+    backends.check()
     workers = get_num_threads()
     if (
         in_order(part) and buffer.owner.flags.c_contiguous
