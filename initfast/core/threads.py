@@ -6,7 +6,7 @@ import logging
 import math
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, ContextVar
 from pathlib import Path
@@ -102,7 +102,7 @@ def _count(n: object, what: str) -> int:
 def _default() -> tuple[int, str]:
     global _found
     if _found is None:
-        _found = _look_up()
+        _found = _look_up(os.environ, _usable_cores(), _cgroup_quota())
         _log.debug("a large fill uses %d threads: %s", *_found)
     return _found
 
@@ -115,20 +115,25 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)  # a forked worker is often given other cores
 
 
-def _look_up() -> tuple[int, str]:
-    ours = os.environ.get("INITFAST_NUM_THREADS", "").strip()
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _look_up(environment: Mapping[str, str], cores: int, quota: float | None) -> tuple[int, str]:
+    """Return the number of threads that the environment, the cores and the CPU quota lead to, and
+    the reason.
+    """
+    ours = environment.get("INITFAST_NUM_THREADS", "").strip()
     if ours:
         number = int(ours) if ours.isdecimal() else ours
         return _count(number, "INITFAST_NUM_THREADS"), "INITFAST_NUM_THREADS"
     # OpenMP allows a list, one number a nesting level. What it means by other values is not our
     # business.
-    theirs = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    theirs = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if theirs.isdecimal() and int(theirs) > 0:
         return min(int(theirs), MAX_THREADS), "OMP_NUM_THREADS"
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    quota = _cgroup_quota()
     if quota is not None and quota < cores:
         return max(1, math.ceil(quota)), f"cgroup quota of {quota:g} of {cores} usable cores"
     return min(cores, MAX_THREADS), "usable cores"
