@@ -32,7 +32,7 @@ void nontemporal_stores(char *to, size_t bytes) {
 }
 #endif
 
-/* 64 additions, each of which waits for the previous one: 64 cycles on every CPU of this century. */
+/* 64 additions, each of which waits for the previous one: 64 cycles on every current CPU. */
 uint64_t dependent_additions(uint64_t times) {
     uint64_t x = times;
 #define STEP __asm__ volatile("" : "+r"(x)); x += times;
