@@ -17,16 +17,17 @@ enum {
 };
 
 /* Kernels of some virtual machines leave a new thread where it was made, behind its maker, for
- * milliseconds. */
-static void move_elsewhere(pthread_t thread) {
-#if defined(__linux__) && !defined(__ANDROID__)
+ * milliseconds. Set before the thread exists: pthread_setaffinity_np of a thread that has already
+ * ended sets the caller's own affinity. */
+static void place_elsewhere(pthread_attr_t *attributes) {
+#if defined(__GLIBC__)
     cpu_set_t cpus;
     const int here = sched_getcpu();
     if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof cpus, &cpus)) return;
     CPU_CLR(here, &cpus);
-    if (CPU_COUNT(&cpus)) pthread_setaffinity_np(thread, sizeof cpus, &cpus);
+    if (CPU_COUNT(&cpus)) pthread_attr_setaffinity_np(attributes, sizeof cpus, &cpus);
 #else
-    (void)thread;
+    (void)attributes;
 #endif
 }
 
@@ -58,9 +59,14 @@ static void *work(void *argument) {
 }
 
 static int start(pthread_t *thread, job *j) {
-    if (pthread_create(thread, NULL, work, j)) return 0;
-    move_elsewhere(*thread);
-    return 1;
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes)) return 0;
+    place_elsewhere(&attributes);
+    /* Where an affinity may not be set, a thread anywhere is better than none. */
+    const int failed =
+        pthread_create(thread, &attributes, work, j) && pthread_create(thread, NULL, work, j);
+    pthread_attr_destroy(&attributes);
+    return !failed;
 }
 
 int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source,

@@ -237,9 +237,12 @@ def test_cgroup_quota_without_proc(tmp_path):
     assert module._cgroup_quota(tmp_path / "none", tmp_path) is None
 
 
-@pytest.mark.skipif(
+affinity = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity"), reason="the system has no affinity of threads"
 )
+
+
+@affinity
 @pytest.mark.parametrize("count", [2, 7])
 def test_a_fill_leaves_its_caller_where_it_may_run(count):
     """Its threads are kept off the caller's CPU, the caller itself is not touched; one CPU for all
@@ -257,3 +260,18 @@ def test_a_fill_leaves_its_caller_where_it_may_run(count):
         finally:
             os.sched_setaffinity(0, before)
         assert made.tobytes() == alone.tobytes()
+
+
+@affinity
+def test_many_fills_leave_their_caller_where_it_may_run():
+    """A thread may end before its maker goes on, which once pinned the maker after 20 fills."""
+    before = os.sched_getaffinity(0)
+    out = np.empty(2**20, np.float32)
+    initializer = ift.RandomNormal(seed=1)
+    try:
+        with threads(2):
+            for _ in range(200):
+                initializer.fill(out)
+        assert os.sched_getaffinity(0) == before
+    finally:
+        os.sched_setaffinity(0, before)
