@@ -1,6 +1,4 @@
-"""The C files of this folder as libraries, compiled when they are needed, with the compiler that
-Python names.
-"""
+"""The C files of this folder as libraries, compiled when needed with Python's compiler."""
 
 from __future__ import annotations
 
@@ -16,14 +14,15 @@ HERE = Path(__file__).parent
 
 
 def compiler() -> str | None:
-    """The C compiler, or None where there is none."""
+    """Return the C compiler, or None."""
     return shutil.which(str(sysconfig.get_config_var("CC") or "cc").split()[0])
 
 
 @functools.cache
 def library(name: str, *, holds_lock: bool = False) -> ctypes.CDLL:
-    """`name`.c, ready to be called; with `holds_lock`, with Python's lock held. Raises OSError if
-    it cannot be had.
+    """Return `name`.c as a library; with `holds_lock`, calls keep Python's lock.
+
+    Raises OSError if it cannot be compiled.
     """
     command = compiler()
     if command is None:
@@ -31,9 +30,9 @@ def library(name: str, *, holds_lock: bool = False) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / f"{name}.so"
         options = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-        told = subprocess.run(
+        result = subprocess.run(
             [command, *options, HERE / f"{name}.c", "-o", target], capture_output=True, text=True
         )
-        if told.returncode:
-            raise OSError(f"{name}.c does not compile here: {told.stderr}")
+        if result.returncode:
+            raise OSError(f"{name}.c does not compile here: {result.stderr}")
         return (ctypes.PyDLL if holds_lock else ctypes.CDLL)(str(target))

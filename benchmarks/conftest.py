@@ -1,13 +1,11 @@
-"""`pytest benchmarks --benchmark-enable` times the benchmarks; without it each runs once, small, as
-a test.
-"""
+"""`pytest benchmarks --benchmark-enable` times; without it each runs once, small, as a test."""
 
 import os
 
 import pytest
 from collecting import pytest_collectreport  # noqa: F401
 
-# Keras takes one backend a process, at its first import; its own default is not always installed.
+# Keras takes one backend per process, at its first import; its default may not be installed.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 
@@ -25,19 +23,19 @@ def timed(config: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session")
 def size(request: pytest.FixtureRequest) -> int:
-    """Elements of a fill: beyond the caches when timed, small when the benchmarks run as tests."""
+    """Elements of a fill: more than the caches hold when timed, few as tests."""
     chosen = request.config.getoption("--log2-size")
     return 2 ** (chosen if chosen is not None else 24 if timed(request.config) else 12)
 
 
 @pytest.fixture
-def told(benchmark):
-    """Write what was measured beside the times: `told(elements, bytes)` after the run."""
+def record(benchmark):
+    """Add sizes and speeds to the times: call `record(elements, bytes)` after the run."""
     from machine import cycle_seconds
 
-    def tell(elements: int, size: int, **more: object) -> None:
+    def add(elements: int, size: int, **more: object) -> None:
         benchmark.extra_info.update(elements=elements, bytes=size, **more)
-        if benchmark.stats is None:  # where the benchmarks run as tests
+        if benchmark.stats is None:  # the benchmarks run as tests
             return
         seconds = benchmark.stats.stats.median
         benchmark.extra_info.update(
@@ -46,4 +44,4 @@ def told(benchmark):
         if cycle := cycle_seconds():
             benchmark.extra_info["cycles/element"] = seconds / elements / cycle
 
-    return tell
+    return add

@@ -1,10 +1,7 @@
-"""Who is compared in each situation: tables over `initfast.bench.peers`. A new rival or situation
-is a row here.
-"""
+"""What is compared in each situation: parts of arrays, small calls and imports. Each is a table."""
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import sys
 import warnings
@@ -12,45 +9,19 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from compiled import library
+import rivals
 
 import initfast as ift
-from initfast.bench import peers, tasks
-from initfast.bench.fills import SEED, Job, as_numpy, finished, on_threads
-from initfast.bench.peers import Peer
+from initfast.cli._race import NORMAL, as_numpy, check
+from initfast.cli.bench import SEED
 
 Call = Callable[[], Any]
-
-
-def _stores(job: Job) -> Call:
-    stores = library("roof").nontemporal_stores
-
-    def make(number: int, first: int) -> Callable[[np.ndarray], object]:
-        def run(memory: np.ndarray) -> None:
-            skip = -memory.ctypes.data % 64
-            whole = (memory.nbytes - skip) // 64 * 64
-            stores(ctypes.c_void_p(memory.ctypes.data + skip), ctypes.c_size_t(whole))
-
-        return run
-
-    return on_threads(job.memory, make)
-
-
-STORES = Peer("non-temporal stores", "numpy", _stores, new=False, random=False)
-
-
-def everyone() -> list[Peer]:
-    """All that is installed: initfast on every backend, the others, and the two roofs."""
-    return [*peers.own(), *(peer for peer in peers.others() if peers.is_installed(peer)), STORES]
-
 
 # ---- parts of a logical array, float32 normals
 
 
 class Part(NamedTuple):
-    """How a library makes a part of `size` elements: a call that returns it, checked by what `same`
-    says.
-    """
+    """How a library makes a part of `size` elements: a function that returns the call."""
 
     situation: str
     library: str
@@ -110,7 +81,7 @@ def _rows(size: int) -> Call:
 
 
 def _numpy_rows(size: int) -> Call:
-    """Philox can go to any place of its stream, at the price of a generator for each row."""
+    """Philox can start at any index of its stream, but each row needs a generator."""
     ids = row_ids(size)
 
     def run() -> np.ndarray:
@@ -139,21 +110,19 @@ PARTS = (
     Part("column shard", "initfast, contiguous", "initfast", _contiguous),
     Part("column shard", "initfast", "initfast", _column_shard),
     Part("column shard", "initfast, in the whole array", "initfast", _column_shard_in_place),
-    Part("column shard", "numpy SFC64, the whole and cut", "numpy", _numpy_whole),
-    Part("column shard", "torch, the whole and cut", "torch", _torch_whole),
+    Part("column shard", "numpy SFC64, generate all, then slice", "numpy", _numpy_whole),
+    Part("column shard", "torch, generate all, then slice", "torch", _torch_whole),
     Part("rows by id", "initfast, contiguous", "initfast", _rows_new),
     Part("rows by id", "initfast", "initfast", _rows),
-    Part("rows by id", "numpy Philox, a generator a row", "numpy", _numpy_rows),
-    Part("rows by id", "jax, a key a row", "jax", _jax_rows),
+    Part("rows by id", "numpy Philox, one generator per row", "numpy", _numpy_rows),
+    Part("rows by id", "jax, one key per row", "jax", _jax_rows),
 )
 
 
-def check_part(part: Part, found: Any, size: int) -> None:
-    """Whether a part is made of normals, and initfast's is what the whole array holds there, at
-    both ends.
-    """
-    values = as_numpy(found)
-    tasks.check(tasks.NORMAL, np.ascontiguousarray(values))
+def check_part(part: Part, result: Any, size: int) -> None:
+    """Raise ValueError unless a part has normal values, and initfast's are those of the whole."""
+    values = as_numpy(result)
+    check(NORMAL, np.ascontiguousarray(values))
     if part.library not in ("initfast", "initfast, in the whole array"):
         return
     init = _normal()
@@ -165,7 +134,7 @@ def check_part(part: Part, found: Any, size: int) -> None:
         raise ValueError(f"{part.situation}: the part is not that of the whole array")
 
 
-# ---- one small matrix, the way its library's users ask for it: he_normal((n, n))
+# ---- one small matrix, as the library's users ask for it: he_normal((n, n))
 
 
 class Small(NamedTuple):
@@ -177,8 +146,7 @@ class Small(NamedTuple):
 def _initfast_small(side: int) -> Call:
     init = ift.HeNormal(seed=SEED)
     with warnings.catch_warnings():
-        # Every call makes the same values here, as a benchmark should; the one warning of that
-        # comes now.
+        # Each call makes the same values, as a benchmark should; the one warning of that comes now.
         warnings.simplefilter("ignore", ift.ReusedSeedWarning)
         init((side, side)), init((side, side))
     return lambda: init((side, side))
@@ -206,7 +174,7 @@ def _keras_small(side: int) -> Call:
     import keras
 
     init = keras.initializers.HeNormal(seed=SEED)
-    return lambda: finished(init((side, side)))
+    return lambda: rivals.finished(init((side, side)))
 
 
 def _tensorflow_small(side: int) -> Call:
@@ -225,7 +193,7 @@ SMALL = (
     Small("torch", "torch", _torch_small),
     Small("jax", "jax", _jax_small),
     Small("tensorflow", "tensorflow", _tensorflow_small),
-    Small(peers.keras_name(), "keras", _keras_small),
+    Small(rivals.keras_name(), "keras", _keras_small),
 )
 
 # ---- import
@@ -234,10 +202,5 @@ IMPORTS = ("numpy", "initfast", "torch", "jax", "keras", "tensorflow", "mkl_rand
 
 
 def import_command(module: str) -> list[str]:
-    """A process that imports a module and ends; 'python' imports nothing."""
+    """Return the command of a process that imports a module; 'python' imports nothing."""
     return [sys.executable, "-c", "pass" if module == "python" else f"import {module}"]
-
-
-def installed(module: str) -> bool:
-    """Whether a module is there, without importing it."""
-    return module == "python" or peers.is_installed(Peer("", module, lambda job: lambda: None))

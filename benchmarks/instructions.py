@@ -1,9 +1,9 @@
-"""How many instructions the kernels execute for an element: exact, the same at every load of the
-machine.
+"""How many instructions the kernels execute per element: exact, also on a busy machine.
 
-Counted in the extension that is installed, by single steps (`step.c`), as the difference between a
-longer and a shorter call, so that what a call costs once drops out. Code outside the extension,
-such as memcpy, does not count."""
+Counted in the installed extension by single steps (`step.c`), as the difference between a longer
+and a shorter call, so that what a call costs once drops out. Code outside the extension, such as
+memcpy, does not count.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOURCES = {
     "truncated_normal(-1,3)": ift.TruncatedNormal(0.0, 1.0, lower=-1.0, upper=3.0),
 }
 DTYPES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
-# A step costs some 20 microseconds on a virtual machine: of what takes many, only one.
+# A step takes some 20 microseconds on a virtual machine: a slow backend has one case.
 SLOW = {"portable"}
 MEMORY = ift.Zeros()((2**18,), "float64")
 SEED = STREAM = 1
@@ -42,7 +42,7 @@ def source(name: str, dtype: str) -> _kernels.Source:
 
 
 def tiles(name: str, dtype: str, count: int) -> tuple[Call, int]:
-    """So many tiles straight from the kernel."""
+    """Whole tiles, directly from the kernel."""
     call = partial(_kernels.tiles, source(name, dtype), SEED, STREAM, 0, count, MEMORY.ctypes.data)
     return call, count * _kernels.TILE_BLOCKS * 16 // max(4, DTYPES[dtype])
 
@@ -62,7 +62,7 @@ def part(
 
 
 def columns(count: int) -> tuple[Call, int]:
-    """A column shard: 512 of 4096 columns, in memory of their own."""
+    """A column shard: 512 of 4096 columns, in separate memory."""
     return part((count, 512), (4096, 1), (2048, 4), 1024), count * 512
 
 
@@ -79,9 +79,7 @@ def strided(count: int) -> tuple[Call, int]:
 
 
 def off_block(count: int) -> tuple[Call, int]:
-    """Contiguous memory, from the second element of a block on, and long enough to go straight
-    there.
-    """
+    """Contiguous memory from the second element of a block on, long enough for direct stores."""
     return part(
         ((count + 4) * 4 * _kernels.TILE_BLOCKS,), (1,), (4,), 1
     ), count * 4 * _kernels.TILE_BLOCKS
@@ -91,7 +89,7 @@ PARTS = {"columns": columns, "rows": rows, "strided": strided, "off a block": of
 
 
 def cases(backend: str) -> Iterator[tuple[str, Callable[[int], tuple[Call, int]]]]:
-    """(name, size -> a call and its elements) of all that is counted on a backend."""
+    """Yield (name, size -> a call and its elements) of each case of a backend."""
     if backend in SLOW:
         yield "uniform float32", partial(tiles, "uniform", "float32")
         return
@@ -106,9 +104,7 @@ def cases(backend: str) -> Iterator[tuple[str, Callable[[int], tuple[Call, int]]
 
 
 class Counter:
-    """Counts the instructions of a call that lie in the extension. Raises OSError where that cannot
-    be done.
-    """
+    """Counts the instructions that a call executes in the extension. Raises OSError elsewhere."""
 
     def __init__(self) -> None:
         if not sys.platform.startswith("linux"):
@@ -125,7 +121,7 @@ class Counter:
 
 
 def _code() -> tuple[int, int]:
-    """Where the extension's instructions lie in memory."""
+    """Return the range of memory that has the extension's instructions."""
     file = str(Path(_kernels.__file__).resolve())
     spans = [
         tuple(int(edge, 16) for edge in line.split()[0].split("-"))
@@ -138,25 +134,25 @@ def _code() -> tuple[int, int]:
 
 
 def counts() -> dict[str, float]:
-    """Instructions an element of every case, on every backend that this CPU runs."""
+    """Return the instructions per element of every case on every available backend."""
     counter = Counter()
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     gc.disable()
     try:
         for backend in ift.backends.available():
             with ift.backends.use(backend):
                 for name, make in cases(backend):
                     (short, fewer), (long, more) = make(1), make(2)
-                    found[f"{backend} {name}"] = round(
+                    figures[f"{backend} {name}"] = round(
                         (counter(long) - counter(short)) / (more - fewer), 3
                     )
     finally:
         gc.enable()
-    return found
+    return figures
 
 
 def built_with() -> str:
-    """The compiler of the extension, as it signed it: 'gcc 12', 'clang 19', or 'unknown'."""
+    """Return the extension's compiler by its signature: 'gcc 12', 'clang 19' or 'unknown'."""
     text = Path(_kernels.__file__).read_bytes()
     if clang := re.search(rb"clang version (\d+)", text):
         return f"clang {clang[1].decode()}"

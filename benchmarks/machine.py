@@ -1,4 +1,4 @@
-"""What figures hold for: the machine, the compiler and the versions."""
+"""The machine, the compiler and the versions that the figures depend on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIBRARIES = ("numpy", "torch", "jax", "tensorflow", "tensorflow-cpu", "keras", "
 
 
 def describe() -> dict[str, Any]:
-    """Everything that the figures depend on and that can be asked for."""
+    """Return everything known that the figures depend on."""
     return {
         "cpu": cpu(),
         "cores": len(os.sched_getaffinity(0))
@@ -35,9 +35,7 @@ def describe() -> dict[str, Any]:
 
 
 def cpu() -> str:
-    """The model, with family and model number where the name alone says little (virtual machines
-    hide it).
-    """
+    """Return the model, with its family and number: virtual machines hide the full name."""
     rows = dict(re.findall(r"^(.+?)\s*: (.*)$", _read("/proc/cpuinfo"), re.MULTILINE))
     name = rows.get("model name", platform.processor() or platform.machine())
     numbers = [rows[key] for key in ("cpu family", "model") if key in rows]
@@ -45,40 +43,40 @@ def cpu() -> str:
 
 
 def slug() -> str:
-    """The machine's name as a file name."""
+    """Return the machine's name as a file name."""
     return re.sub(r"[^a-z0-9]+", "-", f"{cpu()} {os.cpu_count()} cores".lower()).strip("-")
 
 
 def memory_bytes(row: str) -> int:
-    """A row of /proc/meminfo in bytes: 'MemAvailable', 'MemTotal'."""
-    found = re.search(rf"^{row}:\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
-    return 1024 * int(found[1]) if found else 2**33
+    """Return a row of /proc/meminfo in bytes: 'MemAvailable', 'MemTotal'."""
+    match = re.search(rf"^{row}:\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    return 1024 * int(match[1]) if match else 2**33
 
 
 def compiler_version() -> str:
     command = compiler()
     if command is None:
         return "no compiler"
-    told = subprocess.run([command, "--version"], capture_output=True, text=True)
+    result = subprocess.run([command, "--version"], capture_output=True, text=True)
     return (
-        told.stdout.splitlines()[0] if told.returncode == 0 and told.stdout else "compiler unknown"
+        result.stdout.splitlines()[0]
+        if result.returncode == 0 and result.stdout
+        else "compiler unknown"
     )
 
 
 def versions() -> dict[str, str]:
-    found = {}
+    numbers = {}
     for name in LIBRARIES:
         try:
-            found[name] = importlib.metadata.version(name)
+            numbers[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return numbers
 
 
 def cycle_seconds(turns: int = 50, times: int = 2000) -> float | None:
-    """How long one cycle of this core lasts now: the least of many chains of dependent additions,
-    one cycle each.
-    """
+    """Return how long a cycle of this core lasts now: the least of many chains of additions."""
     try:
         chain = library("roof").dependent_additions
     except OSError:

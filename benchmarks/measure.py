@@ -1,14 +1,14 @@
-"""Measure initfast beside what is installed: `python benchmarks/measure.py`, about 20 minutes on a
-quiet machine.
+"""Compare initfast with what is installed: `python benchmarks/measure.py`, 20 minutes if idle.
 
 Measures every section, keeps the figures in results/MACHINE.json, and rewrites README.md's tables
 and the plot from them. `measure.py SECTION ...` measures these again and keeps the others;
-`--missing` measures those that the file does not have yet, so that an interrupted run goes on;
+`--missing` measures those that the file does not have, so that an interrupted run can continue;
 `--quick` tries everything on small arrays and writes nothing.
 
-Each section runs in processes of its own that are confined to as many cores as it uses threads,
-since XLA takes all that it may. In a section contenders take turns (`initfast.bench.rounds`); a
-figure is a median over the rounds, and a ratio the median of the ratios within one round."""
+Each section runs in a separate process on as many cores as it uses threads, since XLA takes all
+that it may. In a section libraries take turns; a figure is a median over the rounds, and a ratio
+the median of the ratios within one round.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import contenders
 import machine
 import numpy as np
 import peak
+import rivals
 
 import initfast as ift
-from initfast.bench import comparison, peers, rounds, tasks
-from initfast.bench.fills import Job
+from initfast.cli import _race as race
+from initfast.cli.bench import INITFAST
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -42,204 +44,203 @@ class Scale(NamedTuple):
     """How large and how often."""
 
     log2_size: int  # elements of a warm fill
-    log2_largest: int  # bytes, of the plot and of the largest new array; less where the memory is
+    log2_largest: int  # bytes, of the plot and of the largest new array; less if memory is short
     rounds: int
-    limit: float  # seconds that one contender may take of one comparison
+    limit: float  # seconds that one library may take of one comparison
 
 
 FULL, QUICK = Scale(26, 32, 5, 2.5), Scale(18, 20, 2, 0.2)
 
 
 class Section(NamedTuple):
+    """A part of the results, measured in a separate process."""
+
     name: str
     threads: int
     measure: Callable[[Scale], list[Row]]
-    keras: str = "jax"  # its backend is one a process
+    keras: str = "jax"  # Keras' backend, one per process
 
 
 def _largest(scale: Scale) -> int:
-    """The largest array that leaves room for a second one beside it, as JAX and TensorFlow make."""
+    """Return the bytes of the largest array that leaves room for another, as JAX makes."""
     size = 2**scale.log2_largest
     while size > machine.memory_bytes("MemAvailable") / 2.5:
         size //= 4
     return size
 
 
+def _compared(
+    libraries: list[race.Library],
+    dtype: str,
+    size: int,
+    scale: Scale,
+    memory: race.Array | None = None,
+) -> list[Row]:
+    """Compare in all tasks."""
+    options = {"memory": memory, "rounds": scale.rounds, "limit": scale.limit}
+    results = []
+    for task in race.TASKS:
+        rows = race.compare(libraries, task, dtype, size, **options)
+        if ift.get_num_threads() == 1 and (cycle := machine.cycle_seconds()):
+            for row in rows:
+                if "seconds" in row:
+                    row["cycles/element"] = row["seconds"] / size / cycle
+        results += rows
+    return results
+
+
 def warm(scale: Scale) -> list[Row]:
-    """float32 into memory that is there."""
-    memory = comparison.aligned_memory(2**scale.log2_size)
-    found = []
-    for task in tasks.TASKS:
-        found += _compared(_everyone(), task, "float32", memory.size, scale, memory=memory)
-    return found
+    """float32 in existing memory."""
+    memory = race.aligned_memory(2**scale.log2_size)
+    return _compared(rivals.everyone(), "float32", memory.size, scale, memory)
 
 
 def warm_dtypes(scale: Scale) -> list[Row]:
     """The other dtypes, in arrays of half as many elements."""
-    size = 2 ** (scale.log2_size - 1)
-    found = []
+    results = []
     for dtype in ("float64", "float16", "bfloat16"):
-        memory = comparison.aligned_memory(size, dtype)
-        for task in tasks.TASKS:
-            found += _compared(_everyone(), task, dtype, size, scale, memory=memory)
-    return found
+        memory = race.aligned_memory(2 ** (scale.log2_size - 1), dtype)
+        results += _compared(rivals.everyone(), dtype, memory.size, scale, memory)
+    return results
 
 
 def keras(scale: Scale) -> list[Row]:
-    """Keras on another backend, with initfast as the yardstick of the same run."""
-    few = [peer for peer in _everyone() if peer.name == "initfast" or peer.module == "keras"]
-    memory = comparison.aligned_memory(2**scale.log2_size)
-    found = []
-    for task in tasks.TASKS:
-        found += _compared(few, task, "float32", memory.size, scale, memory=memory)
-    return found
+    """Keras on another backend, compared with initfast in the same run."""
+    few = [row for row in rivals.everyone() if row.name == "initfast" or row.module == "keras"]
+    memory = race.aligned_memory(2**scale.log2_size)
+    return _compared(few, "float32", memory.size, scale, memory)
 
 
 def new(scale: Scale) -> list[Row]:
-    """float32 in a new array each time: its memory is the system's to give during the fill."""
-    found = []
-    for task in tasks.TASKS:
-        found += _compared(_everyone(), task, "float32", 2**scale.log2_size, scale)
-    return found
+    """float32 in a new array each time: the system allocates its memory during the fill."""
+    return _compared(rivals.everyone(), "float32", 2**scale.log2_size, scale)
 
 
 def new_large(scale: Scale) -> list[Row]:
-    """4 GiB of it, beside the fastest way to touch so much memory."""
-    few = [peer for peer in _everyone() if peer.name in ("initfast", "memset")]
-    found = []
-    for task in tasks.TASKS:
-        found += _compared(
-            few, task, "float32", _largest(scale) // 4, scale._replace(rounds=min(3, scale.rounds))
-        )
-    return found
+    """The same with 4 GiB, and the fastest way to touch so much memory."""
+    few = [row for row in rivals.everyone() if row.name in ("initfast", "memset")]
+    scale = scale._replace(rounds=min(3, scale.rounds))
+    return _compared(few, "float32", _largest(scale) // 4, scale)
 
 
 def own(scale: Scale) -> list[Row]:
-    """initfast against itself: dtypes, backends and threads, ratios of one run."""
-    found = []
+    """initfast compared with itself: dtypes, backends and threads, ratios of one run."""
+    results = []
     size = 2**scale.log2_size
     with ift.threads(1):
-        for task in tasks.TASKS:
-            memories = {dtype: comparison.aligned_memory(size, dtype) for dtype in tasks.DTYPES}
-            jobs = {dtype: Job(task, dtype, size, memories[dtype]) for dtype in tasks.DTYPES}
-            fills = {dtype: comparison.prepared(peers.INITFAST, job) for dtype, job in jobs.items()}
+        for task in race.TASKS:
+            memories = {dtype: race.aligned_memory(size, dtype) for dtype in race.DTYPES}
+            jobs = {dtype: race.Job(task, dtype, size, memories[dtype]) for dtype in race.DTYPES}
+            fills = {dtype: race.prepared(INITFAST, job) for dtype, job in jobs.items()}
             fills |= {
-                peer.name: comparison.prepared(peer, jobs["float32"])
-                for peer in peers.own()[1:]
-                if peer.name != "initfast portable"
+                library.name: race.prepared(library, jobs["float32"])
+                for library in rivals.own()[1:]
+                if library.name != "initfast portable"
             }
             fills |= {
                 f"{count} threads": _on(count, fills["float32"])
                 for count in {2, ALL}
                 if 1 < count <= ALL
             }
-            seconds = rounds.interleaved(fills, scale.rounds)
-            found += [
+            seconds = race.interleaved(fills, scale.rounds)
+            results += [
                 {
                     "task": task.name,
                     "what": name,
-                    "speed of float32's": rounds.ratio(seconds, "float32", name),
+                    "speed of float32's": race.ratio(seconds, "float32", name),
                 }
                 for name in fills
                 if name != "float32"
             ]
-    return found
+    return results
 
 
 def flat(scale: Scale) -> list[Row]:
-    """What an element costs in larger and larger arrays, up to 2^32 elements where there is memory
-    for them.
-    """
+    """Time per element in larger and larger arrays, up to 2^32 elements if memory allows."""
     init = ift.RandomNormal(0.0, 1.0, seed=1)
     size = 2 ** (scale.log2_largest if scale is FULL else scale.log2_size)
     while 4 * size > machine.memory_bytes("MemAvailable") / 1.25:
         size //= 4
-    memory = comparison.aligned_memory(size)
+    memory = race.aligned_memory(size)
     sizes = [2**number for number in range(min(20, scale.log2_size), size.bit_length(), 2)]
-    for number in sizes:  # the end is what a longer array could have got wrong
+    for number in sizes:  # a longer array could be wrong at its end
         init.fill(memory[:number])
         if not np.array_equal(memory[number - 999 : number], init.block((number,), np.s_[-999:])):
             raise ValueError(
                 f"an array of {number} elements must end as its last part; it does not"
             )
-    seconds = rounds.interleaved(
+    seconds = race.interleaved(
         {str(number): partial(init.fill, memory[:number]) for number in sizes},
         scale.rounds,
         least=0.02,
     )
     return [
-        {"elements": number, "ns/element": rounds.median(seconds, str(number)) / number * 1e9}
+        {"elements": number, "ns/element": race.median(seconds, str(number)) / number * 1e9}
         for number in sizes
     ]
 
 
 def parts(scale: Scale) -> list[Row]:
     """Parts of a logical array, float32 normals."""
-    import contenders
-
-    found = []
+    results = []
     for situation in dict.fromkeys(part.situation for part in contenders.PARTS):
         size = 2 ** (scale.log2_size - 3)
         fills = {}
         for part in contenders.PARTS:
-            if part.situation == situation and contenders.installed(part.module):
+            if part.situation == situation and rivals.installed(part.module):
                 fills[part.library] = part.prepare(size)
                 contenders.check_part(part, fills[part.library](), size)
-        seconds = rounds.interleaved(fills, scale.rounds, scale.limit)
-        found += [
+        seconds = race.interleaved(fills, scale.rounds, scale.limit)
+        results += [
             {
                 "situation": situation,
                 "library": name,
                 "elements": size,
-                "ns/element": rounds.median(seconds, name) / size * 1e9,
-                "initfast is faster by": rounds.ratio(seconds, name, "initfast"),
+                "ns/element": race.median(seconds, name) / size * 1e9,
+                "speed-up": race.ratio(seconds, name, "initfast"),
             }
             for name in fills
         ]
-    return found
+    return results
 
 
 def small(scale: Scale) -> list[Row]:
     """he_normal((n, n))."""
-    import contenders
-
-    found = []
+    results = []
     for side in (4, 22, 64, 256):
         fills = {}
         for row in contenders.SMALL:
-            if contenders.installed(row.module):
-                peers.ready(peers.Peer("", row.module, lambda job: lambda: None))
+            if rivals.installed(row.module):
+                rivals.load(row.module)
                 fills[row.library] = row.prepare(side)
-        seconds = rounds.interleaved(fills, scale.rounds, scale.limit, least=0.02)
-        found += [
+        seconds = race.interleaved(fills, scale.rounds, scale.limit, least=0.02)
+        results += [
             {
                 "library": name,
                 "elements": side * side,
-                "microseconds": rounds.median(seconds, name) * 1e6,
-                "initfast is faster by": rounds.ratio(seconds, name, "initfast"),
+                "microseconds": race.median(seconds, name) * 1e6,
+                "speed-up": race.ratio(seconds, name, "initfast"),
             }
             for name in fills
         ]
-    return found
+    return results
 
 
 def imports(scale: Scale) -> list[Row]:
     """A process that imports the library and ends."""
-    import contenders
-
-    names = ["python", *filter(contenders.installed, contenders.IMPORTS)]
+    names = ["python", *filter(rivals.installed, contenders.IMPORTS)]
     fills = {
         name: partial(
             subprocess.run, contenders.import_command(name), check=True, capture_output=True
         )
         for name in names
     }
-    seconds = rounds.interleaved(fills, scale.rounds, scale.limit)
+    seconds = race.interleaved(fills, scale.rounds, scale.limit)
     return [
         {
             "library": name,
-            "seconds": rounds.median(seconds, name),
-            "of numpy's": 1 / rounds.ratio(seconds, "numpy", name),
+            "seconds": race.median(seconds, name),
+            "of numpy's": 1 / race.ratio(seconds, "numpy", name),
         }
         for name in names
     ]
@@ -248,74 +249,50 @@ def imports(scale: Scale) -> list[Row]:
 def peaks(scale: Scale) -> list[Row]:
     """The most memory held while a new float32 array is made, of its bytes."""
     size = 2 ** min(scale.log2_size, 24)
-    found = []
-    for task in tasks.TASKS:
-        able = [
-            peer
-            for peer in _everyone()
-            if peer.random and peer.does(task, "float32", in_place=False)
-        ]
-        for peer in {
-            peer.module: peer for peer in reversed(able)
-        }.values():  # generators of one library need the same
-            bytes_ = peak.peak_of(peer.name, task.name, "float32", size)
+    results = []
+    for task in race.TASKS:
+        libraries = {
+            library.module: library  # the first of a module: its generators need the same
+            for library in reversed(rivals.everyone())
+            if library.random and library.does(task, "float32", in_place=False)
+        }
+        for library in libraries.values():
+            bytes_ = peak.peak_of(library.name, task.name, "float32", size)
             if bytes_ is not None:
-                found.append(
-                    {"library": peer.name, "task": task.name, "of its bytes": bytes_ / (4 * size)}
-                )
-    return found
+                row = {"library": library.name, "task": task.name}
+                results.append(row | {"of its bytes": bytes_ / (4 * size)})
+    return results
 
 
 def sizes(scale: Scale) -> list[Row]:
-    """The plot: float32, from 1 KiB on, in place where a library can."""
+    """The plot: float32, from 1 KiB on, in place if a library can."""
     largest = _largest(scale)
-    memory = comparison.aligned_memory(largest // 4)
-    found, slow = [], set()
-    for task in (tasks.NORMAL, tasks.TRUNCATED):
+    memory = race.aligned_memory(largest // 4)
+    results, slow = [], set()
+    for task in (race.NORMAL, race.TRUNCATED):
         for log2_bytes in range(10, largest.bit_length(), 2):
             size = 2**log2_bytes // 4
-            able = [peer for peer in _everyone() if (task.name, peer.name) not in slow]
-            count = max(1, scale.rounds - 2) if log2_bytes < 28 else 1
-            measured = comparison.compare(
-                able,
+            rows = race.compare(
+                [row for row in rivals.everyone() if (task.name, row.name) not in slow],
                 task,
                 "float32",
                 size,
                 memory=memory[:size],
-                count=count,
+                rounds=max(1, scale.rounds - 2) if log2_bytes < 28 else 1,
                 limit=scale.limit / 2,
                 least=0.005,
             )
-            # Lines end where the next point would take longer than all the others.
+            # A library's line ends if its next point would take longer than all the others.
             slow |= {
                 (task.name, row["library"])
-                for row in measured
+                for row in rows
                 if row.get("seconds", 0) * 4 > scale.limit * 2.5
             }
-            found += measured
-    return found
+            results += rows
+    return results
 
 
-def _compared(
-    able: list[peers.Peer], task: tasks.Task, dtype: str, size: int, scale: Scale, **more: Any
-) -> list[Row]:
-    found = comparison.compare(
-        able, task, dtype, size, count=scale.rounds, limit=scale.limit, **more
-    )
-    if ift.get_num_threads() == 1 and (cycle := machine.cycle_seconds()):
-        for row in found:
-            if "seconds" in row:
-                row["cycles/element"] = row["seconds"] / size / cycle
-    return found
-
-
-def _everyone() -> list[peers.Peer]:
-    import contenders
-
-    return contenders.everyone()
-
-
-def _on(count: int, fill: rounds.Fill) -> rounds.Fill:
+def _on(count: int, fill: race.Fill) -> race.Fill:
     def run() -> None:
         with ift.threads(count):
             fill()
@@ -343,17 +320,15 @@ SECTIONS = (
 
 
 def in_process(section: Section, scale: Scale) -> list[Row]:
-    """Measure one section here: this process is confined to its cores before any engine is
-    imported.
-    """
+    """Measure a section here, confined to its cores before any engine is imported."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-section.threads :])
-    with peers.using_threads(section.threads):
+    with race.using_threads(section.threads):
         return section.measure(scale)
 
 
 def run(section: Section, scale: Scale) -> list[Row] | None:
-    """Measure one section in a process of its own; None, and a line on stderr, if that failed."""
+    """Measure a section in a separate process; None, and a line on stderr, if that failed."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": section.keras,
@@ -362,20 +337,18 @@ def run(section: Section, scale: Scale) -> list[Row] | None:
         "INITFAST_NUM_THREADS": str(ALL),
     }
     arguments = ["--in-process", section.name, *(["--quick"] if scale is QUICK else [])]
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, __file__, *arguments], env=environment, capture_output=True, text=True
     )
-    if told.returncode:
-        print(f"{section.name} failed:\n{told.stderr[-2000:]}", file=sys.stderr)
+    if process.returncode:
+        print(f"{section.name} failed:\n{process.stderr[-2000:]}", file=sys.stderr)
         return None
-    rows: list[Row] = json.loads(told.stdout.splitlines()[-1])
+    rows: list[Row] = json.loads(process.stdout.splitlines()[-1])
     return rows
 
 
 def _rounded(value: Any) -> Any:
-    """Four digits of a float: what is stored is read by people too, and no figure is better than
-    that.
-    """
+    """Round floats to four digits: people read the results too, and no figure is more exact."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):

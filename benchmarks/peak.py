@@ -1,8 +1,8 @@
-"""The most memory that a process holds while a library makes one new array: `python
-benchmarks/peak.py LIBRARY ...`.
+"""Peak memory while a library makes one new array: `python benchmarks/peak.py LIBRARY ...`.
 
-Each in a process of its own; VmHWM of /proc/self/status, set back before the fill, less what was
-held before."""
+Each runs in a separate process: VmHWM of /proc/self/status, reset before the fill, less the memory
+held before.
+"""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ from pathlib import Path
 
 
 def peak_of(library: str, task: str, dtype: str, size: int) -> int | None:
-    """Bytes, or None where the library cannot or the system does not tell."""
-    told = subprocess.run(
+    """Return the bytes, or None if the library cannot do it or the system does not show them."""
+    result = subprocess.run(
         [sys.executable, __file__, library, task, dtype, str(size)],
         capture_output=True,
         text=True,
         timeout=300,
     )
     return (
-        json.loads(told.stdout.splitlines()[-1]) if told.returncode == 0 and told.stdout else None
+        json.loads(result.stdout.splitlines()[-1])
+        if result.returncode == 0 and result.stdout
+        else None
     )
 
 
 def _status(row: str) -> int:
-    found = re.search(rf"^{row}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return 1024 * int(found[1]) if found else 0
+    match = re.search(rf"^{row}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return 1024 * int(match[1]) if match else 0
 
 
 def main() -> None:
-    from contenders import everyone
+    import rivals
 
-    from initfast.bench import peers, tasks
-    from initfast.bench.fills import Job
+    from initfast.cli._race import TASKS, Job
 
     name, task_name, dtype, size = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-    peer = next(peer for peer in everyone() if peer.name == name)
-    task = next(task for task in tasks.TASKS if task.name == task_name)
-    peers.ready(peer)
-    peer.prepare(Job(task, dtype, 1000))()  # what the first call of all needs is not the fill's
-    fill = peer.prepare(Job(task, dtype, size))
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew, proc(5)
+    library = next(library for library in rivals.everyone() if library.name == name)
+    task = next(task for task in TASKS if task.name == task_name)
+    rivals.load(library.module)
+    library.prepare(Job(task, dtype, 1000))()  # what the very first call needs does not count
+    fill = library.prepare(Job(task, dtype, size))
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, proc(5)
     before = _status("VmRSS")
     result = fill()
     print(json.dumps(_status("VmHWM") - before))

@@ -1,6 +1,4 @@
-"""From results to README.md's tables and plot: `python benchmarks/report.py results/MACHINE.json
-[--targets]`.
-"""
+"""README.md's tables and plot: `python benchmarks/report.py results/MACHINE.json [--targets]`."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ Stored = dict[str, Any]
 
 
 def rows(stored: Stored, prefix: str, **wanted: Any) -> list[Row]:
-    """The rows of the sections whose name begins so, with these values."""
+    """Return the rows with these values, of the sections whose names begin with `prefix`."""
     return [
         row
         for name, section in stored["sections"].items()
@@ -36,9 +34,9 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _names(found: Iterable[Row]) -> list[str]:
-    """Libraries in the order of the tables: initfast first, the roofs last."""
-    names = dict.fromkeys(row["library"] for row in found)
+def _names(selected: Iterable[Row]) -> list[str]:
+    """Return the libraries in the order of the tables: initfast first, the roofs last."""
+    names = dict.fromkeys(row["library"] for row in selected)
     return [name for name in names if name not in ROOFS] + [name for name in ROOFS if name in names]
 
 
@@ -46,18 +44,18 @@ def _threads(stored: Stored, prefix: str) -> list[str]:
     return [name for name in stored["sections"] if name.startswith(prefix)]
 
 
-def _cell(found: list[Row], show: Callable[[Row], str]) -> str:
-    if not found:
+def _cell(selected: list[Row], show: Callable[[Row], str]) -> str:
+    if not selected:
         return ""
-    return found[0]["error"].partition(":")[0] if "error" in found[0] else show(found[0])
+    return selected[0]["error"].partition(":")[0] if "error" in selected[0] else show(selected[0])
 
 
 def speeds(stored: Stored) -> str:
-    """float32 in warm memory: one row a library, one column a distribution and number of threads."""
+    """float32 in warm memory: a row per library, a column per distribution and threads."""
     sections = _threads(stored, "float32, ")
-    found = [*rows(stored, "float32, "), *rows(stored, "keras on ")]
+    selected = [*rows(stored, "float32, "), *rows(stored, "keras on ")]
     lines = []
-    for name in _names(found):
+    for name in _names(selected):
         line = [name]
         for task in TASKS:
             for section in sections:
@@ -71,23 +69,23 @@ def speeds(stored: Stored) -> str:
         for task in TASKS
         for section in sections
     ]
-    return table(["float32: GB/s (initfast is faster by)", *head], lines)
+    return table(["float32: GB/s (speed-up)", *head], lines)
 
 
 def _speed(row: Row) -> str:
-    faster = "" if row["library"] == "initfast" else f" ({_times(row['initfast is faster by'])})"
-    return f"{row['GB/s']:.3g}{faster}"
+    speed_up = "" if row["library"] == "initfast" else f" ({_times(row['speed-up'])})"
+    return f"{row['GB/s']:.3g}{speed_up}"
 
 
 def mistakes(stored: Stored) -> str:
-    """What libraries did wrong: a wrong result has no speed."""
-    found = {
+    """Return a line for each mistake of a library: a wrong result has no speed."""
+    selected = {
         f"{row['library']}, {row['error'].partition(': ')[2]}"
         for section in stored["sections"].values()
         for row in section["rows"]
         if "error" in row
     }
-    return "".join(f"\n- {line}" for line in sorted(found))
+    return "".join(f"\n- {line}" for line in sorted(selected))
 
 
 def _times(value: float) -> str:
@@ -112,11 +110,11 @@ def dtypes(stored: Stored) -> str:
         for name in names
     ]
     head = [f"{task.replace('_', ' ')} {dtype}" for task, dtype in columns]
-    return table(["1 thread: ns an element", *head], lines)
+    return table(["1 thread: ns per element", *head], lines)
 
 
 def situations(stored: Stored) -> str:
-    """New arrays, their peak memory, and small calls: one row a library."""
+    """New arrays, their peak memory, and small calls: a row per library."""
     section = (_threads(stored, "new arrays, ") or [""])[-1]
     sides = sorted({row["elements"] for row in rows(stored, "small calls")})
     names = _names([*rows(stored, "new arrays"), *rows(stored, "small calls")])
@@ -154,12 +152,12 @@ def parts(stored: Stored) -> str:
             row["situation"],
             row["library"],
             f"{row['ns/element']:.3g}",
-            _times(row["initfast is faster by"]),
+            _times(row["speed-up"]),
         ]
         for row in rows(stored, "parts")
     ]
     return table(
-        ["part of a larger array, 1 thread", "library", "ns/element", "initfast is faster by"],
+        ["part of a larger array, 1 thread", "library", "ns/element", "speed-up"],
         lines,
     )
 
@@ -181,7 +179,7 @@ def own(stored: Stored) -> str:
     ]
     return table(
         [
-            "elements a second, of float32's on 1 thread",
+            "elements per second, relative to float32 on 1 thread",
             *(task.replace("_", " ") for task in TASKS),
         ],
         lines,
@@ -189,31 +187,36 @@ def own(stored: Stored) -> str:
 
 
 def flat(stored: Stored) -> str:
-    found = rows(stored, "larger and larger")
-    head = ["normal float32, 1 thread", *(f"2^{row['elements'].bit_length() - 1}" for row in found)]
+    selected = rows(stored, "larger and larger")
+    head = [
+        "normal float32, 1 thread",
+        *(f"2^{row['elements'].bit_length() - 1}" for row in selected),
+    ]
     return table(
-        head, [["initfast: ns an element", *(f"{row['ns/element']:.3g}" for row in found)]]
+        head, [["initfast: ns per element", *(f"{row['ns/element']:.3g}" for row in selected)]]
     )
 
 
 NOTES = (
-    "jax, tensorflow and keras make a new array each time, also in the first table. mkl has no truncated normal: it is"
-    " composed of vsRngUniform and vmsErfInv. mkl and numpy use several threads as their documentation says, each"
-    " thread a part of the stream or a stream of its own."
+    "The speed-up is that of initfast over the library. jax, tensorflow and keras make a new array"
+    " each time, also in the first table. mkl has no truncated normal: it is composed of"
+    " vsRngUniform and vmsErfInv. mkl and numpy use several threads as their documentation says,"
+    " each thread with a part of the stream or a separate stream."
 )
 
 
 def text(stored: Stored) -> str:
-    """All tables that there are figures for, with what they hold for."""
+    """Return all tables that there are figures for, with the machine, versions and dates."""
     sections = stored["sections"]
     dates = sorted({section["date"] for section in sections.values()})
     here = stored["machine"]
     libraries = ", ".join(f"{name} {version}" for name, version in here["versions"].items())
     size = 2 ** next(iter(sections.values()))["scale"]["log2_size"]
     head = (
-        f"{size:,} elements, medians of interleaved rounds; {' to '.join(dict.fromkeys((dates[0], dates[-1])))},"
-        f" {here['cpu']}, {here['cores']} cores, {here['memory']}, Python {here['python']}, {here['compiler']}, backend"
-        f" {here['backend']}; {libraries}. {NOTES}"
+        f"{size:,} elements, medians of interleaved rounds; "
+        f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}, "
+        f"{here['cpu']}, {here['cores']} cores, {here['memory']}, Python {here['python']}, "
+        f"{here['compiler']}, backend {here['backend']}; {libraries}. {NOTES}"
     )
     makers = {
         "float32, ": speeds,
@@ -232,7 +235,7 @@ def text(stored: Stored) -> str:
 
 
 def write(stored: Stored, readme: Path = README, picture: Path = PICTURE) -> None:
-    """Rewrite the README between its markers, and the picture where there are figures for it."""
+    """Rewrite the README between its markers, and the picture if there are figures for it."""
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END, 1)[1]
     shown = ""
@@ -241,21 +244,22 @@ def write(stored: Stored, readme: Path = README, picture: Path = PICTURE) -> Non
 
         picture.parent.mkdir(parents=True, exist_ok=True)
         plot.draw(sizes, stored, picture)
-        shown = f"\n\n![Throughput of each library against the size of the array]({picture.relative_to(ROOT)})"
+        title = "Throughput of each library against the size of the array"
+        shown = f"\n\n![{title}]({picture.relative_to(ROOT)})"
     tables, _, more = text(stored).partition("\n\n| 1 thread: ns")
     folded = (
-        "\n\n<details>\n<summary>Other dtypes, new arrays, parts, small calls, imports</summary>\n\n"
-        f"| 1 thread: ns{more}\n\n</details>"
+        "\n\n<details>\n<summary>Other dtypes, new arrays, parts, small calls, imports</summary>"
+        f"\n\n| 1 thread: ns{more}\n\n</details>"
         if more
         else ""
     )
     readme.write_text(f"{before}{BEGIN}\n{tables}{shown}{folded}\n{END}{after}", encoding="utf-8")
 
 
-def _faster(stored: Stored, section: str, task: str, library: str, dtype: str = "float32") -> float:
-    return float(
-        rows(stored, section, task=task, library=library, dtype=dtype)[0]["initfast is faster by"]
-    )
+def _speed_up(
+    stored: Stored, section: str, task: str, library: str, dtype: str = "float32"
+) -> float:
+    return float(rows(stored, section, task=task, library=library, dtype=dtype)[0]["speed-up"])
 
 
 def _own(stored: Stored, task: str, what: str) -> float:
@@ -263,38 +267,38 @@ def _own(stored: Stored, task: str, what: str) -> float:
 
 
 def _flatness(stored: Stored) -> float:
-    found = [row["ns/element"] for row in rows(stored, "larger and larger")]
-    return float(max(found) / min(found))
+    selected = [row["ns/element"] for row in rows(stored, "larger and larger")]
+    return float(max(selected) / min(selected))
 
 
 def _numpy_best(stored: Stored, size: int) -> float:
-    found = [
+    selected = [
         row
         for row in rows(stored, "small calls", elements=size)
         if row["library"].startswith("numpy")
     ]
-    return float(min(row["initfast is faster by"] for row in found))
+    return float(min(row["speed-up"] for row in selected))
 
 
 def _large(stored: Stored, task: str) -> float:
-    return 1 / _faster(stored, "large new arrays", task, "memset")
+    return 1 / _speed_up(stored, "large new arrays", task, "memset")
 
 
 ONE, TWO = "float32, 1 thread", "float32, 2 threads"
 # (what, how it is computed, at least or at most, the figure)
 TARGETS: tuple[tuple[str, Callable[[Stored], float], str, float], ...] = (
-    ("uniform, of mkl ARS5", lambda s: _faster(s, ONE, "uniform", "mkl ARS5"), ">=", 1.4),
+    ("uniform, of mkl ARS5", lambda s: _speed_up(s, ONE, "uniform", "mkl ARS5"), ">=", 1.4),
     (
         "uniform, of non-temporal stores",
-        lambda s: _faster(s, ONE, "uniform", "non-temporal stores"),
+        lambda s: _speed_up(s, ONE, "uniform", "non-temporal stores"),
         ">=",
         0.6,
     ),
-    ("normal, of mkl ARS5 ICDF", lambda s: _faster(s, ONE, "normal", "mkl ARS5"), ">=", 3.0),
-    ("normal, of torch", lambda s: _faster(s, ONE, "normal", "torch"), ">=", 7.0),
+    ("normal, of mkl ARS5 ICDF", lambda s: _speed_up(s, ONE, "normal", "mkl ARS5"), ">=", 3.0),
+    ("normal, of torch", lambda s: _speed_up(s, ONE, "normal", "torch"), ">=", 7.0),
     (
         "truncated normal, of torch",
-        lambda s: _faster(s, ONE, "truncated_normal", "torch"),
+        lambda s: _speed_up(s, ONE, "truncated_normal", "torch"),
         ">=",
         150.0,
     ),
@@ -309,7 +313,7 @@ TARGETS: tuple[tuple[str, Callable[[Stored], float], str, float], ...] = (
     ),
     (
         "float64 normal, of mkl ARS5 ICDF",
-        lambda s: _faster(s, "other dtypes", "normal", "mkl ARS5", "float64"),
+        lambda s: _speed_up(s, "other dtypes", "normal", "mkl ARS5", "float64"),
         ">=",
         2.0,
     ),
@@ -327,7 +331,7 @@ TARGETS: tuple[tuple[str, Callable[[Stored], float], str, float], ...] = (
     (
         "avx2 normal, of mkl ARS5 ICDF",
         lambda s: (
-            _faster(s, ONE, "normal", "mkl ARS5") / _faster(s, ONE, "normal", "initfast avx2")
+            _speed_up(s, ONE, "normal", "mkl ARS5") / _speed_up(s, ONE, "normal", "initfast avx2")
         ),
         ">=",
         1.3,
@@ -341,7 +345,7 @@ TARGETS: tuple[tuple[str, Callable[[Stored], float], str, float], ...] = (
     ),
     (
         "uniform, 2 threads, of non-temporal stores",
-        lambda s: _faster(s, TWO, "uniform", "non-temporal stores"),
+        lambda s: _speed_up(s, TWO, "uniform", "non-temporal stores"),
         ">=",
         0.85,
     ),
@@ -372,16 +376,16 @@ TARGETS: tuple[tuple[str, Callable[[Stored], float], str, float], ...] = (
 
 
 def targets(stored: Stored) -> str:
-    """What is to be reached, and what was measured."""
+    """Return a line per target, with the measured figure."""
     lines = []
     for what, compute, how, figure in TARGETS:
         try:
-            found = compute(stored)
+            selected = compute(stored)
         except (IndexError, KeyError, ValueError, ZeroDivisionError):
             lines.append(f"{'?':6} {what} {how} {figure:g}: not measured")
             continue
-        met = found >= figure if how == ">=" else found <= figure
-        lines.append(f"{'met' if met else 'MISSED':6} {what} {how} {figure:g}: {found:.3g}")
+        met = selected >= figure if how == ">=" else selected <= figure
+        lines.append(f"{'met' if met else 'MISSED':6} {what} {how} {figure:g}: {selected:.3g}")
     return "\n".join(lines)
 
 
@@ -391,7 +395,7 @@ def main() -> None:
     parser.add_argument(
         "--targets",
         action="store_true",
-        help="print what is to be reached and what was, and write nothing",
+        help="print the targets and the measured figures, and write nothing",
     )
     arguments = parser.parse_args()
     stored = json.loads(arguments.results.read_text(encoding="utf-8"))

@@ -1,42 +1,38 @@
-"""Fills: a group for each distribution, dtype, warm memory or new array, and number of threads; a
-row a library.
-"""
+"""Fills: a group per distribution, dtype, situation and number of threads; a row per library."""
 
-import contenders
-import numpy as np
 import pytest
+import rivals
 
 import initfast as ift
-from initfast.bench import comparison, peers, tasks
-from initfast.bench.fills import Job
+from initfast.cli import _race as race
+from initfast.core.dtypes import resolve
 
 ALL = ift.get_num_threads()
 
 
 def rows():
-    for task in tasks.TASKS:
-        for dtype in tasks.DTYPES:
+    for task in race.TASKS:
+        for dtype in race.DTYPES:
             for situation in ("warm", "new"):
                 for threads in sorted({1, ALL}):
                     group = f"{task.name}-{dtype}-{situation}-{threads}-threads"
-                    for peer in contenders.everyone():
-                        if peer.does(task, dtype, in_place=situation == "warm"):
+                    for library in rivals.everyone():
+                        if library.does(task, dtype, in_place=situation == "warm"):
                             mark = pytest.mark.benchmark(group=group)
-                            name = f"{group}-{peer.name.replace(' ', '-')}"
+                            name = f"{group}-{library.name.replace(' ', '-')}"
                             yield pytest.param(
-                                task, dtype, situation, threads, peer, marks=mark, id=name
+                                task, dtype, situation, threads, library, marks=mark, id=name
                             )
 
 
-@pytest.mark.parametrize(("task", "dtype", "situation", "threads", "peer"), list(rows()))
-def test_fill(benchmark, told, size, task, dtype, situation, threads, peer):
-    memory = comparison.aligned_memory(size, dtype) if situation == "warm" else None
+@pytest.mark.parametrize(("task", "dtype", "situation", "threads", "library"), list(rows()))
+def test_fill(benchmark, record, size, task, dtype, situation, threads, library):
+    memory = race.aligned_memory(size, dtype) if situation == "warm" else None
     try:
-        peers.ready(peer)
+        rivals.load(library.module)
     except ImportError as error:
-        pytest.skip(f"{peer.name} is installed and cannot be imported: {error}")
-    with peers.using_threads(threads):
-        fill = comparison.prepared(peer, Job(task, dtype, size, memory))
+        pytest.skip(f"{library.name} is installed and cannot be imported: {error}")
+    with race.using_threads(threads):
+        fill = race.prepared(library, race.Job(task, dtype, size, memory))
         benchmark(fill)
-    itemsize = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
-    told(size, size * itemsize, backend=ift.backends.active())
+    record(size, size * resolve(dtype).itemsize, backend=ift.backends.active())

@@ -1,9 +1,8 @@
-"""The least time that the kernels take for an element, of initfast as installed and of other
-builds, in turns.
+"""The least time per element of the kernels, as installed and as built elsewhere, in turns.
 
-A worker process for each build; `gate.py` asks. The least of many short runs is what the code
-needs: on a machine with six times as many busy processes as cores, two copies of one build came out
-within 1.5%."""
+`gate.py` asks a worker process per build. The least of many short runs is what the code needs: on a
+machine with six times as many busy processes as cores, two copies of one build differed by 1.5%.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +15,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 TURNS, TURN_SECONDS = 60, 0.010
-CYCLE = "cycle"  # the nanoseconds of one, as a case among the others
+CYCLE = "cycle"  # a case like the others: the nanoseconds of one cycle
 
 
 def environment(folder: Path | None) -> dict[str, str]:
-    """That of a process that imports initfast as installed, or as built in another folder."""
+    """Return the variables of a process that imports initfast as installed or from a folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("INITFAST_")}
     if folder is not None:
         kept["PYTHONPATH"] = str(folder.resolve())
@@ -30,9 +29,7 @@ def environment(folder: Path | None) -> dict[str, str]:
 def least_times(
     folders: Sequence[Path | None], only: Collection[str] | None = None
 ) -> list[dict[str, float]]:
-    """The least ns/element of every case (or of some) that all of the builds have, one table a
-    build.
-    """
+    """Return a table per build: the least ns/element of the cases that all builds have."""
     workers = [
         subprocess.Popen(
             [sys.executable, __file__],
@@ -52,8 +49,8 @@ def least_times(
     least = [dict.fromkeys(cases, float("inf")) for _ in workers]
     for _ in range(TURNS):
         for name in cases:
-            for found, worker in zip(least, workers, strict=True):
-                found[name] = min(found[name], float(_answer(worker, name)))
+            for table, worker in zip(least, workers, strict=True):
+                table[name] = min(table[name], float(_answer(worker, name)))
     for worker in workers:
         worker.communicate()
     return least
@@ -67,7 +64,7 @@ def _answer(worker: subprocess.Popen[str], question: str | None = None) -> str:
 
 
 def work() -> None:
-    """Say which cases there are; time one turn of each that is named on stdin."""
+    """Print the cases; time one turn of each case that is named on stdin."""
     import instructions
     from compiled import library
 

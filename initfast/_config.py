@@ -1,4 +1,4 @@
-"""What this installation is and what it would run: for `initfast info` and for bug reports."""
+"""Versions, kernels, threads and machine, for `initfast info` and bug reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from initfast._version import STREAM_VERSION, __version__
 from initfast.core.threads import get_num_threads
 from initfast.core.threads import why as why_threads
 
-# What initfast works with, by the names that pip knows.
+# The packages that initfast works with, by their names for pip.
 _PACKAGES = (
     "ml_dtypes",
     "keras",
@@ -30,15 +30,18 @@ _PACKAGES = (
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
-    """Print, or with `mode="dicts"` return, all that a bug report should hold: versions, kernels,
-    threads, machine.
+    """Print what a bug report should contain: versions, kernels, threads, machine.
+
+    Args:
+        mode: 'stdout' prints; 'dicts' returns a dictionary instead.
 
     Raises:
-        ValueError: if mode is neither 'stdout' nor 'dicts'.
+        ValueError: if mode is neither of them, or if INITFAST_BACKEND or INITFAST_NUM_THREADS is
+            wrong.
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be one of 'stdout', 'dicts'; received {mode!r}")
-    found: dict[str, Any] = {
+    config: dict[str, Any] = {
         "version": __version__,
         "stream_version": STREAM_VERSION,
         "backends": {
@@ -62,14 +65,14 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         },
     }
     if mode == "dicts":
-        return found
-    for key, value in found.items():
+        return config
+    for key, value in config.items():
         print(f"{key}: {value}")
     return None
 
 
 def _version(package: str) -> str | None:
-    """By its metadata: importing an engine for its version takes seconds."""
+    """Return a package's version by its metadata: importing an engine takes seconds."""
     import importlib.metadata  # as long to import as all of initfast
 
     try:
@@ -83,5 +86,5 @@ def _cpu() -> str:
         rows = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         rows = ""
-    found = re.search(r"^model name\s*: (.*)$", rows, re.MULTILINE)
-    return found[1] if found else platform.processor() or platform.machine()
+    model = re.search(r"^model name\s*: (.*)$", rows, re.MULTILINE)
+    return model[1] if model else platform.processor() or platform.machine()

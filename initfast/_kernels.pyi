@@ -8,6 +8,10 @@ NORMAL_WITHIN: int
 TRUNCATED_NORMAL: int
 TRUNCATED_FREE: int
 CONSTANT: int
+DTYPES: tuple[tuple[str, int], ...]
+DISTRIBUTIONS: tuple[str, ...]
+MAX_DIMS: int
+MAX_THREADS: int
 TILE_BLOCKS: int
 COMPILER: str
 
@@ -37,7 +41,13 @@ def backends() -> list[tuple[str, bool]]: ...
 def active() -> str: ...
 def use(position: int) -> None: ...
 def fill_flat(
-    source: Source, seed: int, stream: int, address: int, start: int, count: int, threads: int
+    source: Source,
+    seed: int,
+    stream: int,
+    address: int,
+    start: int,
+    count: int,
+    threads: int,
 ) -> None: ...
 def fill(
     source: Source,

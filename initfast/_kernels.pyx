@@ -1,5 +1,8 @@
 # cython: language_level=3, freethreading_compatible=True, embedsignature=True
-"""The binding of src/: no arithmetic, no defaults. Addresses and shapes are trusted here: fill.py and distributions.py have checked them."""
+"""The binding of src/: no arithmetic, no defaults.
+
+Addresses and shapes are trusted here: the callers in Python have checked them.
+"""
 
 from cpython.buffer cimport Py_buffer, PyBUF_SIMPLE, PyObject_GetBuffer, PyBuffer_Release
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
@@ -13,58 +16,90 @@ cdef extern from "compiler.h":
     const char *INITFAST_COMPILER
 
 cdef extern from "initfast.h" nogil:
-    int INITFAST_DIMENSIONS, INITFAST_FREE_PARAMETERS, INITFAST_TILE_BLOCKS
+    int INITFAST_DIMENSIONS, INITFAST_THREADS, INITFAST_TILE_BLOCKS, INITFAST_FREE_PARAMETERS
     int INITFAST_DISTRIBUTIONS, INITFAST_DTYPES, INITFAST_CONSTANT
-    int INITFAST_BITS, INITFAST_BITS_7, INITFAST_UNIFORM, INITFAST_NORMAL, INITFAST_NORMAL_WITHIN, INITFAST_TRUNCATED_NORMAL, INITFAST_TRUNCATED_FREE
     ctypedef int initfast_distribution
     ctypedef int initfast_dtype
+    ctypedef struct initfast_dtype_row:
+        const char *name
+        uint32_t itemsize
+    const initfast_dtype_row initfast_dtypes[]
+    const char *initfast_distributions[]
+    # In these structs, pointers to numbers stand for arrays: only C has to know how long they are.
     ctypedef struct initfast_source:
         initfast_distribution distribution
         initfast_dtype dtype
         uint32_t itemsize
         uint64_t pattern
         double scale, shift, low, high
-        double free[8]
+        double *free
     ctypedef struct initfast_part:
         int dimensions
-        uint64_t shape[8]
-        int64_t step[8]
-        int64_t stride[8]
+        uint64_t *shape
+        int64_t *step
+        int64_t *stride
         uint64_t start
-        const uint64_t *starts
+        const uint64_t *starts  # this one is a pointer
         void *out
-    ctypedef void (*initfast_tiles)(const initfast_source *, uint64_t, uint64_t, uint64_t, const uint64_t *, size_t, void *) noexcept
     ctypedef struct initfast_backend:
         const char *name
-        initfast_tiles tiles[7][7]
+    ctypedef void initfast_tiles(
+        const initfast_source *, uint64_t, uint64_t, uint64_t, const uint64_t *, size_t, void *
+    ) noexcept
     ctypedef int (*initfast_poll)() noexcept
     const initfast_backend *initfast_backends[]
     int initfast_usable(const initfast_backend *)
     const initfast_backend *initfast_best()
-    int initfast_fill_threaded(const initfast_backend *, const initfast_source *, uint64_t, uint64_t, const initfast_part *, int,
-                               initfast_poll) noexcept
+    initfast_tiles *initfast_kernel(
+        const initfast_backend *, initfast_distribution, initfast_dtype
+    )
+    int initfast_fill_threaded(
+        const initfast_backend *, const initfast_source *, uint64_t, uint64_t,
+        const initfast_part *, int, initfast_poll
+    ) noexcept
 
 
-BITS, BITS_7, UNIFORM, NORMAL = INITFAST_BITS, INITFAST_BITS_7, INITFAST_UNIFORM, INITFAST_NORMAL
-NORMAL_WITHIN, TRUNCATED_NORMAL, TRUNCATED_FREE = INITFAST_NORMAL_WITHIN, INITFAST_TRUNCATED_NORMAL, INITFAST_TRUNCATED_FREE
-CONSTANT = INITFAST_CONSTANT
+cdef tuple read_dtypes():
+    cdef int code
+    rows = []
+    for code in range(INITFAST_DTYPES):
+        rows.append((initfast_dtypes[code].name.decode(), initfast_dtypes[code].itemsize))
+    return tuple(rows)
+
+
+cdef tuple read_distributions():
+    cdef int code
+    return tuple([initfast_distributions[code].decode() for code in range(INITFAST_DISTRIBUTIONS)])
+
+
+MAX_DIMS = INITFAST_DIMENSIONS
+MAX_THREADS = INITFAST_THREADS
+TILE_BLOCKS = INITFAST_TILE_BLOCKS
 COMPILER = INITFAST_COMPILER.decode()
+
+# By code: (name, bytes per element) of each dtype, and the name of each distribution.
+DTYPES = read_dtypes()
+DISTRIBUTIONS = read_distributions()
+# BITS, UNIFORM, NORMAL, ...: the code of each distribution.
+globals().update({name.upper(): code for code, name in enumerate(DISTRIBUTIONS)})
+CONSTANT = INITFAST_CONSTANT
 
 cdef const initfast_backend *backend_in_use = initfast_best()
 
 
 def backends():
-    """(name, whether this CPU runs it) of each compiled backend, in ascending order of preference."""
+    """Return (name, whether this CPU runs it) of each compiled backend, the best one last."""
     cdef int i = 0
-    found = []
+    rows = []
     while initfast_backends[i] != NULL:
-        found.append((initfast_backends[i].name.decode(), bool(initfast_usable(initfast_backends[i]))))
+        usable = bool(initfast_usable(initfast_backends[i]))
+        rows.append((initfast_backends[i].name.decode(), usable))
         i += 1
-    return found
+    return rows
 
 
 def active():
-    """Name of the backend that the next fill runs on."""
+    """Return the name of the backend that the next fill runs on."""
     return backend_in_use.name.decode()
 
 
@@ -78,7 +113,18 @@ cdef class Source:
     """What is drawn: a distribution, its numbers and the dtype, as the kernels take them."""
     cdef initfast_source c
 
-    def __cinit__(self, int distribution, int dtype, int itemsize, double scale, double shift, double low, double high, free, uint64_t pattern):
+    def __cinit__(
+        self,
+        int distribution,
+        int dtype,
+        int itemsize,
+        double scale,
+        double shift,
+        double low,
+        double high,
+        free,
+        uint64_t pattern,
+    ):
         cdef int i
         self.c.distribution = <initfast_distribution>distribution
         self.c.dtype = <initfast_dtype>dtype
@@ -102,8 +148,9 @@ cdef class Source:
 
     @property
     def numbers(self):
-        """(scale, shift, low, high) and the free bounds' parameters."""
-        return (self.c.scale, self.c.shift, self.c.low, self.c.high), tuple(self.c.free[i] for i in range(INITFAST_FREE_PARAMETERS))
+        """Return (scale, shift, low, high), and the parameters of free bounds."""
+        free = tuple([self.c.free[i] for i in range(INITFAST_FREE_PARAMETERS)])
+        return (self.c.scale, self.c.shift, self.c.low, self.c.high), free
 
 
 cdef int poll() noexcept with gil:
@@ -115,15 +162,27 @@ cdef int pending_error() except -1:
     return -1
 
 
-cdef int run(Source source, uint64_t seed, uint64_t stream, const initfast_part *part, int threads) except -1:
+cdef int run(
+    Source source, uint64_t seed, uint64_t stream, const initfast_part *part, int threads
+) except -1:
     cdef int stopped
     with nogil:
-        stopped = initfast_fill_threaded(backend_in_use, &source.c, seed, stream, part, threads, poll)
+        stopped = initfast_fill_threaded(
+            backend_in_use, &source.c, seed, stream, part, threads, poll
+        )
     return pending_error() if stopped else 0
 
 
-def fill_flat(Source source not None, uint64_t seed, uint64_t stream, uintptr_t address, uint64_t start, uint64_t count, int threads):
-    """Logical elements start, start + 1, ... to `count` contiguous items at the address."""
+def fill_flat(
+    Source source not None,
+    uint64_t seed,
+    uint64_t stream,
+    uintptr_t address,
+    uint64_t start,
+    uint64_t count,
+    int threads,
+):
+    """Write logical elements start, start + 1, ... to `count` contiguous items at the address."""
     cdef initfast_part part
     part.dimensions = 1
     part.shape[0] = count
@@ -135,9 +194,22 @@ def fill_flat(Source source not None, uint64_t seed, uint64_t stream, uintptr_t 
     run(source, seed, stream, &part, threads)
 
 
-def fill(Source source not None, uint64_t seed, uint64_t stream, uintptr_t address, uint64_t start, tuple shape, tuple steps, tuple strides,
-         starts, int threads):
-    """A part of at most 8 dimensions: steps in logical elements, strides in bytes, starts a contiguous uint64 array or None."""
+def fill(
+    Source source not None,
+    uint64_t seed,
+    uint64_t stream,
+    uintptr_t address,
+    uint64_t start,
+    tuple shape,
+    tuple steps,
+    tuple strides,
+    starts,
+    int threads,
+):
+    """Write a part of at most MAX_DIMS dimensions.
+
+    Steps are in logical elements, strides in bytes; starts is a contiguous uint64 array or None.
+    """
     cdef initfast_part part
     cdef Py_buffer view
     cdef int d
@@ -158,9 +230,18 @@ def fill(Source source not None, uint64_t seed, uint64_t stream, uintptr_t addre
         PyBuffer_Release(&view)
 
 
-def tiles(Source source not None, uint64_t seed, uint64_t stream, uint64_t first, size_t count, uintptr_t address):
-    """`count` whole tiles from any block on, straight from the backend: for known answers at counters that no element has."""
-    backend_in_use.tiles[<int>source.c.distribution][<int>source.c.dtype](&source.c, seed, stream, first, NULL, count, <void *>address)
+def tiles(
+    Source source not None,
+    uint64_t seed,
+    uint64_t stream,
+    uint64_t first,
+    size_t count,
+    uintptr_t address,
+):
+    """Write `count` whole tiles from any block on, straight from the kernel.
 
-
-TILE_BLOCKS = INITFAST_TILE_BLOCKS
+    For known answers at counters that no element has.
+    """
+    cdef initfast_tiles *kernel
+    kernel = initfast_kernel(backend_in_use, source.c.distribution, source.c.dtype)
+    kernel(&source.c, seed, stream, first, NULL, count, <void *>address)

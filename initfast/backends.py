@@ -19,20 +19,31 @@ def _listed() -> list[tuple[str, bool]]:
 
 
 def compiled() -> tuple[str, ...]:
-    """Names of the backends in this build, in ascending order of preference."""
+    """Return the names of the backends in this build, in ascending order of preference."""
     return tuple(name for name, _ in _listed())
 
 
 def available() -> tuple[str, ...]:
-    """Names of the backends that this CPU runs, in ascending order of preference. All of them give
-    the same bytes.
+    """Return the names of the backends that this CPU runs, in ascending order of preference.
+
+    All of them give the same bytes.
     """
     return tuple(name for name, usable in _listed() if usable)
 
 
 def active() -> str:
-    """Name of the backend that fills now."""
+    """Return the name of the backend in use. Raises ValueError if INITFAST_BACKEND is wrong."""
+    check()
     return _kernels.active()
+
+
+def check() -> None:
+    """Raise ValueError if INITFAST_BACKEND names a backend that is not available.
+
+    Every fill asks this, so that `import initfast` works and the command line can report it.
+    """
+    if _error is not None:
+        raise ValueError(_error)
 
 
 class use:
@@ -46,11 +57,9 @@ class use:
     """
 
     def __init__(self, name: str) -> None:
-        if name not in available():
-            raise ValueError(
-                f"backend must be one of {', '.join(map(repr, available()))}; received {name!r}"
-            )
         self._before = active()
+        if error := _wrong("backend", name):
+            raise ValueError(error)
         _kernels.use(compiled().index(name))
         _log.debug("backend %s instead of %s", name, self._before)
 
@@ -67,22 +76,26 @@ class use:
 
 
 def why() -> str:
-    """Why the active backend is the one it is."""
-    asked = os.environ.get("INITFAST_BACKEND")
-    if asked is not None and asked == active():
+    """Return why the active backend was chosen."""
+    if active() == os.environ.get("INITFAST_BACKEND"):
         return "INITFAST_BACKEND"
-    return (
-        "the best that this CPU runs" if active() == available()[-1] else "chosen by backends.use"
-    )
+    return "best available on this CPU" if active() == available()[-1] else "chosen by backends.use"
 
 
-def _from_environment() -> None:
-    asked = os.environ.get("INITFAST_BACKEND")
-    if asked is not None:
-        try:
-            use(asked)
-        except ValueError as error:
-            raise ValueError(f"INITFAST_BACKEND: {error}") from None
+def _wrong(what: str, name: str) -> str | None:
+    """Return the error message for the name of a backend, or None if it is available."""
+    if name in available():
+        return None
+    return f"{what} must be one of {', '.join(map(repr, available()))}; received {name!r}"
 
 
-_from_environment()
+def _from_environment() -> str | None:
+    """Use the backend that INITFAST_BACKEND names, or return what is wrong with the name."""
+    name = os.environ.get("INITFAST_BACKEND", "").strip()
+    error = _wrong("INITFAST_BACKEND", name) if name else None
+    if name and error is None:
+        _kernels.use(compiled().index(name))
+    return error
+
+
+_error = _from_environment()

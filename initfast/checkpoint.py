@@ -1,13 +1,13 @@
-"""Write a whole model to disk in the layout that Hugging Face's loaders read: `.safetensors`, in
-shards with an index.
+"""Write a whole model to disk as Hugging Face's loaders read it: `.safetensors`, in shards.
 
     from initfast import checkpoint
 
     checkpoint.save(checkpoint.spec_from(model), "folder", seed=42)
     checkpoint.save("gpt2.json", "gpt2.safetensors", seed=42, dtype="bfloat16")
 
-Every tensor is drawn from the stream of its own name: it does not depend on the other tensors, on
-the shards, or on how many processes write them. On the command line: `initfast model`."""
+Every tensor is drawn from the stream of its own name, so that it does not depend on what else the
+model has, on the shards, or on how many processes write them. `initfast model` is the same on the
+command line."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["expected", "plan", "save", "spec_from", "write"]
 
 
 def spec_from(model: Any, rules: Any = (), *, dtype: DTypeLike = None) -> dict[str, Any]:
-    """Return the spec of a PyTorch module (also on the meta device) or of a built Keras model.
+    """Return the spec of a PyTorch module or a built Keras model, as `json.dump` takes it.
 
-    The spec can be written by `json.dump`. `save(spec_from(model), path, seed=s)` writes what `initfast.torch.initialize(model, s,
+    `save(spec_from(model), path, seed=s)` writes what `initfast.torch.initialize(model, s,
     buffers=True)`, or `initfast.keras.initialize(model, s)`, would give the model; arguments are
     those of `initfast.torch.spec_from` and `initfast.keras.spec_from`.
 
     Raises:
         TypeError: the model is neither.
     """
-    # A caller with a model has imported its engine. Keras first: on the torch backend its layers
-    # are modules too.
+    # Who has a model has imported its engine. Keras first: on the torch backend its layers are
+    # modules too.
     keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
     if keras is not None and isinstance(model, keras.layers.Layer):
         from initfast.keras import specs as of_keras

@@ -6,7 +6,7 @@
 TARGET_BEGIN("avx2,fma,f16c")
 #include "simd_avx2.h"
 enum { GROUPS = 6, GROUPS_TRUNCATED = 6, GROUPS_FREE = 2 };
-#include "tiles.h"
+#include "kernels.h"
 TARGET_END
 
 const initfast_backend initfast_backend_avx2 = BACKEND("avx2");

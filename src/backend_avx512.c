@@ -6,7 +6,7 @@
 TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c")
 #include "simd_avx512.h"
 enum { GROUPS = 6, GROUPS_TRUNCATED = 4, GROUPS_FREE = 2 };
-#include "tiles.h"
+#include "kernels.h"
 TARGET_END
 
 const initfast_backend initfast_backend_avx512 = BACKEND("avx512");

@@ -1,3 +1,5 @@
+/* AVX-512 with an instruction that rounds to bfloat16: the kernels that use it. All other kernels
+ * are those of the AVX-512 backend. */
 #include "initfast.h"
 #include "compiler.h"
 
@@ -7,9 +9,18 @@ TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c,avx512bf16")
 #include "simd_avx512_bf16.h"
 enum { GROUPS = 6, GROUPS_TRUNCATED = 4, GROUPS_FREE = 2 };
 #include "tiles.h"
+/* Truncated normals within free bounds may be subnormal, which the instruction would take for 0. */
+#define EACH_KERNEL(DO)                                              \
+    DO(BFLOAT16, bfloat16, 2, UNIFORM, uniform)                      \
+    DO(BFLOAT16, bfloat16, 2, NORMAL, normal)                        \
+    DO(BFLOAT16, bfloat16, 2, NORMAL_WITHIN, normal_within)          \
+    DO(BFLOAT16, bfloat16, 2, TRUNCATED_NORMAL, truncated_normal)
+EACH_KERNEL(KERNEL)
 TARGET_END
 
-const initfast_backend initfast_backend_avx512_bf16 = BACKEND("avx512_bf16");
+extern const initfast_backend initfast_backend_avx512;
+const initfast_backend initfast_backend_avx512_bf16 = {
+    .name = "avx512_bf16", .base = &initfast_backend_avx512, EACH_KERNEL(CELL)};
 #else
 typedef int initfast_not_this_machine;
 #endif

@@ -5,7 +5,7 @@
 #include <arm_neon.h>
 #include "simd_neon.h"
 enum { GROUPS = 4, GROUPS_TRUNCATED = 4, GROUPS_FREE = 2 };
-#include "tiles.h"
+#include "kernels.h"
 
 const initfast_backend initfast_backend_neon = BACKEND("neon");
 #else

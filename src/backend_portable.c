@@ -3,6 +3,6 @@
 
 #include "simd_portable.h"
 enum { GROUPS = 1, GROUPS_TRUNCATED = 1, GROUPS_FREE = 1 };
-#include "tiles.h"
+#include "kernels.h"
 
 const initfast_backend initfast_backend_portable = BACKEND("portable");

@@ -1,4 +1,5 @@
 /* Written by fit.py: edit that. Lowest power first. */
+// clang-format off
 #ifndef INITFAST_COEFFICIENTS_H
 #define INITFAST_COEFFICIENTS_H
 

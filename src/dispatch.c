@@ -5,27 +5,30 @@
 extern const initfast_backend initfast_backend_portable;
 
 #if defined(INITFAST_X86_64)
-extern const initfast_backend initfast_backend_avx2, initfast_backend_avx512, initfast_backend_avx512_bf16;
-const initfast_backend *const initfast_backends[] = {&initfast_backend_portable, &initfast_backend_avx2, &initfast_backend_avx512,
-                                                     &initfast_backend_avx512_bf16, NULL};
-
-#if defined(_MSC_VER)
-#include <intrin.h>
-static void cpuid(unsigned leaf, unsigned subleaf, unsigned r[4]) { __cpuidex((int *)r, (int)leaf, (int)subleaf); }
-static uint64_t enabled_state(void) { return _xgetbv(0); }
-#else
 #include <cpuid.h>
+
+extern const initfast_backend initfast_backend_avx2, initfast_backend_avx512;
+extern const initfast_backend initfast_backend_avx512_bf16;
+const initfast_backend *const initfast_backends[] = {
+    &initfast_backend_portable,
+    &initfast_backend_avx2,
+    &initfast_backend_avx512,
+    &initfast_backend_avx512_bf16,
+    NULL,
+};
+
 static void cpuid(unsigned leaf, unsigned subleaf, unsigned r[4]) {
-    if (!__get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3])) r[0] = r[1] = r[2] = r[3] = 0;
+    if (!__get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3]))
+        r[0] = r[1] = r[2] = r[3] = 0;
 }
 static uint64_t enabled_state(void) {
     uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (uint64_t)high << 32 | low;
 }
-#endif
 
-/* The instructions must be there and the operating system must save the registers (XCR0): bits as in Intel's manual, volume 2, CPUID. */
+/* The CPU must have the instructions, and the operating system must save the registers (XCR0). The
+ * bits are those of Intel's manual, volume 2, CPUID. */
 int initfast_usable(const initfast_backend *backend) {
     enum { FMA = 1 << 12, OSXSAVE = 1 << 27, F16C = 1 << 29, AVX2 = 1 << 5, AVX512_BF16 = 1 << 5 };
     enum { YMM_STATE = 0x06, ZMM_STATE = 0xe6 };
@@ -38,7 +41,8 @@ int initfast_usable(const initfast_backend *backend) {
     if ((leaf_1[2] & base) != base || !(leaf_7[1] & AVX2)) return 0;
     uint64_t state = enabled_state();
     if (backend == &initfast_backend_avx2) return (state & YMM_STATE) == YMM_STATE;
-    if ((leaf_7[1] & avx512_f_dq_bw_vl) != avx512_f_dq_bw_vl || (state & ZMM_STATE) != ZMM_STATE) return 0;
+    if ((leaf_7[1] & avx512_f_dq_bw_vl) != avx512_f_dq_bw_vl || (state & ZMM_STATE) != ZMM_STATE)
+        return 0;
     if (backend == &initfast_backend_avx512) return 1;
     if (leaf_7[0] < 1) return 0; /* the highest subleaf of 7 */
     cpuid(7, 1, leaf_7_1);
@@ -47,8 +51,10 @@ int initfast_usable(const initfast_backend *backend) {
 
 #elif defined(INITFAST_AARCH64)
 extern const initfast_backend initfast_backend_neon;
-const initfast_backend *const initfast_backends[] = {&initfast_backend_portable, &initfast_backend_neon, NULL};
-int initfast_usable(const initfast_backend *backend) { return backend != NULL; /* NEON is part of AArch64 */ }
+const initfast_backend *const initfast_backends[] = {&initfast_backend_portable,
+                                                     &initfast_backend_neon, NULL};
+/* NEON is part of AArch64. */
+int initfast_usable(const initfast_backend *backend) { return backend != NULL; }
 
 #else
 const initfast_backend *const initfast_backends[] = {&initfast_backend_portable, NULL};

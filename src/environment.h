@@ -1,4 +1,5 @@
-/* The floating-point environment that the stream is defined in: nearest even, subnormals kept, no traps. A host program may have set another. */
+/* The floating-point environment that the stream is defined in: nearest even, subnormals kept, no
+ * traps. A host program may have set another. */
 #ifndef INITFAST_ENVIRONMENT_H
 #define INITFAST_ENVIRONMENT_H
 
@@ -13,7 +14,7 @@ INLINE environment environment_enter(void) {
     return saved;
 }
 INLINE void environment_leave(environment saved) { _mm_setcsr(saved); }
-#elif defined(INITFAST_AARCH64) && defined(__GNUC__)
+#elif defined(INITFAST_AARCH64)
 #include <stdint.h>
 typedef uint64_t environment;
 INLINE environment environment_enter(void) {
@@ -22,7 +23,9 @@ INLINE environment environment_enter(void) {
     __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0) : "memory");
     return saved;
 }
-INLINE void environment_leave(environment saved) { __asm__ volatile("msr fpcr, %0" : : "r"(saved) : "memory"); }
+INLINE void environment_leave(environment saved) {
+    __asm__ volatile("msr fpcr, %0" : : "r"(saved) : "memory");
+}
 #else
 #include <fenv.h>
 typedef fenv_t environment;

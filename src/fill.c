@@ -1,4 +1,5 @@
-/* A part of a logical array, on one thread: from any start, step, length and stride to whole tiles. Knows no distribution but the constant. */
+/* A part of a logical array, on one thread: from any start, step, length and stride to whole tiles.
+ * The constant is the only distribution that is known here. */
 #include "initfast.h"
 #include "environment.h"
 
@@ -6,16 +7,18 @@
 
 enum {
     BATCH_BLOCKS = 4 * INITFAST_TILE_BLOCKS,
-    /* A contiguous run of this many tiles is made where it belongs; shorter ones, and what is left of longer ones, share tiles in a batch
-     * and are copied out. */
+    /* A contiguous run of this many tiles is made in its place. Shorter runs, and the rest of
+     * longer ones, share tiles in a batch and are copied out. */
     DIRECT_TILES = 1,
-    /* Short rows of whole blocks that follow on from each other in memory, as columns or rows by id of a new array do, are made where they
-     * belong too, a batch at a time; rows of this many tiles gain nothing by it. */
+    /* Short rows of whole blocks that follow on from each other in memory, as columns or rows by id
+     * of a new array do, are made in their place too, a batch at a time. Rows of this many tiles
+     * gain nothing by it. */
     SEAMLESS_TILES = 4,
 };
 
-/* `count` elements of the batch, to lie `stride` bytes apart from `to`. They were made at from, from + step, ...; or, if each has a block of its
- * own, in consecutive blocks, at the place in its block that its logical number (from `first` on) gives it. */
+/* `count` elements of the batch, which are to be copied to `to`, to + stride, ... In the batch they
+ * are at from, from + step, ...; or, if each has its own block, in consecutive blocks, at the place
+ * in the block that the element's logical number (from `first` on) gives. */
 typedef struct {
     char *to;
     uint64_t first;
@@ -31,7 +34,9 @@ typedef struct {
     size_t itemsize;
     int block_shift; /* an element's block is its number >> block_shift */
     size_t blocks, pieces;
-    char *seam; /* where the next element belongs, if all pieces are whole blocks that follow on from each other in memory */
+    /* The place of the next element, if all pieces are whole blocks that follow on from each other
+     * in memory; otherwise NULL. */
+    char *seam;
     uint64_t block[BATCH_BLOCKS];
     piece piece[BATCH_BLOCKS];
     _Alignas(64) char made[BATCH_BLOCKS * INITFAST_BLOCK_BYTES];
@@ -42,7 +47,9 @@ static inline void copy_out(const batch *b, const piece *p, size_t itemsize) {
     const char *made = b->made + p->from * itemsize;
     char *to = p->to;
     for (size_t i = 0; i < p->count; i++, to += p->stride) {
-        const uint64_t at = p->own_block ? (i << b->block_shift) + ((p->first + (uint64_t)p->step * i) & place) : (uint64_t)p->step * i;
+        const uint64_t moved = (uint64_t)p->step * i;
+        const uint64_t at =
+            p->own_block ? (i << b->block_shift) + ((p->first + moved) & place) : moved;
         memcpy(to, made + (int64_t)(at * itemsize), itemsize);
     }
 }
@@ -65,21 +72,35 @@ static void flush(batch *b) {
     const size_t added = b->blocks;
     while (b->blocks < tiles * INITFAST_TILE_BLOCKS) b->block[b->blocks++] = 0;
     const int in_place = b->pieces && b->seam && added == tiles * INITFAST_TILE_BLOCKS;
-    if (tiles) b->tiles(b->source, b->seed, b->stream, 0, b->block, tiles, in_place ? b->piece[0].to : b->made);
+    if (tiles) {
+        char *out = in_place ? b->piece[0].to : b->made;
+        b->tiles(b->source, b->seed, b->stream, 0, b->block, tiles, out);
+    }
     for (size_t i = 0; i < b->pieces && !in_place; i++) deliver(b, &b->piece[i]);
     b->blocks = b->pieces = 0;
 }
 
 /* As many of `count` elements as the batch still holds, which is at least one after a flush. */
-static size_t add_piece(batch *b, uint64_t first, int64_t step, size_t count, char *to, int64_t stride) {
+static size_t add_piece(batch *b, uint64_t first, int64_t step, size_t count, char *to,
+                        int64_t stride) {
     const int shift = b->block_shift;
     const size_t room = BATCH_BLOCKS - b->blocks;
     uint64_t distance = step < 0 ? 0 - (uint64_t)step : (uint64_t)step;
     piece *p = &b->piece[b->pieces++];
-    *p = (piece){to, first, step, stride, b->blocks << shift, count, distance == 0 || distance >> shift != 0};
+    *p = (piece){
+        .to = to,
+        .first = first,
+        .step = step,
+        .stride = stride,
+        .from = b->blocks << shift,
+        .count = count,
+        .own_block = distance == 0 || distance >> shift != 0,
+    };
     if (p->own_block) {
         if (p->count > room) p->count = room;
-        for (size_t i = 0; i < p->count; i++) b->block[b->blocks++] = (first + (uint64_t)step * i) >> shift;
+        for (size_t i = 0; i < p->count; i++) {
+            b->block[b->blocks++] = (first + (uint64_t)step * i) >> shift;
+        }
         b->seam = NULL;
         return p->count;
     }
@@ -87,7 +108,8 @@ static size_t add_piece(batch *b, uint64_t first, int64_t step, size_t count, ch
     uint64_t last = first + (uint64_t)step * (count - 1);
     uint64_t low = (step < 0 ? last : first) >> shift, high = (step < 0 ? first : last) >> shift;
     if (high - low >= room) {
-        uint64_t reach = step < 0 ? first - ((high - room + 1) << shift) : ((low + room) << shift) - 1 - first;
+        uint64_t reach =
+            step < 0 ? first - ((high - room + 1) << shift) : ((low + room) << shift) - 1 - first;
         p->count = (size_t)(reach / distance) + 1;
         last = first + (uint64_t)step * (p->count - 1);
         if (step < 0) low = last >> shift;
@@ -98,7 +120,8 @@ static size_t add_piece(batch *b, uint64_t first, int64_t step, size_t count, ch
     uint64_t *block = b->block + b->blocks;
     for (size_t i = 0; i < added; i++) block[i] = low + i;
     b->blocks += added;
-    const int follows = (b->pieces == 1 || b->seam == to) && step == 1 && stride == (int64_t)b->itemsize;
+    const int follows =
+        (b->pieces == 1 || b->seam == to) && step == 1 && stride == (int64_t)b->itemsize;
     b->seam = follows && p->count == added << shift ? to + p->count * b->itemsize : NULL;
     return p->count;
 }
@@ -110,7 +133,8 @@ static void run(batch *b, uint64_t first, int64_t step, size_t count, char *to, 
         size_t done;
         size_t off_block = (size_t)(first & ((1u << b->block_shift) - 1));
         const int whole_blocks = !off_block && !(count & ((1u << b->block_shift) - 1));
-        const int seamless = whole_blocks && count < SEAMLESS_TILES * per_tile && (!b->pieces || b->seam == to);
+        const int follows = !b->pieces || b->seam == to;
+        const int seamless = whole_blocks && count < SEAMLESS_TILES * per_tile && follows;
         if (contiguous && !off_block && !seamless && count >= DIRECT_TILES * per_tile) {
             size_t tiles = count / per_tile;
             b->tiles(b->source, b->seed, b->stream, first >> b->block_shift, NULL, tiles, to);
@@ -118,7 +142,9 @@ static void run(batch *b, uint64_t first, int64_t step, size_t count, char *to, 
         } else {
             if (b->blocks == BATCH_BLOCKS || b->pieces == BATCH_BLOCKS) flush(b);
             size_t wanted = count;
-            if (contiguous && off_block && count >= (DIRECT_TILES + 1) * per_tile) wanted = ((size_t)1 << b->block_shift) - off_block;
+            if (contiguous && off_block && count >= (DIRECT_TILES + 1) * per_tile) {
+                wanted = ((size_t)1 << b->block_shift) - off_block;
+            }
             done = add_piece(b, first, step, wanted, to, stride);
         }
         first += (uint64_t)step * done;
@@ -137,11 +163,17 @@ static void run_constant(batch *b, size_t count, char *to, int64_t stride) {
     }
 }
 
-void initfast_fill(const initfast_backend *backend, const initfast_source *source, uint64_t seed, uint64_t stream, const initfast_part *part,
-                   uint64_t begin, uint64_t end) {
+initfast_tiles *initfast_kernel(const initfast_backend *backend, initfast_distribution distribution,
+                                initfast_dtype dtype) {
+    while (!backend->tiles[distribution][dtype] && backend->base) backend = backend->base;
+    return backend->tiles[distribution][dtype];
+}
+
+void initfast_fill(const initfast_backend *backend, const initfast_source *source, uint64_t seed,
+                   uint64_t stream, const initfast_part *part, uint64_t begin, uint64_t end) {
     batch b;
     const int constant = source->distribution == INITFAST_CONSTANT;
-    b.tiles = constant ? NULL : backend->tiles[source->distribution][source->dtype];
+    b.tiles = constant ? NULL : initfast_kernel(backend, source->distribution, source->dtype);
     b.source = source;
     b.seed = seed;
     b.stream = stream;
@@ -151,7 +183,9 @@ void initfast_fill(const initfast_backend *backend, const initfast_source *sourc
     b.seam = NULL;
     if (constant) {
         for (size_t at = 0; at + b.itemsize <= sizeof b.made; at += b.itemsize) {
-            for (size_t k = 0; k < b.itemsize; k++) b.made[at + k] = (char)(source->pattern >> 8 * k);
+            for (size_t k = 0; k < b.itemsize; k++) {
+                b.made[at + k] = (char)(source->pattern >> 8 * k);
+            }
         }
     }
     const environment saved = environment_enter();

@@ -255,6 +255,7 @@ def main() -> None:
     here = Path(__file__).resolve().parent
     header = [
         "/* Written by fit.py: edit that. Lowest power first. */",
+        "// clang-format off",
         "#ifndef INITFAST_COEFFICIENTS_H",
         "#define INITFAST_COEFFICIENTS_H",
         "",

@@ -1,18 +1,21 @@
-/* Standard normals in pairs (Box and Muller, 1958): radius * cos(angle), radius * sin(angle). src/README.md derives each step. */
+/* Standard normals in pairs (Box and Muller, 1958): radius * cos(angle), radius * sin(angle).
+ * README.md derives each step. */
 #include "coefficients.h"
 
-#define TERMS(table) ((int)(sizeof(table) / sizeof *(table)))
+#define TERMS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 /* Horner's scheme, one rounding a step. */
 INLINE v_f32 polynomial_f32(v_f32 x, const float *c, const int terms) {
     v_f32 y = vf_set(c[terms - 1]);
-    UNROLL for (int k = terms - 2; k >= 0; k--) y = vf_fma(y, x, vf_set(c[k]));
+    UNROLL
+    for (int k = terms - 2; k >= 0; k--) y = vf_fma(y, x, vf_set(c[k]));
     return y;
 }
 
 INLINE v_f64 polynomial_f64(v_f64 x, const double *c, const int terms) {
     v_f64 y = vd_set(c[terms - 1]);
-    UNROLL for (int k = terms - 2; k >= 0; k--) y = vd_fma(y, x, vd_set(c[k]));
+    UNROLL
+    for (int k = terms - 2; k >= 0; k--) y = vd_fma(y, x, vd_set(c[k]));
     return y;
 }
 
@@ -22,11 +25,13 @@ INLINE v_f32 minus_two_log_f32(v_f32 e, v_f32 g) {
 }
 
 INLINE v_f64 minus_two_log_f64(v_f64 e, v_f64 g) {
-    return vd_fma(e, vd_set(-0x1.62e42fefa39efp0), vd_mul(g, polynomial_f64(g, LOG_F64, TERMS(LOG_F64))));
+    return vd_fma(e, vd_set(-0x1.62e42fefa39efp0),
+                  vd_mul(g, polynomial_f64(g, LOG_F64, TERMS(LOG_F64))));
 }
 
-/* u = (w + 1/2) / 2^32 for the word as unsigned. As a signed number the word is u's distance from the nearer of 0 and 1, and a float
- * resolves both ends: y = 2 u in the lower half; y = 2 (u - 1), so that g = y and e = 0, in the upper. */
+/* u = (w + 1/2) / 2^32 for the word as an unsigned number. As a signed number the word is u's
+ * distance from the nearer of 0 and 1, and a float resolves both ends: y = 2 u in the lower
+ * half; in the upper half y = 2 (u - 1), so that g = y and e = 0. */
 INLINE v_f32 radius_f32(v_int words) {
     v_f32 y = vf_fma(vf_from_int(words), vf_set(0x1p-31f), vf_set(0x1p-32f));
     v_f32 g = vf_by_sign(vf_as_int(y), y, vf_add(vf_mantissa(y), vf_set(-2.0f)));
@@ -41,18 +46,21 @@ INLINE v_f64 radius_f64(v_int words) {
     return vd_sqrt(minus_two_log_f64(e, g));
 }
 
-/* The angle's word: bit 31 turns by half a turn, which negates the radius; bit 30 mirrors at the diagonal, which swaps cosine and sine;
- * the rest, signed and moved by half a step, is an angle x in (-1/2, 1/2) quarter turns. It is never 0, so neither is a normal. */
+/* The angle's word: bit 31 turns by half a turn, which negates the radius; bit 30 mirrors at the
+ * diagonal, which swaps cosine and sine; the other bits, as a signed number moved by half a
+ * step, are an angle x in (-1/2, 1/2) quarter turns. It is never 0, so no normal is 0. */
 typedef struct { v_f32 first, second; } v_pair_f32;
 
 INLINE v_pair_f32 normal_f32(v_int radius_words, v_int angle_words, v_f32 scale, v_f32 shift) {
     v_f32 x = vf_fma(vf_from_int(v_shl32(angle_words, 2)), vf_set(0x1p-32f), vf_set(0x1p-31f));
     v_f32 z = vf_mul(x, x);
-    v_f32 sine = vf_fma(x, vf_set(0x1.921fb6p0f), vf_mul(x, polynomial_f32(z, SIN_F32, TERMS(SIN_F32))));
+    v_f32 sine =
+        vf_fma(x, vf_set(0x1.921fb6p0f), vf_mul(x, polynomial_f32(z, SIN_F32, TERMS(SIN_F32))));
     v_f32 cosine = vf_fma(z, polynomial_f32(z, COS_F32, TERMS(COS_F32)), vf_set(1.0f));
     v_f32 r = vf_mul(radius_f32(radius_words), scale);
     r = v_as_f32(v_xor_masked(vf_as_int(r), angle_words, v_set32(0x80000000)));
-    v_pair_f32 pair = {vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine), shift), vf_fma(r, vf_by_bit(angle_words, 30, cosine, sine), shift)};
+    v_pair_f32 pair = {vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine), shift),
+                       vf_fma(r, vf_by_bit(angle_words, 30, cosine, sine), shift)};
     return pair;
 }
 
@@ -61,10 +69,12 @@ typedef struct { v_f64 first, second; } v_pair_f64;
 INLINE v_pair_f64 normal_f64(v_int radius_words, v_int angle_words, v_f64 scale, v_f64 shift) {
     v_f64 x = vd_fma(vd_from_int(v_shl64(angle_words, 2)), vd_set(0x1p-64), vd_set(0x1p-63));
     v_f64 z = vd_mul(x, x);
-    v_f64 sine = vd_fma(x, vd_set(0x1.921fb54442d18p0), vd_mul(x, polynomial_f64(z, SIN_F64, TERMS(SIN_F64))));
+    v_f64 sine = vd_fma(x, vd_set(0x1.921fb54442d18p0),
+                        vd_mul(x, polynomial_f64(z, SIN_F64, TERMS(SIN_F64))));
     v_f64 cosine = vd_fma(z, polynomial_f64(z, COS_F64, TERMS(COS_F64)), vd_set(1.0));
     v_f64 r = vd_mul(radius_f64(radius_words), scale);
     r = v_as_f64(v_xor_masked(vd_as_int(r), angle_words, v_set64(0x8000000000000000)));
-    v_pair_f64 pair = {vd_fma(r, vd_by_bit(angle_words, 62, sine, cosine), shift), vd_fma(r, vd_by_bit(angle_words, 62, cosine, sine), shift)};
+    v_pair_f64 pair = {vd_fma(r, vd_by_bit(angle_words, 62, sine, cosine), shift),
+                       vd_fma(r, vd_by_bit(angle_words, 62, cosine, sine), shift)};
     return pair;
 }

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import coefficients as fitted
 from initfast import _kernels
 from initfast._kernels import Source
-from initfast.core.dtypes import FLOATING, DType
+from initfast.core.dtypes import CODES
 
 Array = npt.NDArray[Any]
 U32, U64 = np.uint32, np.uint64
@@ -71,8 +71,7 @@ def _rounded(made: Array, source: Source) -> Array:
         low, high = (made.dtype.type(bound) for bound in source.numbers[0][2:])
         made = np.where(made < high, made, high)
         made = np.where(made > low, made, low)
-    dtype: DType = next(each for each in FLOATING if each.code == source.dtype)
-    return made.astype(dtype.numpy)
+    return made.astype(next(dtype for dtype, code in CODES.items() if code == source.dtype))
 
 
 def _float32(source: Source, words: Array) -> Array:
@@ -166,7 +165,7 @@ def _truncated(t: Array, numerator: Sequence[float], denominator: Sequence[float
 
 def _free(u: Array, parameters: tuple[float, ...]) -> Array:
     """Standard normal within free bounds from u in (0, 1): see src/truncated.h and
-    initfast/truncation.py.
+    initfast/core/truncation.py.
     """
     below, above, mass, mass_low, centre, centre_low, log_scale, far = (
         np.float64(number) for number in parameters

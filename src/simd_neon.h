@@ -26,13 +26,17 @@ INLINE v_int v_add32(v_int a, v_int b) { return v_whole(vaddq_u32(v_halves(a), v
 INLINE v_int v_sub32(v_int a, v_int b) { return v_whole(vsubq_u32(v_halves(a), v_halves(b))); }
 INLINE v_int v_shr32(v_int a, int n) { return v_whole(vshlq_u32(v_halves(a), vdupq_n_s32(-n))); }
 INLINE v_int v_shl32(v_int a, int n) { return v_whole(vshlq_u32(v_halves(a), vdupq_n_s32(n))); }
-INLINE v_int v_add_bit(v_int a, v_int b, int bit) { return v_add32(a, v_and(v_shr32(b, bit), v_set32(1))); }
+INLINE v_int v_add_bit(v_int a, v_int b, int bit) {
+    return v_add32(a, v_and(v_shr32(b, bit), v_set32(1)));
+}
 INLINE v_int v_mul_wide(v_int a, v_int b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
 INLINE v_int v_pair(v_int low, v_int high) { return vsliq_n_u64(low, high, 32); }
 
 INLINE v_int v_load_blocks(const uint64_t *p) { return vld1q_u64(p); }
 INLINE v_int v_zip32_low(v_int a, v_int b) { return v_whole(vzip1q_u32(v_halves(a), v_halves(b))); }
-INLINE v_int v_zip32_high(v_int a, v_int b) { return v_whole(vzip2q_u32(v_halves(a), v_halves(b))); }
+INLINE v_int v_zip32_high(v_int a, v_int b) {
+    return v_whole(vzip2q_u32(v_halves(a), v_halves(b)));
+}
 INLINE v_int v_zip64_low(v_int a, v_int b) { return vzip1q_u64(a, b); }
 INLINE v_int v_zip64_high(v_int a, v_int b) { return vzip2q_u64(a, b); }
 
@@ -41,12 +45,19 @@ INLINE void v_store(void *out, v_int a, v_int b) {
     vst1q_u8((uint8_t *)out, vreinterpretq_u8_u64(a));
     vst1q_u8((uint8_t *)out + 16, vreinterpretq_u8_u64(b));
 }
-INLINE uint16x8_t v_pack16(v_int a, v_int b) { return vcombine_u16(vmovn_u32(v_halves(a)), vmovn_u32(v_halves(b))); }
-INLINE void v_store16(void *out, v_int a, v_int b) { vst1q_u8((uint8_t *)out, vreinterpretq_u8_u16(v_pack16(a, b))); }
-INLINE void v_store_high16(void *out, v_int a, v_int b) {
-    vst1q_u8((uint8_t *)out, vreinterpretq_u8_u16(vuzp2q_u16(vreinterpretq_u16_u64(a), vreinterpretq_u16_u64(b))));
+INLINE uint16x8_t v_pack16(v_int a, v_int b) {
+    return vcombine_u16(vmovn_u32(v_halves(a)), vmovn_u32(v_halves(b)));
 }
-INLINE void v_store8(void *out, v_int a, v_int b) { vst1_u8((uint8_t *)out, vmovn_u16(v_pack16(a, b))); }
+INLINE void v_store16(void *out, v_int a, v_int b) {
+    vst1q_u8((uint8_t *)out, vreinterpretq_u8_u16(v_pack16(a, b)));
+}
+INLINE void v_store_high16(void *out, v_int a, v_int b) {
+    vst1q_u8((uint8_t *)out,
+             vreinterpretq_u8_u16(vuzp2q_u16(vreinterpretq_u16_u64(a), vreinterpretq_u16_u64(b))));
+}
+INLINE void v_store8(void *out, v_int a, v_int b) {
+    vst1_u8((uint8_t *)out, vmovn_u16(v_pack16(a, b)));
+}
 INLINE void v_store_f16(void *out, v_f32 a, v_f32 b) {
     vst1q_u8((uint8_t *)out, vreinterpretq_u8_f16(vcombine_f16(vcvt_f16_f32(a), vcvt_f16_f32(b))));
 }
@@ -61,10 +72,18 @@ INLINE v_f32 vf_sqrt(v_f32 a) { return vsqrtq_f32(a); }
 /* By comparison: fmin would order the two zeros, which the others do not. */
 INLINE v_f32 vf_min(v_f32 a, v_f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
-INLINE v_f32 vf_by_sign(v_int s, v_f32 set, v_f32 clear) { return vbslq_f32(vcltzq_s32(vreinterpretq_s32_u64(s)), set, clear); }
-INLINE v_f32 vf_by_bit(v_int b, int bit, v_f32 set, v_f32 clear) { return vf_by_sign(v_shl32(b, 31 - bit), set, clear); }
-INLINE v_f32 vf_exponent(v_f32 a) { return vf_from_int(v_sub32(v_shr32(vf_as_int(a), 23), v_set32(127))); }
-INLINE v_f32 vf_mantissa(v_f32 a) { return v_as_f32(v_or(v_and(vf_as_int(a), v_set32(0x007fffff)), v_set32(0x3f800000))); }
+INLINE v_f32 vf_by_sign(v_int s, v_f32 set, v_f32 clear) {
+    return vbslq_f32(vcltzq_s32(vreinterpretq_s32_u64(s)), set, clear);
+}
+INLINE v_f32 vf_by_bit(v_int b, int bit, v_f32 set, v_f32 clear) {
+    return vf_by_sign(v_shl32(b, 31 - bit), set, clear);
+}
+INLINE v_f32 vf_exponent(v_f32 a) {
+    return vf_from_int(v_sub32(v_shr32(vf_as_int(a), 23), v_set32(127)));
+}
+INLINE v_f32 vf_mantissa(v_f32 a) {
+    return v_as_f32(v_or(v_and(vf_as_int(a), v_set32(0x007fffff)), v_set32(0x3f800000)));
+}
 
 INLINE v_f64 vd_set(double a) { return vdupq_n_f64(a); }
 INLINE v_f64 vd_from_int(v_int a) { return vcvtq_f64_s64(vreinterpretq_s64_u64(a)); }
@@ -76,8 +95,20 @@ INLINE v_f64 vd_fma(v_f64 a, v_f64 b, v_f64 c) { return vfmaq_f64(c, a, b); }
 INLINE v_f64 vd_sqrt(v_f64 a) { return vsqrtq_f64(a); }
 INLINE v_f64 vd_min(v_f64 a, v_f64 b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
 INLINE v_f64 vd_max(v_f64 a, v_f64 b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
-INLINE v_f64 vd_by_sign(v_int s, v_f64 set, v_f64 clear) { return vbslq_f64(vcltzq_s64(vreinterpretq_s64_u64(s)), set, clear); }
-INLINE v_f64 vd_by_bit(v_int b, int bit, v_f64 set, v_f64 clear) { return vd_by_sign(v_shl64(b, 63 - bit), set, clear); }
-INLINE v_f64 vd_exponent(v_f64 a) { return vd_from_int(vsubq_u64(v_shr64(vd_as_int(a), 52), v_set64(1023))); }
-INLINE v_f64 vd_mantissa(v_f64 a) { return v_as_f64(v_or(v_and(vd_as_int(a), v_set64(0x000fffffffffffff)), v_set64(0x3ff0000000000000))); }
-INLINE v_f32 vd_narrow(v_f64 low, v_f64 high) { float32x2_t a = vcvt_f32_f64(low), b = vcvt_f32_f64(high); return vcombine_f32(vzip1_f32(a, b), vzip2_f32(a, b)); }
+INLINE v_f64 vd_by_sign(v_int s, v_f64 set, v_f64 clear) {
+    return vbslq_f64(vcltzq_s64(vreinterpretq_s64_u64(s)), set, clear);
+}
+INLINE v_f64 vd_by_bit(v_int b, int bit, v_f64 set, v_f64 clear) {
+    return vd_by_sign(v_shl64(b, 63 - bit), set, clear);
+}
+INLINE v_f64 vd_exponent(v_f64 a) {
+    return vd_from_int(vsubq_u64(v_shr64(vd_as_int(a), 52), v_set64(1023)));
+}
+INLINE v_f64 vd_mantissa(v_f64 a) {
+    return v_as_f64(
+        v_or(v_and(vd_as_int(a), v_set64(0x000fffffffffffff)), v_set64(0x3ff0000000000000)));
+}
+INLINE v_f32 vd_narrow(v_f64 low, v_f64 high) {
+    float32x2_t a = vcvt_f32_f64(low), b = vcvt_f32_f64(high);
+    return vcombine_f32(vzip1_f32(a, b), vzip2_f32(a, b));
+}

@@ -1,97 +1,90 @@
-/* A part on several threads: created for the call and joined at its end, so that nothing outlives it and a fork finds nothing to inherit.
- * Threads take chunks from one counter; no value depends on who made it. */
+/* A part on several threads. They are created for the call and joined at its end, so that nothing
+ * outlives it and a fork finds nothing to inherit. Threads take chunks from one counter; no value
+ * depends on the thread that makes it. */
 #define _GNU_SOURCE /* the CPU of a thread */
 #include "initfast.h"
 
-enum {
-    MOST_THREADS = 1024,
-    CHUNK_BYTES = 2 << 20,          /* a huge page: its first touch, and its page fault, belong to one thread */
-    LEAST_BLOCKS_A_THREAD = 1 << 16, /* 80 us and more: below this, starting a thread costs more than it saves */
-    CHUNKS_BETWEEN_POLLS = 64,
-};
-
-#if defined(_WIN32)
-#include <process.h>
-#include <windows.h>
-typedef uintptr_t thread;
-typedef volatile LONG64 counter;
-#define THREAD_FUNCTION unsigned __stdcall
-#define THREAD_RESULT 0
-static uint64_t take(counter *c) { return (uint64_t)InterlockedExchangeAdd64(c, 1); }
-static void stop(counter *c) { InterlockedExchange64(c, INT64_MAX / 2); }
-static int start(thread *t, unsigned(__stdcall *work)(void *), void *argument) {
-    *t = _beginthreadex(NULL, 0, work, argument, 0, NULL);
-    return *t != 0;
-}
-static void join(thread t) {
-    WaitForSingleObject((HANDLE)t, INFINITE);
-    CloseHandle((HANDLE)t);
-}
-#else
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-typedef pthread_t thread;
-typedef atomic_ullong counter;
-#define THREAD_FUNCTION void *
-#define THREAD_RESULT NULL
-static uint64_t take(counter *c) { return atomic_fetch_add(c, 1); }
-static void stop(counter *c) { atomic_store(c, UINT64_MAX / 2); }
 
-/* Kernels of some virtual machines leave a new thread where it was made, behind its maker, for milliseconds. */
-static void move_elsewhere(thread t) {
-#if defined(__linux__) && !defined(__ANDROID__)
+enum {
+    /* A huge page: its first touch, and its page fault, belong to one thread. */
+    CHUNK_BYTES = 2 << 20,
+    /* 80 us and more: for fewer blocks, starting a thread costs more than it saves. */
+    LEAST_BLOCKS_A_THREAD = 1 << 16,
+    CHUNKS_BETWEEN_POLLS = 64,
+};
+
+/* Kernels of some virtual machines leave a new thread where it was made, behind its maker, for
+ * milliseconds. Set before the thread exists: pthread_setaffinity_np of a thread that has already
+ * ended sets the caller's own affinity. */
+static void place_elsewhere(pthread_attr_t *attributes) {
+#if defined(__GLIBC__)
     cpu_set_t cpus;
     const int here = sched_getcpu();
     if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof cpus, &cpus)) return;
     CPU_CLR(here, &cpus);
-    if (CPU_COUNT(&cpus)) pthread_setaffinity_np(t, sizeof cpus, &cpus);
+    if (CPU_COUNT(&cpus)) pthread_attr_setaffinity_np(attributes, sizeof cpus, &cpus);
 #else
-    (void)t;
+    (void)attributes;
 #endif
 }
-
-static int start(thread *t, void *(*work)(void *), void *argument) {
-    if (pthread_create(t, NULL, work, argument)) return 0;
-    move_elsewhere(*t);
-    return 1;
-}
-static void join(thread t) { pthread_join(t, NULL); }
-#endif
 
 typedef struct {
     const initfast_backend *backend;
     const initfast_source *source;
     uint64_t seed, stream;
     const initfast_part *part;
-    uint64_t total, chunk, skew; /* in elements; the first chunk is short by skew, so that the others begin on a huge page */
-    counter next;
+    /* In elements. The first chunk is short by skew, so that the others begin on a huge page. */
+    uint64_t total, chunk, skew;
+    atomic_ullong next; /* the number of the next chunk */
 } job;
 
 /* The next chunk; 0 when none is left. */
 static int work_once(job *j) {
-    uint64_t number = take(&j->next);
+    uint64_t number = atomic_fetch_add(&j->next, 1);
     if (number > j->total / j->chunk + 1) return 0;
     uint64_t begin = number * j->chunk, end = begin + j->chunk - j->skew;
     begin = begin < j->skew ? 0 : begin - j->skew;
     if (begin >= j->total) return 0;
-    initfast_fill(j->backend, j->source, j->seed, j->stream, j->part, begin, end < j->total ? end : j->total);
+    initfast_fill(j->backend, j->source, j->seed, j->stream, j->part, begin,
+                  end < j->total ? end : j->total);
     return 1;
 }
 
-static THREAD_FUNCTION work(void *argument) {
+static void *work(void *argument) {
     while (work_once(argument)) {}
-    return THREAD_RESULT;
+    return NULL;
 }
 
-int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source, uint64_t seed, uint64_t stream,
-                           const initfast_part *part, int threads, initfast_poll *poll) {
-    job j = {.backend = backend, .source = source, .seed = seed, .stream = stream, .part = part, .total = 1};
+static int start(pthread_t *thread, job *j) {
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes)) return 0;
+    place_elsewhere(&attributes);
+    /* Where an affinity may not be set, a thread anywhere is better than none. */
+    const int failed =
+        pthread_create(thread, &attributes, work, j) && pthread_create(thread, NULL, work, j);
+    pthread_attr_destroy(&attributes);
+    return !failed;
+}
+
+int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source,
+                           uint64_t seed, uint64_t stream, const initfast_part *part, int threads,
+                           initfast_poll *poll) {
+    job j = {
+        .backend = backend,
+        .source = source,
+        .seed = seed,
+        .stream = stream,
+        .part = part,
+        .total = 1,
+    };
     const uint64_t itemsize = source->itemsize;
     for (int d = 0; d < part->dimensions; d++) j.total *= part->shape[d];
     uint64_t useful = j.total / LEAST_BLOCKS_A_THREAD / (itemsize == 8 ? 2 : 4);
     if ((uint64_t)threads > useful) threads = useful ? (int)useful : 1;
-    if (threads > MOST_THREADS) threads = MOST_THREADS;
+    if (threads > INITFAST_THREADS) threads = INITFAST_THREADS;
 
     j.chunk = CHUNK_BYTES / itemsize;
     if (j.total / j.chunk < 4 * (uint64_t)threads) {
@@ -101,16 +94,16 @@ int initfast_fill_threaded(const initfast_backend *backend, const initfast_sourc
         j.skew = (uintptr_t)part->out % CHUNK_BYTES / itemsize;
     }
 
-    thread others[MOST_THREADS];
+    pthread_t others[INITFAST_THREADS];
     int started = 0, stopped = 0;
-    while (started < threads - 1 && start(&others[started], work, &j)) started++;
+    while (started < threads - 1 && start(&others[started], &j)) started++;
     for (uint64_t done = 1; work_once(&j); done++) {
         if (poll && done % CHUNKS_BETWEEN_POLLS == 0 && poll()) {
-            stop(&j.next);
+            atomic_store(&j.next, UINT64_MAX / 2);
             stopped = 1;
             break;
         }
     }
-    for (int i = 0; i < started; i++) join(others[i]);
+    for (int i = 0; i < started; i++) pthread_join(others[i], NULL);
     return stopped;
 }

@@ -1,5 +1,6 @@
-/* The bodies of a backend: blocks in, a tile of finished elements out. Written once over the verbs; a backend_*.c chooses those, and how
- * many groups of lanes each distribution keeps in flight: as many as the registers hold. */
+/* The bodies of a backend: blocks in, a tile of finished elements out. Written once over the
+ * verbs. A backend_*.c chooses the verbs, and how many groups of lanes each distribution keeps
+ * in flight: as many as the registers hold. */
 #include "philox.h"
 #include "uniform.h"
 #include "normal.h"
@@ -7,11 +8,17 @@
 #include "narrow.h"
 
 static const uint64_t CONSECUTIVE[INITFAST_TILE_BLOCKS] = {
-     0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
+    0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
     24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
     48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71,
     72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95,
 };
+
+/* Whether consecutive blocks go through the loop of listed blocks, unless Philox is most of the
+ * work: this halves what is compiled. */
+#ifndef V_ONE_LOOP
+#define V_ONE_LOOP 0
+#endif
 
 /* The source's numbers in vectors, and once more in float32 for the narrower dtypes. */
 typedef struct {
@@ -21,35 +28,48 @@ typedef struct {
     free_bounds free;
 } parameters;
 
-/* Whether a float32 between 0 and 2^-126 may come out, or cannot be ruled out. At a width of 2^-30 the products in fma(standard, scale, shift) are
- * multiples of 2^-123 or coarser: README.md shows it. */
+/* Whether a float32 between 0 and 2^-126 may result, or cannot be ruled out. At a width of 2^-30
+ * the products in fma(standard, scale, shift) are multiples of 2^-123 or coarser: README.md
+ * shows it. */
 INLINE int may_be_subnormal(const initfast_source *s, const initfast_distribution distribution) {
     const double width = distribution == INITFAST_UNIFORM ? s->scale * 0x1p24 : s->scale;
     const double others[3] = {s->shift, s->low, s->high};
     int may = distribution == INITFAST_TRUNCATED_FREE || !(width >= 0x1p-30);
-    for (int k = 0; k < 3; k++) may |= others[k] != 0.0 && others[k] < 0x1p-100 && others[k] > -0x1p-100;
+    for (int k = 0; k < 3; k++) {
+        may |= others[k] != 0.0 && others[k] < 0x1p-100 && others[k] > -0x1p-100;
+    }
     return may;
 }
 
-INLINE parameters parameters_of(const initfast_source *s, const initfast_distribution distribution) {
+INLINE parameters parameters_of(const initfast_source *s,
+                                const initfast_distribution distribution) {
     parameters p = {
-        vd_set(s->scale), vd_set(s->shift), vd_set(s->low), vd_set(s->high),
-        vf_set((float)s->scale), vf_set((float)s->shift), vf_set((float)s->low), vf_set((float)s->high),
-        may_be_subnormal(s, distribution),
-        free_bounds_of(s->free),
+        .scale = vd_set(s->scale),
+        .shift = vd_set(s->shift),
+        .low = vd_set(s->low),
+        .high = vd_set(s->high),
+        .scale_f32 = vf_set((float)s->scale),
+        .shift_f32 = vf_set((float)s->shift),
+        .low_f32 = vf_set((float)s->low),
+        .high_f32 = vf_set((float)s->high),
+        .subnormals = may_be_subnormal(s, distribution),
+        .free = free_bounds_of(s->free),
     };
     return p;
 }
 
-INLINE v_pair_f64 make_f64(v_words w, const parameters *p, const initfast_distribution distribution) {
+INLINE v_pair_f64 make_f64(v_words w, const parameters *p,
+                           const initfast_distribution distribution) {
     v_int x = v_pair(w.word[0], w.word[1]), y = v_pair(w.word[2], w.word[3]);
     v_pair_f64 r;
     if (distribution == INITFAST_UNIFORM) {
         r = (v_pair_f64){uniform_f64(x, p->scale, p->shift), uniform_f64(y, p->scale, p->shift)};
     } else if (distribution == INITFAST_TRUNCATED_NORMAL) {
-        r = (v_pair_f64){truncated_f64(x, p->scale, p->shift), truncated_f64(y, p->scale, p->shift)};
+        r = (v_pair_f64){truncated_f64(x, p->scale, p->shift),
+                         truncated_f64(y, p->scale, p->shift)};
     } else if (distribution == INITFAST_TRUNCATED_FREE) {
-        r = (v_pair_f64){free_from_64(x, &p->free, p->scale, p->shift), free_from_64(y, &p->free, p->scale, p->shift)};
+        r = (v_pair_f64){free_from_64(x, &p->free, p->scale, p->shift),
+                         free_from_64(y, &p->free, p->scale, p->shift)};
     } else {
         r = normal_f64(x, y, p->scale, p->shift);
     }
@@ -57,7 +77,8 @@ INLINE v_pair_f64 make_f64(v_words w, const parameters *p, const initfast_distri
         r.first = vd_min(r.first, p->high);
         r.second = vd_min(r.second, p->high);
     }
-    if (distribution != INITFAST_NORMAL && distribution != INITFAST_UNIFORM) { /* a uniform starts at low */
+    /* A uniform starts at low. */
+    if (distribution != INITFAST_NORMAL && distribution != INITFAST_UNIFORM) {
         r.first = vd_max(r.first, p->low);
         r.second = vd_max(r.second, p->low);
     }
@@ -65,31 +86,38 @@ INLINE v_pair_f64 make_f64(v_words w, const parameters *p, const initfast_distri
     return (v_pair_f64){v_as_f64(o.first), v_as_f64(o.second)};
 }
 
-INLINE v_pair_f32 make_f32(v_words w, const parameters *p, const initfast_distribution distribution, const initfast_dtype dtype) {
+INLINE v_pair_f32 make_f32(v_words w, const parameters *p, const initfast_distribution distribution,
+                           const initfast_dtype dtype) {
     v_pair_f32 r;
     if (distribution == INITFAST_UNIFORM || distribution == INITFAST_TRUNCATED_NORMAL) {
         v_ordered o = ordered_words(w);
         if (distribution == INITFAST_UNIFORM) {
-            r = (v_pair_f32){uniform_f32(o.first, p->scale_f32, p->shift_f32), uniform_f32(o.second, p->scale_f32, p->shift_f32)};
+            r = (v_pair_f32){uniform_f32(o.first, p->scale_f32, p->shift_f32),
+                             uniform_f32(o.second, p->scale_f32, p->shift_f32)};
         } else {
-            r = (v_pair_f32){truncated_f32(o.first, p->scale_f32, p->shift_f32), truncated_f32(o.second, p->scale_f32, p->shift_f32)};
+            r = (v_pair_f32){truncated_f32(o.first, p->scale_f32, p->shift_f32),
+                             truncated_f32(o.second, p->scale_f32, p->shift_f32)};
         }
     } else if (distribution == INITFAST_TRUNCATED_FREE) {
         v_f64 e[4];
-        UNROLL for (int k = 0; k < 4; k++) e[k] = free_from_32(w.word[k], &p->free, p->scale, p->shift);
+        UNROLL
+        for (int k = 0; k < 4; k++) e[k] = free_from_32(w.word[k], &p->free, p->scale, p->shift);
         v_ordered o = in_order(vf_as_int(vd_narrow(e[0], e[1])), vf_as_int(vd_narrow(e[2], e[3])));
         r = (v_pair_f32){v_as_f32(o.first), v_as_f32(o.second)};
     } else {
-        v_pair_f32 n = normal_f32(v_pair(w.word[0], w.word[2]), v_pair(w.word[1], w.word[3]), p->scale_f32, p->shift_f32);
+        v_pair_f32 n = normal_f32(v_pair(w.word[0], w.word[2]), v_pair(w.word[1], w.word[3]),
+                                  p->scale_f32, p->shift_f32);
         v_int cosines = vf_as_int(n.first), sines = vf_as_int(n.second);
-        r = (v_pair_f32){v_as_f32(v_zip32_low(cosines, sines)), v_as_f32(v_zip32_high(cosines, sines))};
+        r = (v_pair_f32){v_as_f32(v_zip32_low(cosines, sines)),
+                         v_as_f32(v_zip32_high(cosines, sines))};
     }
     if (distribution != INITFAST_NORMAL) {
         r.first = vf_min(r.first, p->high_f32);
         r.second = vf_min(r.second, p->high_f32);
     }
     /* A uniform of float32 starts at low; in a narrower dtype low may be further up. */
-    if (distribution != INITFAST_NORMAL && !(distribution == INITFAST_UNIFORM && dtype == INITFAST_FLOAT32)) {
+    if (distribution != INITFAST_NORMAL &&
+        !(distribution == INITFAST_UNIFORM && dtype == INITFAST_FLOAT32)) {
         r.first = vf_max(r.first, p->low_f32);
         r.second = vf_max(r.second, p->low_f32);
     }
@@ -97,7 +125,8 @@ INLINE v_pair_f32 make_f32(v_words w, const parameters *p, const initfast_distri
 }
 
 /* One group of V_LANES blocks; returns the bytes written. */
-INLINE size_t store_group(char *out, v_words w, const parameters *p, const initfast_distribution distribution, const initfast_dtype dtype) {
+INLINE size_t store_group(char *out, v_words w, const parameters *p,
+                          const initfast_distribution distribution, const initfast_dtype dtype) {
     if (dtype == INITFAST_UINT32) {
         v_ordered o = ordered_words(w);
         v_store(out, o.first, o.second);
@@ -124,84 +153,85 @@ INLINE size_t store_group(char *out, v_words w, const parameters *p, const initf
         return 8 * V_LANES;
     }
     const int exponent_bits = dtype == INITFAST_FLOAT8_E5M2 ? 5 : 4;
-    v_store8(out, small_float_of(r.first, exponent_bits, 7 - exponent_bits), small_float_of(r.second, exponent_bits, 7 - exponent_bits));
+    v_store8(out, small_float_of(r.first, exponent_bits, 7 - exponent_bits),
+             small_float_of(r.second, exponent_bits, 7 - exponent_bits));
     return 4 * V_LANES;
 }
 
-/* Steps of `groups` groups each. Without `blocks` they are consecutive and the low word of their numbers must not wrap: then the high word is one
- * constant, and so is all that the first two rounds make of it and of the stream alone. */
-INLINE char *make_steps(char *at, size_t steps, uint64_t first, const uint64_t *blocks, uint64_t stream, const philox_keys *keys,
-                        const parameters *p, const initfast_distribution distribution, const initfast_dtype dtype, const int groups) {
+/* Steps of `groups` groups each. Without `blocks` they are consecutive, and the low word of
+ * their numbers must not wrap: then the high word is one constant, and so is everything that the
+ * first two rounds make of it and of the stream alone. */
+INLINE char *make_steps(char *at, size_t steps, uint64_t first, const uint64_t *blocks,
+                        uint64_t stream, const philox_keys *keys, const parameters *p,
+                        const initfast_distribution distribution, const initfast_dtype dtype,
+                        const int groups) {
     const int rounds = distribution == INITFAST_BITS_7 ? 7 : PHILOX_ROUNDS;
     const v_int high = v_set64(first >> 32);
     for (; steps; steps--) {
         v_words group[GROUPS];
-        UNROLL for (int g = 0; g < groups; g++) {
-            v_int block = v_add64(v_set64(first), v_load_blocks((blocks ? blocks : CONSECUTIVE) + g * V_LANES));
+        UNROLL
+        for (int g = 0; g < groups; g++) {
+            v_int block = v_add64(v_set64(first),
+                                  v_load_blocks((blocks ? blocks : CONSECUTIVE) + g * V_LANES));
             group[g] = philox_counter(block, blocks ? v_shr64(block, 32) : high, stream);
         }
         philox(group, groups, keys, rounds);
-        UNROLL for (int g = 0; g < groups; g++) at += store_group(at, group[g], p, distribution, dtype);
+        UNROLL
+        for (int g = 0; g < groups; g++) at += store_group(at, group[g], p, distribution, dtype);
         if (blocks) blocks += V_LANES * groups;
         else first += (uint64_t)(V_LANES * groups);
     }
     return at;
 }
 
-INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks, size_t tiles,
-                       void *out, const initfast_distribution distribution, const initfast_dtype dtype, const int groups) {
+INLINE int one_loop(const initfast_distribution distribution) {
+    return V_ONE_LOOP && distribution != INITFAST_BITS && distribution != INITFAST_BITS_7 &&
+           distribution != INITFAST_UNIFORM;
+}
+
+INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t stream,
+                       uint64_t first, const uint64_t *blocks, size_t tiles, void *out,
+                       const initfast_distribution distribution, const initfast_dtype dtype,
+                       const int groups) {
     const uint32_t blocks_a_step = (uint32_t)(V_LANES * groups);
     const philox_keys keys = philox_schedule(seed);
     const parameters p = parameters_of(source, distribution);
-    size_t steps = tiles * (INITFAST_TILE_BLOCKS / blocks_a_step);
+    const size_t steps_a_tile = INITFAST_TILE_BLOCKS / blocks_a_step;
+    size_t steps = tiles * steps_a_tile;
     char *at = out;
     while (steps) {
         const uint64_t before_wrap = (((uint64_t)1 << 32) - (uint32_t)first) / blocks_a_step;
         size_t n = steps;
-        if (!blocks && before_wrap) {
+        if (!blocks && before_wrap && !one_loop(distribution)) {
             if (n > before_wrap) n = (size_t)before_wrap;
             at = make_steps(at, n, first, NULL, stream, &keys, &p, distribution, dtype, groups);
         } else {
-            if (!blocks) n = 1;
-            at = make_steps(at, n, first, blocks ? blocks : CONSECUTIVE, stream, &keys, &p, distribution, dtype, groups);
+            if (!blocks) n = one_loop(distribution) ? steps_a_tile : 1;
+            at = make_steps(at, n, first, blocks ? blocks : CONSECUTIVE, stream, &keys, &p,
+                            distribution, dtype, groups);
         }
         if (!blocks) first += n * blocks_a_step;
         steps -= n;
     }
 }
 
-#define TILES(name, distribution, dtype, groups)                                                                                          \
-    _Static_assert(INITFAST_TILE_BLOCKS % (V_LANES * (groups)) == 0 && (groups) <= GROUPS, "a tile is a whole number of steps");         \
-    static void name(const initfast_source *source, uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks, size_t tiles, \
-                     void *out) {                                                                                                         \
-        make_tiles(source, seed, stream, first, blocks, tiles, out, distribution, dtype, groups);                                        \
-    }
-#define TILES_OF_EACH_DTYPE(name, distribution, groups)                         \
-    TILES(fill_##name##_f32, distribution, INITFAST_FLOAT32, groups)            \
-    TILES(fill_##name##_f64, distribution, INITFAST_FLOAT64, groups)            \
-    TILES(fill_##name##_f16, distribution, INITFAST_FLOAT16, groups)            \
-    TILES(fill_##name##_bf16, distribution, INITFAST_BFLOAT16, groups)          \
-    TILES(fill_##name##_f8_e4m3fn, distribution, INITFAST_FLOAT8_E4M3FN, groups) \
-    TILES(fill_##name##_f8_e5m2, distribution, INITFAST_FLOAT8_E5M2, groups)
+INLINE int groups_of(const initfast_distribution distribution) {
+    if (distribution == INITFAST_TRUNCATED_NORMAL) return GROUPS_TRUNCATED;
+    return distribution == INITFAST_TRUNCATED_FREE ? GROUPS_FREE : GROUPS;
+}
 
-TILES(fill_bits, INITFAST_BITS, INITFAST_UINT32, GROUPS)
-TILES(fill_bits_7, INITFAST_BITS_7, INITFAST_UINT32, GROUPS)
-TILES_OF_EACH_DTYPE(uniform, INITFAST_UNIFORM, GROUPS)
-TILES_OF_EACH_DTYPE(normal, INITFAST_NORMAL, GROUPS)
-TILES_OF_EACH_DTYPE(normal_within, INITFAST_NORMAL_WITHIN, GROUPS)
-TILES_OF_EACH_DTYPE(truncated_normal, INITFAST_TRUNCATED_NORMAL, GROUPS_TRUNCATED)
-TILES_OF_EACH_DTYPE(truncated_free, INITFAST_TRUNCATED_FREE, GROUPS_FREE)
+#define WHOLE_STEPS(groups) (INITFAST_TILE_BLOCKS % (V_LANES * (groups)) == 0 && (groups) <= GROUPS)
+_Static_assert(WHOLE_STEPS(GROUPS) && WHOLE_STEPS(GROUPS_TRUNCATED) && WHOLE_STEPS(GROUPS_FREE),
+               "a tile is a whole number of steps");
 
-#define EACH_DTYPE(name) {fill_##name##_f32, fill_##name##_f64, fill_##name##_f16, fill_##name##_bf16, fill_##name##_f8_e4m3fn, fill_##name##_f8_e5m2, NULL}
-#define BACKEND(backend_name)                                                                                                             \
-    {                                                                                                                                     \
-        .name = backend_name, .tiles = {                                                                                                  \
-            [INITFAST_BITS] = {[INITFAST_UINT32] = fill_bits},                                                                                 \
-            [INITFAST_BITS_7] = {[INITFAST_UINT32] = fill_bits_7},                                                                             \
-            [INITFAST_UNIFORM] = EACH_DTYPE(uniform),                                                                                     \
-            [INITFAST_NORMAL] = EACH_DTYPE(normal),                                                                                       \
-            [INITFAST_NORMAL_WITHIN] = EACH_DTYPE(normal_within),                                                                         \
-            [INITFAST_TRUNCATED_NORMAL] = EACH_DTYPE(truncated_normal),                                                                   \
-            [INITFAST_TRUNCATED_FREE] = EACH_DTYPE(truncated_free),                                                                       \
-        }                                                                                                                                 \
+/* The kernel of a dtype and a distribution. */
+#define KERNEL(DTYPE, dtype, itemsize, DISTRIBUTION, distribution)                                 \
+    static void fill_##distribution##_##dtype(const initfast_source *source, uint64_t seed,        \
+                                              uint64_t stream, uint64_t first,                     \
+                                              const uint64_t *blocks, size_t tiles, void *out) {   \
+        make_tiles(source, seed, stream, first, blocks, tiles, out, INITFAST_##DISTRIBUTION,       \
+                   INITFAST_##DTYPE, groups_of(INITFAST_##DISTRIBUTION));                          \
     }
+/* Its place in the table of a backend. */
+#define CELL(DTYPE, dtype, itemsize, DISTRIBUTION, distribution) \
+    .tiles[INITFAST_##DISTRIBUTION][INITFAST_##DTYPE] = fill_##distribution##_##dtype,

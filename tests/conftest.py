@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from collecting import pytest_collectreport  # noqa: F401
 from hypothesis import settings
+from program import Program
 
 from initfast import backends
 
@@ -23,3 +24,11 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     with backends.use(request.param):
         assert backends.active() == request.param
         yield request.param
+
+
+@pytest.fixture(scope="session")
+def cli() -> Program:
+    """Return the command line: `cli("fill", out, ...)` runs it in a process, and returns its exit
+    code and output.
+    """
+    return Program()

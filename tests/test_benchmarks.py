@@ -1,139 +1,45 @@
-"""What the benchmarks rest on: results are checked, turns are fair, and a kernel that became slower
-is noticed.
-"""
+"""The benchmarks: rivals do what they say, and a kernel that became slower is noticed."""
 
+import itertools
 import json
-import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import gate
 import numpy as np
 import pytest
+import report
+import rivals
 
-import initfast as ift
-from initfast.bench import rounds, tasks
+from initfast.cli import _race as race
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SIZE = 100_000
+
+# ---- rivals on several threads; `pytest benchmarks` runs all of them on one
 
 
-def good(task):
-    made = {
-        "uniform": ift.RandomUniform(0.0, 1.0, seed=3),
-        "normal": ift.RandomNormal(0.0, 1.0, seed=3),
-        "truncated_normal": ift.TruncatedNormal(0.0, 1.0, seed=3),
-    }[task.name]
-    return made((SIZE,)).copy()
+THREADED = [row for row in rivals.others() if row.module.startswith("mkl") or not row.random]
 
 
-# ---- the check of results
-
-
-@pytest.mark.parametrize("task", tasks.TASKS, ids=lambda task: task.name)
-def test_what_is_right_passes(task):
-    tasks.check(task, good(task))
-
-
-def unwritten(values):
-    values[-1] = math.nan
-
-
-def constant(values):
-    values[:] = values.mean()
-
-
-def shifted(values):
-    values += 0.05 * values.std()
-
-
-def stretched(values):
-    values *= 0.97
-
-
-def outside(values):
-    values[SIZE // 2] = 9.5
-
-
-def two_points(values):
-    """Mean and standard deviation are right, and nothing else."""
-    values[:] = values.mean() + values.std() * np.where(np.arange(SIZE) % 2, 1, -1)
-
-
-@pytest.mark.parametrize("task", tasks.TASKS, ids=lambda task: task.name)
-@pytest.mark.parametrize("spoil", [unwritten, constant, shifted, stretched, outside, two_points])
-def test_what_is_wrong_does_not(task, spoil):
-    values = good(task)
-    spoil(values)
-    with pytest.raises(tasks.Wrong, match=task.name):
-        tasks.check(task, values)
-
-
-@pytest.mark.parametrize(
-    ("task", "other"), [(a, b) for a in tasks.TASKS for b in tasks.TASKS if a is not b]
-)
-def test_another_distribution_does_not(task, other):
-    with pytest.raises(tasks.Wrong):
-        tasks.check(task, good(other))
-
-
-def test_poison_is_seen_in_every_dtype():
-    for dtype in tasks.DTYPES:
-        memory = ift.Zeros()((100,), dtype)
-        tasks.poison(memory)
-        assert np.isnan(memory.astype("f8")).all()
-
-
-# ---- turns
-
-
-def test_contenders_take_turns():
-    seen = []
-    found = rounds.interleaved({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 3)
-    assert "".join(seen) == "abababab"  # the first round does not count
-    assert [len(found[name]) for name in "ab"] == [3, 3]
-
-
-def test_a_slow_contender_sits_out_but_is_timed():
-    seen = []
-    clock = rounds.time.perf_counter
-    end = [0.0]
-
-    def slow():
-        seen.append("slow")
-        end[0] = clock() + 0.02
-        while clock() < end[0]:
-            pass
-
-    found = rounds.interleaved({"slow": slow, "fast": lambda: None}, 5, limit=0.01)
-    assert (len(seen), len(found["slow"]), len(found["fast"])) == (1, 1, 5)
-    assert rounds.ratio(found, "slow", "fast") > 1
-
-
-def test_short_ones_are_repeated():
-    calls = []
-    rounds.interleaved({"short": lambda: calls.append(1)}, 2, least=0.001)
-    assert len(calls) > 50
-
-
-def test_ratios_are_of_the_same_round():
-    seconds = {"slow": [2.0, 20.0, 200.0], "fast": [1.0, 10.0, 100.0]}
-    assert rounds.ratio(seconds, "slow", "fast") == 2.0
+@pytest.mark.parametrize("library", THREADED, ids=lambda library: library.name)
+def test_every_part_is_filled(library):
+    if not rivals.installed(library.module):
+        pytest.skip(f"{library.module} is not installed")
+    size = 2**18  # large enough for threads
+    for task, dtype in itertools.product(library.tasks, library.dtypes):
+        memory = race.aligned_memory(size, dtype) if library.in_place else None
+        with race.using_threads(3):
+            race.prepared(library, race.Job(task, dtype, size, memory))
+        if memory is not None:  # the stores skip what is not a whole cache line
+            assert np.isnan(memory).mean() < 0.001
 
 
 # ---- the gate
 
 
-@pytest.fixture
-def gate(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import gate
-
-    return gate
-
-
-def test_the_gate_sees_more_work_and_no_less(gate):
+def test_the_gate_sees_more_work_and_no_less():
     wanted = {"a": 2.0, "b": 4.0}
     assert gate.slower({"a": 2.0, "b": 4.1}, wanted, 0.03) == []
     assert gate.slower({"a": 1.0, "b": 4.8, "c": 9.0}, wanted, 0.03) == [
@@ -141,7 +47,7 @@ def test_the_gate_sees_more_work_and_no_less(gate):
     ]
 
 
-def test_the_gate_knows_which_compiler_to_compare_with(gate):
+def test_the_gate_knows_which_compiler_to_compare_with():
     stored = {"gcc 12": {}, "gcc 14": {}, "clang 17": {}}
     assert gate.expectation("gcc 12", stored) == ("gcc 12", gate.SAME_COMPILER)
     assert gate.expectation("gcc 15", stored) == ("gcc 14", gate.OTHER_COMPILER)
@@ -159,16 +65,19 @@ def test_instructions_are_counted_exactly():
     """
     code = (
         "import json, instructions as i\n"
-        "from initfast import _kernels as k, distributions as d\n"
-        "from initfast.backends import use\n"
-        "use('avx2' if 'avx2' in __import__('initfast').backends.available() else 'portable')\n"
+        "from initfast import _kernels as k\n"
+        "from initfast.core import distributions as d\n"
+        "from initfast.backends import available, use\n"
+        "use('avx2' if 'avx2' in available() else 'portable')\n"
         "count = i.Counter()\n"
         "ten = d.bits()\n"
         "s = k.Source(k.BITS_7, ten.dtype, 4, 0.0, 0.0, 0.0, 0.0, (), 0)\n"
-        "tiles = lambda source, n: count(i.partial(k.tiles, source, 1, 1, 0, n, i.MEMORY.ctypes.data))\n"
-        "print(json.dumps([[tiles(ten, n) for n in (1, 2, 3, 1, 2, 3)], [tiles(s, n) for n in (1, 2)]]))\n"
+        "address = i.MEMORY.ctypes.data\n"
+        "tiles = lambda source, n: count(i.partial(k.tiles, source, 1, 1, 0, n, address))\n"
+        "counts = [tiles(ten, n) for n in (1, 2, 3, 1, 2, 3)], [tiles(s, n) for n in (1, 2)]\n"
+        "print(json.dumps(counts))\n"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
@@ -176,7 +85,7 @@ def test_instructions_are_counted_exactly():
         cwd=BENCHMARKS,
         timeout=300,
     )
-    ten, seven = json.loads(told.stdout)
+    ten, seven = json.loads(result.stdout)
     assert ten[:3] == ten[3:]
     assert ten[2] - ten[1] == ten[1] - ten[0] > 384
     assert 0.6 < (seven[1] - seven[0]) / (ten[1] - ten[0]) < 0.85
@@ -185,17 +94,14 @@ def test_instructions_are_counted_exactly():
 # ---- what is written
 
 
-def test_the_readme_is_rewritten_between_its_markers(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import report
-
-    row = {"library": "initfast", "task": "normal", "GB/s": 12.34, "initfast is faster by": 1.0}
+def test_the_readme_is_rewritten_between_its_markers(tmp_path):
+    row = {"library": "initfast", "task": "normal", "GB/s": 12.34, "speed-up": 1.0}
     wrong = {
         "library": "other",
         "task": "normal",
         "error": "wrong: normal: not everything was written",
     }
-    losing = {"library": "faster", "task": "normal", "GB/s": 24.68, "initfast is faster by": 0.5}
+    losing = {"library": "faster", "task": "normal", "GB/s": 24.68, "speed-up": 0.5}
     sections = {
         "float32, 1 thread": {
             "date": "2026-01-02",

@@ -1,193 +1,229 @@
-"""`initfast bench`: how fast this machine fills, beside the libraries that are installed on it."""
+"""`initfast bench`: the speed of initfast, NumPy, PyTorch and a plain memory fill here."""
 
 import argparse
-import contextlib
+import ctypes
+import functools
 import json
-import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 import initfast
-from initfast.bench import comparison, peers, tasks
-from initfast.core.threads import get_num_threads
+from initfast.cli._race import (
+    DTYPES,
+    NORMAL,
+    TASKS,
+    TRUNCATED,
+    UNIFORM,
+    Array,
+    Fill,
+    Job,
+    Library,
+    Row,
+    aligned_memory,
+    compare,
+    installed,
+    load,
+    on_threads,
+    using_threads,
+)
+from initfast.cli.options import as_usage_errors, thread_scope
+from initfast.core.dtypes import resolve
 
-# In about 15 seconds with every engine installed, their imports included.
-ROUNDS, LIMIT = 5, 0.3
-LIBRARIES = ("numpy", "torch", "jax", "tensorflow", "mkl")
-MORE = ("keras", "mkl_random")
+SEED = 42
+ROUNDS, LIMIT, LEAST = 5, 1.0, 0.005  # a limit that one slow first run does not reach
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
-_NAME_WIDTH = 22
+_NAME_WIDTH, _COLUMN = 16, 22
+
+
+def with_initfast(job: Job) -> Fill:
+    """Fill with initfast."""
+    # A seed generator: one stream that made two whole arrays would warn.
+    seed = SEED if job.memory is not None else initfast.SeedGenerator(SEED)
+    makers: dict[str, Callable[[], initfast.Initializer]] = {
+        UNIFORM.name: lambda: initfast.RandomUniform(0.0, 1.0, seed=seed),
+        NORMAL.name: lambda: initfast.RandomNormal(0.0, 1.0, seed=seed),
+        TRUNCATED.name: lambda: initfast.TruncatedNormal(0.0, 1.0, seed=seed),
+    }
+    initializer = makers[job.task.name]()
+    if job.memory is None:
+        return lambda: initializer((job.size,), job.dtype)
+    return functools.partial(initializer.fill, job.memory)
+
+
+def with_numpy(job: Job, generator: str) -> Fill:
+    """Fill with a generator for each thread, as NumPy's "Multithreaded generation" describes."""
+    kind: Any = getattr(np.random, generator)
+
+    def prepare(number: int, first: int) -> Callable[[Array], object]:
+        random: Any = np.random.Generator(kind(np.random.SeedSequence(SEED, spawn_key=(number,))))
+        draw = random.random if job.task is UNIFORM else random.standard_normal
+        return lambda memory: draw(dtype=memory.dtype, out=memory)
+
+    return on_threads(job, prepare)
+
+
+def with_torch(job: Job) -> Fill:
+    """Fill a tensor, with torch.nn.init for truncated normals."""
+    import torch
+
+    dtype = getattr(torch, job.dtype)
+    generator = torch.Generator().manual_seed(SEED)
+    draw: Callable[[Any], Any] = {
+        UNIFORM.name: lambda tensor: tensor.uniform_(generator=generator),
+        NORMAL.name: lambda tensor: tensor.normal_(generator=generator),
+        TRUNCATED.name: lambda tensor: torch.nn.init.trunc_normal_(
+            tensor, 0.0, 1.0, -2.0, 2.0, generator=generator
+        ),
+    }[job.task.name]
+    if job.memory is None:
+        return lambda: draw(torch.empty(job.size, dtype=dtype))
+    bits = job.memory.view(f"u{job.memory.itemsize}")
+    return functools.partial(draw, torch.from_numpy(bits).view(dtype))
+
+
+def with_memset(job: Job) -> Fill:
+    """Store the bytes, as every fill must, and do nothing else."""
+    return on_threads(
+        job, lambda *_: lambda memory: ctypes.memset(memory.ctypes.data, 1, memory.nbytes)
+    )
+
+
+INITFAST = Library("initfast", "initfast", with_initfast)
+MEMSET = Library("memset", "numpy", with_memset, random=False)
+RIVALS = (
+    *(
+        Library(
+            f"numpy {generator}",
+            "numpy",
+            functools.partial(with_numpy, generator=generator),
+            (UNIFORM, NORMAL),
+            ("float32", "float64"),
+        )
+        for generator in ("PCG64", "SFC64", "Philox")
+    ),
+    Library("torch", "torch", with_torch),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments. What they mean together is checked by `run`."""
+    """Describe the command's arguments; `run` checks them."""
     parser.add_argument(
         "--size",
         default="32M",
         help="bytes of the array, such as 64K, 32M, 1G (default: %(default)s)",
     )
     parser.add_argument(
-        "--dtype",
-        default="float32",
-        help=f"one of {', '.join(tasks.DTYPES)} (default: %(default)s)",
+        "--dtype", default="float32", help=f"one of {', '.join(DTYPES)} (default: %(default)s)"
     )
     parser.add_argument(
-        "--threads", help="how many threads to use (default: those that `initfast info` tells)"
+        "--threads", help="how many threads to use (default: as `initfast info` shows)"
     )
     parser.add_argument(
         "--libraries",
         metavar="NAME,...",
-        help=f"compare with these (default: what is installed of {', '.join(LIBRARIES)}; also: {', '.join(MORE)})",
+        help="what to compare with (default: numpy,torch, if installed)",
     )
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Compare, and print the table. Raises ArgumentTypeError for wrong arguments."""
-    size = parse_size(arguments.size, arguments.dtype)
-    count = (
-        get_num_threads()
-        if arguments.threads is None
-        else _positive(arguments.threads, "--threads")
-    )
-    asked = LIBRARIES if arguments.libraries is None else parse_libraries(arguments.libraries)
-    chosen, missing = libraries(asked)
-    if not arguments.json and sys.stderr.isatty():
-        print(f"initfast: comparing {len(chosen)} ways to fill, some 15 seconds", file=sys.stderr)
-    found: list[comparison.Row] = []
-    with confined_to(count):
-        for peer in list(chosen):
-            try:
-                peers.ready(peer)
-            except ImportError as error:
-                chosen.remove(peer)
-                missing[peer.module] = f"cannot be imported: {error}".splitlines()[0]
-        with peers.using_threads(count):
-            memory = comparison.aligned_memory(size, arguments.dtype)
-            for task in tasks.TASKS:
-                found += comparison.compare(
-                    chosen,
-                    task,
-                    arguments.dtype,
-                    size,
-                    memory=memory,
-                    count=ROUNDS,
-                    limit=LIMIT,
-                    least=0.005,
-                )
-    if arguments.json:
-        print(
-            json.dumps(
-                {
-                    "threads": count,
-                    "config": initfast.show_config("dicts"),
-                    "rows": found,
-                    "missing": missing,
-                }
-            )
-        )
-    else:
-        print(table(found, size, arguments.dtype, count, missing))
+def run(arguments: argparse.Namespace, rivals: Sequence[Library] = RIVALS) -> None:
+    """Compare initfast with `rivals`, and print the table.
 
-
-def libraries(asked: Sequence[str]) -> tuple[list[peers.Peer], dict[str, str]]:
-    """initfast, the bare memory, and what is installed of those asked for; the others and why.
-    Imports nothing.
+    Raises ArgumentTypeError for wrong arguments.
     """
-    rows = [peer for peer in peers.others() if peer.module in asked and peer is not peers.MEMSET]
-    missing = {peer.module: "not installed" for peer in rows if not peers.is_installed(peer)}
-    return [
-        peers.INITFAST,
-        *(peer for peer in rows if peer.module not in missing),
-        peers.MEMSET,
-    ], missing
+    size = parse_size(arguments.size, arguments.dtype)
+    modules = parse_libraries(arguments.libraries, list(dict.fromkeys(r.module for r in rivals)))
+    missing: dict[str, str] = {}
+    with as_usage_errors(), thread_scope(arguments.threads):
+        count = initfast.get_num_threads()
+    for module in modules:
+        try:
+            if installed(module):
+                load(module)
+            else:
+                missing[module] = "not installed"
+        except ImportError as error:
+            missing[module] = f"cannot be imported: {error}".splitlines()[0]
+    present = [rival for rival in rivals if rival.module in modules and rival.module not in missing]
+    libraries = [INITFAST, *present, MEMSET]
+    if not arguments.json and sys.stderr.isatty():
+        print(f"initfast: comparing {len(libraries)} fills, some 10 seconds", file=sys.stderr)
+    rows: list[Row] = []
+    with using_threads(count):
+        memory = aligned_memory(size, arguments.dtype)
+        for task in TASKS:
+            rows += compare(
+                libraries,
+                task,
+                arguments.dtype,
+                size,
+                memory=memory,
+                rounds=ROUNDS,
+                limit=LIMIT,
+                least=LEAST,
+            )
+    if arguments.json:
+        config = initfast.show_config("dicts")
+        print(json.dumps({"threads": count, "config": config, "rows": rows, "missing": missing}))
+    else:
+        print(table(rows, count, missing))
 
 
-def table(
-    rows: Sequence[comparison.Row], size: int, dtype: str, count: int, missing: dict[str, str]
-) -> str:
-    """One line a library, one pair of columns a distribution; at most 100 characters wide."""
-    bytes_ = next(row["bytes"] for row in rows if "bytes" in row)
-    names = list(dict.fromkeys(row["library"] for row in rows))
-    names.append(names.pop(names.index(peers.MEMSET.name)))
+def table(rows: Sequence[Row], count: int, missing: dict[str, str]) -> str:
+    """Return a line per library with a column per distribution, at most 100 characters wide."""
+    size, dtype = rows[0]["elements"], rows[0]["dtype"]
+    megabytes = size * resolve(dtype).itemsize / 1e6
     lines = [
-        f"{size:,} {dtype} ({bytes_ / 1e6:.3g} MB), {count} {'thread' if count == 1 else 'threads'},"
-        f" {initfast.backends.active()}; GB/s, and how many times faster initfast is",
-        " " * _NAME_WIDTH + "".join(f"{task.name.replace('_', ' '):>22}" for task in tasks.TASKS),
+        f"{size:,} {dtype} ({megabytes:.3g} MB), {count} {'thread' if count == 1 else 'threads'},"
+        f" {initfast.backends.active()}; GB/s and speed-up of initfast",
+        " " * _NAME_WIDTH + "".join(f"{task.name.replace('_', ' '):>{_COLUMN}}" for task in TASKS),
     ]
-    for name in names:
+    for name in dict.fromkeys(row["library"] for row in rows):
         cells = {row["task"]: _cell(row) for row in rows if row["library"] == name}
-        lines.append(
-            f"{name:<{_NAME_WIDTH}}"
-            + "".join(f"{cells.get(task.name, '-'):>22}" for task in tasks.TASKS)
-        )
-    own = sorted({row["library"] for row in rows if not row["in_place"]})
-    if own:
-        lines.append(f"in a new array each time: {', '.join(own)}")
+        columns = "".join(f"{cells.get(task.name, '-'):>{_COLUMN}}" for task in TASKS)
+        lines.append(f"{name:<{_NAME_WIDTH}}{columns}")
     lines += sorted({f"{row['library']}: {row['error']}" for row in rows if "error" in row})
-    lines += [f"{name}: {reason}" for name, reason in missing.items()]
+    lines += [f"{module}: {reason}" for module, reason in missing.items()]
     return "\n".join(line[:100].rstrip() for line in lines)
 
 
-def _cell(row: comparison.Row) -> str:
+def _cell(row: Row) -> str:
     if "error" in row:
         return str(row["error"]).partition(":")[0]
     speed = f"{row['GB/s']:.2f}" if row["GB/s"] < 99.995 else f"{row['GB/s']:.0f}"
-    return speed + " " * 9 if row["library"] == peers.INITFAST.name else f"{speed} {_times(row):>8}"
-
-
-def _times(row: comparison.Row) -> str:
-    return f"{row['initfast is faster by']:.2f}x"
+    up = (
+        ""
+        if row["library"] == INITFAST.name or "speed-up" not in row
+        else f"{row['speed-up']:.2f}x"
+    )
+    return f"{speed} {up:>8}"
 
 
 def parse_size(text: str, dtype: str) -> int:
-    """The elements of `dtype` that `64M` bytes hold. Raises ArgumentTypeError."""
-    if dtype not in tasks.DTYPES:
+    """Return how many elements of `dtype` fit `64M` bytes. Raises ArgumentTypeError."""
+    if dtype not in DTYPES:
         raise argparse.ArgumentTypeError(
-            f"--dtype must be one of {', '.join(tasks.DTYPES)}; received {dtype!r}"
+            f"--dtype must be one of {', '.join(DTYPES)}; received {dtype!r}"
         )
-    itemsize = {"float64": 8, "float32": 4}.get(dtype, 2)
-    found = re.fullmatch(r"([0-9]+)([KMG]?)", text)
-    elements = int(found[1]) * _UNITS[found[2]] // itemsize if found else 0
-    if elements < 64:  # fewer cannot be told from another distribution
+    match = re.fullmatch(r"([0-9]+)([KMG]?)", text)
+    size = int(match[1]) * _UNITS[match[2]] // resolve(dtype).itemsize if match else 0
+    if size < 64:  # fewer cannot be told from another distribution
         raise argparse.ArgumentTypeError(
             f"--size must be bytes, at least 64 elements, such as 64K, 32M or 1G; received {text!r}"
         )
-    return elements
+    return size
 
 
-def parse_libraries(text: str) -> tuple[str, ...]:
-    """The names between the commas. Raises ArgumentTypeError."""
-    names = tuple(name.strip() for name in text.split(","))
+def parse_libraries(text: str | None, choices: list[str]) -> list[str]:
+    """Return the names between the commas; without `text`, all. Raises ArgumentTypeError."""
+    names = choices if text is None else [name.strip() for name in text.split(",")]
     for name in names:
-        if name not in LIBRARIES + MORE:
-            choices = ", ".join(LIBRARIES + MORE)
+        if name not in choices:
             raise argparse.ArgumentTypeError(
-                f"--libraries must be among {choices}; received {name!r}"
+                f"--libraries must be among {', '.join(choices)}; received {name!r}"
             )
     return names
-
-
-def _positive(text: str, option: str) -> int:
-    if not re.fullmatch(r"[0-9]+", text) or not 1 <= int(text) <= 1024:
-        raise argparse.ArgumentTypeError(
-            f"{option} must be an integer from 1 to 1024; received {text!r}"
-        )
-    return int(text)
-
-
-@contextlib.contextmanager
-def confined_to(count: int) -> Iterator[None]:
-    """Leave this process as many cores as threads, before any engine is imported: XLA takes all
-    that it may.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(before)[-count:])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)

@@ -1,39 +1,42 @@
-"""`initfast info`: which version, which kernels, how many threads, and why."""
+"""`initfast info`: versions, kernels and threads."""
 
 import argparse
 import json
+from collections.abc import Mapping
 
 import initfast
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print what `initfast.show_config` knows."""
-    found = initfast.show_config(mode="dicts")
-    assert found is not None
+    """Print the result of `initfast.show_config`."""
+    config = initfast.show_config(mode="dicts")
+    assert config is not None
     if arguments.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(config, indent=2))
         return
-    backends = found["backends"]
+    backends = config["backends"]
     rows = {
-        "version": found["version"],
-        "stream version": found["stream_version"],
+        "version": config["version"],
+        "stream version": config["stream_version"],
         "backend": f"{backends['active']} ({backends['why']})",
         "available": ", ".join(backends["available"]),
         "compiled": ", ".join(backends["compiled"]),
-        "threads": found["threads"]["why"],
-        "compiler": found["compiler"],
-        "running on": f"Python {found['python']}, NumPy {found['numpy']}, {found['system']}",
-        "cpu": found["cpu"],
-        "beside it": ", ".join(f"{name} {version}" for name, version in found["packages"].items())
-        or "nothing",
-        "variables": ", ".join(f"{name}={value}" for name, value in found["variables"].items())
-        or "none",
+        "threads": config["threads"]["why"],
+        "compiler": config["compiler"],
+        "running on": f"Python {config['python']}, NumPy {config['numpy']}, {config['system']}",
+        "cpu": config["cpu"],
+        "packages": _listed(config["packages"], " "),
+        "variables": _listed(config["variables"], "="),
     }
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:<{width}}  {value}")
+
+
+def _listed(pairs: Mapping[str, str], sign: str) -> str:
+    return ", ".join(f"{name}{sign}{value}" for name, value in pairs.items()) or "none"

@@ -1,23 +1,24 @@
-"""The command line: `initfast fill|verify|model|diagnose|compare|bench|bits|info` (also `python -m
-initfast`).
+"""The command line: `initfast COMMAND` or `python -m initfast COMMAND`, with a row per command.
 
-A command is a row of `COMMANDS`, with a function of its parsed arguments. Results go to stdout, all
-else to stderr. Exit codes: 0 done, 1 it failed, 2 the arguments were wrong, 130 interrupted by
-Ctrl-C."""
+Results go to stdout, messages and progress to stderr. Exit codes: 0 done, 1 failed, 2 wrong
+arguments or variables, 130 interrupted by Ctrl-C.
+"""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
+from initfast import backends
 from initfast._version import __version__
 from initfast.cli import bench, bits, compare, diagnose, fill, info, model, verify
+from initfast.core.threads import get_num_threads
 
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 class Command(NamedTuple):
-    """One word of the command line: its help, its arguments, and what it does with them."""
+    """A command: its name, its help, its arguments and its function."""
 
     name: str
     help: str
@@ -27,15 +28,8 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("fill", "write an initialised array to a file", fill.add_arguments, fill.run),
-    Command(
-        "verify",
-        "make a file's values again, and compare them with it",
-        verify.add_arguments,
-        verify.run,
-    ),
-    Command(
-        "model", "write a model's checkpoint from a description", model.add_arguments, model.run
-    ),
+    Command("verify", "regenerate a file's values and compare", verify.add_arguments, verify.run),
+    Command("model", "write a model's checkpoint from a spec", model.add_arguments, model.run),
     Command(
         "diagnose",
         "measure signals and gradients in a network",
@@ -43,16 +37,16 @@ COMMANDS = (
         diagnose.run,
     ),
     Command("compare", "train from several initializers", compare.add_arguments, compare.run),
-    Command("bench", "time initfast beside what is installed here", bench.add_arguments, bench.run),
+    Command("bench", "time initfast, NumPy and PyTorch here", bench.add_arguments, bench.run),
     Command(
         "bits", "write random words to stdout, for test batteries", bits.add_arguments, bits.run
     ),
-    Command("info", "say what runs here, and why", info.add_arguments, info.run),
+    Command("info", "show versions, kernels and threads", info.add_arguments, info.run),
 )
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with this program's way to report errors; the sub-parsers are of this class too."""
+    """A parser that reports errors as this program does; the commands' parsers inherit it."""
 
     def error(self, message: str) -> NoReturn:
         _report(message)
@@ -61,11 +55,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Return the parser of the whole command line."""
     parser = _Parser(
         prog="initfast",
         description="Fill large arrays with initial weights, reproducibly, under the Keras names.",
-        epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 interrupted.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments or variables, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"initfast {__version__}")
     rows = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -79,10 +73,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line (default: that of the process); return its exit code. Wrong usage raises
-    SystemExit(2).
+    """Run a command line and return its exit code; without `arguments`, that of the process.
+
+    Wrong usage raises SystemExit(2).
     """
     parsed = build_parser().parse_args(arguments)
+    try:
+        backends.check()
+        get_num_threads()
+    except ValueError as error:  # a wrong INITFAST_BACKEND or INITFAST_NUM_THREADS
+        _report(str(error))
+        return WRONG_USAGE
     try:
         parsed.run(parsed)
     except argparse.ArgumentTypeError as error:
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _text(error: Exception) -> str:
-    """The message alone, without the number that an OSError of the system begins with."""
+    """Return the message without the number that a system's OSError begins with."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.strerror}: {error.filename!r}"
     return str(error)

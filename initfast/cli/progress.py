@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def progress(size: int, *, show: bool) -> Iterator[Callable[[int], object]]:
-    """Show a bar of the bytes if stderr is a terminal; yield the function that advances it."""
+    """Show a bar over `size` bytes if stderr is a terminal; yield the function that advances it."""
     if not (show and sys.stderr.isatty()):
         yield lambda count: None
         return

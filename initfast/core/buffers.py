@@ -22,8 +22,7 @@ _BYTE = np.dtype("u1")
 
 
 class Buffer(NamedTuple):
-    """Writable memory: where its first element lies, what it holds, and how far apart its entries
-    are (in bytes).
+    """Writable memory: its address, what it holds, its shape and its strides in bytes.
 
     `owner` is a NumPy array over the memory and keeps it alive. Its own dtype may be another one of
     the same size."""
@@ -111,9 +110,7 @@ def _checked(
     asked: DType | None,
     shape: Dims | None,
 ) -> Buffer:
-    """Return `array` as a Buffer once it is known to be safe to write into, `own` being its dtype
-    (None: raw bits).
-    """
+    """Return `array` as a Buffer, checked to be safe to write into; `own` is its dtype or None."""
     if not array.flags.writeable:
         raise ValueError(f"out must be writable; received a read-only {_kind(out)}")
     dtype = _agreed(array.dtype, own, asked)
@@ -136,7 +133,8 @@ def _checked(
             )
         if not plain and overlaps(array.shape, array.strides, array.itemsize):
             raise ValueError(
-                f"no two elements of out may share memory; received shape {array.shape}, strides {array.strides}"
+                f"no two elements of out may share memory; received shape {array.shape}, strides "
+                f"{array.strides}"
             )
     return Buffer(address, dtype, array.shape, array.strides, array)
 
@@ -183,7 +181,7 @@ def _agreed(native: np.dtype[Any], own: DType | None, asked: DType | None) -> DT
 
 
 def _own(native: np.dtype[Any], out: object) -> DType | None:
-    """Return the dtype of an array as ours, None for void (which is what a bfloat16 .npy loads as)."""
+    """Return an array's dtype as ours; None for void, as which a bfloat16 .npy is loaded."""
     if native.type is np.void and native.names is None and native.subdtype is None:
         return None
     try:
@@ -253,9 +251,7 @@ def _is_shared_memory(out: object) -> bool:
 def _from_memory(
     out: object, memory: memoryview, asked: DType | None, shape: Dims | None, rounded_up: bool
 ) -> Buffer:
-    """Return a buffer that has the buffer protocol: typed (array.array, ctypes), or untyped bytes
-    (bytearray, mmap).
-    """
+    """Return a buffer-protocol object, typed (ctypes) or of untyped bytes (bytearray, mmap)."""
     if memory.readonly:
         raise ValueError(f"out must be writable; received a read-only {_kind(out)}")
     if memory.itemsize == 1 and memory.format.lstrip("@=<>!|") in ("B", "b", "c"):
@@ -277,7 +273,8 @@ def _from_memory(
                 else f"{need} bytes for shape {shape}"
             )
             raise ValueError(
-                f"out must hold {wanted} of {asked.name}; received {_kind(out)} of {memory.nbytes} bytes"
+                f"out must hold {wanted} of {asked.name}; received {_kind(out)} of "
+                f"{memory.nbytes} bytes"
             )
         # Not np.ndarray(buffer=memory), which would let go of it: a bytearray could then move while
         # it is filled.
@@ -308,7 +305,8 @@ def _from_dlpack(out: object, error: Exception) -> npt.NDArray[Any]:
         ) from None
     if out.__dlpack_device__()[0] != _CPU:
         raise ValueError(
-            f"out must be on the CPU; received {_kind(out)} on DLPack device {out.__dlpack_device__()}"
+            f"out must be on the CPU; received {_kind(out)} on DLPack device "
+            f"{out.__dlpack_device__()}"
         )
     try:
         return np.from_dlpack(out)

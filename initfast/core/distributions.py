@@ -1,5 +1,4 @@
-"""From a distribution and its parameters to a `Source`: the numbers that the kernels multiply, add
-and clamp with.
+"""From a distribution and its parameters to a `Source`: the numbers that the kernels use.
 
 All rounding is done here, once, exactly. What cannot be drawn in a dtype (no finite value, or none
 within the bounds) is refused here, before anything is written."""
@@ -32,12 +31,14 @@ def uniform(minval: float, maxval: float, dtype: DType) -> Source:
     if scale < compute.least_normal:
         least = float(compute.least_normal * 2**bits)
         raise ValueError(
-            f"maxval - minval must be 0 or at least {least:.6g} for {dtype.name}; received {minval} and {maxval}"
+            f"maxval - minval must be 0 or at least {least:.6g} for {dtype.name}; received "
+            f"{minval} and {maxval}"
         )
     first, last = target.up(low), target.below(high)
     if first > last:
         raise ValueError(
-            f"[minval, maxval) must contain a {dtype.name} number; received minval={minval}, maxval={maxval}"
+            f"[minval, maxval) must contain a {dtype.name} number; received minval={minval}, "
+            f"maxval={maxval}"
         )
     _within_range("minval", low, target, dtype)
     _within_range("maxval", last, target, dtype)
@@ -55,9 +56,7 @@ def normal(mean: float, stddev: float, dtype: DType) -> Source:
 def truncated_normal(
     mean: float, stddev: float, lower: float, upper: float, dtype: DType
 ) -> Source:
-    """Normal with this mean and standard deviation, conditioned on [mean + lower * stddev, mean +
-    upper * stddev].
-    """
+    """Return a normal conditioned on [mean + lower * stddev, mean + upper * stddev]."""
     target, compute = _grids(dtype)
     scale, shift = _scale_and_shift(mean, stddev, compute, dtype)
     if not scale:
@@ -66,7 +65,8 @@ def truncated_normal(
     reach = _reach(dtype)
     if lower > FARTHEST or upper < -FARTHEST:
         raise ValueError(
-            f"[lower, upper] must come within {FARTHEST:g} standard deviations; received [{lower}, {upper}]"
+            f"[lower, upper] must come within {FARTHEST:g} standard deviations; received "
+            f"[{lower}, {upper}]"
         )
     first = target.up(Fraction(mean) + Fraction(lower) * Fraction(stddev))
     last = target.down(Fraction(mean) + Fraction(upper) * Fraction(stddev))
@@ -124,7 +124,8 @@ def _scale_and_shift(
     scale = compute.nearest(Fraction(stddev))
     if stddev and scale < compute.least_normal:
         raise ValueError(
-            f"stddev must be 0 or at least {float(compute.least_normal):.6g} for {dtype.name}; received {stddev}"
+            f"stddev must be 0 or at least {float(compute.least_normal):.6g} for {dtype.name}; "
+            f"received {stddev}"
         )
     _within_range("stddev", scale, compute, dtype)
     return scale, _within_range("mean", compute.nearest(Fraction(mean)), compute, dtype)
@@ -141,7 +142,8 @@ def _check_reach(mean: float, stddev: float, grid: Grid, dtype: DType) -> None:
 def _within_range(what: str, value: Fraction, grid: Grid, dtype: DType) -> Fraction:
     if abs(value) > grid.largest:
         raise ValueError(
-            f"{what} must be finite in {dtype.name}, at most {float(grid.largest):.6g}; received {float(value):.6g}"
+            f"{what} must be finite in {dtype.name}, at most {float(grid.largest):.6g}; received "
+            f"{float(value):.6g}"
         )
     return value
 

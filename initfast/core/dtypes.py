@@ -1,6 +1,4 @@
-"""The element types that kernels can write, and how a caller may name them. All are ordinary NumPy
-dtypes.
-"""
+"""The element types that kernels write, as NumPy dtypes, and how a caller may name them."""
 
 from __future__ import annotations
 
@@ -9,6 +7,8 @@ from typing import Any, TypeAlias
 import ml_dtypes
 import numpy as np
 
+from initfast import _kernels
+
 DType: TypeAlias = np.dtype[Any]
 
 
@@ -16,8 +16,7 @@ def _numpy(name: str) -> DType:
     return np.dtype(getattr(ml_dtypes, name, name))
 
 
-_NAMES = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "uint32")
-CODES: dict[DType, int] = {_numpy(name): code for code, name in enumerate(_NAMES)}
+CODES: dict[DType, int] = {_numpy(name): code for code, (name, _) in enumerate(_kernels.DTYPES)}
 """The kernels' own number of each element type that they write; uint32 is for `random_bits` alone.
 """
 
@@ -61,8 +60,7 @@ def resolve(dtype: object = None) -> DType:
 
 
 def resolve_numeric(dtype: object = None) -> DType:
-    """As `resolve`, but every other numeric dtype of NumPy (bool, integers, complex) is also
-    accepted.
+    """As `resolve`, but also accept every other numeric dtype of NumPy (bool, integers, complex).
 
     Constants can be written in any of these, random values only in those that `resolve` takes.
     """
@@ -94,7 +92,8 @@ def _described(dtype: object) -> DType | None:
     """Return the NumPy dtype that `dtype` stands for, or None."""
     if dtype is float or (isinstance(dtype, str) and dtype == "float"):
         raise ValueError(
-            "dtype must say its width: float is float64 to NumPy and float32 to Keras; received float"
+            "dtype must say its width: float is float64 to NumPy and float32 to Keras; received "
+            "float"
         )
     if type(dtype).__module__ == "torch":
         dtype = str(dtype).removeprefix("torch.")

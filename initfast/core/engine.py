@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from initfast import _kernels
+from initfast import _kernels, backends
 from initfast.core import distributions
 from initfast.core.buffers import Buffer, new
 from initfast.core.dtypes import CODES, UINT32
@@ -43,12 +43,14 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
         part: from `indexing.whole`, `indexing.select` or `indexing.take`.
 
     Raises:
-        ValueError: if buffer and part differ in shape, or buffer and source in dtype.
+        ValueError: if buffer and part differ in shape, or buffer and source in dtype; if a variable
+            of the environment is wrong.
         KeyboardInterrupt: soon after Ctrl-C; what is not yet written keeps its old bytes.
     """
     if buffer.shape != part.shape:
         raise ValueError(
-            f"out must have the shape of the part it stands for, {part.shape}; received {buffer.shape}"
+            f"out must have the shape of the part it stands for, {part.shape}; received "
+            f"{buffer.shape}"
         )
     if source.distribution == _kernels.CONSTANT:
         matches = buffer.dtype.itemsize == source.itemsize  # a pattern of bytes, whatever they mean
@@ -60,6 +62,7 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
         )
     if 0 in part.shape:
         return
+    backends.check()
     workers = get_num_threads()
     if (
         in_order(part) and buffer.owner.flags.c_contiguous
@@ -74,7 +77,8 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
         shape, steps, strides = walk(piece, apart)
         if len(shape) > MAX_DIMS:
             raise ValueError(
-                f"a shape may have at most {MAX_DIMS} dims; received {len(part.shape)} in {part.shape}"
+                f"a shape may have at most {MAX_DIMS} dims; received {len(part.shape)} in "
+                f"{part.shape}"
             )
         address = buffer.address + offset + shift
         if piece.starts is None and (not shape or (steps, strides) == ((1,), (source.itemsize,))):
@@ -98,8 +102,9 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
 def random_bits(
     shape: Shape, seed: int = 0, stream: int = 0, offset: int = 0
 ) -> npt.NDArray[np.uint32]:
-    """Return raw words of Philox4x32-10: element i is word ``(offset + i) & 3`` of block ``(offset
-    + i) >> 2``.
+    """Return raw words of Philox4x32-10: element i is word ``(offset + i) & 3`` of its block.
+
+    The block is number ``(offset + i) >> 2``.
 
     Args:
         shape: shape of the array, up to 8 dims, C order.

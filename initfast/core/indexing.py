@@ -1,5 +1,4 @@
-"""Parts of a logical array: which elements a window or a set of rows holds, and how to walk over
-them in memory.
+"""Parts of a logical array: which elements an index holds, and how to walk them in memory.
 
 A logical array has up to 8 dims and up to 2**63 elements, numbered in C order. It need not exist:
 everything here is arithmetic in Python integers, which do not wrap."""
@@ -9,6 +8,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import accumulate
 from types import EllipsisType
 from typing import Any, NamedTuple
@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-MAX_DIMS = 8
+from initfast import _kernels
+
+MAX_DIMS = _kernels.MAX_DIMS
 MAX_ELEMENTS = 2**63
 
 Dims = tuple[int, ...]
@@ -132,8 +134,7 @@ def select(shape: Dims, index: object) -> Part:
 
 
 def run(start: int, count: int) -> Part:
-    """Return `count` elements that follow each other in C order from logical element `start` on, as
-    one dim.
+    """Return `count` elements that follow logical element `start` in C order, as one dim.
 
     Both must lie within the logical array: this is asked for by what has cut the array up, and is
     not checked."""
@@ -141,8 +142,7 @@ def run(start: int, count: int) -> Part:
 
 
 def take(shape: Dims, ids: object) -> Part:
-    """Return the rows `ids` of a logical array of `shape`: the part has the shape ``ids.shape +
-    shape[1:]``.
+    """Return the rows `ids` of a logical array, in the shape ``ids.shape + shape[1:]``.
 
     Args:
         shape: sizes of the logical array, at least one dim.
@@ -174,10 +174,26 @@ def take(shape: Dims, ids: object) -> Part:
     return Part(dims, 0, steps, starts)
 
 
+def cut(values: npt.NDArray[Any], part: Part) -> npt.NDArray[Any]:
+    """Return the part of an array that exists as a whole."""
+    flat = np.ascontiguousarray(values).reshape(-1)
+    if 0 in part.shape:
+        return np.empty(part.shape, values.dtype)
+    if part.starts is not None:
+        row = math.prod(values.shape[1:])
+        rows: npt.NDArray[Any] = flat.reshape(-1, row)[part.starts // np.uint64(row)].reshape(
+            part.shape
+        )
+        return rows
+    # The step of a single entry is never taken, and may be larger than any stride.
+    strides = [
+        step * flat.itemsize if n > 1 else 0 for n, step in zip(part.shape, part.steps, strict=True)
+    ]
+    return np.lib.stride_tricks.as_strided(flat[part.start :], part.shape, strides, writeable=False)
+
+
 def in_order(part: Part) -> bool:
-    """Return whether the elements of `part` surely follow each other in C order (dims of size 1 may
-    hide it).
-    """
+    """Return whether the elements of `part` surely follow each other in C order."""
     return part.starts is None and part.steps == _steps(part.shape)
 
 
@@ -202,15 +218,15 @@ def walk(part: Part, strides: Dims) -> tuple[Dims, Dims, Dims]:
     outer, _, outer_strides = _merge(dims[:lead], _steps(dims[:lead]), strides[:lead])
     if len(outer) > 1:
         raise ValueError(
-            f"the rows of one walk must be evenly spaced in memory; received strides {strides} for {dims}"
+            f"the rows of one walk must be evenly spaced in memory; received strides {strides} "
+            f"for {dims}"
         )
     inner, inner_steps, inner_strides = _merge(dims[lead:], steps[lead:], strides[lead:])
     return (len(part.starts), *inner), (0, *inner_steps), (*(outer_strides or (0,)), *inner_strides)
 
 
 def forward(part: Part, strides: Dims) -> tuple[Part, Dims, int]:
-    """Turn every dim with a negative logical step around, so that the walk goes up through the
-    logical array.
+    """Turn every dim with a negative logical step around, so that the walk goes upwards.
 
     The same elements land at the same addresses. Returns (part, strides, bytes to add to the
     address)."""
@@ -264,6 +280,7 @@ def _merge(dims: Dims, steps: Dims, strides: Dims) -> tuple[Dims, Dims, Dims]:
     )
 
 
+@lru_cache(1024)  # a small fill asks for them several times
 def _steps(shape: Dims) -> Dims:
     """Return the logical elements from one index to the next in each dim, in C order."""
     return tuple(accumulate(shape[:0:-1], operator.mul, initial=1))[::-1] if shape else ()
@@ -284,7 +301,8 @@ def _position(item: object, n: int, axis: int, index: object) -> int:
         position = None
     if position is None or isinstance(item, bool | np.bool_):
         raise TypeError(
-            f"an index must hold integers, slices, Ellipsis and np.newaxis only (rows takes arrays of ids);"
+            "an index must hold integers, slices, Ellipsis and np.newaxis only (rows takes "
+            "arrays of ids);"
             f" received {item!r}"
         )
     if not -n <= position < n:

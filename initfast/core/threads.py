@@ -6,12 +6,14 @@ import logging
 import math
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, ContextVar
 from pathlib import Path
 
-MAX_THREADS = 1024
+from initfast import _kernels
+
+MAX_THREADS = _kernels.MAX_THREADS
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int | None) -> None:
-    """Let large fills use `n` threads (1 to 1024) in this process; None goes back to the default."""
+    """Let large fills use `n` threads (1 to 1024) in this process; None restores the default."""
     global _process
     _process = None if n is None else _count(n, "the number of threads")
 
@@ -59,8 +61,7 @@ def threads(n: int) -> AbstractContextManager[None]:
 
 
 def set_num_threads_here(n: int) -> None:
-    """As entering `threads(n)`, for hosts that end a limit by setting the number they found
-    (threadpoolctl).
+    """As entering `threads(n)`, for hosts that restore the number they found (threadpoolctl).
 
     Where that is the process's own number, this thread or task is held to none any longer.
     """
@@ -69,7 +70,7 @@ def set_num_threads_here(n: int) -> None:
 
 
 def why() -> str:
-    """Return how many threads a fill would use here and where the number comes from, in one line."""
+    """Return, in one line, how many threads a fill uses here and where the number comes from."""
     if _scoped.get() is not None:
         return f"{_scoped.get()}: threads(n)"
     if _process is not None:
@@ -100,7 +101,7 @@ def _count(n: object, what: str) -> int:
 def _default() -> tuple[int, str]:
     global _found
     if _found is None:
-        _found = _look_up()
+        _found = _look_up(os.environ, _usable_cores(), _cgroup_quota())
         _log.debug("a large fill uses %d threads: %s", *_found)
     return _found
 
@@ -110,24 +111,26 @@ def _forget() -> None:
     _found = None
 
 
-if hasattr(os, "register_at_fork"):  # a forked worker is often given cores of its own
-    os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_forget)  # a forked worker is often given other cores
 
 
-def _look_up() -> tuple[int, str]:
-    ours = os.environ.get("INITFAST_NUM_THREADS", "").strip()
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _look_up(environment: Mapping[str, str], cores: int, quota: float | None) -> tuple[int, str]:
+    """Return the default number of threads, and the reason for it."""
+    ours = environment.get("INITFAST_NUM_THREADS", "").strip()
     if ours:
         number = int(ours) if ours.isdecimal() else ours
         return _count(number, "INITFAST_NUM_THREADS"), "INITFAST_NUM_THREADS"
     # OpenMP allows a list, one number a nesting level. What it means by other values is not our
     # business.
-    theirs = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    theirs = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if theirs.isdecimal() and int(theirs) > 0:
         return min(int(theirs), MAX_THREADS), "OMP_NUM_THREADS"
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    quota = _cgroup_quota()
     if quota is not None and quota < cores:
         return max(1, math.ceil(quota)), f"cgroup quota of {quota:g} of {cores} usable cores"
     return min(cores, MAX_THREADS), "usable cores"
@@ -136,9 +139,7 @@ def _look_up() -> tuple[int, str]:
 def _cgroup_quota(
     proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
 ) -> float | None:
-    """Return the CPU quota of this process in cores: the least over its control groups and theirs
-    above, v2 and v1.
-    """
+    """Return the CPU quota of this process in cores: the least of its control groups, v2 and v1."""
     quotas = []
     for line in _read(proc).splitlines():
         _, _, rest = line.partition(":")

@@ -11,7 +11,7 @@ from initfast.core.buffers import Buffer
 from initfast.core.dtypes import FLOAT32, FLOAT64, DType, resolve
 from initfast.core.seeds import AnySeed, Seed
 from initfast.core.types import Array
-from initfast.initializers.base import RandomInitializer, cut
+from initfast.initializers.base import RandomInitializer
 from initfast.initializers.random import RandomNormal
 from initfast.initializers.validation import number
 
@@ -19,8 +19,7 @@ __all__ = ["Orthogonal"]
 
 
 class Orthogonal(RandomInitializer):
-    """An orthogonal matrix times `gain`: the columns are orthonormal, or the rows where there are
-    fewer of them.
+    """An orthogonal matrix times `gain`: orthonormal columns, or rows if there are fewer.
 
     The logical array is seen as a matrix of `prod(shape[:-1])` rows. Its Q is that of the QR
     decomposition of our normals, in float64 for float64 and float32 for all else, with the signs
@@ -53,7 +52,7 @@ class Orthogonal(RandomInitializer):
         wide = resolve(target.dtype) == FLOAT64
         _check_rank(shape)
         if 0 not in part.shape:
-            target.array[...] = cut(
+            target.array[...] = indexing.cut(
                 self._matrix(shape, self._next_seed(), FLOAT64 if wide else FLOAT32), part
             )
 
@@ -68,5 +67,6 @@ class Orthogonal(RandomInitializer):
 def _check_rank(shape: indexing.Dims) -> None:
     if len(shape) < 2:
         raise ValueError(
-            f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of rank {len(shape)}."
+            f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} "
+            f"of rank {len(shape)}."
         )

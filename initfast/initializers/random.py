@@ -77,8 +77,7 @@ class RandomUniform(RandomInitializer):
 
 
 class TruncatedNormal(RandomInitializer):
-    """Normal values cut at `mean + lower * stddev` and `mean + upper * stddev`, which none of them
-    leaves.
+    """Normal values cut at `mean + lower * stddev` and `mean + upper * stddev`.
 
     Args:
         mean, stddev: finite numbers of the normal before the cut, stddev >= 0. What is left of a
@@ -167,7 +166,8 @@ class VarianceScaling(RandomInitializer):
         name = "truncated_normal" if name == "normal" else name
         if not isinstance(name, str) or name not in DISTRIBUTIONS:
             raise ValueError(
-                f"Invalid `distribution` argument: {distribution}.Please use one of {_choices(DISTRIBUTIONS)}"
+                f"Invalid `distribution` argument: {distribution}.Please use one of "
+                f"{_choices(DISTRIBUTIONS)}"
             )
         self.mode = mode
         self.distribution = name
@@ -210,11 +210,14 @@ class _Preset(VarianceScaling):
         super().__init__(*self._row, seed=seed, input_axes=input_axes, output_axes=output_axes)
 
 
-_PRESET_DOC = """Values of mean 0 and variance `{row[0]:g} / {row[1]}`, {row[2]}: `VarianceScaling{row}`.
+_PRESET_DOC = """Values of mean 0 and variance `{row[0]:g} / {row[1]}`, {row[2]}.
+
+    The same as `VarianceScaling{row}`.
 
     Args:
         seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
-        input_axes, output_axes: the axes whose lengths multiply to the fans, both or none; default: `compute_fans`.
+        input_axes, output_axes: the axes whose lengths multiply to the fans, both or none;
+            default: `compute_fans`.
 
     Source: {source}.
 
@@ -222,7 +225,10 @@ _PRESET_DOC = """Values of mean 0 and variance `{row[0]:g} / {row[1]}`, {row[2]}
     (64, 32)
     """
 
-_GLOROT = "Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks"
+_GLOROT = (
+    "Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural "
+    "networks"
+)
 _LECUN = "LeCun, Bottou, Orr and Mueller 1998, Efficient BackProp"
 _HE = "He, Zhang, Ren and Sun 2015, Delving deep into rectifiers"
 

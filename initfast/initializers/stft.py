@@ -20,8 +20,7 @@ __all__ = ["STFT"]
 
 
 class STFT(FromIndex):
-    """Kernels of a short-time Fourier transform, for a convolution of logical shape (frame_length,
-    1, bins).
+    """Kernels of a short-time Fourier transform, of logical shape (frame_length, 1, bins).
 
     Element [t, 0, k] is `cos(2 pi t k / n)`, or `-sin(2 pi t k / n)`, times `window[t] / norm`; `n
     = 2 (bins - 1)`.
@@ -52,7 +51,8 @@ class STFT(FromIndex):
             not isinstance(scaling, str) or scaling not in ("density", "spectrum")
         ):
             raise ValueError(
-                f"Scaling is invalid, it must be `None`, 'density' or 'spectrum'. Received scaling={scaling}"
+                "Scaling is invalid, it must be `None`, 'density' or 'spectrum'. Received "
+                f"scaling={scaling}"
             )
         if not isinstance(periodic, bool):
             raise TypeError(f"periodic must be True or False; received {periodic!r}")
@@ -100,7 +100,8 @@ class STFT(FromIndex):
         )
         if window.shape != (frame,):
             raise ValueError(
-                f"The shape of `window` must be equal to [frame_length].Received: window shape={window.shape}"
+                "The shape of `window` must be equal to [frame_length].Received: window "
+                f"shape={window.shape}"
                 f" for frame_length={frame}"
             )
         norm = {
@@ -110,7 +111,8 @@ class STFT(FromIndex):
         }[self.scaling]
         if norm == 0.0:
             raise ValueError(
-                f"a window to be scaled must not be zero everywhere; received {self.window!r} of {frame}"
+                f"a window to be scaled must not be zero everywhere; received {self.window!r} of "
+                f"{frame}"
             )
         weight: npt.NDArray[np.float64] = window / norm
         return weight

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
-from initfast.core.buffers import ALIGNMENT, allocate, empty, overlaps, view
-from initfast.core.dtypes import FLOATING, UINT32, resolve
+from initfast.core.buffers import ALIGNMENT, empty, new, overlaps, view
+from initfast.core.dtypes import FLOATING, UINT32, bits_of, resolve
 
 BF16, E4, E5 = ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2
 F32, F64, BFLOAT16, FLOAT8 = (
@@ -63,7 +63,7 @@ def accepts(out, bits, dtype, *args):
     assert buffer.dtype == dtype
     wanted = poke(buffer)
     np.testing.assert_array_equal(bits(), wanted)
-    assert buffer.array.dtype == getattr(dtype, "numpy", dtype)
+    assert buffer.array.dtype == dtype
     np.testing.assert_array_equal(buffer.array.view(wanted.dtype), wanted)
 
 
@@ -74,15 +74,17 @@ def accepts(out, bits, dtype, *args):
 @pytest.mark.parametrize(
     "shape", [(), (0,), (3,), (64, 64), (2, 0, 3), (1,) * 8, (1, 2, 3, 1, 2, 1, 1, 5)], ids=str
 )
-def test_allocate(dtype, shape):
-    found, address = allocate(shape, dtype)
+def test_new(dtype, shape):
+    buffer = new(shape, dtype)
+    found = buffer.owner
+    assert (buffer.shape, buffer.dtype, buffer.strides) == (shape, dtype, found.strides)
     assert found.shape == shape
-    assert found.dtype == getattr(dtype, "numpy", dtype)
+    assert found.dtype == dtype
     assert found.flags.c_contiguous
     assert found.flags.writeable
     assert found.flags.aligned
-    assert address == found.ctypes.data
-    assert address % ALIGNMENT == 0
+    assert buffer.address == found.ctypes.data
+    assert buffer.address % ALIGNMENT == 0
     found[...] = 1
     assert empty(shape, dtype).shape == shape
 
@@ -119,11 +121,11 @@ VIEWS = {
 @pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize("dtype", FLOATING, ids=lambda dtype: dtype.name)
 def test_numpy(dtype, name):
-    out = VIEWS[name](np.zeros((4, 6), dtype.numpy))
+    out = VIEWS[name](np.zeros((4, 6), dtype))
     buffer = view(out)
     assert (buffer.shape, buffer.strides) == (out.shape, out.strides)
-    accepts(out, lambda: out.view(dtype.uint), dtype)
-    accepts(out, lambda: out.view(dtype.uint), dtype, dtype.name, out.shape)
+    accepts(out, lambda: out.view(bits_of(dtype)), dtype)
+    accepts(out, lambda: out.view(bits_of(dtype)), dtype, dtype.name, out.shape)
 
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in PLAIN if dtype.itemsize <= 8], ids=str)
@@ -149,7 +151,7 @@ def test_long_double_is_accepted():
 )
 def test_raw_bits_can_be_read_as_another_dtype(held, dtype):
     out = np.zeros((3, 4), held)[::-1, ::2]
-    accepts(out, lambda: out.view(resolve(dtype).uint), resolve(dtype), dtype)
+    accepts(out, lambda: out.view(bits_of(resolve(dtype))), resolve(dtype), dtype)
 
 
 def test_memmap(tmp_path):
@@ -580,7 +582,7 @@ def test_tensors(torch, dtype, name):
     bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
     accepts(
         out,
-        lambda: np.array(out.contiguous().view(bits).tolist(), dtype.uint).reshape(out.shape),
+        lambda: np.array(out.contiguous().view(bits).tolist(), bits_of(dtype)).reshape(out.shape),
         dtype,
     )
     assert view(out, getattr(torch, dtype.name), tuple(out.shape)).dtype == dtype

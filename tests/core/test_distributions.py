@@ -32,7 +32,7 @@ def test_uniform_numbers() -> None:
 
 @pytest.mark.parametrize("dtype", FLOATING, ids=lambda dtype: dtype.name)
 def test_degenerate_parameters_are_constants(dtype: DType) -> None:
-    nearest = float(np.float64(0.3).astype(dtype.numpy))
+    nearest = float(np.float64(0.3).astype(dtype))
     for source in (UNIFORM(0.3, 0.3, dtype), TRUNCATED(0.3, 0.0, -2.0, 2.0, dtype)):
         assert source.numbers[0] == (0.0, nearest, nearest, nearest)
 

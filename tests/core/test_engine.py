@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import POISON, bits
+from memory import POISON, bits, drawn
 
 from initfast.core import distributions
 from initfast.core.buffers import Buffer, empty, view
-from initfast.core.dtypes import FLOATING, UINT32, resolve
-from initfast.core.engine import fill, new, random_bits
+from initfast.core.dtypes import FLOATING, UINT32, bits_of, resolve
+from initfast.core.engine import fill, random_bits
 from initfast.core.indexing import select, take, whole
 from initfast.core.seeds import Seed
 from initfast.core.threads import threads
@@ -47,9 +47,9 @@ LARGE_INDICES = [
 def test_threads_do_not_change_values(count, name, backend):
     source, seed = SOURCES[name](F32), Seed(42)
     with threads(1):
-        wanted = bits(new(source, seed, LARGE, F32))
+        wanted = bits(drawn(source, seed, LARGE, F32))
     with threads(count):
-        np.testing.assert_array_equal(bits(new(source, seed, LARGE, F32)), wanted)
+        np.testing.assert_array_equal(bits(drawn(source, seed, LARGE, F32)), wanted)
         for index in LARGE_INDICES:
             part = select(LARGE, index)
             out = np.full(part.shape, np.nan, np.float32)
@@ -65,10 +65,10 @@ def test_threads_do_not_change_values(count, name, backend):
 def test_threads_do_not_change_any_dtype(dtype, backend):
     source, seed, shape = SOURCES["normal"](dtype), Seed(7), (3, 300_007)
     with threads(1):
-        wanted = bits(new(source, seed, shape, dtype))
+        wanted = bits(drawn(source, seed, shape, dtype))
     with threads(3):
-        np.testing.assert_array_equal(bits(new(source, seed, shape, dtype)), wanted)
-        out = np.full(shape[::-1], POISON, dtype.uint).T
+        np.testing.assert_array_equal(bits(drawn(source, seed, shape, dtype)), wanted)
+        out = np.full(shape[::-1], POISON, bits_of(dtype)).T
         fill(source, seed, view(out, dtype), whole(shape))
     np.testing.assert_array_equal(out, wanted)
 
@@ -91,7 +91,7 @@ def test_chunks_meet_without_a_seam(count, skip):
 def test_a_changed_seed_or_stream_changes_values():
     # So the comparisons above can fail.
     source = SOURCES["normal"](F32)
-    arrays = [new(source, seed, (1000,), F32) for seed in (Seed(1), Seed(2), Seed(1, 1))]
+    arrays = [drawn(source, seed, (1000,), F32) for seed in (Seed(1), Seed(2), Seed(1, 1))]
     for i in range(3):
         for j in range(i):
             assert (arrays[i] != arrays[j]).mean() > 0.99
@@ -131,7 +131,7 @@ def test_rows_of_an_array_too_large_to_exist():
 def test_no_element_is_written_for_an_empty_part():
     source = SOURCES["normal"](F32)
     for shape in ((0,), (3, 0), (0, 2**60)):
-        assert new(source, Seed(1), shape, F32).shape == shape
+        assert drawn(source, Seed(1), shape, F32).shape == shape
         fill(source, Seed(1), view(np.empty(shape, np.float32)), whole(shape))
     memory = np.full((4, 6), 7, np.float32)
     fill(source, Seed(1), view(memory[2:2]), select((4, 6), np.s_[2:2]))
@@ -140,7 +140,7 @@ def test_no_element_is_written_for_an_empty_part():
 
 
 def test_new_arrays():
-    found = new(SOURCES["uniform"](F32), Seed(1), (33, 5), F32)
+    found = drawn(SOURCES["uniform"](F32), Seed(1), (33, 5), F32)
     assert found.shape == (33, 5)
     assert found.dtype == np.float32
     assert found.ctypes.data % 64 == 0
@@ -188,7 +188,7 @@ def test_nine_dims_are_too_many():
 def test_tensors(dtype):
     torch = pytest.importorskip("torch")
     source, seed = SOURCES["truncated"](dtype), Seed(5)
-    wanted = bits(new(source, seed, (40, 30), dtype))
+    wanted = bits(drawn(source, seed, (40, 30), dtype))
     unsigned = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
     for out in (
         torch.zeros(40, 30),
@@ -198,7 +198,7 @@ def test_tensors(dtype):
         tensor = torch.zeros(1).to(getattr(torch, dtype.name)).new_empty(0)
         tensor = torch.empty_strided(out.shape, out.stride(), dtype=tensor.dtype)
         fill(source, seed, view(tensor), whole((40, 30)))
-        found = tensor.contiguous().view(unsigned).numpy().view(dtype.uint)
+        found = tensor.contiguous().view(unsigned).numpy().view(bits_of(dtype))
         np.testing.assert_array_equal(found, wanted)
 
 
@@ -218,7 +218,7 @@ def test_a_fill_allocates_nothing_of_the_size_of_the_output(index):
 
 def test_fills_in_many_threads_at_once():
     source = SOURCES["normal"](F32)
-    wanted = [bits(new(source, Seed(i), (400_000,), F32)) for i in range(6)]
+    wanted = [bits(drawn(source, Seed(i), (400_000,), F32)) for i in range(6)]
     found = [empty((400_000,), F32) for _ in range(6)]
 
     def work(i):
@@ -314,10 +314,10 @@ import multiprocessing, sys
 from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 from initfast.core import distributions
-from initfast.core.buffers import view
+from initfast.core.buffers import new, view
 from initfast.core.dtypes import resolve
-from initfast.core.engine import fill, new
-from initfast.core.indexing import select
+from initfast.core.engine import fill
+from initfast.core.indexing import select, whole
 from initfast.core.seeds import Seed
 from initfast.core.threads import threads
 
@@ -340,8 +340,9 @@ if __name__ == "__main__":
     for worker in workers: worker.start()
     for worker in workers: worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    whole = new(distributions.normal(0.0, 1.0, DTYPE), Seed(42), SHAPE, DTYPE)
-    print("same" if bytes(memory.buf) == whole.tobytes() else "different")
+    alone = new(SHAPE, DTYPE)
+    fill(distributions.normal(0.0, 1.0, DTYPE), Seed(42), alone, whole(SHAPE))
+    print("same" if bytes(memory.buf) == alone.owner.tobytes() else "different")
     memory.close()
     memory.unlink()
 """
@@ -364,15 +365,19 @@ def test_processes_fill_one_shared_memory(tmp_path, method, dtype):
 FORK = """
 import os, signal
 from initfast.core import distributions
+from initfast.core.buffers import new
 from initfast.core.dtypes import resolve
-from initfast.core.engine import new
+from initfast.core.engine import fill
+from initfast.core.indexing import whole
 from initfast.core.seeds import Seed
 from initfast.core.threads import threads
 
 F32 = resolve("float32")
 def draw():
+    memory = new((3_000_000,), F32)
     with threads(3):
-        return new(distributions.normal(0.0, 1.0, F32), Seed(1), (3_000_000,), F32).tobytes()
+        fill(distributions.normal(0.0, 1.0, F32), Seed(1), memory, whole(memory.shape))
+    return memory.owner.tobytes()
 wanted = draw()
 child = os.fork()
 if child == 0:
@@ -440,5 +445,5 @@ def test_the_owner_outlives_the_fill():
     assert isinstance(target, Buffer)
     fill(SOURCES["uniform"](F32), Seed(1), target, whole((40, 50)))
     np.testing.assert_array_equal(
-        target.array, new(SOURCES["uniform"](F32), Seed(1), (40, 50), F32)
+        target.array, drawn(SOURCES["uniform"](F32), Seed(1), (40, 50), F32)
     )

@@ -14,9 +14,9 @@ import reference
 from initfast import _kernels
 from initfast.core import distributions
 from initfast.core.buffers import empty
-from initfast.core.dtypes import FLOATING, DType
+from initfast.core.dtypes import CODES, FLOATING, DType
 
-DTYPES = {dtype.code: dtype for dtype in FLOATING}
+DTYPES = {CODES[dtype]: dtype for dtype in FLOATING}
 SEED = 0x0123456789ABCDEF
 ONES = 2**32 - 1
 # Both ends, and both sides of a sign, of a quarter turn and of the bits that are thrown away.

@@ -8,7 +8,7 @@ import sys
 
 import initfast as ift
 from initfast.cli import main
-from initfast.core.threads import get_num_threads
+from initfast.core import threads
 
 
 def test_silent_unless_asked():
@@ -28,14 +28,15 @@ def test_one_null_handler_and_no_level():
 
 
 def test_what_was_chosen_and_why(caplog, monkeypatch):
-    monkeypatch.setattr(sys.modules["initfast.threads"], "_found", None)
+    threads._forget()
     monkeypatch.setenv("INITFAST_NUM_THREADS", "3")
     before = ift.backends.active()
     with caplog.at_level(logging.DEBUG, "initfast"), ift.backends.use("portable"):
-        get_num_threads()
+        threads.get_num_threads()
+    threads._forget()
     assert caplog.record_tuples == [
         ("initfast.backends", logging.DEBUG, f"backend portable instead of {before}"),
-        ("initfast.threads", logging.DEBUG, "a large fill uses 3 threads: INITFAST_NUM_THREADS"),
+        ("initfast.core.threads", logging.DEBUG, "a large fill uses 3 threads: INITFAST_NUM_THREADS"),
     ]
 
 

@@ -1,19 +1,18 @@
 """The words are Philox4x32, on every backend and in the reference: known answers from outside."""
 
-from pathlib import Path
-
 import numpy as np
+import places
 import pytest
 
 import initfast
 import reference
 from initfast import _kernels
 from initfast.core.buffers import empty
-from initfast.core.dtypes import UINT32
+from initfast.core.dtypes import CODES, UINT32
 
 VECTORS = [
     [int(field, 16 if column else 10) for column, field in enumerate(line.split())]
-    for line in (Path(__file__).parent.parent / "vectors" / "philox.txt").read_text().splitlines()
+    for line in (places.VECTORS / "philox.txt").read_text().splitlines()
     if not line.startswith("#")
 ]
 CASES = pytest.mark.parametrize(
@@ -43,7 +42,7 @@ def test_reference(vector: list[int]) -> None:
 def test_backend(backend: str, vector: list[int]) -> None:
     rounds, block, stream, seed, words = split(vector)
     kind = _kernels.BITS_7 if rounds == 7 else _kernels.BITS
-    source = _kernels.Source(kind, UINT32.code, 4, 0.0, 0.0, 0.0, 0.0, (), 0)
+    source = _kernels.Source(kind, CODES[UINT32], 4, 0.0, 0.0, 0.0, 0.0, (), 0)
     out = empty((_kernels.TILE_BLOCKS, 4), UINT32)
     out[:] = 0
     # Every lane in turn holds the block: block numbers wrap at 64 bits, as the known answer at the

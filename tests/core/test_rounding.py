@@ -24,7 +24,7 @@ def test_every_floating_dtype_has_a_grid() -> None:
 @given(value=FINITE)
 def test_nearest(dtype: DType, value: float) -> None:
     assert GRIDS[dtype.name].nearest(Fraction(value)) == Fraction(
-        float(np.float64(value).astype(dtype.numpy))
+        float(np.float64(value).astype(dtype))
     )
 
 
@@ -54,9 +54,9 @@ def test_below_is_the_neighbour(name: str) -> None:
 @EVERY_DTYPE
 def test_largest_and_least_normal(dtype: DType) -> None:
     if dtype.name in ("float32", "float64", "float16"):
-        info = np.finfo(dtype.numpy)
+        info = np.finfo(dtype)
     else:
         ml_dtypes = pytest.importorskip("ml_dtypes")
-        info = ml_dtypes.finfo(dtype.numpy)
+        info = ml_dtypes.finfo(dtype)
     assert GRIDS[dtype.name].largest == Fraction(float(info.max))
     assert GRIDS[dtype.name].least_normal == Fraction(float(info.smallest_normal))

@@ -1,7 +1,6 @@
 """How many threads: who says so, in which order, and for whom."""
 
 import asyncio
-import importlib
 import os
 import subprocess
 import sys
@@ -12,9 +11,8 @@ import numpy as np
 import pytest
 
 import initfast as ift
+from initfast.core import threads as module
 
-# initfast.threads is both this module and, in the package, the function of that name.
-module = importlib.import_module("initfast.threads")
 get_num_threads, set_num_threads, threads, why = (
     module.get_num_threads,
     module.set_num_threads,
@@ -27,55 +25,46 @@ RULE = r"the number of threads must be an integer from 1 to 1024; received "
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
-    """No number set, none remembered, none in the environment; all of it put back afterwards."""
-    monkeypatch.setattr(module, "_process", None)
-    monkeypatch.setattr(module, "_found", None)
-    monkeypatch.delenv("INITFAST_NUM_THREADS", raising=False)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-
-
-@pytest.fixture
-def machine(monkeypatch):
-    """Return a function that says how many cores are usable and what the control group allows."""
-
-    def set_machine(cores, quota=None):
-        if hasattr(os, "sched_getaffinity"):
-            monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
-        monkeypatch.setattr(os, "cpu_count", lambda: cores)
-        monkeypatch.setattr(module, "_cgroup_quota", lambda: quota)
-
-    return set_machine
+    """No number set, and 7 by default: the environment's, read anew for each test."""
+    monkeypatch.setenv("INITFAST_NUM_THREADS", "7")
+    set_num_threads(None)
+    module._forget()
+    yield
+    set_num_threads(None)
+    module._forget()
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "cores", "quota", "number", "reason"),
     [
-        ("3", "5", 7, 2.0, 3, "3: INITFAST_NUM_THREADS"),
-        (" 3 ", None, 7, None, 3, "3: INITFAST_NUM_THREADS"),
-        (None, "5", 7, 2.0, 5, "5: OMP_NUM_THREADS"),
-        ("", "5", 7, 2.0, 5, "5: OMP_NUM_THREADS"),
-        (None, "5,2", 7, None, 5, "5: OMP_NUM_THREADS"),
-        (None, "100000", 7, None, 1024, "1024: OMP_NUM_THREADS"),
-        (None, None, 7, 2.0, 2, "2: cgroup quota of 2 of 7 usable cores"),
-        (None, None, 7, 1.5, 2, "2: cgroup quota of 1.5 of 7 usable cores"),
-        (None, None, 7, 0.25, 1, "1: cgroup quota of 0.25 of 7 usable cores"),
-        (None, None, 7, 7.5, 7, "7: usable cores"),
-        (None, None, 7, None, 7, "7: usable cores"),
-        (None, None, 5000, None, 1024, "1024: usable cores"),
+        ("3", "5", 7, 2.0, 3, "INITFAST_NUM_THREADS"),
+        (" 3 ", None, 7, None, 3, "INITFAST_NUM_THREADS"),
+        (None, "5", 7, 2.0, 5, "OMP_NUM_THREADS"),
+        ("", "5", 7, 2.0, 5, "OMP_NUM_THREADS"),
+        (None, "5,2", 7, None, 5, "OMP_NUM_THREADS"),
+        (None, "100000", 7, None, 1024, "OMP_NUM_THREADS"),
+        (None, None, 7, 2.0, 2, "cgroup quota of 2 of 7 usable cores"),
+        (None, None, 7, 1.5, 2, "cgroup quota of 1.5 of 7 usable cores"),
+        (None, None, 7, 0.25, 1, "cgroup quota of 0.25 of 7 usable cores"),
+        (None, None, 7, 7.5, 7, "usable cores"),
+        (None, None, 7, None, 7, "usable cores"),
+        (None, None, 5000, None, 1024, "usable cores"),
         # What is no number of threads to OpenMP either is left to OpenMP.
-        (None, "0", 7, None, 7, "7: usable cores"),
-        (None, "-2", 7, None, 7, "7: usable cores"),
-        (None, "many", 7, None, 7, "7: usable cores"),
-        (None, "", 7, None, 7, "7: usable cores"),
+        (None, "0", 7, None, 7, "usable cores"),
+        (None, "-2", 7, None, 7, "usable cores"),
+        (None, "many", 7, None, 7, "usable cores"),
+        (None, "", 7, None, 7, "usable cores"),
     ],
 )
-def test_default(monkeypatch, machine, ours, theirs, cores, quota, number, reason):
-    machine(cores, quota)
-    for name, value in (("INITFAST_NUM_THREADS", ours), ("OMP_NUM_THREADS", theirs)):
-        if value is not None:
-            monkeypatch.setenv(name, value)
-    assert get_num_threads() == number
-    assert why() == reason
+def test_default(ours, theirs, cores, quota, number, reason):
+    given = {"INITFAST_NUM_THREADS": ours, "OMP_NUM_THREADS": theirs}
+    environment = {name: value for name, value in given.items() if value is not None}
+    assert module._look_up(environment, cores, quota) == (number, reason)
+
+
+def test_the_default_comes_from_the_environment():
+    assert get_num_threads() == 7
+    assert why() == "7: INITFAST_NUM_THREADS"
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1025", "two", "2.0", "1e3"])
@@ -104,8 +93,7 @@ def test_usable_cores_are_those_of_the_affinity_mask():
     assert result.stdout == "1\n"
 
 
-def test_set_and_scope(machine):
-    machine(7)
+def test_set_and_scope():
     set_num_threads(5)
     assert (get_num_threads(), why()) == (5, "5: set_num_threads(n)")
     with threads(3):
@@ -120,16 +108,14 @@ def test_set_and_scope(machine):
     assert get_num_threads() == 7
 
 
-def test_scope_ends_with_an_error(machine):
-    machine(7)
+def test_scope_ends_with_an_error():
     with pytest.raises(ZeroDivisionError), threads(3):
         _ = 1 / 0
     assert get_num_threads() == 7
 
 
 @pytest.mark.parametrize("n", [0, -1, 1025, 2.0, "2", True, 2**64], ids=repr)
-def test_bad_numbers(n, machine):
-    machine(7)
+def test_bad_numbers(n):
     with pytest.raises(ValueError, match=RULE + repr(n)):
         set_num_threads(n)
     with pytest.raises(ValueError, match=RULE + repr(n)):
@@ -142,8 +128,7 @@ def test_none_is_no_number_of_a_scope():
         threads(None)
 
 
-def test_scopes_of_two_threads_do_not_mix(machine):
-    machine(7)
+def test_scopes_of_two_threads_do_not_mix():
     barrier, seen = threading.Barrier(2), {}
 
     def work(n):
@@ -161,8 +146,7 @@ def test_scopes_of_two_threads_do_not_mix(machine):
     assert get_num_threads() == 7
 
 
-def test_scopes_of_two_tasks_do_not_mix(machine):
-    machine(7)
+def test_scopes_of_two_tasks_do_not_mix():
 
     async def work(n):
         with threads(n):
@@ -175,8 +159,7 @@ def test_scopes_of_two_tasks_do_not_mix(machine):
     assert asyncio.run(main()) == [2, 3]
 
 
-def test_set_governs_all_threads(machine):
-    machine(7)
+def test_set_governs_all_threads():
     set_num_threads(4)
     seen = []
     worker = threading.Thread(target=lambda: seen.append(get_num_threads()))
@@ -254,9 +237,12 @@ def test_cgroup_quota_without_proc(tmp_path):
     assert module._cgroup_quota(tmp_path / "none", tmp_path) is None
 
 
-@pytest.mark.skipif(
+affinity = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity"), reason="the system has no affinity of threads"
 )
+
+
+@affinity
 @pytest.mark.parametrize("count", [2, 7])
 def test_a_fill_leaves_its_caller_where_it_may_run(count):
     """Its threads are kept off the caller's CPU, the caller itself is not touched; one CPU for all
@@ -274,3 +260,18 @@ def test_a_fill_leaves_its_caller_where_it_may_run(count):
         finally:
             os.sched_setaffinity(0, before)
         assert made.tobytes() == alone.tobytes()
+
+
+@affinity
+def test_many_fills_leave_their_caller_where_it_may_run():
+    """A thread may end before its maker goes on, which once pinned the maker after 20 fills."""
+    before = os.sched_getaffinity(0)
+    out = np.empty(2**20, np.float32)
+    initializer = ift.RandomNormal(seed=1)
+    try:
+        with threads(2):
+            for _ in range(200):
+                initializer.fill(out)
+        assert os.sched_getaffinity(0) == before
+    finally:
+        os.sched_setaffinity(0, before)

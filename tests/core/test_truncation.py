@@ -72,5 +72,5 @@ def test_values_within_four_ulp(bounds: tuple[float, float], dtype: DType) -> No
             else:
                 u = (mp.mpf(int(words.ravel()[i])) + mp.mpf(1) / 2) / 2**32
             exact = quantile(upper_tail(-a) + u * whole, upper_tail(b) + (1 - u) * whole)
-            ulp = mp.mpf(float(np.spacing(np.abs(dtype.numpy.type(float(exact))))))
+            ulp = mp.mpf(float(np.spacing(np.abs(dtype.type(float(exact))))))
             assert abs(mp.mpf(float(value)) - exact) <= 4 * ulp, f"element {i}: {value} for {exact}"

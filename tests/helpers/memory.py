@@ -3,12 +3,23 @@
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from initfast.core import buffers
+from initfast.core.engine import fill
+from initfast.core.indexing import whole
+
 POISON = 0xA5
 
 
 def bits(array):
     """The elements as unsigned integers, so that equal means equal bytes."""
     return array.view(f"u{array.itemsize}")
+
+
+def drawn(source, seed, shape, dtype):
+    """Return a new array of what `source` describes."""
+    buffer = buffers.new(shape, dtype)
+    fill(source, seed, buffer, whole(shape))
+    return buffer.array
 
 
 def poisoned(shape, strides, itemsize):

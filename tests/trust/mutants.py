@@ -156,13 +156,25 @@ class Copy:
             path.write_text(text.replace(old, new))
         return before
 
+    def compiled_again(self, unit: str) -> list[str]:
+        """The C files of a mutant's unit. avx512_bf16 has most of its kernels from avx512: it needs both."""
+        if unit != "backend":
+            return [unit]
+        return [
+            stem
+            for stem in self.objects
+            if stem.startswith("backend_") and self.backend.startswith(stem.removeprefix("backend_"))
+        ]
+
     def tried(self, mutant: Mutant) -> tuple[int, str]:
         before = self.edited(mutant)
         try:
             if mutant.unit:
-                stem = f"backend_{self.backend}" if mutant.unit == "backend" else mutant.unit
-                changed = self.compile(self.root / "src" / f"{stem}.c", "mutant")
-                self.link({**self.objects, stem: changed})
+                changed = {
+                    stem: self.compile(self.root / "src" / f"{stem}.c", f"mutant_{stem}")
+                    for stem in self.compiled_again(mutant.unit)
+                }
+                self.link({**self.objects, **changed})
             return self.test(mutant.killer)
         finally:
             for path, text in before.items():

@@ -1,0 +1,193 @@
+"""All libraries that are compared: those of `initfast bench`, and the others. A new one is a row.
+
+A row's function takes a job, prepares it once, and returns a function that does it. Engines are
+imported there, not here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import intel_mkl
+from compiled import library
+
+import initfast as ift
+from initfast import _kernels
+from initfast.cli import _race
+from initfast.cli._race import NORMAL, TASKS, TRUNCATED, UNIFORM, Array, Fill, Job, Library, Task
+from initfast.cli.bench import INITFAST, MEMSET, RIVALS, SEED, with_initfast
+
+NUMPY_DTYPES = ("float32", "float64")
+
+
+def on_backend(job: Job, backend: str) -> Fill:
+    """Fill with initfast on one of its backends."""
+    fill = with_initfast(job)
+    # `backends.use` asks the CPU again, which on a virtual machine takes longer than a small fill.
+    names = ift.backends.compiled()
+    position, before = names.index(backend), names.index(ift.backends.active())
+
+    def run() -> Any:
+        _kernels.use(position)
+        try:
+            return fill()
+        finally:
+            _kernels.use(before)
+
+    return run
+
+
+def with_jax(job: Job) -> Fill:
+    import jax
+
+    draw: Callable[..., Any] = {
+        UNIFORM.name: jax.random.uniform,
+        NORMAL.name: jax.random.normal,
+        TRUNCATED.name: lambda key, *rest: jax.random.truncated_normal(key, -2.0, 2.0, *rest),
+    }[job.task.name]
+    with jax.enable_x64(job.dtype == "float64"):
+        compiled = jax.jit(lambda key: draw(key, (job.size,), job.dtype))
+    key = jax.random.key(SEED)
+
+    def run() -> Any:
+        with jax.enable_x64(job.dtype == "float64"):
+            return compiled(key).block_until_ready()
+
+    return run
+
+
+def with_tensorflow(job: Job) -> Fill:
+    import tensorflow
+
+    generator = tensorflow.random.Generator.from_seed(SEED, alg="philox")
+    draw = {
+        UNIFORM.name: generator.uniform,
+        NORMAL.name: generator.normal,
+        TRUNCATED.name: generator.truncated_normal,
+    }[job.task.name]
+    return lambda: draw((job.size,), dtype=getattr(tensorflow, job.dtype))
+
+
+def with_keras(job: Job) -> Fill:
+    import keras
+
+    initializer = {
+        UNIFORM.name: lambda: keras.initializers.RandomUniform(0.0, 1.0, seed=SEED),
+        NORMAL.name: lambda: keras.initializers.RandomNormal(0.0, 1.0, seed=SEED),
+        TRUNCATED.name: lambda: keras.initializers.TruncatedNormal(0.0, 1.0, seed=SEED),
+    }[job.task.name]()
+    return lambda: finished(initializer((job.size,), dtype=job.dtype))
+
+
+def with_mkl(job: Job, generator: str, method: str = "ICDF") -> Fill:
+    def prepare(number: int, first: int) -> Callable[[Array], object]:
+        stream = intel_mkl.Stream(generator, method, SEED, first)
+        return lambda memory: stream.fill(job.task, memory)
+
+    return _race.on_threads(job, prepare)
+
+
+def with_mkl_random(job: Job) -> Fill:
+    state = importlib.import_module("mkl_random").MKLRandomState(SEED, brng="ARS5")
+    if job.task is UNIFORM:
+        return lambda: state.random_sample(job.size)
+    return lambda: state.standard_normal(job.size)
+
+
+def with_stores(job: Job) -> Fill:
+    """Store the bytes past the caches, and do nothing else."""
+    stores = library("roof").nontemporal_stores
+
+    def store(memory: Array) -> None:
+        skip = -memory.ctypes.data % 64
+        whole = (memory.nbytes - skip) // 64 * 64
+        stores(ctypes.c_void_p(memory.ctypes.data + skip), ctypes.c_size_t(whole))
+
+    return _race.on_threads(job, lambda *_: store)
+
+
+def finished(result: Any) -> Any:
+    """Return a library's result once it is complete: JAX returns earlier."""
+    wait = getattr(result, "block_until_ready", None)
+    return result if wait is None else wait()
+
+
+def own() -> list[Library]:
+    """Return initfast, and again on each backend that is not its best here."""
+    return [
+        INITFAST,
+        *(
+            Library(f"initfast {name}", "initfast", functools.partial(on_backend, backend=name))
+            for name in reversed(ift.backends.available()[:-1])
+        ),
+    ]
+
+
+def keras_name() -> str:
+    """Return the name of Keras' row: a process has one backend of it, from the first import on."""
+    keras = sys.modules.get("keras")
+    backend = keras.backend.backend() if keras else os.environ.get("KERAS_BACKEND")
+    return f"keras on {backend}" if backend else "keras"
+
+
+def _of_mkl(generator: str, method: str, tasks: tuple[Task, ...] = TASKS) -> Library:
+    name = f"mkl {generator}" + ("" if method == "ICDF" else f" {method}")
+    prepare = functools.partial(with_mkl, generator=generator, method=method)
+    return Library(name, "mkl", prepare, tasks, NUMPY_DTYPES)
+
+
+def others() -> list[Library]:
+    """Return all the other libraries, installed or not; the roofs last."""
+    new = functools.partial(Library, in_place=False)
+    keras_dtypes = ("float32", "float16", "bfloat16")
+    mkl_random = (UNIFORM, NORMAL), ("float64",)
+    return [
+        *RIVALS,
+        new("jax", "jax", with_jax),
+        new("tensorflow", "tensorflow", with_tensorflow),
+        new(keras_name(), "keras", with_keras, dtypes=keras_dtypes),
+        *(_of_mkl(generator, "ICDF") for generator in ("ARS5", "SFMT19937", "PHILOX4X32X10")),
+        _of_mkl("ARS5", "BoxMuller2", (NORMAL,)),
+        new("mkl_random", "mkl_random", with_mkl_random, *mkl_random),
+        MEMSET,
+        Library("non-temporal stores", "numpy", with_stores, new=False, random=False),
+    ]
+
+
+def everyone() -> list[Library]:
+    """Return all that is installed: initfast on every backend, the others, and the roofs."""
+    return [*own(), *(row for row in others() if installed(row.module))]
+
+
+def installed(module: str) -> bool:
+    """Return whether a module exists, without importing it; 'mkl' is a package without a module."""
+    return bool(intel_mkl.files()) if module == "mkl" else _race.installed(module)
+
+
+def load(module: str) -> None:
+    """Import a module quietly. Raises ImportError."""
+    if module == "mkl":
+        intel_mkl.library()
+        return
+    with _silent_stderr() if module in ("tensorflow", "keras") else contextlib.nullcontext():
+        _race.load(module)
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """TensorFlow's C++ writes to the descriptor itself, whatever TF_CPP_MIN_LOG_LEVEL says."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

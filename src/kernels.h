@@ -1,0 +1,8 @@
+/* Every kernel over the verbs of a backend, and the table of them all. */
+#include "tiles.h"
+
+#define KERNELS(DISTRIBUTION, distribution, DTYPES) DTYPES(KERNEL, DISTRIBUTION, distribution)
+INITFAST_EACH_DISTRIBUTION(KERNELS)
+
+#define CELLS(DISTRIBUTION, distribution, DTYPES) DTYPES(CELL, DISTRIBUTION, distribution)
+#define BACKEND(backend_name) {.name = backend_name, INITFAST_EACH_DISTRIBUTION(CELLS)}

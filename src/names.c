@@ -1,0 +1,8 @@
+/* The lists of dtypes and distributions, for callers that know them by name. */
+#include "initfast.h"
+
+#define DTYPE(NAME, name, itemsize, ...) {#name, itemsize},
+#define DISTRIBUTION(NAME, name, dtypes) #name,
+
+const initfast_dtype_row initfast_dtypes[] = {INITFAST_EACH_DTYPE(DTYPE, )};
+const char *const initfast_distributions[] = {INITFAST_EACH_DISTRIBUTION(DISTRIBUTION)};
