@@ -14,13 +14,13 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from initfast.core.seeds import Seed, root_seed
+from initfast.initializers.fans import AXES
 from initfast.signal.diagnosis import LOSS, cotangent
 from initfast.signal.measures import Units, moments, with_gradients
 from initfast.signal.reports import SignalReport
 from initfast.signal.trails import Line, Trail
 from initfast.signal.verdicts import judge, notes
 from initfast.torch.preserving import preserved
-from initfast.torch.recipes import fans
 
 __all__ = ["diagnose"]
 
@@ -232,7 +232,8 @@ def _fans(
     layer: nn.Module, given: tuple[int, ...] | None, out: torch.Tensor
 ) -> tuple[int, int] | None:
     if isinstance(layer, nn.modules.conv._ConvNd):
-        return fans(tuple(layer.weight.shape))
+        kind = "torch transposed" if isinstance(layer, _TRANSPOSED) else "torch"
+        return AXES[kind].fans(tuple(layer.weight.shape), layer.groups)
     if given is None or isinstance(layer, (nn.Embedding, nn.MultiheadAttention)):
         return None
     # Weights of a custom dense layer may be (in, out) or (out, in).

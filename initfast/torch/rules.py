@@ -16,9 +16,10 @@ import torch
 from initfast.core.dtypes import resolve_numeric
 from initfast.core.indexing import Dims
 from initfast.core.seeds import Seed
-from initfast.initializers import blocks, registry
+from initfast.initializers import blocks, grammar, registry
 from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Ones, Zeros
+from initfast.initializers.fans import AXES
 from initfast.initializers.fixed_rows import Rows
 from initfast.initializers.orthogonal import Orthogonal
 from initfast.initializers.random import VarianceScaling
@@ -82,8 +83,12 @@ def _what(given: Any) -> Spec | Initializer | None:
                 f"a pair must be a function of torch.nn.init and a dict of arguments; received {given!r}"
             )
         return _spec(given[0], given[1])
-    if given in RECIPES if isinstance(given, str) else inspect.isfunction(given):
+    if inspect.isfunction(given):
         return _spec(given, {})
+    if isinstance(given, str) and not given.lstrip().startswith("{"):
+        name, arguments = call = grammar.call(given)
+        if grammar.is_torch(call):
+            return _spec(f"{name.removesuffix('_')}_", arguments)
     initializer = registry.get(given)
     if not isinstance(initializer, Initializer):
         raise TypeError(
@@ -127,10 +132,8 @@ def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype) -> Fill:
         and len(shape) > 1
         and (given.input_axes, given.output_axes) == (None, None)
     ):
-        field = list(range(2, len(shape)))  # torch's weights are (out, in, *receptive field)
-        given = type(given).from_config(
-            {**given.get_config(), "input_axes": [1, *field], "output_axes": [0, *field]}
-        )
+        axes = AXES["torch"].arguments(len(shape))
+        given = type(given).from_config({**given.get_config(), **axes})
     example = given.with_seed(0)
     blocks.check(example, shape, resolve_numeric(dtype))
 
