@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from keras_cases.models import Block, layer_of, net
-from keras_cases.tools import array, keras, same
+from keras_tools import Block, array, keras, layer_of, net, same
 
 import initfast as ift
 import initfast.keras as ik
