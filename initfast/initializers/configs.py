@@ -124,7 +124,7 @@ def deserialize(
 
 
 def unknown(name: str, known: Iterable[str], shown: Any) -> ValueError:
-    """Return Keras' error for a name that no initializer has, with the nearest of the known ones."""
+    """Return Keras' error for an unknown name, with the nearest of the known ones."""
     near = difflib.get_close_matches(name, known, n=1)
     hint = f". Did you mean {near[0]!r}?" if near else ""
     return ValueError(f"Could not interpret initializer identifier: {shown}{hint}")

@@ -67,6 +67,7 @@ def parse(text: str, seed: AnySeed = None) -> Initializer:
             config = json.loads(text)
         except (json.JSONDecodeError, RecursionError):
             raise ValueError(_RULE.format(text=text)) from None
+        assert isinstance(config, dict)  # it begins with {
         return deserialize(config, seed=seed)
     name, arguments = read = call(text)
     if "seed" in arguments:

@@ -119,7 +119,8 @@ def compare(
 def _named(initializers: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(initializers, str):
         raise TypeError(
-            f"initializers must be a list of them, or a mapping; received the string {initializers!r}"
+            "initializers must be a list of them, or a mapping; received the string "
+            f"{initializers!r}"
         )
     if isinstance(initializers, Mapping):
         pairs = [(str(name), _initializer(one)) for name, one in initializers.items()]
@@ -131,7 +132,8 @@ def _named(initializers: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(
-            f"initializers must have a name each (a mapping gives them others); received {twice[0]!r} twice"
+            "initializers must have a name each (a mapping gives them others); received "
+            f"{twice[0]!r} twice"
         )
     return dict(pairs)
 

@@ -117,7 +117,8 @@ def check_batch(values: npt.NDArray[Any]) -> None:
         )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError(
-            f"inputs must be finite; received {int((~np.isfinite(values)).sum())} values that are not"
+            f"inputs must be finite; received {int((~np.isfinite(values)).sum())} values that are "
+            "not"
         )
 
 
@@ -139,7 +140,8 @@ def _inputs(inputs: Any, batch: int, width: int, seed: Seed) -> Floats:
     given = np.asarray(inputs)
     if given.dtype.kind not in "biuf" or given.ndim != 2 or given.shape[1] != width:
         raise ValueError(
-            f"inputs must be numbers in an array of shape (batch, {width}), as widths has it; received "
+            f"inputs must be numbers in an array of shape (batch, {width}), as widths has it; "
+            "received "
             f"{given.dtype.name} of shape {given.shape}"
         )
     values = given.astype(np.float64)

@@ -125,7 +125,8 @@ def check_widths(widths: Any) -> tuple[int, ...]:
     )
     if len(sizes) < 2 or not whole:
         raise ValueError(
-            "widths must be the number of inputs and then the units of one layer or more, integers >= 1; "
+            "widths must be the number of inputs and then the units of one layer or more, "
+            "integers >= 1; "
             f"received {widths!r}"
         )
     return tuple(map(int, sizes))

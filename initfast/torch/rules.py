@@ -61,7 +61,8 @@ def parse(rules: Iterable[Any]) -> list[Rule]:
             or not isinstance(rule[0], str | re.Pattern)
         ):
             raise TypeError(
-                f"a rule must be a pair of a pattern (str or re.Pattern) and an initializer; got {rule!r}"
+                "a rule must be a pair of a pattern (str or re.Pattern) and an initializer; got "
+                f"{rule!r}"
             )
         try:
             found.append(Rule(rule[0], _what(rule[1])))
@@ -80,7 +81,8 @@ def _what(given: Any) -> Spec | Initializer | None:
     if isinstance(given, tuple | list):
         if len(given) != 2 or not isinstance(given[1], Mapping):
             raise TypeError(
-                f"a pair must be a function of torch.nn.init and a dict of arguments; received {given!r}"
+                "a pair must be a function of torch.nn.init and a dict of arguments; received "
+                f"{given!r}"
             )
         return _spec(given[0], given[1])
     if inspect.isfunction(given):
@@ -92,7 +94,8 @@ def _what(given: Any) -> Spec | Initializer | None:
     initializer = registry.get(given)
     if not isinstance(initializer, Initializer):
         raise TypeError(
-            f"an initializer must be one of initfast's or a function of torch.nn.init; received {given!r}"
+            "an initializer must be one of initfast's or a function of torch.nn.init; received "
+            f"{given!r}"
         )
     return initializer
 
@@ -103,7 +106,8 @@ def _spec(function: Any, arguments: Mapping[str, Any]) -> Spec:
         name = function.__name__
     if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(
-            f"a function of torch.nn.init must be one of {', '.join(RECIPES)}; received {function!r}"
+            f"a function of torch.nn.init must be one of {', '.join(RECIPES)}; received "
+            f"{function!r}"
         )
     try:
         inspect.signature(RECIPES[name]).bind((), None, **arguments)

@@ -55,21 +55,26 @@ def run(backend: str, names: tuple[str, ...], tier: str = "", **environment: str
     return last
 
 
+QUICK = ("initializers", "defaults", "specs")
+
+
 @pytest.mark.parametrize(
-    ("backend", "tier"),
+    ("backend", "names", "tier"),
     [
-        ("torch", ""),  # compiles nothing, so that all cases are quick
-        ("jax", "not long"),
-        pytest.param("jax", "long", marks=pytest.mark.long),
-        pytest.param("tensorflow", "", marks=pytest.mark.long),
+        ("torch", ON_ALL, "not long"),  # compiles nothing, so that its cases are quick
+        ("jax", QUICK, "not long"),
+        pytest.param("torch", ON_ALL, "long", marks=pytest.mark.long),
+        pytest.param("jax", ON_ALL, "", marks=pytest.mark.long),
+        pytest.param("tensorflow", ON_ALL, "", marks=pytest.mark.long),
     ],
 )
-def test_on_backend(backend, tier):
+def test_on_backend(backend, names, tier):
     # Most of the time on JAX goes into compiling code that runs once.
     flags = {"XLA_FLAGS": "--xla_backend_optimization_level=0"} if backend == "jax" else {}
-    run(backend, ON_ALL, tier, **flags)
+    run(backend, names, tier, **flags)
 
 
+@pytest.mark.long
 def test_on_eight_jax_devices():
     run("jax", ("sharding",), XLA_FLAGS="--xla_force_host_platform_device_count=8")
 
@@ -78,6 +83,7 @@ def test_every_case_file_runs():
     assert {path.stem for path in CASES.glob("*.py")} == {*ON_ALL, "sharding"}
 
 
+@pytest.mark.long
 def test_a_case_that_fails_fails_here():
     with pytest.raises(AssertionError, match="8 devices are needed"):
         run("jax", ("sharding",), XLA_FLAGS="")

@@ -19,20 +19,24 @@ def saved(tmp_path, spec, seed=5):
     """The tensors of a spec that has been JSON, by name, each as its bytes with shape and dtype."""
     path = tmp_path / "model.safetensors"
     assert checkpoint.save(json.loads(json.dumps(spec, allow_nan=False)), path, seed=seed).complete
-    held = checkpoint.containers.read(path)
     data = path.read_bytes()
-    return {t.name: (t.dtype, t.shape, data[t.offset : t.offset + t.nbytes]) for t in held.tensors}
+    size = int.from_bytes(data[:8], "little")
+    tensors, data = json.loads(data[8 : 8 + size]), data[8 + size :]
+    tensors.pop("__metadata__", None)
+    return {
+        name: (each["dtype"], tuple(each["shape"]), data[slice(*each["data_offsets"])])
+        for name, each in tensors.items()
+    }
+
+
+NAMES = {"float32": "F32", "float64": "F64", "float16": "F16", "bfloat16": "BF16", "int32": "I32"}
 
 
 def wanted(model):
     made = {}
     for weight in weights(model):
-        held = array(weight.variable)
-        made[weight.path] = (
-            checkpoint.containers.safetensorsfile.dtype_name(held.dtype),
-            held.shape,
-            held.tobytes(),
-        )
+        values = array(weight.variable)
+        made[weight.path] = NAMES[values.dtype.name], values.shape, values.tobytes()
     return made
 
 
