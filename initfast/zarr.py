@@ -66,7 +66,8 @@ def fill(
 
     >>> import initfast as ift
     >>> table = zarr.create_array({}, shape=(1000, 64), chunks=(100, 64), dtype="float32")
-    >>> fill(table, ift.HeNormal(seed=42))[-1, :3] == ift.HeNormal(seed=42).block((1000, 64), np.s_[-1, :3])
+    >>> row = ift.HeNormal(seed=42).block((1000, 64), np.s_[-1, :3])
+    >>> fill(table, ift.HeNormal(seed=42))[-1, :3] == row
     array([ True,  True,  True])
     """
     opened, shape, dtype = _checked(array)
@@ -120,7 +121,8 @@ class _Grid(NamedTuple):
 def _checked(array: Any) -> tuple[Any, Dims, np.dtype[Any]]:
     if not isinstance(array, zarr.Array):
         raise TypeError(
-            f"array must be an open zarr.Array, as zarr.create_array and zarr.open_array return; received "
+            "array must be an open zarr.Array, as zarr.create_array and zarr.open_array return; "
+            "received "
             f"{type(array).__module__}.{type(array).__qualname__}"
         )
     if array.read_only:
@@ -166,7 +168,8 @@ def _window(index: Any, shape: Dims, unit: Dims) -> tuple[slice, ...]:
         start, stop, _ = item.indices(n)
         if start < stop and (start % size or (stop % size and stop != n)):
             raise ValueError(
-                f"index must begin and end where chunks or shards do, here every {size} of {n}; received {index!r}"
+                f"index must begin and end where chunks or shards do, here every {size} of {n}; "
+                f"received {index!r}"
             )
         found.append(slice(start, max(start, stop)))
     return tuple(found)

@@ -35,13 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="INIT",
         default=list(DEFAULT_INITIALIZERS),
-        help="Keras names, such as he_normal, 'random_normal(stddev=0.01)', or initializers as Keras JSON "
-        f"(default: {' '.join(DEFAULT_INITIALIZERS)})",
+        help="names of Keras or torch, such as he_normal, 'random_normal(stddev=0.01)', or Keras "
+        f"JSON (default: {' '.join(DEFAULT_INITIALIZERS)})",
     )
     parser.add_argument(
         "--data",
         default="digits",
-        help=f"{', '.join(datasets.SHIPPED)} (of scikit-learn), or FILE.npz with arrays x and y (default: %(default)s)",
+        help=f"{', '.join(datasets.SHIPPED)} (of scikit-learn), or FILE.npz with arrays x and y"
+        " (default: %(default)s)",
     )
     shown = "x".join(map(str, HIDDEN))
     parser.add_argument(

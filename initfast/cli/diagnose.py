@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="INIT",
         default=["glorot_uniform"],
-        help="Keras names, such as he_normal, 'random_normal(stddev=0.01)', or initializers as Keras JSON; a report "
+        help="names of Keras or torch, such as he_normal, 'random_normal(stddev=0.01)', or Keras "
+        "JSON; a report "
         "each (default: glorot_uniform)",
     )
     parser.add_argument(
@@ -109,7 +110,8 @@ def _inputs(text: str) -> Any:
 def _widths(text: str) -> list[int]:
     if not re.fullmatch(r"[0-9]+(x[0-9]+)+", text):
         raise ValueError(
-            f"--widths must be two or more joined by 'x', such as 1000x500x500x10; received {text!r}"
+            "--widths must be two or more joined by 'x', such as 1000x500x500x10; received "
+            f"{text!r}"
         )
     return [int(width) for width in text.split("x")]
 

@@ -1,15 +1,64 @@
-"""Fans: how many inputs and outputs one unit of a weight array has, from its logical shape alone."""
+"""Fans: how many inputs and outputs one unit of a weight array has, from its logical shape alone.
+
+`AXES` is the one table of which axes are what, by engine and kind of weight."""
 
 from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["compute_fans"]
+from initfast.core.indexing import Dims
+
+__all__ = ["AXES", "Axes", "check_axes", "compute_fans", "einsum_axes", "jax_fans", "torch_fans"]
+
+
+class Axes(NamedTuple):
+    """The roles of a weight's axes: inputs, outputs, and independent copies in one array (batch).
+
+    All other axes are the receptive field, whose product multiplies both fans.
+    """
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    batch: tuple[int, ...] = ()
+    grouped: str = "outputs"
+    """Which of them counts the channels of all groups; the others count those of one group."""
+
+    def fans(self, shape: Dims, groups: int = 1) -> tuple[int, int]:
+        """Return (fan_in, fan_out) of one unit of one group."""
+        field = math.prod(shape[axis] for axis in self._field(len(shape)))
+        fan_in, fan_out = (
+            math.prod(shape[axis] for axis in axes) * field for axes in (self.inputs, self.outputs)
+        )
+        if self.grouped == "inputs":
+            return fan_in // groups, fan_out
+        return fan_in, fan_out // groups
+
+    def arguments(self, rank: int) -> dict[str, list[int]]:
+        """Return the `input_axes` and `output_axes` of a VarianceScaling with these fans."""
+        field = self._field(rank)
+        return {"input_axes": [*self.inputs, *field], "output_axes": [*self.outputs, *field]}
+
+    def _field(self, rank: int) -> list[int]:
+        taken = {axis % rank for axis in (*self.inputs, *self.outputs, *self.batch)}
+        return [axis for axis in range(rank) if axis not in taken]
+
+
+AXES = {
+    "keras": Axes((-2,), (-1,)),  # dense (in, out); convolution (*field, in / groups, out)
+    "keras transposed": Axes((-1,), (-2,)),  # (*field, out, in)
+    "keras depthwise": Axes((), (-1,), batch=(-2,)),  # (*field, in, outputs for each input)
+    "keras experts": Axes((-2,), (-1,), batch=(0,)),  # (expert, in, out)
+    "torch": Axes((1,), (0,)),  # linear (out, in); convolution (out, in / groups, *field)
+    "torch transposed": Axes((0,), (1,), grouped="inputs"),  # (in, out / groups, *field)
+    "torch experts": Axes((-1,), (-2,), batch=(0,)),  # (expert, out, in)
+}
+"""By engine and kind of weight, of rank 2 or more. JAX's functions are told the axes (`jax_fans`),
+and an einsum's are in its equation (`einsum_axes`)."""
 
 
 def compute_fans(
@@ -17,16 +66,16 @@ def compute_fans(
     input_axes: Sequence[int] | None = None,
     output_axes: Sequence[int] | None = None,
 ) -> tuple[int, int]:
-    """The pair (fan_in, fan_out) of a weight array, as Keras computes it; the fans of a part are
+    """Return (fan_in, fan_out) of a weight array, as Keras computes them; the fans of a part are
     those of the whole.
 
     Args:
         shape: the logical shape. Rank 0 gives (1, 1), rank 1 (n, n), rank 2 its two lengths; above
             that the last two lengths, each times the receptive field, which is the product of all
             lengths before them.
-        input_axes: axes whose lengths multiply to fan_in; negative ones count from the end, none at
-            all gives 1.
-        output_axes: likewise for fan_out. Axes count only if both are given, as in Keras.
+        input_axes: axes whose lengths multiply to fan_in; negative ones count from the end, an
+            empty sequence gives 1.
+        output_axes: the same for fan_out. Axes count only if both are given, as in Keras.
 
     Raises:
         ValueError: an axis lies outside the shape or is given twice.
@@ -37,29 +86,72 @@ def compute_fans(
     (512, 512)
     """
     if input_axes is not None and output_axes is not None:
-        return _product(shape, "input_axes", input_axes), _product(
-            shape, "output_axes", output_axes
+        fan_in = _product(shape, "input_axes", input_axes)
+        return fan_in, _product(shape, "output_axes", output_axes)
+    if len(shape) < 2:
+        size = math.prod(shape)
+        return size, size
+    return AXES["keras"].fans(tuple(shape))
+
+
+def torch_fans(shape: Dims) -> tuple[int, int]:
+    """Return (fan_in, fan_out) as `torch.nn.init` computes them, which knows nothing of groups.
+
+    Raises:
+        ValueError: there are fewer than two dims.
+    """
+    if len(shape) < 2:
+        raise ValueError(
+            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
         )
-    rank = len(shape)
-    if rank == 2:
-        return shape[0], shape[1]
-    if rank == 0:
-        return 1, 1
-    if rank == 1:
-        return shape[0], shape[0]
-    field = math.prod(shape[:-2])
-    return shape[-2] * field, shape[-1] * field
+    return AXES["torch"].fans(shape)
+
+
+def jax_fans(
+    shape: Dims,
+    in_axis: int | Sequence[int],
+    out_axis: int | Sequence[int],
+    batch_axis: int | Sequence[int],
+) -> tuple[float, float]:
+    """Return (fan_in, fan_out) as `jax.nn.initializers` computes them. An axis may have two roles.
+
+    Raises:
+        ValueError: there are fewer than two dims, and no axes were chosen for them.
+    """
+    if len(shape) <= 1 and in_axis == -2:
+        raise ValueError(
+            f"Can't compute input and output sizes of a {len(shape)}-dimensional weights tensor"
+            " with default in_axis. Must be at least 2D or specify in_axis explicitly."
+        )
+    inputs, outputs, batch = (
+        math.prod(shape[axis] for axis in ((axes,) if isinstance(axes, int) else axes))
+        for axes in (in_axis, out_axis, batch_axis)
+    )
+    field = math.prod(shape) / inputs / outputs / batch
+    return inputs * field, outputs * field
+
+
+def einsum_axes(equation: str) -> Axes:
+    """Return the axes of the kernel, the second operand of an einsum, as Keras' EinsumDense has
+    them: its outputs are the letters of the result.
+
+    >>> einsum_axes("abc,cde->abde")
+    Axes(inputs=(0,), outputs=(1, 2), batch=(), grouped='outputs')
+    """
+    operands, result = equation.replace(" ", "").split("->")
+    letters = operands.split(",")[1]
+    outputs = tuple(axis for axis, letter in enumerate(letters) if letter in result)
+    return Axes(tuple(axis for axis in range(len(letters)) if axis not in outputs), outputs)
 
 
 def _product(shape: Sequence[int], name: str, axes: Sequence[int]) -> int:
     rank = len(shape)
-    places = set()
-    for axis in axes:
-        if not -rank <= axis < rank:
-            raise ValueError(
-                f"{name} must lie within a shape of rank {rank}; received {list(axes)} for {tuple(shape)}"
-            )
-        places.add(axis % rank)
+    if not all(-rank <= axis < rank for axis in axes):
+        raise ValueError(
+            f"{name} must lie within a shape of rank {rank};"
+            f" received {list(axes)} for {tuple(shape)}"
+        )
+    places = {axis % rank for axis in axes}
     if len(places) != len(axes):
         raise ValueError(
             f"{name} must not name an axis twice; received {list(axes)} for {tuple(shape)}"
@@ -68,7 +160,7 @@ def _product(shape: Sequence[int], name: str, axes: Sequence[int]) -> int:
 
 
 def check_axes(name: str, axes: object) -> tuple[int, ...] | None:
-    """The argument `name` of an initializer, input_axes or output_axes, as a tuple of plain
+    """Return input_axes or output_axes, the argument `name` of an initializer, as a tuple of plain
     integers.
 
     Raises:

@@ -132,7 +132,8 @@ def _concrete(sharding: Any, shape: indexing.Dims) -> jax.sharding.Sharding | No
         mesh = jax.sharding.get_mesh()
         if mesh.empty or (abstract and mesh.abstract_mesh != found.mesh):
             raise ValueError(
-                f"sharding must have a mesh of devices, or be used under jax.set_mesh; received {found}"
+                "sharding must have a mesh of devices, or be used under jax.set_mesh; received "
+                f"{found}"
             )
         found = jax.sharding.NamedSharding(mesh, spec)
     if not isinstance(found, jax.sharding.Sharding):
@@ -159,7 +160,8 @@ def _shaped(*, make: Callable[[], jax.Array], shape: indexing.Dims, dtype: np.dt
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
     raise TypeError(
-        "initfast draws on the host, so not within jit, vmap or grad: make the array outside, one for each key, and "
+        "initfast draws on the host, so not within jit, vmap or grad: make the array outside, one "
+        "for each key, and "
         "pass it in; received a traced call"
     )
 

@@ -19,6 +19,7 @@ from initfast.core.seeds import Seed
 from initfast.core.types import Array, DTypeLike, Shape
 from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Zeros
+from initfast.initializers.fans import jax_fans
 from initfast.initializers.orthogonal import Orthogonal
 from initfast.initializers.random import (
     MODES,
@@ -91,7 +92,7 @@ def variance_scaling(
     def build(shape: indexing.Dims, seed: Seed) -> Initializer:
         if 0 in shape:
             return RandomNormal(seed=seed)  # of no elements, whose variance has no meaning
-        fan_in, fan_out = _fans(shape, in_axis, out_axis, batch_axis)
+        fan_in, fan_out = jax_fans(shape, in_axis, out_axis, batch_axis)
         fans = (fan_in, fan_out, (fan_in + fan_out) / 2, math.sqrt(fan_in * fan_out))
         variance = float(scale) / dict(zip(modes, fans, strict=True))[mode]
         if not variance >= 0.0:
@@ -192,19 +193,3 @@ def _drawn(build: Callable[[indexing.Dims, Seed], Initializer], default: Any) ->
         return place(initializer, logical, out_sharding, float if dtype is None else dtype, traced)
 
     return init
-
-
-def _fans(
-    shape: indexing.Dims, in_axis: Axes, out_axis: Axes, batch_axis: Axes
-) -> tuple[float, float]:
-    if len(shape) <= 1 and in_axis == -2:
-        raise ValueError(
-            f"Can't compute input and output sizes of a {len(shape)}-dimensional weights tensor with default in_axis. "
-            "Must be at least 2D or specify in_axis explicitly."
-        )
-    inputs, outputs, batch = (
-        math.prod(shape[axis] for axis in ((axes,) if isinstance(axes, int) else axes))
-        for axes in (in_axis, out_axis, batch_axis)
-    )
-    field = math.prod(shape) / inputs / outputs / batch
-    return inputs * field, outputs * field

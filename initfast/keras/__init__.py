@@ -7,7 +7,10 @@ and PyTorch.
 `initfast model`. Their classes are called `InitfastHeNormal` and so on, because Keras takes its own
 class for every name that it knows."""
 
-_NEEDED = "initfast.keras needs Keras 3.15 or newer and one of its backends: pip install 'keras>=3.15' jax"
+_NEEDED = (
+    "initfast.keras needs Keras 3.15 or newer and one of its backends: pip install 'keras>=3.15' "
+    "jax"
+)
 
 try:
     import keras

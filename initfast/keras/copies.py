@@ -41,7 +41,7 @@ class Config(dict[str, Any]):
 
 
 class Scope:
-    """A block of `default(seed)`: the streams that its names take, and who shares a seed within it."""
+    """A block of `default(seed)`: the streams of its names, and the copies that share a seed."""
 
     def __init__(self, seed: Seed) -> None:
         self._seed = seed
@@ -55,7 +55,7 @@ class Scope:
         return self._seed.named(str(number))
 
     def kin(self, seed: Seed) -> Kin:
-        """Those who have been made with `seed` in this block, also of configs that have been JSON."""
+        """Return the copies made with `seed` in this block, also of configs that have been JSON."""
         return self._kin.setdefault(seed, Kin())
 
 

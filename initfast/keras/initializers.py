@@ -19,14 +19,14 @@ Plain = TypeVar("Plain", bound=base.Initializer)
 
 _DOC = """`initfast.{name}` for Keras: {promise}
 
-    Arguments are those of `initfast.{name}`, and the values are the same. A call returns the backend's own tensor;
-    `block`, `rows` and `fill` return and take NumPy arrays. In a saved model it is 'initfast>Initfast{name}', which
-    loads after `import initfast.keras`.
+    Arguments are those of `initfast.{name}`, and the values are the same. A call returns the
+    backend's own tensor; `block`, `rows` and `fill` return and take NumPy arrays. In a saved model
+    it is 'initfast>Initfast{name}', which loads after `import initfast.keras`.
     """
 
 
 class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # type: ignore[misc]
-    """Base class of all initializers here: what Keras asks of one, over an initializer of initfast."""
+    """Base class of all initializers here: Keras' interface over an initializer of initfast."""
 
     _plain: ClassVar[type[base.Initializer]] = base.Initializer
 

@@ -101,7 +101,8 @@ def plan(model: Any, seed: int | Seed | None, rules: Rules | None) -> list[Plann
         raise ValueError(f"a rule must match a weight first; received {unused[0]!r} for {paths}")
     if problems:
         raise ValueError(
-            "every weight needs an initializer to draw it from, or rules={path: initializer}, or None to leave it as "
+            "every weight needs an initializer to draw it from, or rules={path: initializer}, or "
+            "None to leave it as "
             "it is; received\n  " + "\n  ".join(problems)
         )
     return planned

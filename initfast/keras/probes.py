@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from initfast.initializers.fans import compute_fans
+from initfast.initializers.fans import AXES
 from initfast.keras.weights import weights
 from initfast.signal.measures import Moments, moments
 from initfast.signal.trails import Line, Trail
@@ -26,12 +26,21 @@ _ACTIVATION_LAYERS = {
     "PReLU": "leaky_relu",
     "ELU": "elu",
 }
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-_TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
+# Layers by the row of `AXES` that their kernel has.
+_FANS: dict[str, tuple[Any, ...]] = {
+    "keras": (
+        keras.layers.Dense,
+        keras.layers.Conv1D,
+        keras.layers.Conv2D,
+        keras.layers.Conv3D,
+    ),
+    "keras transposed": (
+        keras.layers.Conv1DTranspose,
+        keras.layers.Conv2DTranspose,
+        keras.layers.Conv3DTranspose,
+    ),
+    "keras depthwise": (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
+}
 # They call what is in them within a loop of the backend, where no tensor has values.
 _WHOLE = (keras.layers.RNN, keras.layers.TimeDistributed)
 
@@ -241,11 +250,10 @@ def _axis(layer: Any, tensor: Any) -> int:
 
 
 def _fans(layer: Any) -> tuple[int, int] | None:
-    if isinstance(layer, keras.layers.Dense):
-        return compute_fans(tuple(layer.kernel.shape))
-    if isinstance(layer, _TRANSPOSED):
-        return compute_fans(tuple(layer.kernel.shape))[::-1]
-    return compute_fans(tuple(layer.kernel.shape)) if isinstance(layer, _CONVOLUTIONS) else None
+    for row, kinds in _FANS.items():
+        if isinstance(layer, kinds):
+            return AXES[row].fans(tuple(layer.kernel.shape), getattr(layer, "groups", 1))
+    return None
 
 
 def _name(activation: Any) -> str:

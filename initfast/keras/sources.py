@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -10,7 +10,8 @@ import numpy as np
 
 from initfast.core.seeds import Seed
 from initfast.core.types import Array, DTypeLike, Shape
-from initfast.initializers import base
+from initfast.initializers import base, registry
+from initfast.initializers.fans import einsum_axes
 from initfast.keras.initializers import ADAPTED
 from initfast.keras.weights import Weight
 
@@ -76,7 +77,7 @@ def source(weight: Weight, seed: Seed) -> base.Initializer | None:
 
 
 def with_seed(found: Any, seed: Seed, axes: dict[str, Any] | None = None) -> base.Initializer:
-    """An initializer of Keras or ours, or the name of one, as one of initfast with another seed.
+    """Return an initializer of Keras or ours, or its text or config, as ours with another seed.
 
     Args:
         found: the initializer; its own seed does not matter.
@@ -86,8 +87,8 @@ def with_seed(found: Any, seed: Seed, axes: dict[str, Any] | None = None) -> bas
     Raises:
         TypeError: it is anything else, whose values a seed could not govern.
     """
-    if isinstance(found, str):
-        found = keras.initializers.get(found)
+    if isinstance(found, (str, Mapping)):
+        found = registry.get(found)
     plain: type[base.Initializer] | None = None
     if isinstance(found, base.Initializer):
         plain = type(found)._plain if type(found) in ADAPTED.values() else type(found)  # type: ignore[attr-defined]
@@ -111,18 +112,10 @@ def with_seed(found: Any, seed: Seed, axes: dict[str, Any] | None = None) -> bas
 
 
 def _axes(layer: Any) -> dict[str, Any]:
-    """The axes that EinsumDense gives the initializer of its kernel: outputs are the letters of the
-    result.
-    """
+    """Return the axes that EinsumDense gives the initializer of its kernel."""
     if not isinstance(layer, keras.layers.EinsumDense):
         return {}
-    inputs, result = layer.equation.replace(" ", "").split("->")
-    letters = inputs.split(",")[1]
-    outputs = [axis for axis, letter in enumerate(letters) if letter in result]
-    return {
-        "input_axes": [axis for axis in range(len(letters)) if axis not in outputs],
-        "output_axes": outputs,
-    }
+    return einsum_axes(layer.equation).arguments(len(layer.kernel.shape))
 
 
 def _forget(bias: Array) -> Array:

@@ -53,7 +53,8 @@ def labels(named: Iterable[tuple[str, str]]) -> list[str]:
     """Labels, each once, for (name, class name) pairs: a number that Keras put after the name of a
     class is left out, and put back, counted from here, where a label would come twice.
 
-    >>> labels([("dense_7", "Dense"), ("dense_8", "Dense"), ("forward_lstm_3", "LSTM"), ("block_2", "Block9")])
+    >>> labels([("dense_7", "Dense"), ("dense_8", "Dense"), ("forward_lstm_3", "LSTM"),
+    ...     ("block_2", "Block9")])
     ['dense', 'dense_1', 'forward_lstm', 'block_2']
     """
     made: list[str] = []

@@ -11,10 +11,10 @@ import numpy as np
 from initfast.core.seeds import Seed
 from initfast.initializers import registry
 from initfast.initializers.base import Initializer
+from initfast.initializers.grammar import label
 from initfast.initializers.validation import number
 from initfast.signal import activations, datasets, training
 from initfast.signal.comparisons import Comparison
-from initfast.signal.labels import from_label, label
 from initfast.signal.training import Recipe
 
 __all__ = ["DEFAULT_INITIALIZERS", "HIDDEN", "compare"]
@@ -59,8 +59,8 @@ def compare(
 
     Args:
         activation: of the hidden layers, one of `initfast.signal.activations.ACTIVATIONS`.
-        initializers: what `initfast.get` takes, or labels such as 'random_normal(stddev=0.01)'; or
-            a mapping from names of your own to them. Seeds of their own are not used.
+        initializers: what `initfast.get` takes, such as 'random_normal(stddev=0.01)'; or a mapping
+            from names of your own to them. Seeds of their own are not used.
         data: 'digits', 'breast_cancer' (both of scikit-learn), the path of a `.npz` file with `x`
             and `y`, or (x, y).
         hidden: units of each hidden layer.
@@ -119,7 +119,8 @@ def compare(
 def _named(initializers: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(initializers, str):
         raise TypeError(
-            f"initializers must be a list of them, or a mapping; received the string {initializers!r}"
+            "initializers must be a list of them, or a mapping; received the string "
+            f"{initializers!r}"
         )
     if isinstance(initializers, Mapping):
         pairs = [(str(name), _initializer(one)) for name, one in initializers.items()]
@@ -131,13 +132,14 @@ def _named(initializers: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(
-            f"initializers must have a name each (a mapping gives them others); received {twice[0]!r} twice"
+            "initializers must have a name each (a mapping gives them others); received "
+            f"{twice[0]!r} twice"
         )
     return dict(pairs)
 
 
 def _initializer(given: Any) -> Any:
-    made = from_label(given) if isinstance(given, str) else registry.get(given)
+    made = registry.get(given)
     if made is None:
         raise ValueError(
             "an initializer must be what initfast.get takes, such as 'he_normal'; received None"

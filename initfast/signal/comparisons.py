@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from initfast.core.types import Array
-from initfast.signal import ranking
+from initfast.signal import plots, ranking
+from initfast.signal.layers import Verdict
 from initfast.signal.ranking import Standing
-from initfast.signal.reports import Verdict
 from initfast.signal.training import Curves, Recipe
 
 __all__ = ["Comparison"]
@@ -113,8 +113,6 @@ class Comparison:
         """Draw losses and accuracies through the epochs, with matplotlib; path: as for
         `SignalReport.plot`.
         """
-        from initfast.signal import plots
-
         return plots.comparison(self, path)
 
     def __str__(self) -> str:
@@ -200,7 +198,8 @@ def _foot(found: Comparison) -> list[str]:
         else "paired t-test of their logarithms, 5%"
     )
     note = (
-        f"A rank is 1 + how many are lower by 1% and more than noise ({noise}). A constant guess has the losses "
+        f"A rank is 1 + how many are lower by 1% and more than noise ({noise}). A constant guess "
+        "has the losses "
         f"{found.guess[0]:.4f} and {found.guess[1]:.4f}."
     )
     return [

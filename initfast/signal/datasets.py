@@ -21,7 +21,10 @@ SHIPPED = ("digits", "breast_cancer")
 """Data sets that are files of scikit-learn itself, so that nothing is downloaded."""
 
 TEST_SHARE = 0.25
-_RULE = "data must be one of {names}, the path of a .npz file, or a pair of arrays (x, y); received {given}"
+_RULE = (
+    "data must be one of {names}, the path of a .npz file, or a pair of arrays (x, y); received "
+    "{given}"
+)
 _LOADERS = {"digits": "load_digits", "breast_cancer": "load_breast_cancer"}
 
 
@@ -90,7 +93,7 @@ def load(data: Any, dtype: str = "float32") -> Dataset:
 
 
 def permutation(count: int, seed: Seed) -> Array:
-    """The numbers 0 to count - 1 in an order that the stream of `seed` decides: its words, ranked."""
+    """Return the numbers 0 to count - 1 in the order of the words of `seed`'s stream."""
     return np.argsort(random_bits(count, seed=seed.seed, stream=seed.stream), kind="stable")
 
 
@@ -99,7 +102,8 @@ def _shipped(name: str) -> tuple[Array, Array]:
         from sklearn import datasets
     except ImportError:
         raise ImportError(
-            f"the data {name!r} come with scikit-learn: pip install 'initfast[data]'; a .npz file needs none"
+            f"the data {name!r} come with scikit-learn: pip install 'initfast[data]'; a .npz file "
+            "needs none"
         ) from None
     x, y = getattr(datasets, _LOADERS[name])(return_X_y=True)
     return x, y
@@ -140,7 +144,8 @@ def _parts(name: str, x: Array, y: Array, dtype: str) -> Dataset:
         made = ((x - mean) * scale).astype(dtype)
     if not (np.isfinite(made).all() and np.isfinite(stddev).all()):
         raise ValueError(
-            f"x must be finite in {dtype} once standardised; received values up to {np.abs(x).max():g}"
+            f"x must be finite in {dtype} once standardised; received values up to "
+            f"{np.abs(x).max():g}"
         )
     return Dataset(name, made[~test], numbers[~test], made[test], numbers[test], len(labels))
 

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast.core.seeds import Seed, root_seed
+from initfast.initializers import registry
+from initfast.initializers.grammar import label
 from initfast.initializers.random import RandomNormal, RandomUniform
 from initfast.signal import networks
-from initfast.signal.labels import from_label, label
 from initfast.signal.measures import Units, measure, moments, rms, with_gradients
 from initfast.signal.reports import SignalReport
 from initfast.signal.verdicts import judge, notes
@@ -43,7 +44,7 @@ def diagnose(
     Args:
         widths: the number of inputs, then the units of each layer: [1000, 500, 500, 10] has three
             layers.
-        initializer, bias_initializer: what `initfast.get` takes, or a label such as
+        initializer, bias_initializer: what `initfast.get` takes, such as
             'random_normal(stddev=0.01)'. Their own seeds are not used: each layer draws from
             streams of its own, 'layer_1/kernel' and 'layer_1/bias' of `seed` and so on.
         activation: 'linear', 'sigmoid', 'tanh', 'relu', 'leaky_relu' (slope 0.2), 'elu', 'selu',
@@ -86,10 +87,7 @@ def diagnose(
                 layers, before, passed, gradients, strict=True
             )
         )
-    name, bias_name = (
-        label(from_label(each) if isinstance(each, str) else each)
-        for each in (initializer, bias_initializer)
-    )
+    name, bias_name = (label(registry.get(each)) for each in (initializer, bias_initializer))
     return SignalReport(
         activation=", ".join(dict.fromkeys(layer.activation for layer in measured)),
         initializer=name,
@@ -119,7 +117,8 @@ def check_batch(values: npt.NDArray[Any]) -> None:
         )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError(
-            f"inputs must be finite; received {int((~np.isfinite(values)).sum())} values that are not"
+            f"inputs must be finite; received {int((~np.isfinite(values)).sum())} values that are "
+            "not"
         )
 
 
@@ -141,7 +140,8 @@ def _inputs(inputs: Any, batch: int, width: int, seed: Seed) -> Floats:
     given = np.asarray(inputs)
     if given.dtype.kind not in "biuf" or given.ndim != 2 or given.shape[1] != width:
         raise ValueError(
-            f"inputs must be numbers in an array of shape (batch, {width}), as widths has it; received "
+            f"inputs must be numbers in an array of shape (batch, {width}), as widths has it; "
+            "received "
             f"{given.dtype.name} of shape {given.shape}"
         )
     values = given.astype(np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast.signal.activations import ACTIVATIONS
-from initfast.signal.reports import Histogram, LayerReport
+from initfast.signal.layers import Histogram, LayerReport
 
 __all__ = ["Moments", "Units", "measure", "moments", "rms", "with_gradients"]
 

@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from initfast.core.seeds import Seed, root_seed
 from initfast.core.types import Array
+from initfast.initializers import registry
 from initfast.initializers.base import Initializer
-from initfast.initializers.registry import get as get_initializer
 from initfast.signal import activations
 from initfast.signal.activations import Activation
-from initfast.signal.labels import from_label
 
 __all__ = ["Gradient", "Layer", "Passed", "backward", "build", "check_widths", "forward"]
 
@@ -62,7 +61,7 @@ def build(
 
     Args:
         widths: the number of inputs, then the units of each layer.
-        initializer, bias_initializer: what `initfast.get` takes, or a label such as
+        initializer, bias_initializer: what `initfast.get` takes, such as
             'random_normal(stddev=0.01)'. Seeds of their own are not used: the weights of layer 2
             are drawn from the stream 'layer_2/kernel' of `seed`, its biases from 'layer_2/bias'.
         activation: of each layer; `output_activation` that of the last, if another.
@@ -126,14 +125,15 @@ def check_widths(widths: Any) -> tuple[int, ...]:
     )
     if len(sizes) < 2 or not whole:
         raise ValueError(
-            "widths must be the number of inputs and then the units of one layer or more, integers >= 1; "
+            "widths must be the number of inputs and then the units of one layer or more, "
+            "integers >= 1; "
             f"received {widths!r}"
         )
     return tuple(map(int, sizes))
 
 
 def _draw(argument: str, initializer: Any, shape: tuple[int, ...], seed: Seed) -> Floats:
-    made = from_label(initializer) if isinstance(initializer, str) else get_initializer(initializer)
+    made = registry.get(initializer)
     if made is None:
         raise ValueError(
             f"{argument} must be what initfast.get takes, such as 'he_normal'; received None"

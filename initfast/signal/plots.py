@@ -10,13 +10,11 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from initfast.signal.layers import LayerReport
 from initfast.signal.scales import LogScale, short
-
-if TYPE_CHECKING:
-    from initfast.signal.comparisons import Comparison
-    from initfast.signal.reports import LayerReport, SignalReport
+from initfast.signal.training import Curves, Recipe
 
 __all__ = ["check_matplotlib", "comparison", "depth", "report", "write"]
 
@@ -46,7 +44,37 @@ STYLE = {
 }
 
 
-def report(found: SignalReport, path: Any = None) -> Any:
+class Report(Protocol):
+    """The part of a `SignalReport` that is drawn."""
+
+    @property
+    def activation(self) -> str: ...
+    @property
+    def initializer(self) -> str: ...
+    @property
+    def bias_initializer(self) -> str: ...
+    @property
+    def layers(self) -> tuple[LayerReport, ...]: ...
+
+
+class Compared(Protocol):
+    """The part of a `Comparison` that is drawn."""
+
+    @property
+    def activation(self) -> str: ...
+    @property
+    def data(self) -> str: ...
+    @property
+    def widths(self) -> tuple[int, ...]: ...
+    @property
+    def guess(self) -> tuple[float, float]: ...
+    @property
+    def recipe(self) -> Recipe: ...
+    @property
+    def curves(self) -> dict[str, Curves]: ...
+
+
+def report(found: Report, path: Any = None) -> Any:
     """Draw one report: histograms of the activations, layer by layer, above variance and gradient
     through depth.
 
@@ -68,7 +96,8 @@ def report(found: SignalReport, path: Any = None) -> Any:
     rows = math.ceil(len(shown) / COLUMNS)
     with _figure(1.85 * rows + 2.9, path) as figure:
         figure.suptitle(
-            f"{found.activation}, {_text(found.initializer)}, biases {_text(found.bias_initializer)}"
+            f"{found.activation}, {_text(found.initializer)}, biases "
+            f"{_text(found.bias_initializer)}"
         )
         above, below = figure.subfigures(2, 1, height_ratios=(1.85 * rows + 0.3, 2.4))
         panels = list(above.subplots(rows, min(COLUMNS, len(shown)), squeeze=False).flat)
@@ -82,7 +111,7 @@ def report(found: SignalReport, path: Any = None) -> Any:
     return figure
 
 
-def depth(reports: Mapping[str, SignalReport], path: Any = None) -> Any:
+def depth(reports: Mapping[str, Report], path: Any = None) -> Any:
     """Draw variance of the activations, and RMS of the gradients, through depth: one report a line,
     logarithmic axes.
 
@@ -97,7 +126,8 @@ def depth(reports: Mapping[str, SignalReport], path: Any = None) -> Any:
     rows = math.ceil(len(reports) / _legend_columns(reports))
     with _figure(3.2 + 0.2 * rows, path) as figure:
         figure.suptitle(
-            f"{', '.join(sorted({one.activation for one in reports.values()}))}: signal and gradient by layer"
+            f"{', '.join(sorted({one.activation for one in reports.values()}))}: signal and "
+            "gradient by layer"
         )
         drawn = _through_depth(
             figure.subplots(1, 2), {name: one.layers for name, one in reports.items()}
@@ -106,7 +136,7 @@ def depth(reports: Mapping[str, SignalReport], path: Any = None) -> Any:
     return figure
 
 
-def comparison(found: Comparison, path: Any = None) -> Any:
+def comparison(found: Compared, path: Any = None) -> Any:
     """Draw losses (logarithmic) and accuracies of training and test set through the epochs, one
     initializer a line.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from initfast.core.types import Array
-from initfast.signal.reports import Verdict
+from initfast.signal.layers import Verdict
 from initfast.signal.training import Curves
 
 __all__ = ["CRITERION", "LEAST", "Standing", "judge", "lower", "mean_and_spread", "rank"]
@@ -26,8 +26,9 @@ no better than another of that kind."""
 # Student's t at 97.5 %, for 1 to 30 degrees of freedom: scipy.stats.t.ppf(0.975, n). Beyond 30 the
 # last is used, which is a little too large.
 _STUDENT = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+    2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
 
 
@@ -156,7 +157,8 @@ def _reason(one: Standing, count: int, guess: tuple[float, float]) -> str:
     if one.diverged:
         return f"the loss is no longer finite in {one.diverged} of {one.seeds} seeds"
     losses = [
-        f"{name} loss {loss[0]:.4g} (spread {loss[1]:.2g}, constant guess {bar:.4g}, rank {place} of {count})"
+        f"{name} loss {loss[0]:.4g} (spread {loss[1]:.2g}, constant guess {bar:.4g}, rank {place} "
+        f"of {count})"
         for name, loss, bar, place in (
             ("training", one.train_loss, guess[0], one.train_rank),
             ("test", one.test_loss, guess[1], one.test_rank),
@@ -164,4 +166,5 @@ def _reason(one: Standing, count: int, guess: tuple[float, float]) -> str:
     ]
     if one.learned is None:
         return f"{', '.join(losses)}; one seed has no spread to judge this by"
-    return f"{', '.join(losses)}{'' if one.learned else ': not below the guess by 1% and more than noise'}"
+    verdict = "" if one.learned else ": not below the guess by 1% and more than noise"
+    return ", ".join(losses) + verdict

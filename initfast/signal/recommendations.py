@@ -60,7 +60,8 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "sigmoid",
         "variance_scaling(scale=16, mode='fan_avg', distribution='uniform')",
         _scaled(16.0, "fan_avg"),
-        "its slope is a quarter of tanh's, so four times Glorot's standard deviation; even so a deep network loses "
+        "its slope is a quarter of tanh's, so four times Glorot's standard deviation; even so a "
+        "deep network loses "
         "more than half of the signal's variance a layer, and tanh is better there",
         "Bengio 2012, arXiv:1206.5533",
         (),
@@ -69,7 +70,8 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "tanh",
         "lecun_normal",
         "lecun_normal",
-        "variance 1 / fan_in gives the net inputs the second moment of the inputs, where tanh has a slope",
+        "variance 1 / fan_in gives the net inputs the second moment of the inputs, where tanh has "
+        "a slope",
         "LeCun et al. 1998",
         ("lecun_uniform", "glorot_normal", "glorot_uniform"),
     ),
@@ -85,7 +87,8 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "leaky_relu",
         "he_normal",
         "he_normal",
-        "with slope a on the left the variance is 2 / ((1 + a^2) fan_in), 1.92 / fan_in for a = 0.2",
+        "with slope a on the left the variance is 2 / ((1 + a^2) fan_in), 1.92 / fan_in for a = "
+        "0.2",
         HE,
         ("he_uniform",),
     ),
@@ -109,7 +112,8 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "gelu",
         "variance_scaling(scale=2.2, distribution='uniform')",
         _scaled(2.2),
-        "found by measuring: it keeps the second moment, of which he_normal loses an eighth a layer",
+        "found by measuring: it keeps the second moment, of which he_normal loses an eighth a "
+        "layer",
         f"measured; {HE} for ReLU",
         ("he_normal", "he_uniform"),
     ),
@@ -140,6 +144,6 @@ def recommend(activation: str) -> Recommendation:
         ValueError: there is no such activation.
 
     >>> print(recommend("relu"))
-    he_normal for relu: ReLU halves the second moment, and variance 2 / fan_in makes up for it (He et al. 2015)
+    he_normal for relu: ReLU halves the second moment, and variance 2 / fan_in makes up for it ...
     """
     return _BY_NAME[activations.get(activation).name]

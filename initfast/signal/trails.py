@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from initfast.signal.layers import LayerReport
 from initfast.signal.measures import Moments, measure
-from initfast.signal.reports import LayerReport
 
 __all__ = ["Line", "Trail"]
 

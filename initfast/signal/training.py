@@ -42,7 +42,7 @@ class Recipe:
 
 @dataclass
 class Network:
-    """Dense layers, once a repeat: kernels (repeats, inputs, units) and biases (repeats, 1, units)."""
+    """Dense layers of all repeats: kernels (repeats, inputs, units), biases (repeats, 1, units)."""
 
     kernels: list[Array]
     biases: list[Array]
@@ -106,7 +106,8 @@ def draw(
             )
         if draws[0].shape != shape:
             raise ValueError(
-                f"an initializer must give the shape it is asked for, {shape}; received {draws[0].shape}"
+                f"an initializer must give the shape it is asked for, {shape}; received "
+                f"{draws[0].shape}"
             )
         return np.stack(draws).astype(dtype)
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 
 from initfast.signal.activations import ACTIVATIONS, SATURATED_SHARE, Activation
+from initfast.signal.layers import LayerReport, Verdict
 from initfast.signal.recommendations import recommend
-from initfast.signal.reports import LayerReport, Verdict
 
 __all__ = ["CRITERIA", "THRESHOLDS", "factors", "judge", "notes"]
 
@@ -63,15 +63,18 @@ def notes(layers: Sequence[LayerReport]) -> tuple[str, ...]:
     if same := [(layer.symmetric / layer.units, layer) for layer in layers if layer.symmetric]:
         _, worst = max(same, key=lambda pair: pair[0])
         found.append(
-            f"{_where(same)}: units have the weights and gradients of others ({worst.symmetric} of {worst.units} in "
-            f"{worst.name}): they stay equal for ever, and count as one. Draw the weights at random."
+            f"{_where(same)}: units have the weights and gradients of others ({worst.symmetric} "
+            f"of {worst.units} in "
+            f"{worst.name}): they stay equal for ever, and count as one. Draw the weights at "
+            "random."
         )
     if dead := [
         (layer.dead, layer) for layer in layers if layer.dead and layer.dead > THRESHOLDS["dead"]
     ]:
         share, worst = max(dead, key=lambda pair: pair[0])
         found.append(
-            f"{_where(dead)}: units are 0 on the whole batch ({share:.0%} of those of {worst.name}): they learn "
+            f"{_where(dead)}: units are 0 on the whole batch ({share:.0%} of those of "
+            f"{worst.name}): they learn "
             "nothing from it."
         )
     return tuple(found)
@@ -127,7 +130,8 @@ def _saturation(layers: Sequence[LayerReport], initializer: str) -> Verdict:
     share, worst = max(shares, key=lambda pair: pair[0])
     edge = _known(worst).edge
     reason = (
-        f"{share:.1%} of {worst.name}, where |z| > {edge:.2f} and the slope is below {SATURATED_SHARE:.0%} of its "
+        f"{share:.1%} of {worst.name}, where |z| > {edge:.2f} and the slope is below "
+        f"{SATURATED_SHARE:.0%} of its "
         f"greatest (at most {THRESHOLDS['saturated']:.0%})"
     )
     return _verdict("b", share <= THRESHOLDS["saturated"], reason, worst, initializer)
@@ -170,7 +174,8 @@ def _gradients(layers: Sequence[LayerReport], initializer: str) -> Verdict:
         max(sizes, key=lambda pair: pair[0]),
     )
     reason = (
-        f"RMS by activations {_n(least)} in {low.name}, {_n(most)} in {high.name}, a factor of {_n(most / least)} "
+        f"RMS by activations {_n(least)} in {low.name}, {_n(most)} in {high.name}, a factor of "
+        f"{_n(most / least)} "
         f"(at most {_n(THRESHOLDS['gradients'])})"
     )
     return _verdict("d", most / least <= THRESHOLDS["gradients"], reason, low, initializer)
@@ -199,7 +204,10 @@ def _mean(layers: Sequence[LayerReport], initializer: str) -> Verdict:
     )
     advice = ""
     if failed and worst.activation in _ONE_SIDED:
-        advice = f"No initializer changes that: {_ONE_SIDED[worst.activation]}; tanh or selu, or a normalisation, would."
+        advice = (
+            f"No initializer changes that: {_ONE_SIDED[worst.activation]}; tanh or selu, or a "
+            "normalisation, would."
+        )
     elif failed:
         advice = _advice(worst, initializer)
     return Verdict("e", CRITERIA["e"], not failed, reason, advice)
@@ -236,7 +244,8 @@ def _size(layers: Sequence[LayerReport], initializer: str) -> Verdict:
         extreme, layer = max(pairs, key=lambda pair: abs(math.log(pair[0])))
         passed = abs(mean) <= math.log(kept) and 1.0 / single <= extreme <= single
         reason = (
-            f"{measure} is {_n(math.exp(mean))} in the mean of layers ({1 / kept:.2f} to {kept:.2f}), {_n(extreme)} in "
+            f"{measure} is {_n(math.exp(mean))} in the mean of layers ({1 / kept:.2f} to "
+            f"{kept:.2f}), {_n(extreme)} in "
             f"{layer.name}"
         )
         found.append((passed, -abs(mean), reason, layer))
@@ -246,7 +255,8 @@ def _size(layers: Sequence[LayerReport], initializer: str) -> Verdict:
 
 
 _HOPELESS = {
-    "sigmoid": "No scale of the weights keeps a sigmoid's signal and leaves most units unsaturated; tanh would keep it."
+    "sigmoid": "No scale of the weights keeps a sigmoid's signal and leaves most units unsaturated;"
+    " tanh would keep it."
 }
 
 
@@ -274,7 +284,10 @@ def _advice(layer: LayerReport, initializer: str) -> str:
         return ""
     fits = recommend(layer.activation)
     if initializer in (fits.initializer, *fits.also):
-        return f"{initializer} is what fits {layer.activation}; look to depth, widths and inputs, or normalise."
+        return (
+            f"{initializer} is what fits {layer.activation};"
+            " look to depth, widths and inputs, or normalise."
+        )
     return f"Fits {layer.activation}: {fits.initializer} ({fits.source})."
 
 

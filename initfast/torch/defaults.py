@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from initfast.torch.recipes import fans
+from initfast.initializers.fans import torch_fans
 
 
 class Spec(NamedTuple):
@@ -59,7 +59,7 @@ def _within(bound: float) -> Spec:
 
 def _by_fan_in(module: Any, name: str, parameter: Any) -> Spec | None:
     if name == "bias":
-        fan_in, _ = fans(tuple(module.weight.shape))
+        fan_in, _ = torch_fans(tuple(module.weight.shape))
         return _within(1 / math.sqrt(fan_in) if fan_in > 0 else 0.0)
     return _KAIMING if name == "weight" else None
 

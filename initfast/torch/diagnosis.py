@@ -14,13 +14,13 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from initfast.core.seeds import Seed, root_seed
+from initfast.initializers.fans import AXES
 from initfast.signal.diagnosis import LOSS, cotangent
 from initfast.signal.measures import Units, moments, with_gradients
 from initfast.signal.reports import SignalReport
 from initfast.signal.trails import Line, Trail
 from initfast.signal.verdicts import judge, notes
 from initfast.torch.preserving import preserved
-from initfast.torch.recipes import fans
 
 __all__ = ["diagnose"]
 
@@ -81,7 +81,8 @@ def diagnose(
             output = _call(module, batch)
         if not watch.trail.lines:
             raise ValueError(
-                f"a leaf module with parameters must run; received {type(module).__name__}, where none did"
+                f"a leaf module with parameters must run; received {type(module).__name__}, where "
+                "none did"
             )
         value = _default_loss(output, root_seed(seed)) if loss is None else loss(output)
         _check_loss(value)
@@ -105,7 +106,7 @@ def diagnose(
 
 
 class _Watch(TorchFunctionMode):
-    """Hooks on the layers, and an eye on the functions that are activations, while the module runs."""
+    """Hooks on the layers and on the functions that are activations, while the module runs."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -232,7 +233,8 @@ def _fans(
     layer: nn.Module, given: tuple[int, ...] | None, out: torch.Tensor
 ) -> tuple[int, int] | None:
     if isinstance(layer, nn.modules.conv._ConvNd):
-        return fans(tuple(layer.weight.shape))
+        kind = "torch transposed" if isinstance(layer, _TRANSPOSED) else "torch"
+        return AXES[kind].fans(tuple(layer.weight.shape), layer.groups)
     if given is None or isinstance(layer, (nn.Embedding, nn.MultiheadAttention)):
         return None
     # Weights of a custom dense layer may be (in, out) or (out, in).
@@ -304,22 +306,26 @@ def _check(module: Any, batch: Any) -> None:
     parameters = dict(module.named_parameters())
     if not parameters:
         raise ValueError(
-            f"a module must have parameters to be diagnosed; received {type(module).__name__} without any"
+            f"a module must have parameters to be diagnosed; received {type(module).__name__} "
+            "without any"
         )
     for name, parameter in parameters.items():
         if is_lazy(parameter) or parameter.is_meta:
             raise ValueError(
-                f"parameters must have values; received {name!r}, which is lazy or on the meta device"
+                f"parameters must have values; received {name!r}, which is lazy or on the meta "
+                "device"
             )
     found = list(_tensors(batch))
     if not found or not all(each.numel() for each in found):
         raise ValueError(
-            "batch must be or hold tensors with at least one element; received none, or an empty one"
+            "batch must be or hold tensors with at least one element; received none, or an empty "
+            "one"
         )
     for each in found:
         if each.is_floating_point() and not torch.isfinite(each).all():
             raise ValueError(
-                f"batch must be finite; received {int((~torch.isfinite(each)).sum())} values that are not"
+                f"batch must be finite; received {int((~torch.isfinite(each)).sum())} values that "
+                "are not"
             )
 
 
@@ -327,7 +333,8 @@ def _default_loss(output: Any, seed: Seed) -> torch.Tensor:
     floating = next((each for each in _tensors(output) if each.is_floating_point()), None)
     if floating is None:
         raise ValueError(
-            f"the output must hold a floating tensor, or loss= be given; received {type(output).__name__}"
+            "the output must hold a floating tensor, or loss= be given; received "
+            f"{type(output).__name__}"
         )
     g = torch.from_numpy(cotangent(tuple(floating.shape), seed))
     return (floating * g.to(floating.device, floating.dtype)).sum()

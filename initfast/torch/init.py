@@ -28,8 +28,9 @@ from initfast.core.seeds import AnySeed, Seed
 from initfast.torch import recipes, streams, targets
 
 __all__ = [
-    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_",
-    "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
+    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_",
+    "normal_", "ones_", "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_",
+    "xavier_uniform_", "zeros_",
 ]  # fmt: skip
 
 Generator: TypeAlias = "torch.Generator | None"
@@ -183,13 +184,14 @@ def dirac_(tensor: torch.Tensor, groups: int = 1) -> torch.Tensor:
 
 
 _DRAWING = (
-    uniform_, normal_, trunc_normal_, xavier_uniform_, xavier_normal_, kaiming_uniform_, kaiming_normal_, orthogonal_,
-    sparse_,
+    uniform_, normal_, trunc_normal_, xavier_uniform_, xavier_normal_, kaiming_uniform_,
+    kaiming_normal_, orthogonal_, sparse_,
 )  # fmt: skip
 _ARGUMENTS = """
 
-    Arguments are those of `torch.nn.init.{name}`, and, by keyword, `seed` (None: one is drawn from `generator`, or from
-    torch's default one) and `name`, the stream within it: see help(initfast.torch.init). Returns the tensor.
+    Arguments are those of `torch.nn.init.{name}`, and, by keyword, `seed` (None: one is drawn from
+    `generator`, or from torch's default one) and `name`, the stream within it: see
+    help(initfast.torch.init). Returns the tensor.
     """
 for _function in _DRAWING:
     if _function.__doc__:  # none under -OO

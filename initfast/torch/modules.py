@@ -119,12 +119,14 @@ def _entries(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -
             continue
         elif planned.kind == "parameter":
             raise ValueError(
-                f"a parameter on the meta device has nothing to leave; received {planned.name!r} and a rule None"
+                f"a parameter on the meta device has nothing to leave; received {planned.name!r} "
+                "and a rule None"
             )
         else:
             known = "" if buffers else ", which knows running statistics,"
             raise ValueError(
-                f"a buffer on the meta device has no values, and initfast does not know those of {planned.name!r}: "
+                "a buffer on the meta device has no values, and initfast does not know those of "
+                f"{planned.name!r}: "
                 f"make it on the CPU, or give buffers=True{known} and a rule"
             )
 
@@ -152,7 +154,8 @@ def plan(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> It
         if what is None and rule is None:
             owner = type(parts[name.rpartition(".")[0]]).__name__
             raise ValueError(
-                f"every parameter needs a rule or a module that initfast knows; received {stream!r}, of shape "
+                "every parameter needs a rule or a module that initfast knows; received "
+                f"{stream!r}, of shape "
                 f"{tuple(tensor.shape)}, in a {owner}: give a rule such as ({stream!r}, 'zeros_')"
             )
         yield Planned("parameter", stream, site, what, rule is not None)

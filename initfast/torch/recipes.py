@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from torch.nn.init import calculate_gain
 
-from initfast.core.distributions import REACH_FLOAT64
 from initfast.core.dtypes import DType, resolve
 from initfast.core.indexing import Dims
 from initfast.core.rounding import GRIDS
 from initfast.initializers import blocks
 from initfast.initializers.base import RandomInitializer
+from initfast.initializers.bounds import in_stddevs
 from initfast.initializers.constant import Constant, Ones, Zeros
+from initfast.initializers.fans import torch_fans
 from initfast.initializers.random import RandomNormal, RandomUniform, TruncatedNormal
 from initfast.initializers.validation import number
 from initfast.torch import matrices
@@ -161,29 +162,13 @@ RECIPES: dict[str, Callable[..., Fill]] = {
 """By the names of `torch.nn.init`."""
 
 
-def fans(shape: Dims) -> tuple[int, int]:
-    """(fan_in, fan_out) in torch's order: weights are (out, in, *receptive field)."""
-    if len(shape) < 2:
-        raise ValueError(
-            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
-        )
-    field = math.prod(shape[2:])
-    return shape[1] * field, shape[0] * field
-
-
 @lru_cache(1024)
 def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> RandomInitializer:
     """torch's bounds are values, those of the kernels are in standard deviations from the mean."""
     if math.isinf(a) and a == b:
         raise ValueError(f"[a, b] must contain a finite number; received a={a}, b={b}")
     if std and a < b:
-        low, high = _in_stddevs(a, mean, std, 1), _in_stddevs(b, mean, std, -1)
-        # Nothing is ever drawn beyond 10, and so far (or infinitely far) out nothing could be
-        # computed.
-        lower, upper = (
-            max(low, min(-_ENOUGH, high - _ENOUGH)),
-            min(high, max(_ENOUGH, low + _ENOUGH)),
-        )
+        lower, upper = in_stddevs(mean, std, a, b)
         if lower < upper:
             made = TruncatedNormal(mean, std, seed=0, lower=lower, upper=upper)
             try:
@@ -203,27 +188,6 @@ def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> 
     return RandomUniform(float(value), float(value), seed=0)
 
 
-_ENOUGH = REACH_FLOAT64 + 0.5
-
-
-def _in_stddevs(bound: float, mean: float, std: float, inwards: int) -> float:
-    """(bound - mean) / std, infinite where a float is too small for it, rounded inwards: up (1) or
-    down (-1).
-    """
-    if math.isinf(bound):
-        return bound
-    exact = (Fraction(bound) - Fraction(mean)) / Fraction(std)
-    try:
-        found = float(exact)
-    except OverflowError:
-        return math.inf if exact > 0 else -math.inf
-    return (
-        math.nextafter(found, inwards * math.inf)
-        if (Fraction(found) - exact) * inwards < 0
-        else found
-    )
-
-
 def _bound(name: str, value: float) -> float:
     return float(value) if value in (math.inf, -math.inf) else number(name, value)
 
@@ -236,7 +200,7 @@ def _stddev(std: float) -> float:
 
 
 def _xavier_stddev(shape: Dims, gain: float) -> float:
-    fan_in, fan_out = fans(shape)
+    fan_in, fan_out = torch_fans(shape)
     return gain * math.sqrt(2.0 / float(fan_in + fan_out))
 
 
@@ -244,7 +208,7 @@ def _kaiming_stddev(shape: Dims, a: float, mode: str, nonlinearity: Any) -> floa
     mode = mode.lower()
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
-    fan_in, fan_out = fans(shape)
+    fan_in, fan_out = torch_fans(shape)
     gain = float(calculate_gain(nonlinearity, a))
     return gain / math.sqrt(fan_in if mode == "fan_in" else fan_out)
 

@@ -16,9 +16,10 @@ import torch
 from initfast.core.dtypes import resolve_numeric
 from initfast.core.indexing import Dims
 from initfast.core.seeds import Seed
-from initfast.initializers import blocks, registry
+from initfast.initializers import blocks, grammar, registry
 from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Ones, Zeros
+from initfast.initializers.fans import AXES
 from initfast.initializers.fixed_rows import Rows
 from initfast.initializers.orthogonal import Orthogonal
 from initfast.initializers.random import VarianceScaling
@@ -60,7 +61,8 @@ def parse(rules: Iterable[Any]) -> list[Rule]:
             or not isinstance(rule[0], str | re.Pattern)
         ):
             raise TypeError(
-                f"a rule must be a pair of a pattern (str or re.Pattern) and an initializer; got {rule!r}"
+                "a rule must be a pair of a pattern (str or re.Pattern) and an initializer; got "
+                f"{rule!r}"
             )
         try:
             found.append(Rule(rule[0], _what(rule[1])))
@@ -79,15 +81,21 @@ def _what(given: Any) -> Spec | Initializer | None:
     if isinstance(given, tuple | list):
         if len(given) != 2 or not isinstance(given[1], Mapping):
             raise TypeError(
-                f"a pair must be a function of torch.nn.init and a dict of arguments; received {given!r}"
+                "a pair must be a function of torch.nn.init and a dict of arguments; received "
+                f"{given!r}"
             )
         return _spec(given[0], given[1])
-    if given in RECIPES if isinstance(given, str) else inspect.isfunction(given):
+    if inspect.isfunction(given):
         return _spec(given, {})
+    if isinstance(given, str) and not given.lstrip().startswith("{"):
+        name, arguments = call = grammar.call(given)
+        if grammar.is_torch(call):
+            return _spec(f"{name.removesuffix('_')}_", arguments)
     initializer = registry.get(given)
     if not isinstance(initializer, Initializer):
         raise TypeError(
-            f"an initializer must be one of initfast's or a function of torch.nn.init; received {given!r}"
+            "an initializer must be one of initfast's or a function of torch.nn.init; received "
+            f"{given!r}"
         )
     return initializer
 
@@ -98,7 +106,8 @@ def _spec(function: Any, arguments: Mapping[str, Any]) -> Spec:
         name = function.__name__
     if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(
-            f"a function of torch.nn.init must be one of {', '.join(RECIPES)}; received {function!r}"
+            f"a function of torch.nn.init must be one of {', '.join(RECIPES)}; received "
+            f"{function!r}"
         )
     try:
         inspect.signature(RECIPES[name]).bind((), None, **arguments)
@@ -127,10 +136,8 @@ def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype) -> Fill:
         and len(shape) > 1
         and (given.input_axes, given.output_axes) == (None, None)
     ):
-        field = list(range(2, len(shape)))  # torch's weights are (out, in, *receptive field)
-        given = type(given).from_config(
-            {**given.get_config(), "input_axes": [1, *field], "output_axes": [0, *field]}
-        )
+        axes = AXES["torch"].arguments(len(shape))
+        given = type(given).from_config({**given.get_config(), **axes})
     example = given.with_seed(0)
     blocks.check(example, shape, resolve_numeric(dtype))
 

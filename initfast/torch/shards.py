@@ -31,9 +31,12 @@ def window(tensor: Any, local: Any) -> tuple[slice, ...]:
     expected = _block(tensor)
     if sizes != held or (0 not in held and (offsets, sizes) != expected):
         raise ValueError(
-            f"the placements of a DTensor must say which part of the whole its local tensor is; received "
-            f"{tuple(tensor.placements)} on a mesh of shape {tuple(tensor.device_mesh.shape)}, which put {sizes} at "
-            f"{offsets} (checkpoint protocol) or {expected[1]} at {expected[0]} (placements), and a local {held}"
+            "the placements of a DTensor must say which part of the whole its local tensor is; "
+            "received "
+            f"{tuple(tensor.placements)} on a mesh of shape {tuple(tensor.device_mesh.shape)}, "
+            f"which put {sizes} at "
+            f"{offsets} (checkpoint protocol) or {expected[1]} at {expected[0]} (placements), and "
+            f"a local {held}"
         )
     return tuple(slice(first, first + size) for first, size in zip(offsets, sizes, strict=True))
 
@@ -60,7 +63,8 @@ def _block(tensor: Any) -> tuple[Dims, Dims]:
     for dim, block in enumerate(blocks):
         if len(block) > 1:
             raise ValueError(
-                f"a DTensor's local part must be one block of the whole; received {tuple(tensor.placements)}, which "
+                "a DTensor's local part must be one block of the whole; received "
+                f"{tuple(tensor.placements)}, which "
                 f"leave {len(block)} pieces of dim {dim}"
             )
     ends = [block[0] if block else (0, 0) for block in blocks]

@@ -75,7 +75,8 @@ def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
                 else type(planned.what).__name__
             )
             raise ValueError(
-                f"no initializer of Keras writes what {name} does in the shape {tuple(tensor.shape)}"
+                f"no initializer of Keras writes what {name} does in the shape "
+                f"{tuple(tensor.shape)}"
             )
         return specs.tensor(fill.says(), tuple(tensor.shape), kind, fill.fixed_rows)
     except (TypeError, ValueError) as error:

@@ -30,7 +30,8 @@ def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Se
     if seed is None:
         if sharded and generator is None:
             raise ValueError(
-                "a DTensor needs seed=, the same on all ranks, so that its shards are parts of one tensor; received "
+                "a DTensor needs seed=, the same on all ranks, so that its shards are parts of "
+                "one tensor; received "
                 "none (a generator= that is in the same state on all ranks is good too)"
             )
         found = draw_seed(generator)
@@ -39,7 +40,8 @@ def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Se
         if isinstance(given, SeedGenerator):
             if name is not None:
                 raise ValueError(
-                    f"name needs an integer seed or a Seed, not a SeedGenerator; received name={name!r}"
+                    "name needs an integer seed or a Seed, not a SeedGenerator; received "
+                    f"name={name!r}"
                 )
             return given.next()
         assert given is not None

@@ -63,7 +63,8 @@ def check(tensor: Any) -> None:
     ):
         raise TypeError(
             f"tensor must be a torch.Tensor, Parameter or DTensor; received "
-            f"{type(tensor).__module__}.{type(tensor).__name__}, whose memory only that class understands"
+            f"{type(tensor).__module__}.{type(tensor).__name__}, whose memory only that class "
+            "understands"
         )
 
 

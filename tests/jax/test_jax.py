@@ -491,7 +491,7 @@ def test_without_jax():
 
 def test_parts_are_made_once():
     from initfast.core.dtypes import resolve
-    from initfast.initializers.blocks import Parts, pinned
+    from initfast.initializers.blocks import Blocks
 
     class Counting(ift.Initializer):
         calls = 0
@@ -500,7 +500,7 @@ def test_parts_are_made_once():
             Counting.calls += 1
             return np.arange(12.0, dtype=np.float32).reshape(shape)
 
-    parts = Parts(pinned(Counting()), (3, 4), resolve("float32"))
+    parts = Blocks(Counting(), (3, 4), resolve("float32"))
     assert parts(np.s_[1:, :2]) is parts((slice(1, 3), slice(0, 2)))
     assert parts(np.s_[1:, :2]).tolist() == [[4, 5], [8, 9]]
     assert parts(...).tolist() == np.arange(12).reshape(3, 4).tolist()

@@ -1,7 +1,7 @@
 """The model of the introduction to weight initialisation, diagnosed in real Keras, against the
 sketch of the same.
 
-What holds on every backend is in keras_cases/diagnosis.py, which test_keras_initializers.py runs.
+What holds on every backend is in cases/diagnosis.py, which test_keras_initializers.py runs.
 """
 
 import os

@@ -1,7 +1,7 @@
 """initfast.keras on each backend of Keras, in a process of its own, because Keras takes one backend
 a process.
 
-The cases are in keras_cases/ and run by hand too: KERAS_BACKEND=torch pytest
+The cases are in cases/ and run by hand too: KERAS_BACKEND=torch pytest
 tests/keras/cases/models.py"""
 
 import importlib.util
@@ -24,13 +24,12 @@ ON_ALL = (
     "specs",
     "diagnosis",
 )
-BACKENDS = ("jax", "torch", "tensorflow")
 # Keras' variables have the __array__ of NumPy 1; every file it writes goes through it.
 KERAS_OWN = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 
 
-def run(backend: str, names: tuple[str, ...], **environment: str) -> str:
-    """What pytest says about some case files; it is an error if it says anything but 'passed'."""
+def run(backend: str, names: tuple[str, ...], tier: str = "", **environment: str) -> str:
+    """Run some case files on a backend and return pytest's last line, which must say 'passed'."""
     for needed in ("keras", backend):
         if importlib.util.find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed")
@@ -40,19 +39,9 @@ def run(backend: str, names: tuple[str, ...], **environment: str) -> str:
         "CUDA_VISIBLE_DEVICES": "-1",
     }
     files = [str(CASES / f"{name}.py") for name in names]
+    options = ["-q", "--no-header", "-p", "no:cacheprovider", "-W", KERAS_OWN, "-m", tier]
     result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--no-header",
-            "-p",
-            "no:cacheprovider",
-            "-W",
-            KERAS_OWN,
-            *files,
-        ],
+        [sys.executable, "-m", "pytest", *options, *files],
         env={**os.environ, **quiet, "KERAS_BACKEND": backend, **environment},
         cwd=CASES.parent.parent,
         stdout=subprocess.PIPE,
@@ -61,30 +50,40 @@ def run(backend: str, names: tuple[str, ...], **environment: str) -> str:
         timeout=300,
     )
     last = result.stdout.strip().splitlines()[-1]
-    assert result.returncode == 0 and " passed" in last and "skipped" not in last, result.stdout[
-        -8000:
-    ]
+    passed = result.returncode == 0 and " passed" in last and "skipped" not in last
+    assert passed, result.stdout[-8000:]
     return last
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_on_backend(backend):
-    # Most of the time on JAX goes into compiling what runs once.
-    run(
-        backend,
-        ON_ALL,
-        **({"XLA_FLAGS": "--xla_backend_optimization_level=0"} if backend == "jax" else {}),
-    )
+QUICK = ("initializers", "defaults", "specs")
 
 
+@pytest.mark.parametrize(
+    ("backend", "names", "tier"),
+    [
+        ("torch", ON_ALL, "not long"),  # compiles nothing, so that its cases are quick
+        ("jax", QUICK, "not long"),
+        pytest.param("torch", ON_ALL, "long", marks=pytest.mark.long),
+        pytest.param("jax", ON_ALL, "", marks=pytest.mark.long),
+        pytest.param("tensorflow", ON_ALL, "", marks=pytest.mark.long),
+    ],
+)
+def test_on_backend(backend, names, tier):
+    # Most of the time on JAX goes into compiling code that runs once.
+    flags = {"XLA_FLAGS": "--xla_backend_optimization_level=0"} if backend == "jax" else {}
+    run(backend, names, tier, **flags)
+
+
+@pytest.mark.long
 def test_on_eight_jax_devices():
     run("jax", ("sharding",), XLA_FLAGS="--xla_force_host_platform_device_count=8")
 
 
 def test_every_case_file_runs():
-    assert {path.stem for path in CASES.glob("*.py")} == {*ON_ALL, "sharding", "tools"}
+    assert {path.stem for path in CASES.glob("*.py")} == {*ON_ALL, "sharding"}
 
 
+@pytest.mark.long
 def test_a_case_that_fails_fails_here():
     with pytest.raises(AssertionError, match="8 devices are needed"):
         run("jax", ("sharding",), XLA_FLAGS="")

@@ -17,7 +17,6 @@ import initfast as ift
 from initfast.signal import ranking
 from initfast.signal.comparing import DEFAULT_INITIALIZERS, compare
 from initfast.signal.comparisons import Comparison
-from initfast.signal.labels import from_label, label
 from initfast.signal.training import Curves
 
 pytest.importorskip("threadpoolctl")
@@ -293,55 +292,3 @@ def test_ranks_share_a_place_within_noise():
         "good on training": (1, 1, True), "good on test": (2, 1, True), "worst": (3, 3, False)
     }  # fmt: skip
     assert [one.label for one in found] == ["good on training", "good on test", "worst"]
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ("he_normal", "he_normal"),
-        ("HeNormal", "he_normal"),
-        ("zero", "zeros"),
-        ("stft", "stft"),
-        ("random_normal(stddev=1)", "random_normal(stddev=1)"),
-        ("RandomNormal(mean=0.5, stddev=.01)", "random_normal(mean=0.5, stddev=0.01)"),
-        ("random_normal()", "random_normal"),
-        ("truncated_normal(lower=-1, seed=3)", "truncated_normal(lower=-1)"),
-        (
-            "variance_scaling(scale=2.0, mode='fan_out')",
-            "variance_scaling(scale=2, mode='fan_out')",
-        ),
-        ('{"class_name": "Constant", "config": {"value": 0.5}}', "constant(value=0.5)"),
-    ],
-)
-def test_labels_are_read_back(given, expected):
-    made = from_label(given)
-    assert label(made) == expected
-    again = from_label(expected)
-    assert type(again) is type(made)
-    without = [
-        {key: value for key, value in one.get_config().items() if key != "seed"}
-        for one in (made, again)
-    ]
-    assert without[0] == without[1]
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        "random_normal(0.01)",
-        "random_normal(stddev=",
-        "random_normal(stddev=x)",
-        "random_normal(**{})",
-        "{oops",
-        "f.g(a=1)",
-    ],
-)
-def test_bad_labels(given):
-    with pytest.raises(ValueError, match=re.escape(f"received {given!r}")):
-        from_label(given)
-
-
-def test_a_label_runs_nothing(tmp_path):
-    with pytest.raises(ValueError, match="an initializer must be"):
-        from_label(f"random_normal(stddev=open({str(tmp_path / 'x')!r}, 'w'))")
-    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ import math
 import pytest
 
 import initfast as ift
+from initfast.initializers.grammar import label
 from initfast.signal import (
     ACTIVATIONS,
     CRITERIA,
@@ -17,7 +18,6 @@ from initfast.signal import (
     diagnose,
     recommend,
 )
-from initfast.signal.labels import from_label, label
 from initfast.signal.verdicts import judge, notes
 
 TEN = {
@@ -102,7 +102,7 @@ def test_the_ten(name, activation):
 def test_what_is_recommended_passes(activation):
     found = recommend(activation)
     assert found.activation == activation and found.reason and found.source
-    assert label(from_label(found.initializer)) == found.initializer == label(found.config)
+    assert label(ift.get(found.initializer)) == found.initializer == label(ift.get(found.config))
     for name in (found.initializer, *found.also):
         report = diagnose([256] * 11, name, activation, seed=2, batch=128)
         assert all(report.verdicts[letter].passed is not False for letter in "bcdf"), (

@@ -1,8 +1,9 @@
 """Shards on real processes: each rank fills its own part, and these are parts of the unsharded
 tensor, byte for byte.
 
-This file is also the program that the ranks run: `python test_torch_distributed.py RANK WORLD
-FOLDER` makes every check of that world in one process group and prints what became of them."""
+This file is also the program that the ranks run: `python test_distributed.py WORLD FOLDER` forks
+WORLD ranks, which make every check of that world in one process group; each writes the outcomes to
+FOLDER/RANK.json."""
 
 from __future__ import annotations
 
@@ -240,13 +241,11 @@ def check_pieces():
     assert local.isnan().all()
 
 
-CHECKS = {
-    2: [
-        "rows", "columns", "replicas", "uneven", "dtypes", "convolutions", "the_version_counter", "seeds",
-        "fsdp_from_meta", "fsdp_in_place",
-    ],
-    4: ["rows", "uneven", "2d", "fsdp_from_meta", "fsdp_by_tensor_parallel", "pieces"],
-}  # fmt: skip
+WITH_TWO = [
+    "rows", "columns", "replicas", "uneven", "dtypes", "convolutions", "the_version_counter",
+    "seeds", "fsdp_from_meta", "fsdp_in_place",
+]  # fmt: skip
+CHECKS = {2: WITH_TWO, 4: [*WITH_TWO, "2d", "fsdp_by_tensor_parallel", "pieces"]}
 
 
 def run(rank: int, world: int, folder: str) -> None:
@@ -265,48 +264,58 @@ def run(rank: int, world: int, folder: str) -> None:
         except Exception:
             outcome[name] = traceback.format_exc()
             break  # the ranks may no longer be in step
-    print(json.dumps(outcome), flush=True)
+    Path(folder, f"{rank}.json").write_text(json.dumps(outcome))
     if "passed" not in list(outcome.values())[-1:]:
         os._exit(1)  # an orderly end would wait for the others
     torch.distributed.destroy_process_group()
 
 
+def fork(world: int, folder: str) -> None:
+    """Run the ranks as forks of one process, so that torch is imported once."""
+    ranks = []
+    for rank in range(world):
+        ranks.append(os.fork())
+        if not ranks[-1]:
+            try:
+                run(rank, world, folder)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+    for pid in ranks:
+        os.waitpid(pid, 0)
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """What became of each check on each rank, by the size of the world, whose ranks are started
-    once.
-    """
+    """The outcomes of the checks on each rank, by the size of the world, which runs once."""
     made: dict[int, list[dict[str, str]]] = {}
 
     def of(world: int) -> list[dict[str, str]]:
         if world not in made:
             folder = tmp_path_factory.mktemp(f"world{world}")
+            command = [sys.executable, str(Path(__file__).resolve()), str(world), str(folder)]
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-            ranks = [
-                subprocess.Popen(
-                    [sys.executable, str(Path(__file__).resolve()), str(rank), str(world), str(folder)],
-                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-                )
-                for rank in range(world)
-            ]  # fmt: skip
-            made[world] = [_outcome(rank) for rank in ranks]
+            result = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=150
+            )
+            files = [folder / f"{rank}.json" for rank in range(world)]
+            made[world] = [
+                json.loads(file.read_text()) if file.exists() else {"died": result.stderr[-3000:]}
+                for file in files
+            ]
         return made[world]
 
     return of
 
 
-def _outcome(rank):
-    try:
-        out, err = rank.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
-        rank.kill()
-        out, err = rank.communicate()
-    lines = [line for line in out.splitlines() if line.startswith("{")]
-    return json.loads(lines[-1]) if lines else {"died": err[-3000:]}
-
-
 @pytest.mark.parametrize(
-    ("world", "name"), [(world, name) for world, names in CHECKS.items() for name in names]
+    ("world", "name"),
+    [
+        pytest.param(world, name, marks=pytest.mark.long if world == 2 else ())
+        for world, names in CHECKS.items()
+        for name in names
+    ],
 )
 def test_on_processes(outcomes, world, name):
     found = outcomes(world)
@@ -322,4 +331,4 @@ def test_every_check_is_run():
 
 
 if __name__ == "__main__":
-    run(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    fork(int(sys.argv[1]), sys.argv[2])

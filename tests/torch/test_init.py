@@ -8,13 +8,13 @@ import inspect
 import math
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import initfast as ift
-from initfast.core import indexing
-from initfast.core.dtypes import FLOAT32, FLOAT64
+from initfast.initializers.bounds import in_stddevs
 
 torch = pytest.importorskip("torch")
 
@@ -250,8 +250,7 @@ def test_truncated_normals_stay_within_their_bounds(dtype, mean, std, a, b):
     assert values.unique().numel() > 1
 
 
-@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64])
-def test_bounds_hold_where_they_are_finer_than_the_mean(dtype):
+def test_bounds_hold_where_they_are_finer_than_the_mean():
     # (a - mean) / std, rounded to the nearest, would often stand for a bound a little outside of
     # [a, b].
     rng = np.random.default_rng(1)
@@ -259,8 +258,12 @@ def test_bounds_hold_where_they_are_finer_than_the_mean(dtype):
         mean, std = float(rng.uniform(-1.0, 1.0)), float(rng.uniform(0.1, 1.0))
         a = float(rng.normal()) * 1e-12
         b = a + float(rng.exponential()) * 1e-12
-        clamps = recipes._trunc_normal(mean, std, a, b, dtype)._source((), dtype).numbers[0][2:]
-        assert a <= clamps[0] <= clamps[1] <= b
+        lower, upper = map(Fraction, in_stddevs(mean, std, a, b))
+        assert a <= Fraction(mean) + lower * Fraction(std)
+        assert Fraction(mean) + upper * Fraction(std) <= b
+        for dtype in (torch.float32, torch.float64):
+            values = init.trunc_normal_(empty(9, dtype=dtype), mean, std, a, b, seed=1).double()
+            assert a <= values.min() and values.max() <= b
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -417,8 +420,10 @@ def test_inference_tensors():
 
 def test_a_logical_array_is_not_needed_for_a_part():
     # What shards rest on: a target that is a part of the whole draws as the whole does.
-    part = targets.Target(torch.empty(3, 4), (9, 10), (slice(5, 8), slice(2, 6)))
-    assert targets.part_of(part) == indexing.select((9, 10), (slice(5, 8), slice(2, 6)))
+    index = (slice(5, 8), slice(2, 6))
+    part = targets.Target(empty(3, 4), (9, 10), index)
+    recipes.RECIPES["normal_"]((9, 10), torch.float32).run(part, ift.Seed(1))
+    assert same(part.local, init.normal_(empty(9, 10), seed=1)[index])
 
 
 def test_without_torch_the_pip_line_is_given():

@@ -437,7 +437,7 @@ REFUSALS = [
     ),
     (linear(device="meta"), rules("bias", None), ValueError, "nothing to leave; received 'bias'"),
     (linear(), {"seed": ift.Seed(1, 5)}, ValueError, "leave the streams to"),
-    (linear(), {"seed": -1}, ValueError, r"seed must be an integer in \[0, 2\*\*64\)"),
+    (linear(), {"seed": -1}, ValueError, "seed.*-1"),
     (
         lambda: holding(torch.ones(3, 3).as_subclass(Odd)),
         rules("*", "ones_"),

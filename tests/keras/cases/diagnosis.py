@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from keras_cases.tools import BACKEND, array, keras
+from keras_tools import BACKEND, array, keras
 
 import initfast as ift
 import initfast.keras as ik
@@ -117,6 +117,7 @@ def torch_state():
     return torch.random.get_rng_state().numpy().tobytes()
 
 
+@pytest.mark.long  # XLA compiles for long
 def test_other_layers_and_a_model_that_is_as_it_was():
     model = net()
     model.layers[1].trainable = False
@@ -164,6 +165,7 @@ def test_other_layers_and_a_model_that_is_as_it_was():
     assert snapshot(model)["bytes"] != before["bytes"]
 
 
+@pytest.mark.long  # XLA compiles for long
 def test_without_training_the_normalisation_keeps_to_its_statistics():
     model = keras.Sequential([keras.Input((8,)), L.Dense(8), L.BatchNormalization(), L.Dense(2)])
     x = 3 * DATA.normal(size=(50, 8)).astype("float32")
@@ -201,6 +203,7 @@ def test_equal_units_and_a_shared_layer():
     assert [layer.symmetric for layer in report.layers] == [4, 4, 0]
 
 
+@pytest.mark.long  # XLA compiles for long
 def test_tokens():
     model = keras.Sequential(
         [keras.Input((7,), dtype="int32"), L.Embedding(11, 6), L.Dense(3, "silu")]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from keras_cases.tools import array, keras, same
+from keras_tools import array, keras, same
 
 import initfast as ift
 import initfast.keras as ik

@@ -2,45 +2,13 @@
 
 import numpy as np
 import pytest
-from keras_cases.tools import BACKEND, address, array, keras, same
+from keras_tools import BACKEND, Block, address, array, keras, layer_of, net, same
 
 import initfast as ift
 import initfast.keras as ik
 from initfast.keras.weights import labels, weights
 
 L = keras.layers
-
-
-class Block(L.Layer):
-    """A layer whose sublayers Keras names, and a weight that has an initializer."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.inner = [L.Dense(3), L.Dense(3, kernel_initializer="he_normal")]
-        self.offset_initializer = keras.initializers.RandomNormal(stddev=2.0, seed=9)
-
-    def build(self, shape):
-        self.offset = self.add_weight(
-            shape=(3,), initializer=self.offset_initializer, name="offset"
-        )
-        for layer in self.inner:
-            layer.build((None, 3))
-
-    def call(self, x):
-        return self.inner[1](self.inner[0](x)) + self.offset
-
-
-def net():
-    x = keras.Input((4, 3))
-    y = L.LSTM(5, return_sequences=True, bias_initializer=keras.initializers.Constant(0.5))(
-        Block()(x)
-    )
-    y = L.MultiHeadAttention(2, 3, name="mha")(y, y)
-    y = L.Bidirectional(L.GRU(3, return_sequences=True))(y)
-    y = L.BatchNormalization()(
-        L.Dropout(0.5, seed=3)(L.Dense(3, kernel_initializer=ik.HeUniform(seed=8))(y))
-    )
-    return keras.Model(x, Block(name="last")(y))
 
 
 EXPECTED = {
@@ -118,11 +86,6 @@ def test_it_is_the_same_inside_a_block_of_default():
         before = [array(w).copy() for w in model.weights]
         ik.initialize(model, seed=42)
     assert all(same(w, held) for w, held in zip(model.weights, before, strict=True))
-
-
-def layer_of(made, *shapes):
-    made.build(*shapes)
-    return made
 
 
 @pytest.mark.parametrize(

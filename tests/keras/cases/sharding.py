@@ -4,7 +4,7 @@ once.
 
 import numpy as np
 import pytest
-from keras_cases.tools import BACKEND, array, drawn, keras
+from keras_tools import BACKEND, array, drawn, keras
 
 import initfast as ift
 import initfast.keras as ik

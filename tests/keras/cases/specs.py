@@ -4,13 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from keras_cases.models import Block, layer_of, net
-from keras_cases.tools import array, keras, same
+from keras_tools import Block, array, keras, layer_of, net, same
 
 import initfast as ift
 import initfast.keras as ik
 from initfast import checkpoint
-from initfast.files import formats, specs
+from initfast.files import specs
 from initfast.keras.weights import weights
 
 L = keras.layers
@@ -20,20 +19,24 @@ def saved(tmp_path, spec, seed=5):
     """The tensors of a spec that has been JSON, by name, each as its bytes with shape and dtype."""
     path = tmp_path / "model.safetensors"
     assert checkpoint.save(json.loads(json.dumps(spec, allow_nan=False)), path, seed=seed).complete
-    held = formats.read(path)
     data = path.read_bytes()
-    return {t.name: (t.dtype, t.shape, data[t.offset : t.offset + t.nbytes]) for t in held.tensors}
+    size = int.from_bytes(data[:8], "little")
+    tensors, data = json.loads(data[8 : 8 + size]), data[8 + size :]
+    tensors.pop("__metadata__", None)
+    return {
+        name: (each["dtype"], tuple(each["shape"]), data[slice(*each["data_offsets"])])
+        for name, each in tensors.items()
+    }
+
+
+NAMES = {"float32": "F32", "float64": "F64", "float16": "F16", "bfloat16": "BF16", "int32": "I32"}
 
 
 def wanted(model):
     made = {}
     for weight in weights(model):
-        held = array(weight.variable)
-        made[weight.path] = (
-            formats.SAFETENSORS.dtype_name(held.dtype),
-            held.shape,
-            held.tobytes(),
-        )
+        values = array(weight.variable)
+        made[weight.path] = NAMES[values.dtype.name], values.shape, values.tobytes()
     return made
 
 

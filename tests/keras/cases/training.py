@@ -1,7 +1,7 @@
 """Weights in memory that we have filled train like any others."""
 
 import numpy as np
-from keras_cases.tools import array, keras, same
+from keras_tools import array, keras, same
 
 import initfast as ift
 import initfast.keras as ik

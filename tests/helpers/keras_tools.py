@@ -1,5 +1,5 @@
-"""What the cases share: Keras on the backend of this process, and a look at the memory of its
-tensors.
+"""Shared by the cases of Keras: Keras on the backend of this process, the memory of its tensors,
+and a model.
 """
 
 import os
@@ -9,6 +9,8 @@ import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras")
+
+from initfast.keras import HeUniform  # noqa: E402
 
 BACKEND = keras.backend.backend()
 
@@ -65,3 +67,42 @@ def same(tensor, expected):
 def drawn(dtype):
     """The dtype that the backend really holds: JAX has no float64 unless it is told to."""
     return "float32" if BACKEND == "jax" and dtype == "float64" else dtype
+
+
+class Block(keras.layers.Layer):
+    """A layer whose sublayers Keras names, and a weight that has an initializer."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = [keras.layers.Dense(3), keras.layers.Dense(3, kernel_initializer="he_normal")]
+        self.offset_initializer = keras.initializers.RandomNormal(stddev=2.0, seed=9)
+
+    def build(self, shape):
+        self.offset = self.add_weight(
+            shape=(3,), initializer=self.offset_initializer, name="offset"
+        )
+        for layer in self.inner:
+            layer.build((None, 3))
+
+    def call(self, x):
+        return self.inner[1](self.inner[0](x)) + self.offset
+
+
+def net():
+    x = keras.Input((4, 3))
+    y = keras.layers.LSTM(
+        5, return_sequences=True, bias_initializer=keras.initializers.Constant(0.5)
+    )(Block()(x))
+    y = keras.layers.MultiHeadAttention(2, 3, name="mha")(y, y)
+    y = keras.layers.Bidirectional(keras.layers.GRU(3, return_sequences=True))(y)
+    y = keras.layers.BatchNormalization()(
+        keras.layers.Dropout(0.5, seed=3)(
+            keras.layers.Dense(3, kernel_initializer=HeUniform(seed=8))(y)
+        )
+    )
+    return keras.Model(x, Block(name="last")(y))
+
+
+def layer_of(made, *shapes):
+    made.build(*shapes)
+    return made

@@ -1,0 +1,130 @@
+"""Initializers from and to Keras' JSON, old and new, under the 41 strings of Keras."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, overload
+
+from initfast.core.seeds import AnySeed
+from initfast.initializers import constant, orthogonal, random, stft
+from initfast.initializers.base import Initializer, RandomInitializer
+
+__all__ = ["ALL_OBJECTS", "deserialize", "serialize", "unknown"]
+
+_CLASSES: tuple[type[Initializer], ...] = (
+    Initializer,
+    constant.Constant,
+    constant.Identity,
+    constant.Ones,
+    stft.STFT,
+    constant.Zeros,
+    random.GlorotNormal,
+    random.GlorotUniform,
+    random.HeNormal,
+    random.HeUniform,
+    random.LecunNormal,
+    random.LecunUniform,
+    orthogonal.Orthogonal,
+    random.RandomNormal,
+    random.RandomUniform,
+    random.TruncatedNormal,
+    random.VarianceScaling,
+)
+
+
+def _snake_case(name: str) -> str:
+    """Keras' rule: RandomNormal is random_normal, STFT is stft."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+ALL_OBJECTS: dict[str, type[Initializer]] = {
+    **{made.__name__: made for made in _CLASSES},
+    **{_snake_case(made.__name__): made for made in _CLASSES},
+    "IdentityInitializer": constant.Identity,
+    "normal": random.RandomNormal,
+    "one": constant.Ones,
+    "STFTInitializer": stft.STFT,
+    "OrthogonalInitializer": orthogonal.Orthogonal,
+    "uniform": random.RandomUniform,
+    "zero": constant.Zeros,
+}
+"""Every name of Keras, and its class."""
+
+_MODULES = ("initfast", "keras", "tf_keras", "tensorflow.keras")
+
+
+@overload
+def serialize(initializer: None) -> None: ...
+@overload
+def serialize(initializer: Initializer) -> dict[str, Any]: ...
+def serialize(initializer: Initializer | None) -> dict[str, Any] | None:
+    """Return the JSON form of an initializer, laid out as Keras lays it out.
+
+    Its module is 'initfast', so that Keras does not take it for its own.
+
+    >>> serialize(random.HeNormal(seed=1))["config"]
+    {'seed': 1, 'input_axes': None, 'output_axes': None}
+    """
+    if initializer is None:
+        return None
+    name = type(initializer).__name__
+    if ALL_OBJECTS.get(name) is not type(initializer):
+        raise ValueError(f"serialize takes the initializers of initfast; received {initializer!r}")
+    return {
+        "module": "initfast",
+        "class_name": name,
+        "config": initializer.get_config(),
+        "registered_name": None,
+    }
+
+
+@overload
+def deserialize(config: None, identifier: Any = None, seed: AnySeed = None) -> None: ...
+@overload
+def deserialize(
+    config: Mapping[str, Any], identifier: Any = None, seed: AnySeed = None
+) -> Initializer: ...
+def deserialize(
+    config: Mapping[str, Any] | None, identifier: Any = None, seed: AnySeed = None
+) -> Initializer | None:
+    """Return the initializer of a JSON form: ours, or that of Keras, old (`class_name` and
+    `config`) or new.
+
+    Args:
+        config: `{"class_name": one of the 41 strings, "config": arguments}`; "config" may be
+            missing, "module" must then be that of Keras or initfast, and "registered_name" must not
+            be that of a class of someone else.
+        identifier: what error messages show; default: `config`.
+        seed: the seed of a random initializer whose config has none.
+    """
+    if config is None:
+        return None
+    shown = config if identifier is None else identifier
+    if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
+        raise ValueError(f"Could not interpret initializer identifier: {shown}")
+    name: str = config["class_name"]
+    arguments = config.get("config")
+    kind = ALL_OBJECTS.get(name)
+    if kind is None:
+        raise unknown(name, ALL_OBJECTS, shown)
+    module = config.get("module")
+    known = module is None or f"{module}.".startswith(tuple(f"{ours}." for ours in _MODULES))
+    if not known or config.get("registered_name") not in (None, name):
+        raise ValueError(f"Could not interpret initializer identifier: {shown}")
+    if arguments is None:
+        arguments = {}
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"the config of an initializer must be a dict; received {arguments!r}")
+    if seed is not None and issubclass(kind, RandomInitializer) and arguments.get("seed") is None:
+        arguments = {**arguments, "seed": seed}
+    return kind.from_config(arguments)
+
+
+def unknown(name: str, known: Iterable[str], shown: Any) -> ValueError:
+    """Return Keras' error for an unknown name, with the nearest of the known ones."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f". Did you mean {near[0]!r}?" if near else ""
+    return ValueError(f"Could not interpret initializer identifier: {shown}{hint}")

@@ -1,0 +1,86 @@
+"""What a report holds of one layer, and the verdict on a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+__all__ = ["Histogram", "LayerReport", "Verdict"]
+
+
+class Histogram(NamedTuple):
+    """How a layer's activations are spread: `counts[i]` of them in [edges[i], edges[i + 1]], the
+    finite ones only.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a network meets one of the criteria.
+
+    Attributes:
+        letter: 'b' to 'f'.
+        criterion: what is asked, in words.
+        passed: True, False, or None where the criterion does not apply.
+        reason: why, with the numbers and the layer.
+        recommend: what to do about it, with its source; empty unless it failed.
+    """
+
+    letter: str
+    criterion: str
+    passed: bool | None
+    reason: str
+    recommend: str = ""
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer: net inputs z = x W + b, activations f(z), and the loss's gradients. All are over
+    batch and units.
+
+    Attributes: name: the layer's own name in a model; 'layer_1' and so on in a sketch. activation:
+        its name; of a model's, also one that reports do not know. fan_in, fan_out: of its weights;
+        None if it has no weights of two dimensions or more. units: how many it has: outputs of a
+        dense layer, channels of a convolution. input_second_moment: E[x^2] of what went into the
+        layer; None for integers (tokens). input_batch_variance: likewise the variance over the
+        batch, mean over units. net_mean, net_std: of the net inputs. net_batch_variance: of the net
+        inputs, over the batch alone, mean over units: the part that depends on the input, without
+        what sets the units apart from each other.
+        mean, variance, second_moment: of the activations; second_moment = variance + mean^2.
+        batch_variance: of the activations, over the batch alone, mean over units.
+        mean_error: standard error of `mean`, from how the units differ.
+        saturated: share of the net inputs, of units and samples, where the slope is below a tenth
+            of the greatest; None unless the activation is 'sigmoid' or 'tanh'.
+        dead: share of the units that are 0 on the whole batch; None unless the activation is of
+            ReLU's family.
+        gradient_rms: of the loss by the activations; None where no gradient can be had.
+        weight_gradient_rms: of the loss by the weights, without biases.
+        symmetric: units with the incoming weights, bias and gradients of another: they stay equal
+            for ever. None where units have no weights of their own.
+        histogram: of the activations.
+    """
+
+    name: str
+    activation: str
+    fan_in: int | None
+    fan_out: int | None
+    units: int
+    input_second_moment: float | None
+    input_batch_variance: float | None
+    net_mean: float
+    net_std: float
+    net_batch_variance: float
+    mean: float
+    variance: float
+    second_moment: float
+    batch_variance: float
+    mean_error: float
+    saturated: float | None
+    dead: float | None
+    gradient_rms: float | None
+    weight_gradient_rms: float | None
+    symmetric: int | None
+    histogram: Histogram
