@@ -118,6 +118,10 @@ class Copy:
             "-x",
             "-p",
             "no:cacheprovider",
+            "-n",
+            "0",
+            "-m",
+            "",  # both tiers
             "-k",
             " and ".join(others),
         ]
