@@ -30,9 +30,9 @@ def library(name: str, *, holds_lock: bool = False) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / f"{name}.so"
         options = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-        told = subprocess.run(
+        result = subprocess.run(
             [command, *options, HERE / f"{name}.c", "-o", target], capture_output=True, text=True
         )
-        if told.returncode:
-            raise OSError(f"{name}.c does not compile here: {told.stderr}")
+        if result.returncode:
+            raise OSError(f"{name}.c does not compile here: {result.stderr}")
         return (ctypes.PyDLL if holds_lock else ctypes.CDLL)(str(target))

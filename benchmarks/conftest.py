@@ -29,11 +29,11 @@ def size(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def told(benchmark):
-    """Add sizes and speeds to the times: call `told(elements, bytes)` after the run."""
+def record(benchmark):
+    """Add sizes and speeds to the times: call `record(elements, bytes)` after the run."""
     from machine import cycle_seconds
 
-    def tell(elements: int, size: int, **more: object) -> None:
+    def add(elements: int, size: int, **more: object) -> None:
         benchmark.extra_info.update(elements=elements, bytes=size, **more)
         if benchmark.stats is None:  # the benchmarks run as tests
             return
@@ -44,4 +44,4 @@ def told(benchmark):
         if cycle := cycle_seconds():
             benchmark.extra_info["cycles/element"] = seconds / elements / cycle
 
-    return tell
+    return add

@@ -119,9 +119,9 @@ PARTS = (
 )
 
 
-def check_part(part: Part, found: Any, size: int) -> None:
+def check_part(part: Part, result: Any, size: int) -> None:
     """Raise ValueError unless a part has normal values, and initfast's are those of the whole."""
-    values = as_numpy(found)
+    values = as_numpy(result)
     check(NORMAL, np.ascontiguousarray(values))
     if part.library not in ("initfast", "initfast, in the whole array"):
         return

@@ -136,19 +136,19 @@ def _code() -> tuple[int, int]:
 def counts() -> dict[str, float]:
     """Return the instructions per element of every case on every available backend."""
     counter = Counter()
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     gc.disable()
     try:
         for backend in ift.backends.available():
             with ift.backends.use(backend):
                 for name, make in cases(backend):
                     (short, fewer), (long, more) = make(1), make(2)
-                    found[f"{backend} {name}"] = round(
+                    figures[f"{backend} {name}"] = round(
                         (counter(long) - counter(short)) / (more - fewer), 3
                     )
     finally:
         gc.enable()
-    return found
+    return figures
 
 
 def built_with() -> str:

@@ -33,11 +33,11 @@ def files() -> list[importlib.metadata.PackagePath]:
 @functools.cache
 def library() -> ctypes.CDLL:
     """Return MKL's single dynamic library. Raises ImportError if it is missing or broken."""
-    found = [file.locate() for file in files() if file.name.startswith(("libmkl_rt.so", "mkl_rt."))]
-    if not found:
+    paths = [file.locate() for file in files() if file.name.startswith(("libmkl_rt.so", "mkl_rt."))]
+    if not paths:
         raise ImportError("no libmkl_rt: pip install mkl")
     try:
-        opened = ctypes.CDLL(str(found[0]))
+        opened = ctypes.CDLL(str(paths[0]))
     except OSError as error:
         raise ImportError(f"libmkl_rt does not load: {error}") from None
     opened.MKL_Set_Threading_Layer(_SEQUENTIAL)

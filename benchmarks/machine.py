@@ -49,28 +49,30 @@ def slug() -> str:
 
 def memory_bytes(row: str) -> int:
     """Return a row of /proc/meminfo in bytes: 'MemAvailable', 'MemTotal'."""
-    found = re.search(rf"^{row}:\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
-    return 1024 * int(found[1]) if found else 2**33
+    match = re.search(rf"^{row}:\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    return 1024 * int(match[1]) if match else 2**33
 
 
 def compiler_version() -> str:
     command = compiler()
     if command is None:
         return "no compiler"
-    told = subprocess.run([command, "--version"], capture_output=True, text=True)
+    result = subprocess.run([command, "--version"], capture_output=True, text=True)
     return (
-        told.stdout.splitlines()[0] if told.returncode == 0 and told.stdout else "compiler unknown"
+        result.stdout.splitlines()[0]
+        if result.returncode == 0 and result.stdout
+        else "compiler unknown"
     )
 
 
 def versions() -> dict[str, str]:
-    found = {}
+    numbers = {}
     for name in LIBRARIES:
         try:
-            found[name] = importlib.metadata.version(name)
+            numbers[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return numbers
 
 
 def cycle_seconds(turns: int = 50, times: int = 2000) -> float | None:

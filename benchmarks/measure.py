@@ -78,15 +78,15 @@ def _compared(
 ) -> list[Row]:
     """Compare in all tasks."""
     options = {"memory": memory, "rounds": scale.rounds, "limit": scale.limit}
-    found = []
+    results = []
     for task in race.TASKS:
         rows = race.compare(libraries, task, dtype, size, **options)
         if ift.get_num_threads() == 1 and (cycle := machine.cycle_seconds()):
             for row in rows:
                 if "seconds" in row:
                     row["cycles/element"] = row["seconds"] / size / cycle
-        found += rows
-    return found
+        results += rows
+    return results
 
 
 def warm(scale: Scale) -> list[Row]:
@@ -97,11 +97,11 @@ def warm(scale: Scale) -> list[Row]:
 
 def warm_dtypes(scale: Scale) -> list[Row]:
     """The other dtypes, in arrays of half as many elements."""
-    found = []
+    results = []
     for dtype in ("float64", "float16", "bfloat16"):
         memory = race.aligned_memory(2 ** (scale.log2_size - 1), dtype)
-        found += _compared(rivals.everyone(), dtype, memory.size, scale, memory)
-    return found
+        results += _compared(rivals.everyone(), dtype, memory.size, scale, memory)
+    return results
 
 
 def keras(scale: Scale) -> list[Row]:
@@ -125,7 +125,7 @@ def new_large(scale: Scale) -> list[Row]:
 
 def own(scale: Scale) -> list[Row]:
     """initfast compared with itself: dtypes, backends and threads, ratios of one run."""
-    found = []
+    results = []
     size = 2**scale.log2_size
     with ift.threads(1):
         for task in race.TASKS:
@@ -143,7 +143,7 @@ def own(scale: Scale) -> list[Row]:
                 if 1 < count <= ALL
             }
             seconds = race.interleaved(fills, scale.rounds)
-            found += [
+            results += [
                 {
                     "task": task.name,
                     "what": name,
@@ -152,7 +152,7 @@ def own(scale: Scale) -> list[Row]:
                 for name in fills
                 if name != "float32"
             ]
-    return found
+    return results
 
 
 def flat(scale: Scale) -> list[Row]:
@@ -182,7 +182,7 @@ def flat(scale: Scale) -> list[Row]:
 
 def parts(scale: Scale) -> list[Row]:
     """Parts of a logical array, float32 normals."""
-    found = []
+    results = []
     for situation in dict.fromkeys(part.situation for part in contenders.PARTS):
         size = 2 ** (scale.log2_size - 3)
         fills = {}
@@ -191,7 +191,7 @@ def parts(scale: Scale) -> list[Row]:
                 fills[part.library] = part.prepare(size)
                 contenders.check_part(part, fills[part.library](), size)
         seconds = race.interleaved(fills, scale.rounds, scale.limit)
-        found += [
+        results += [
             {
                 "situation": situation,
                 "library": name,
@@ -201,12 +201,12 @@ def parts(scale: Scale) -> list[Row]:
             }
             for name in fills
         ]
-    return found
+    return results
 
 
 def small(scale: Scale) -> list[Row]:
     """he_normal((n, n))."""
-    found = []
+    results = []
     for side in (4, 22, 64, 256):
         fills = {}
         for row in contenders.SMALL:
@@ -214,7 +214,7 @@ def small(scale: Scale) -> list[Row]:
                 rivals.load(row.module)
                 fills[row.library] = row.prepare(side)
         seconds = race.interleaved(fills, scale.rounds, scale.limit, least=0.02)
-        found += [
+        results += [
             {
                 "library": name,
                 "elements": side * side,
@@ -223,7 +223,7 @@ def small(scale: Scale) -> list[Row]:
             }
             for name in fills
         ]
-    return found
+    return results
 
 
 def imports(scale: Scale) -> list[Row]:
@@ -249,7 +249,7 @@ def imports(scale: Scale) -> list[Row]:
 def peaks(scale: Scale) -> list[Row]:
     """The most memory held while a new float32 array is made, of its bytes."""
     size = 2 ** min(scale.log2_size, 24)
-    found = []
+    results = []
     for task in race.TASKS:
         libraries = {
             library.module: library  # the first of a module: its generators need the same
@@ -260,15 +260,15 @@ def peaks(scale: Scale) -> list[Row]:
             bytes_ = peak.peak_of(library.name, task.name, "float32", size)
             if bytes_ is not None:
                 row = {"library": library.name, "task": task.name}
-                found.append(row | {"of its bytes": bytes_ / (4 * size)})
-    return found
+                results.append(row | {"of its bytes": bytes_ / (4 * size)})
+    return results
 
 
 def sizes(scale: Scale) -> list[Row]:
     """The plot: float32, from 1 KiB on, in place if a library can."""
     largest = _largest(scale)
     memory = race.aligned_memory(largest // 4)
-    found, slow = [], set()
+    results, slow = [], set()
     for task in (race.NORMAL, race.TRUNCATED):
         for log2_bytes in range(10, largest.bit_length(), 2):
             size = 2**log2_bytes // 4
@@ -288,8 +288,8 @@ def sizes(scale: Scale) -> list[Row]:
                 for row in rows
                 if row.get("seconds", 0) * 4 > scale.limit * 2.5
             }
-            found += rows
-    return found
+            results += rows
+    return results
 
 
 def _on(count: int, fill: race.Fill) -> race.Fill:
@@ -337,13 +337,13 @@ def run(section: Section, scale: Scale) -> list[Row] | None:
         "INITFAST_NUM_THREADS": str(ALL),
     }
     arguments = ["--in-process", section.name, *(["--quick"] if scale is QUICK else [])]
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, __file__, *arguments], env=environment, capture_output=True, text=True
     )
-    if told.returncode:
-        print(f"{section.name} failed:\n{told.stderr[-2000:]}", file=sys.stderr)
+    if process.returncode:
+        print(f"{section.name} failed:\n{process.stderr[-2000:]}", file=sys.stderr)
         return None
-    rows: list[Row] = json.loads(told.stdout.splitlines()[-1])
+    rows: list[Row] = json.loads(process.stdout.splitlines()[-1])
     return rows
 
 

@@ -15,20 +15,22 @@ from pathlib import Path
 
 def peak_of(library: str, task: str, dtype: str, size: int) -> int | None:
     """Return the bytes, or None if the library cannot do it or the system does not show them."""
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, __file__, library, task, dtype, str(size)],
         capture_output=True,
         text=True,
         timeout=300,
     )
     return (
-        json.loads(told.stdout.splitlines()[-1]) if told.returncode == 0 and told.stdout else None
+        json.loads(result.stdout.splitlines()[-1])
+        if result.returncode == 0 and result.stdout
+        else None
     )
 
 
 def _status(row: str) -> int:
-    found = re.search(rf"^{row}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return 1024 * int(found[1]) if found else 0
+    match = re.search(rf"^{row}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return 1024 * int(match[1]) if match else 0
 
 
 def main() -> None:

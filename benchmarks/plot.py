@@ -23,7 +23,7 @@ TICKS = {10: "1 KiB", 16: "64 KiB", 22: "4 MiB", 28: "256 MiB"}
 COLOURS = 64  # of the picture: a third of the bytes, and nobody sees it
 
 
-def draw(found: list[dict[str, Any]], stored: dict[str, Any], target: Path) -> None:
+def draw(rows: list[dict[str, Any]], stored: dict[str, Any], target: Path) -> None:
     """Write the picture as a PNG of 1600 pixels, twice as many as README.md shows."""
     import matplotlib
 
@@ -39,7 +39,7 @@ def draw(found: list[dict[str, Any]], stored: dict[str, Any], target: Path) -> N
             for library, label, colour, style in LINES:
                 points = [
                     row
-                    for row in found
+                    for row in rows
                     if row["library"] == library and row["task"] == task and "GB/s" in row
                 ]
                 points.sort(key=lambda row: row["bytes"])

@@ -34,9 +34,9 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _names(found: Iterable[Row]) -> list[str]:
+def _names(selected: Iterable[Row]) -> list[str]:
     """Return the libraries in the order of the tables: initfast first, the roofs last."""
-    names = dict.fromkeys(row["library"] for row in found)
+    names = dict.fromkeys(row["library"] for row in selected)
     return [name for name in names if name not in ROOFS] + [name for name in ROOFS if name in names]
 
 
@@ -44,18 +44,18 @@ def _threads(stored: Stored, prefix: str) -> list[str]:
     return [name for name in stored["sections"] if name.startswith(prefix)]
 
 
-def _cell(found: list[Row], show: Callable[[Row], str]) -> str:
-    if not found:
+def _cell(selected: list[Row], show: Callable[[Row], str]) -> str:
+    if not selected:
         return ""
-    return found[0]["error"].partition(":")[0] if "error" in found[0] else show(found[0])
+    return selected[0]["error"].partition(":")[0] if "error" in selected[0] else show(selected[0])
 
 
 def speeds(stored: Stored) -> str:
     """float32 in warm memory: a row per library, a column per distribution and threads."""
     sections = _threads(stored, "float32, ")
-    found = [*rows(stored, "float32, "), *rows(stored, "keras on ")]
+    selected = [*rows(stored, "float32, "), *rows(stored, "keras on ")]
     lines = []
-    for name in _names(found):
+    for name in _names(selected):
         line = [name]
         for task in TASKS:
             for section in sections:
@@ -79,13 +79,13 @@ def _speed(row: Row) -> str:
 
 def mistakes(stored: Stored) -> str:
     """Return a line for each mistake of a library: a wrong result has no speed."""
-    found = {
+    selected = {
         f"{row['library']}, {row['error'].partition(': ')[2]}"
         for section in stored["sections"].values()
         for row in section["rows"]
         if "error" in row
     }
-    return "".join(f"\n- {line}" for line in sorted(found))
+    return "".join(f"\n- {line}" for line in sorted(selected))
 
 
 def _times(value: float) -> str:
@@ -187,10 +187,13 @@ def own(stored: Stored) -> str:
 
 
 def flat(stored: Stored) -> str:
-    found = rows(stored, "larger and larger")
-    head = ["normal float32, 1 thread", *(f"2^{row['elements'].bit_length() - 1}" for row in found)]
+    selected = rows(stored, "larger and larger")
+    head = [
+        "normal float32, 1 thread",
+        *(f"2^{row['elements'].bit_length() - 1}" for row in selected),
+    ]
     return table(
-        head, [["initfast: ns per element", *(f"{row['ns/element']:.3g}" for row in found)]]
+        head, [["initfast: ns per element", *(f"{row['ns/element']:.3g}" for row in selected)]]
     )
 
 
@@ -264,17 +267,17 @@ def _own(stored: Stored, task: str, what: str) -> float:
 
 
 def _flatness(stored: Stored) -> float:
-    found = [row["ns/element"] for row in rows(stored, "larger and larger")]
-    return float(max(found) / min(found))
+    selected = [row["ns/element"] for row in rows(stored, "larger and larger")]
+    return float(max(selected) / min(selected))
 
 
 def _numpy_best(stored: Stored, size: int) -> float:
-    found = [
+    selected = [
         row
         for row in rows(stored, "small calls", elements=size)
         if row["library"].startswith("numpy")
     ]
-    return float(min(row["speed-up"] for row in found))
+    return float(min(row["speed-up"] for row in selected))
 
 
 def _large(stored: Stored, task: str) -> float:
@@ -377,12 +380,12 @@ def targets(stored: Stored) -> str:
     lines = []
     for what, compute, how, figure in TARGETS:
         try:
-            found = compute(stored)
+            selected = compute(stored)
         except (IndexError, KeyError, ValueError, ZeroDivisionError):
             lines.append(f"{'?':6} {what} {how} {figure:g}: not measured")
             continue
-        met = found >= figure if how == ">=" else found <= figure
-        lines.append(f"{'met' if met else 'MISSED':6} {what} {how} {figure:g}: {found:.3g}")
+        met = selected >= figure if how == ">=" else selected <= figure
+        lines.append(f"{'met' if met else 'MISSED':6} {what} {how} {figure:g}: {selected:.3g}")
     return "\n".join(lines)
 
 

@@ -1,10 +1,12 @@
-/* What the memory and the clock of this machine allow: stores past the caches, and a chain that takes one cycle a step. */
+/* The limits of this machine's memory and clock: stores past the caches, and a chain of additions
+ * that takes one cycle per step. */
 #include <stddef.h>
 #include <stdint.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-/* A whole cache line by each four or two or one stores, so that no line is read first. `bytes` and `to` are multiples of 64. */
+/* One, two or four stores fill a cache line, so that no line is read first. `bytes` and `to` are
+ * multiples of 64. */
 __attribute__((target("avx512f"))) static void stores_64(char *to, size_t bytes) {
     const __m512i value = _mm512_set1_epi32(0x3f000000);
     for (size_t at = 0; at < bytes; at += 64) _mm512_stream_si512((void *)(to + at), value);
@@ -25,11 +27,12 @@ void nontemporal_stores(char *to, size_t bytes) {
 }
 #elif defined(__aarch64__)
 void nontemporal_stores(char *to, size_t bytes) {
-    for (size_t at = 0; at < bytes; at += 32) __asm__ volatile("stnp %q0, %q0, [%1]" ::"w"(0.5), "r"(to + at) : "memory");
+    for (size_t at = 0; at < bytes; at += 32)
+        __asm__ volatile("stnp %q0, %q0, [%1]" ::"w"(0.5), "r"(to + at) : "memory");
 }
 #endif
 
-/* 64 additions, each of which waits for the one before: 64 cycles on every CPU of this century, so that a time in these is one in cycles. */
+/* 64 additions, each of which waits for the previous one: 64 cycles on every current CPU. */
 uint64_t dependent_additions(uint64_t times) {
     uint64_t x = times;
 #define STEP __asm__ volatile("" : "+r"(x)); x += times;

@@ -1,5 +1,6 @@
-/* Counts the instructions that a call executes within [low, high): the CPU's trap flag stops it after each, and a signal handler looks where.
- * Needs no performance counters, which virtual machines often lack, and knows every instruction set that the CPU does. Linux on x86-64. */
+/* Counts the instructions that a call executes within [low, high). The CPU's trap flag stops it
+ * after each instruction, and a signal handler reads the address. It needs no performance counters,
+ * which virtual machines often lack, and works with every instruction set. Linux on x86-64. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdint.h>

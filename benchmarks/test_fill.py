@@ -26,7 +26,7 @@ def rows():
 
 
 @pytest.mark.parametrize(("task", "dtype", "situation", "threads", "library"), list(rows()))
-def test_fill(benchmark, told, size, task, dtype, situation, threads, library):
+def test_fill(benchmark, record, size, task, dtype, situation, threads, library):
     memory = race.aligned_memory(size, dtype) if situation == "warm" else None
     try:
         rivals.load(library.module)
@@ -35,4 +35,4 @@ def test_fill(benchmark, told, size, task, dtype, situation, threads, library):
     with race.using_threads(threads):
         fill = race.prepared(library, race.Job(task, dtype, size, memory))
         benchmark(fill)
-    told(size, size * resolve(dtype).itemsize, backend=ift.backends.active())
+    record(size, size * resolve(dtype).itemsize, backend=ift.backends.active())

@@ -21,14 +21,14 @@ def parts():
 
 
 @pytest.mark.parametrize("part", list(parts()))
-def test_parts(benchmark, told, size, part):
+def test_parts(benchmark, record, size, part):
     with ift.threads(1):
         run = part.prepare(size)
-        found = run()
-        contenders.check_part(part, found, size)
+        result = run()
+        contenders.check_part(part, result, size)
         benchmark(run)
-    elements = as_numpy(found).size
-    told(elements, 4 * elements, backend=ift.backends.active())
+    elements = as_numpy(result).size
+    record(elements, 4 * elements, backend=ift.backends.active())
 
 
 def calls():
@@ -42,11 +42,11 @@ def calls():
 
 
 @pytest.mark.parametrize(("small", "side"), list(calls()))
-def test_small_call(benchmark, told, small, side):
+def test_small_call(benchmark, record, small, side):
     call = small.prepare(side)
     assert as_numpy(call()).size == side * side
     benchmark(call)
-    told(side * side, 4 * side * side)
+    record(side * side, 4 * side * side)
 
 
 @pytest.mark.benchmark(group="import")

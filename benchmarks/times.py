@@ -49,8 +49,8 @@ def least_times(
     least = [dict.fromkeys(cases, float("inf")) for _ in workers]
     for _ in range(TURNS):
         for name in cases:
-            for found, worker in zip(least, workers, strict=True):
-                found[name] = min(found[name], float(_answer(worker, name)))
+            for table, worker in zip(least, workers, strict=True):
+                table[name] = min(table[name], float(_answer(worker, name)))
     for worker in workers:
         worker.communicate()
     return least

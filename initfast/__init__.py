@@ -1,5 +1,4 @@
-"""Fill large arrays with uniform, normal and truncated normal weights, reproducibly, under the
-Keras names.
+"""Fill large arrays with random weights, reproducibly, under the Keras names.
 
 Every element is a function of (stream version, seed, stream, index, distribution, parameters,
 dtype) and of nothing else: not of the array's length or layout, the part asked for, the number of

@@ -16,35 +16,30 @@ cdef extern from "compiler.h":
     const char *INITFAST_COMPILER
 
 cdef extern from "initfast.h" nogil:
-    enum:
-        INITFAST_DIMENSIONS
-        INITFAST_THREADS
-        INITFAST_TILE_BLOCKS
-        INITFAST_FREE_PARAMETERS
-        INITFAST_DISTRIBUTIONS
-        INITFAST_DTYPES
-        INITFAST_CONSTANT
+    int INITFAST_DIMENSIONS, INITFAST_THREADS, INITFAST_TILE_BLOCKS, INITFAST_FREE_PARAMETERS
+    int INITFAST_DISTRIBUTIONS, INITFAST_DTYPES, INITFAST_CONSTANT
     ctypedef int initfast_distribution
     ctypedef int initfast_dtype
     ctypedef struct initfast_dtype_row:
         const char *name
         uint32_t itemsize
-    const initfast_dtype_row initfast_dtypes[INITFAST_DTYPES]
-    const char *initfast_distributions[INITFAST_DISTRIBUTIONS]
+    const initfast_dtype_row initfast_dtypes[]
+    const char *initfast_distributions[]
+    # In these structs, pointers to numbers stand for arrays: only C has to know how long they are.
     ctypedef struct initfast_source:
         initfast_distribution distribution
         initfast_dtype dtype
         uint32_t itemsize
         uint64_t pattern
         double scale, shift, low, high
-        double free[INITFAST_FREE_PARAMETERS]
+        double *free
     ctypedef struct initfast_part:
         int dimensions
-        uint64_t shape[INITFAST_DIMENSIONS]
-        int64_t step[INITFAST_DIMENSIONS]
-        int64_t stride[INITFAST_DIMENSIONS]
+        uint64_t *shape
+        int64_t *step
+        int64_t *stride
         uint64_t start
-        const uint64_t *starts
+        const uint64_t *starts  # this one is a pointer
         void *out
     ctypedef struct initfast_backend:
         const char *name

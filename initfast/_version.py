@@ -1,6 +1,4 @@
-"""The two numbers that say what an installation is. Every other module and the build read them from
-here.
-"""
+"""The version and the stream version; the build and every module read them from here."""
 
 __version__ = "0.1.0"
 

@@ -1,5 +1,4 @@
-"""Write a whole model to disk in the layout that Hugging Face's loaders read: `.safetensors`, in
-shards with an index.
+"""Write a whole model to disk as Hugging Face's loaders read it: `.safetensors`, in shards.
 
     from initfast import checkpoint
 
@@ -22,8 +21,7 @@ __all__ = ["expected", "plan", "save", "spec_from", "write"]
 
 
 def spec_from(model: Any, rules: Any = (), *, dtype: DTypeLike = None) -> dict[str, Any]:
-    """The spec of a PyTorch module, also on the meta device, or of a built Keras model, as
-    `json.dump` takes it.
+    """Return the spec of a PyTorch module or a built Keras model, as `json.dump` takes it.
 
     `save(spec_from(model), path, seed=s)` writes what `initfast.torch.initialize(model, s,
     buffers=True)`, or `initfast.keras.initialize(model, s)`, would give the model; arguments are

@@ -22,8 +22,7 @@ _registered = False
 
 
 def register() -> None:
-    """Let `threadpoolctl.threadpool_limits` and `threadpool_info` include initfast, under the name
-    "initfast".
+    """Let `threadpoolctl.threadpool_limits` and `threadpool_info` include initfast.
 
     A limit holds for the thread (or asyncio task) that sets it, as `with initfast.threads(n)` does,
     so that two threads do not undo each other's. Inside it, `set_num_threads` changes nothing for

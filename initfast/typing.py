@@ -1,6 +1,4 @@
-"""The types of the public functions' arguments and results, for annotations of your own, as
-`numpy.typing` has them.
-"""
+"""The types of the public functions' arguments and results, for your own annotations."""
 
 from initfast.core.types import Array, DTypeLike, Index, RowIds, SeedLike, Shape
 

@@ -77,7 +77,7 @@ def test_instructions_are_counted_exactly():
         "counts = [tiles(ten, n) for n in (1, 2, 3, 1, 2, 3)], [tiles(s, n) for n in (1, 2)]\n"
         "print(json.dumps(counts))\n"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
@@ -85,7 +85,7 @@ def test_instructions_are_counted_exactly():
         cwd=BENCHMARKS,
         timeout=300,
     )
-    ten, seven = json.loads(told.stdout)
+    ten, seven = json.loads(result.stdout)
     assert ten[:3] == ten[3:]
     assert ten[2] - ten[1] == ten[1] - ten[0] > 384
     assert 0.6 < (seven[1] - seven[0]) / (ten[1] - ten[0]) < 0.85

@@ -22,8 +22,7 @@ _BYTE = np.dtype("u1")
 
 
 class Buffer(NamedTuple):
-    """Writable memory: where its first element lies, what it holds, and how far apart its entries
-    are (in bytes).
+    """Writable memory: its address, what it holds, its shape and its strides in bytes.
 
     `owner` is a NumPy array over the memory and keeps it alive. Its own dtype may be another one of
     the same size."""
@@ -111,9 +110,7 @@ def _checked(
     asked: DType | None,
     shape: Dims | None,
 ) -> Buffer:
-    """Return `array` as a Buffer once it is known to be safe to write into, `own` being its dtype
-    (None: raw bits).
-    """
+    """Return `array` as a Buffer, checked to be safe to write into; `own` is its dtype or None."""
     if not array.flags.writeable:
         raise ValueError(f"out must be writable; received a read-only {_kind(out)}")
     dtype = _agreed(array.dtype, own, asked)
@@ -255,9 +252,7 @@ def _is_shared_memory(out: object) -> bool:
 def _from_memory(
     out: object, memory: memoryview, asked: DType | None, shape: Dims | None, rounded_up: bool
 ) -> Buffer:
-    """Return a buffer that has the buffer protocol: typed (array.array, ctypes), or untyped bytes
-    (bytearray, mmap).
-    """
+    """Return a buffer-protocol object, typed (ctypes) or of untyped bytes (bytearray, mmap)."""
     if memory.readonly:
         raise ValueError(f"out must be writable; received a read-only {_kind(out)}")
     if memory.itemsize == 1 and memory.format.lstrip("@=<>!|") in ("B", "b", "c"):

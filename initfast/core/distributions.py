@@ -1,5 +1,4 @@
-"""From a distribution and its parameters to a `Source`: the numbers that the kernels multiply, add
-and clamp with.
+"""From a distribution and its parameters to a `Source`: the numbers that the kernels use.
 
 All rounding is done here, once, exactly. What cannot be drawn in a dtype (no finite value, or none
 within the bounds) is refused here, before anything is written."""
@@ -57,9 +56,7 @@ def normal(mean: float, stddev: float, dtype: DType) -> Source:
 def truncated_normal(
     mean: float, stddev: float, lower: float, upper: float, dtype: DType
 ) -> Source:
-    """Normal with this mean and standard deviation, conditioned on [mean + lower * stddev, mean +
-    upper * stddev].
-    """
+    """Return a normal conditioned on [mean + lower * stddev, mean + upper * stddev]."""
     target, compute = _grids(dtype)
     scale, shift = _scale_and_shift(mean, stddev, compute, dtype)
     if not scale:

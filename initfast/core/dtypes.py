@@ -1,6 +1,4 @@
-"""The element types that kernels can write, and how a caller may name them. All are ordinary NumPy
-dtypes.
-"""
+"""The element types that kernels write, as NumPy dtypes, and how a caller may name them."""
 
 from __future__ import annotations
 
@@ -62,8 +60,7 @@ def resolve(dtype: object = None) -> DType:
 
 
 def resolve_numeric(dtype: object = None) -> DType:
-    """As `resolve`, but every other numeric dtype of NumPy (bool, integers, complex) is also
-    accepted.
+    """As `resolve`, but also accept every other numeric dtype of NumPy (bool, integers, complex).
 
     Constants can be written in any of these, random values only in those that `resolve` takes.
     """

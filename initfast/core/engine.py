@@ -102,8 +102,9 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
 def random_bits(
     shape: Shape, seed: int = 0, stream: int = 0, offset: int = 0
 ) -> npt.NDArray[np.uint32]:
-    """Return raw words of Philox4x32-10: element i is word ``(offset + i) & 3`` of block ``(offset
-    + i) >> 2``.
+    """Return raw words of Philox4x32-10: element i is word ``(offset + i) & 3`` of its block.
+
+    The block is number ``(offset + i) >> 2``.
 
     Args:
         shape: shape of the array, up to 8 dims, C order.

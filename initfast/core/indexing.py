@@ -1,5 +1,4 @@
-"""Parts of a logical array: which elements a window or a set of rows holds, and how to walk over
-them in memory.
+"""Parts of a logical array: which elements an index holds, and how to walk them in memory.
 
 A logical array has up to 8 dims and up to 2**63 elements, numbered in C order. It need not exist:
 everything here is arithmetic in Python integers, which do not wrap."""
@@ -135,8 +134,7 @@ def select(shape: Dims, index: object) -> Part:
 
 
 def run(start: int, count: int) -> Part:
-    """Return `count` elements that follow each other in C order from logical element `start` on, as
-    one dim.
+    """Return `count` elements that follow logical element `start` in C order, as one dim.
 
     Both must lie within the logical array: this is asked for by what has cut the array up, and is
     not checked."""
@@ -144,8 +142,7 @@ def run(start: int, count: int) -> Part:
 
 
 def take(shape: Dims, ids: object) -> Part:
-    """Return the rows `ids` of a logical array of `shape`: the part has the shape ``ids.shape +
-    shape[1:]``.
+    """Return the rows `ids` of a logical array, in the shape ``ids.shape + shape[1:]``.
 
     Args:
         shape: sizes of the logical array, at least one dim.
@@ -196,9 +193,7 @@ def cut(values: npt.NDArray[Any], part: Part) -> npt.NDArray[Any]:
 
 
 def in_order(part: Part) -> bool:
-    """Return whether the elements of `part` surely follow each other in C order (dims of size 1 may
-    hide it).
-    """
+    """Return whether the elements of `part` surely follow each other in C order."""
     return part.starts is None and part.steps == _steps(part.shape)
 
 
@@ -231,8 +226,7 @@ def walk(part: Part, strides: Dims) -> tuple[Dims, Dims, Dims]:
 
 
 def forward(part: Part, strides: Dims) -> tuple[Part, Dims, int]:
-    """Turn every dim with a negative logical step around, so that the walk goes up through the
-    logical array.
+    """Turn every dim with a negative logical step around, so that the walk goes upwards.
 
     The same elements land at the same addresses. Returns (part, strides, bytes to add to the
     address)."""

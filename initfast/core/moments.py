@@ -18,9 +18,7 @@ _FAR = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What is known of `count` numbers; `square` is the sum of the squared distances from their
-    mean.
-    """
+    """The moments of `count` numbers; `square` sums their squared distances from the mean."""
 
     count: int = 0
     mean: float = math.nan
@@ -34,9 +32,7 @@ class Moments:
         return math.sqrt(self.square / self.count) if self.count else math.nan
 
     def merged(self, other: "Moments") -> "Moments":
-        """Both together, by the update of Chan, Golub and LeVeque (1979), which loses no digits to
-        a large mean.
-        """
+        """Return the moments of both together, by Chan, Golub and LeVeque (1979)."""
         if not self.count or not other.count:
             return self if self.count else other
         count = self.count + other.count
@@ -51,9 +47,7 @@ class Moments:
 
 
 def measure(values: np.ndarray[Any, Any]) -> Moments:
-    """The moments of a one-dimensional array of any floating dtype, taken in float64 block by
-    block.
-    """
+    """Return the moments of a one-dimensional floating array, computed in float64 in blocks."""
     if not values.size:
         return Moments()
     found = _about(values, 0.0)

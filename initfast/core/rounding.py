@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 
 class Grid(NamedTuple):
-    """A binary format: significant bits, exponent of its smallest step, and its largest finite
-    number.
-    """
+    """A binary format: significant bits, exponent of its smallest step, largest finite number."""
 
     precision: int
     smallest: int

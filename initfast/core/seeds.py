@@ -22,9 +22,7 @@ _SEED_RULE = (
 
 
 class ReusedSeedWarning(UserWarning):
-    """An initializer with one fixed stream has made a second whole array: the two hold the same
-    values.
-    """
+    """A second whole array was made of one fixed stream: both hold the same values."""
 
 
 def _word(name: str, value: object) -> int:
@@ -38,8 +36,7 @@ def _word(name: str, value: object) -> int:
 
 
 class Seed:
-    """One stream of a seed; immutable, hashable, equal to another exactly when both draw the same
-    values.
+    """One stream of a seed; immutable, hashable, equal to another if both draw the same values.
 
     Args:
         seed: integer in [0, 2**64), the key of the generator.
@@ -75,8 +72,7 @@ class Seed:
         return self._name
 
     def named(self, name: str) -> Seed:
-        """The stream that belongs to `name`: the first 8 bytes, little-endian, of BLAKE2b-64 of its
-        UTF-8 text.
+        """Return the stream of `name`: the first 8 bytes, little-endian, of BLAKE2b-64 of its text.
 
         Names join with '/': `s.named("a").named("b") == s.named("a/b")`.
 
@@ -138,8 +134,7 @@ class Seed:
 
 
 class SeedGenerator:
-    """A new stream at each draw, as in Keras: the streams 0, 1, 2, ... of one seed. Safe to share
-    between threads.
+    """A new stream at each draw, as in Keras: streams 0, 1, 2, ... of one seed. Thread-safe.
 
     An initializer that holds it makes different values at each call. For parts of one logical array
     use a fixed seed.
@@ -206,9 +201,7 @@ SeedGenerator.
 
 
 def draw_seed() -> int:
-    """A seed from Python's `random`, so that `random.seed` and `keras.utils.set_random_seed` govern
-    it.
-    """
+    """Draw a seed from Python's `random`, so that `keras.utils.set_random_seed` governs it."""
     import random  # brings hashlib
 
     return random.getrandbits(64)
@@ -222,8 +215,7 @@ def live_seed(given: Seed | SeedGenerator | int | None) -> Seed | SeedGenerator:
 
 
 def root_seed(seed: int | Seed | None) -> Seed:
-    """The seed within which tensors have streams of their own by name; None draws one from Python's
-    `random`.
+    """Return the seed in which tensors have streams by name; None draws one from `random`.
 
     Raises:
         ValueError: it is not an integer in [0, 2**64), or is a `Seed` whose stream was chosen by
@@ -242,9 +234,7 @@ def root_seed(seed: int | Seed | None) -> Seed:
 
 
 def given_seed(seed: AnySeed) -> Seed | SeedGenerator | int | None:
-    """The constructor's `seed` argument, checked: a NumPy integer becomes an int, a serialized seed
-    the seed it is.
-    """
+    """Check the constructor's `seed`: NumPy integers become ints, serialized seeds objects."""
     if seed is None or isinstance(seed, (Seed, SeedGenerator)):
         return seed
     if isinstance(seed, Mapping):

@@ -61,8 +61,7 @@ def threads(n: int) -> AbstractContextManager[None]:
 
 
 def set_num_threads_here(n: int) -> None:
-    """As entering `threads(n)`, for hosts that end a limit by setting the number they found
-    (threadpoolctl).
+    """As entering `threads(n)`, for hosts that restore the number they found (threadpoolctl).
 
     Where that is the process's own number, this thread or task is held to none any longer.
     """
@@ -122,9 +121,7 @@ def _usable_cores() -> int:
 
 
 def _look_up(environment: Mapping[str, str], cores: int, quota: float | None) -> tuple[int, str]:
-    """Return the number of threads that the environment, the cores and the CPU quota lead to, and
-    the reason.
-    """
+    """Return the default number of threads, and the reason for it."""
     ours = environment.get("INITFAST_NUM_THREADS", "").strip()
     if ours:
         number = int(ours) if ours.isdecimal() else ours
@@ -142,9 +139,7 @@ def _look_up(environment: Mapping[str, str], cores: int, quota: float | None) ->
 def _cgroup_quota(
     proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
 ) -> float | None:
-    """Return the CPU quota of this process in cores: the least over its control groups and theirs
-    above, v2 and v1.
-    """
+    """Return the CPU quota of this process in cores: the least of its control groups, v2 and v1."""
     quotas = []
     for line in _read(proc).splitlines():
         _, _, rest = line.partition(":")

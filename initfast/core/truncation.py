@@ -1,5 +1,4 @@
-"""What the kernel needs to know of the bounds of a truncated normal: tail probabilities, the same
-on every machine.
+"""Tail probabilities of a truncated normal's bounds, the same on every machine.
 
 Computed with `decimal`, which rounds alike everywhere; `math.erfc` may differ by a bit from one C
 library to the next, which would change every value of the array."""
@@ -53,8 +52,7 @@ def _split(value: Decimal) -> tuple[float, float]:
 
 @lru_cache(maxsize=1024)
 def free_parameters(lower: float, upper: float) -> tuple[float, ...]:
-    """(below, above, mass, mass_low, centre, centre_low, log_scale, far) for bounds in standard
-    deviations.
+    """Return what src/truncated.h needs of bounds in standard deviations.
 
     src/truncated.h says how they are used. Needs lower < upper, and one bound within FARTHEST.
     """

@@ -1,6 +1,4 @@
-"""What the public face takes and gives, for annotations of your own, as `numpy.typing` has them for
-arrays.
-"""
+"""The types of the public functions' arguments and results; `initfast.typing` exports them."""
 
 from __future__ import annotations
 

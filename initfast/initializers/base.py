@@ -1,6 +1,4 @@
-"""What initializers have in common: whole arrays, parts of them and JSON; and, for the random ones,
-the seed.
-"""
+"""What all initializers share: whole arrays, parts of them, JSON, and the seed."""
 
 from __future__ import annotations
 
@@ -54,8 +52,7 @@ class Initializer:
     def fill(
         self, out: Out, shape: Shape | None = None, index: Index = None, *, dtype: DTypeLike = None
     ) -> Out:
-        """Fill `out` in place, as a whole array or as the part `index` of a logical array, and
-        return it.
+        """Fill `out` in place, as a whole array or as a part of a logical array, and return it.
 
         Args:
             out: a writable buffer on the CPU: NumPy array (any strides), memmap, array.array, torch
@@ -86,8 +83,7 @@ class Initializer:
         return out
 
     def fill_run(self, out: Out, shape: Shape, start: int, *, dtype: DTypeLike = None) -> Out:
-        """Fill a flat `out` with the elements of a logical array that follow element `start` in C
-        order; return it.
+        """Fill a flat `out` with the elements from `start` on, in C order, and return it.
 
         Args:
             out: a writable buffer on the CPU, of one dim; untyped bytes need `dtype`.
@@ -146,9 +142,7 @@ class Initializer:
         return self
 
     def pinned(self) -> Self:
-        """This initializer with one fixed stream, for the parts of one array: its own, or its
-        SeedGenerator's next.
-        """
+        """Return this initializer with one fixed stream: its own, or its SeedGenerator's next."""
         return self
 
     def _dtype(self, dtype: DTypeLike) -> DType:
@@ -167,16 +161,12 @@ class Initializer:
         target.array[...] = indexing.cut(np.asarray(self(shape, target.dtype)), part)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them; `from_config` makes an equal
-        initializer of them.
-        """
+        """Return the constructor's arguments for JSON; `from_config` makes an equal initializer."""
         return {key: encode(getattr(self, key)) for key in self._config_keys}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The initializer of a config, ours or Keras' of any version: what is missing has its
-        default.
-        """
+        """Return the initializer of a config, ours or Keras' of any version."""
         known = inspect.signature(cls).parameters
         # tf.keras wrote a dtype into these configs, which no initializer keeps.
         given = {
@@ -193,9 +183,7 @@ class Initializer:
         return cls(**given)
 
     def clone(self) -> Self:
-        """A new initializer of the same config. A seed of None is drawn anew, a SeedGenerator
-        starts again.
-        """
+        """Return a new initializer of the same config; a seed of None is drawn again."""
         return self.from_config(self.get_config())
 
     def __repr__(self) -> str:
@@ -208,9 +196,7 @@ class Initializer:
 
 
 class Direct(Initializer):
-    """Base of the initializers that make any part by itself: a subclass writes it in `_write`, the
-    whole too.
-    """
+    """Base of the initializers that make any part by itself, in `_write`; the whole is one too."""
 
     whole_only = False
 
@@ -225,8 +211,7 @@ class Direct(Initializer):
 
 
 class RandomInitializer(Direct):
-    """Base of the initializers that draw from a stream: a subclass says what is drawn, `_source`,
-    and this says where.
+    """Base of the initializers that draw from a stream: a subclass defines `_source`.
 
     Args:
         seed: None (drawn once from Python's `random`), an integer in [0, 2**64) or a `Seed`: every
@@ -245,9 +230,7 @@ class RandomInitializer(Direct):
 
     @property
     def seed(self) -> int | Seed | SeedGenerator:
-        """The seed in use: the `Seed` or `SeedGenerator` given, else an integer, drawn if None was
-        given.
-        """
+        """The seed in use: the `Seed` or `SeedGenerator` given, else an integer."""
         live = self._live_seed
         return (
             live.seed if isinstance(live, Seed) and not isinstance(self._given_seed, Seed) else live

@@ -1,6 +1,4 @@
-"""The parts of one logical array, for the engines that ask for them one at a time, in any order and
-anywhere.
-"""
+"""The blocks of one logical array, for engines that ask for them in any order and place."""
 
 from __future__ import annotations
 
@@ -18,8 +16,7 @@ __all__ = ["Blocks", "check", "check_shared_seed"]
 
 
 def check(initializer: Initializer, shape: indexing.Dims, dtype: DTypeLike) -> None:
-    """Raise what making a part would raise, without making one: a part of no elements has to pass
-    all the checks.
+    """Raise what making a part would raise, by making one of no elements.
 
     Raises:
         TypeError: also if it is not an initializer of initfast. Names are refused: each process
@@ -35,8 +32,7 @@ def check(initializer: Initializer, shape: indexing.Dims, dtype: DTypeLike) -> N
 
 
 def check_shared_seed(initializer: Initializer, what: str) -> None:
-    """Refuse an initializer whose seed was drawn in this process, where others make parts of the
-    same array.
+    """Refuse a seed drawn in this process, when other processes make parts of the same array.
 
     Raises:
         ValueError: naming `what` needs the seed.
@@ -49,8 +45,7 @@ def check_shared_seed(initializer: Initializer, what: str) -> None:
 
 
 class Blocks:
-    """`blocks(index)` is that part of the array as a new one, aligned to 64 bytes; each distinct
-    part is made once.
+    """`blocks(index)` is that block as a new array, aligned to 64 bytes; each is made once.
 
     Args:
         initializer: with one fixed stream, as from `Initializer.pinned`.

@@ -31,8 +31,7 @@ class Ones(FromIndex):
 
 
 class Constant(FromIndex):
-    """One value everywhere, or an array of values broadcast to the logical shape, in any numeric
-    dtype.
+    """One value, or an array of values broadcast to the logical shape, in any numeric dtype.
 
     Args:
         value: a finite number or boolean, or an array of them.
@@ -114,9 +113,7 @@ class Identity(FromIndex):
 
 
 def _diagonal(part: indexing.Part, cols: int) -> tuple[npt.NDArray[np.intp], ...] | None:
-    """Where the part of a matrix of `cols` columns holds the diagonal, if it is a matrix of rows or
-    of a window.
-    """
+    """Return the indices of the diagonal within a part, if it is made of rows or a window."""
     if part.starts is not None:
         rows = part.starts // np.uint64(cols)
         hit = np.flatnonzero(rows < cols)

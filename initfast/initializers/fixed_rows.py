@@ -1,6 +1,4 @@
-"""An initializer some of whose rows hold one value: an embedding's padding, the forget gate of an
-LSTM.
-"""
+"""An initializer with constant rows: an embedding's padding, the forget gate of an LSTM."""
 
 from __future__ import annotations
 
@@ -28,8 +26,7 @@ class Rows(NamedTuple):
 
 
 class FixedRows(Direct):
-    """The values of another initializer, but for some rows of the first dim, each of which holds
-    one value.
+    """The values of another initializer, except for some rows, each of one value.
 
     Args:
         inner: the initializer.
@@ -63,9 +60,7 @@ class FixedRows(Direct):
 
 
 def _rows(part: Part, row: int) -> Array:
-    """The row of the logical array that each element of a part lies in, in a shape that broadcasts
-    to the part's.
-    """
+    """Return the row of each element of a part, in a shape that broadcasts to the part's."""
     dims = len(part.shape)
     if part.starts is not None:
         lead = next(n for n in range(dims + 1) if math.prod(part.shape[:n]) == len(part.starts))

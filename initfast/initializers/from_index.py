@@ -30,9 +30,7 @@ class FromIndex(Direct):
 
 
 def write_one(target: Buffer, part: indexing.Part, value: Array) -> None:
-    """Write the same value everywhere: much of it on all threads, if its bytes are a pattern that
-    the kernels know.
-    """
+    """Write one value everywhere, on all threads if it is large and a pattern of the kernels."""
     native = target.dtype
     large = math.prod(part.shape) * native.itemsize >= _LARGE
     if large and native.itemsize in (1, 2, 4, 8) and native.alignment == native.itemsize:

@@ -19,8 +19,7 @@ __all__ = ["Orthogonal"]
 
 
 class Orthogonal(RandomInitializer):
-    """An orthogonal matrix times `gain`: the columns are orthonormal, or the rows where there are
-    fewer of them.
+    """An orthogonal matrix times `gain`: orthonormal columns, or rows if there are fewer.
 
     The logical array is seen as a matrix of `prod(shape[:-1])` rows. Its Q is that of the QR
     decomposition of our normals, in float64 for float64 and float32 for all else, with the signs

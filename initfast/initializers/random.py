@@ -77,8 +77,7 @@ class RandomUniform(RandomInitializer):
 
 
 class TruncatedNormal(RandomInitializer):
-    """Normal values cut at `mean + lower * stddev` and `mean + upper * stddev`, which none of them
-    leaves.
+    """Normal values cut at `mean + lower * stddev` and `mean + upper * stddev`.
 
     Args:
         mean, stddev: finite numbers of the normal before the cut, stddev >= 0. What is left of a

@@ -20,8 +20,7 @@ __all__ = ["STFT"]
 
 
 class STFT(FromIndex):
-    """Kernels of a short-time Fourier transform, for a convolution of logical shape (frame_length,
-    1, bins).
+    """Kernels of a short-time Fourier transform, of logical shape (frame_length, 1, bins).
 
     Element [t, 0, k] is `cos(2 pi t k / n)`, or `-sin(2 pi t k / n)`, times `window[t] / norm`; `n
     = 2 (bins - 1)`.

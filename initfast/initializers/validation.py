@@ -17,9 +17,7 @@ from initfast.core.types import Array
 
 
 def number(name: str, value: object) -> float:
-    """`value` as a finite float. A scalar array or tensor is a number too; a boolean or a string is
-    none.
-    """
+    """Return `value`, a number or a scalar array or tensor, as a finite float."""
     if type(value) is not float:
         if (
             not isinstance(value, np.generic)

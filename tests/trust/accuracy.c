@@ -34,7 +34,7 @@ static v_words words_of(const uint32_t *words) {
 typedef void maker(const initfast_source *source, const uint32_t *words, size_t blocks, char *out);
 #define MAKER(name, distribution, dtype)                                                                        \
     static void make_##name(const initfast_source *source, const uint32_t *words, size_t blocks, char *out) {   \
-        const parameters p = parameters_of(source);                                                             \
+        const parameters p = parameters_of(source, distribution);                                                 \
         for (; blocks; blocks -= V_LANES, words += 4 * V_LANES) out += store_group(out, words_of(words), &p, distribution, dtype); \
     }
 #define MAKERS(name, distribution)                              \
