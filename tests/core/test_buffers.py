@@ -722,6 +722,7 @@ def test_tensors_inside_a_transform(torch):
     torch.func.vmap(fill)(torch.zeros(3, 4))
 
 
+@pytest.mark.long  # to import them takes seconds
 def test_fake_tensors(torch):
     from torch._subclasses import FakeTensorMode
 

@@ -83,7 +83,9 @@ def build(folder: Path, target: Target, level: str) -> Build:
         subprocess.run([*compile_one, "-c", str(source), "-o", objects[-1]], check=True)
     programs = [place / "driver", place / "answers"]
     for program, main in zip(
-        programs, (ROOT / "tests" / "helpers" / "kernel_driver.c", HERE / "known_answers.c"), strict=True
+        programs,
+        (ROOT / "tests" / "helpers" / "kernel_driver.c", HERE / "known_answers.c"),
+        strict=True,
     ):
         subprocess.run(
             [*compile_one, *target.link, str(main), *objects, "-o", str(program), "-lm"], check=True

@@ -31,7 +31,10 @@ LENGTH, START = (
     "core/test_reference.py::test_every_length",
     "core/test_reference.py::test_every_start_and_misalignment",
 )
-SHA, TABLES = "core/test_sha256.py::test_all_elements", "core/test_sha256.py::test_tables_of_coefficients"
+SHA, TABLES = (
+    "core/test_sha256.py::test_all_elements",
+    "core/test_sha256.py::test_tables_of_coefficients",
+)
 EXTREME = "core/test_extreme_words.py::test_bounds_hold_at_both_ends"
 HEADER = "core/test_coefficients.py::test_header_and_module_agree"
 SUBNORMAL = "core/test_subnormals.py::test_values_are_those_of_the_reference"

@@ -48,7 +48,10 @@ ELSEWHERE = (
     "*/test_plots.py",
     "core/test_neon.py",
     "core/test_hostile_hosts.py",
-    *(f"test_{name}.py" for name in ("dask", "recipes", "readme", "documentation", "layers", "benchmarks")),
+    *(
+        f"test_{name}.py"
+        for name in ("dask", "recipes", "readme", "documentation", "layers", "benchmarks")
+    ),
 )
 FOUND = 99  # the exit status that the tools are asked for
 
