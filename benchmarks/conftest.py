@@ -17,6 +17,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """What is timed runs alone: no worker processes."""
+    return 0 if timed(config) else None
+
+
 def timed(config: pytest.Config) -> bool:
     return config.getoption("--benchmark-enable") or not config.getoption("--benchmark-disable")
 

@@ -4,18 +4,27 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import tiers
 from collecting import pytest_collectreport  # noqa: F401
-from hypothesis import settings
 from program import Program
 
 from initfast import backends
 
-# A case may take as long as it likes: how long it took says how busy the machine is.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
-
 # Keras takes one backend a process, at its first import, whichever test comes first.
 os.environ.setdefault("KERAS_BACKEND", "jax")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    tiers.choose(config.option.markexpr)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Properties are in both tiers, with more cases in the long one."""
+    if config.option.markexpr == "long":
+        for item in items:
+            if item.get_closest_marker("hypothesis"):
+                item.add_marker("long")
 
 
 @pytest.fixture(params=backends.available())

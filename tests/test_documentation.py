@@ -5,16 +5,14 @@ and in the README.
 import importlib
 import inspect
 import re
-from pathlib import Path
 
 import pytest
-from test_layers import ADAPTERS
+from places import ADAPTERS, ROOT
 
 import initfast
 from initfast.initializers import aliases
 
 ROOM_NAMES = (*ADAPTERS, "typing", "checkpoint", "signal", "backends")
-ROOT = Path(__file__).parent.parent
 DOCUMENTS = "".join(
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md")
 )

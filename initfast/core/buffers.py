@@ -165,13 +165,14 @@ def _agreed(native: np.dtype[Any], own: DType | None, asked: DType | None) -> DT
     """Return the dtype to fill a buffer as, from what it holds and what was asked for."""
     if own is None and asked is None:
         raise ValueError(f"a buffer of raw bits needs dtype=; received a buffer of {native.str!r}")
-    if asked is None or (own is not None and asked == own):  # to NumPy, float64 equals None
-        assert own is not None
-        return own
-    if own is not None and own.kind != "u":  # unsigned integers and void are raw bits
-        raise ValueError(
-            f"dtype must agree with the buffer's own, {own.name!r}; received {asked.name!r}"
-        )
+    if own is not None:  # NumPy takes None for float64 when it compares dtypes
+        if asked is None or asked == own:
+            return own
+        if own.kind != "u":  # unsigned integers and void are raw bits
+            raise ValueError(
+                f"dtype must agree with the buffer's own, {own.name!r}; received {asked.name!r}"
+            )
+    assert asked is not None
     if asked.itemsize != native.itemsize:
         raise ValueError(
             f"dtype must have as many bytes as the buffer's elements, {native.itemsize};"

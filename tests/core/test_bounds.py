@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tiers import cases
 
 import initfast as ift
 import reference
@@ -33,7 +34,7 @@ def extremes(source: _kernels.Source) -> list[float]:
 
 
 @EVERY_DTYPE
-@settings(max_examples=200)
+@cases(200)
 @given(minval=st.floats(-300, 300), width=st.floats(1e-3, 300))
 def test_uniform_is_half_open(dtype: DType, minval: float, width: float) -> None:
     maxval = minval + width
@@ -49,7 +50,7 @@ def test_uniform_is_half_open(dtype: DType, minval: float, width: float) -> None
 
 
 @EVERY_DTYPE
-@settings(max_examples=200)
+@cases(200)
 @given(
     mean=st.floats(-100, 100),
     stddev=st.floats(1e-2, 30),

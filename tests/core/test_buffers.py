@@ -14,9 +14,10 @@ from multiprocessing.shared_memory import SharedMemory
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
+from tiers import cases
 
 from initfast.core.buffers import ALIGNMENT, empty, new, overlaps, view
 from initfast.core.dtypes import FLOATING, UINT32, bits_of, resolve
@@ -531,7 +532,7 @@ def entries(shape, strides, itemsize):
     st.lists(st.tuples(st.integers(1, 4), st.integers(-20, 20)), max_size=3),
     st.sampled_from([1, 2, 4]),
 )
-@settings(max_examples=500)
+@cases(500)
 def test_no_overlap_is_missed(dims, itemsize):
     shape, strides = tuple(n for n, _ in dims), tuple(s for _, s in dims)
     touched = entries(shape, strides, itemsize)
@@ -540,7 +541,7 @@ def test_no_overlap_is_missed(dims, itemsize):
 
 
 @given(st.data())
-@settings(max_examples=300)
+@cases(300)
 def test_no_view_of_an_array_is_refused(data):
     shape = data.draw(st.lists(st.integers(1, 5), max_size=4).map(tuple))
     steps = tuple(slice(None, None, data.draw(st.sampled_from([1, 2, 3, -1, -2]))) for _ in shape)
@@ -721,6 +722,7 @@ def test_tensors_inside_a_transform(torch):
     torch.func.vmap(fill)(torch.zeros(3, 4))
 
 
+@pytest.mark.long  # to import them takes seconds
 def test_fake_tensors(torch):
     from torch._subclasses import FakeTensorMode
 

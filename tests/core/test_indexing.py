@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tiers import cases
 
 from initfast.core.indexing import Part, forward, normalize_shape, select, spaced, take, walk, whole
 
@@ -105,7 +106,7 @@ def test_whole(shape):
 
 
 @given(st.data())
-@settings(max_examples=1000)
+@cases(1000)
 def test_select_is_numpys_indexing(data):
     shape = data.draw(shapes)
     index = data.draw(indices(shape))
@@ -116,7 +117,7 @@ def test_select_is_numpys_indexing(data):
 
 
 @given(rows())
-@settings(max_examples=500)
+@cases(500)
 def test_take_is_numpys_take(case):
     shape, ids = case
     part, wanted = take(shape, ids), np.take(numbered(shape), ids, axis=0)
@@ -166,7 +167,7 @@ def walked(part, strides):
 
 
 @given(st.data())
-@settings(max_examples=1000)
+@cases(1000)
 def test_walks_visit_every_element_at_its_place(data):
     shape = data.draw(shapes)
     part = select(shape, data.draw(indices(shape)))
@@ -175,7 +176,7 @@ def test_walks_visit_every_element_at_its_place(data):
 
 
 @given(st.data())
-@settings(max_examples=500)
+@cases(500)
 def test_walks_over_rows(data):
     part = take(*data.draw(rows()))
     strides = data.draw(memories(part.shape))
@@ -188,7 +189,7 @@ def test_walks_over_rows(data):
 
 
 @given(st.data())
-@settings(max_examples=500)
+@cases(500)
 def test_no_two_loops_of_a_walk_could_be_one(data):
     shape = data.draw(shapes)
     part = select(shape, data.draw(indices(shape)))

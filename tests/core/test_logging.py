@@ -36,7 +36,11 @@ def test_what_was_chosen_and_why(caplog, monkeypatch):
     threads._forget()
     assert caplog.record_tuples == [
         ("initfast.backends", logging.DEBUG, f"backend portable instead of {before}"),
-        ("initfast.core.threads", logging.DEBUG, "a large fill uses 3 threads: INITFAST_NUM_THREADS"),
+        (
+            "initfast.core.threads",
+            logging.DEBUG,
+            "a large fill uses 3 threads: INITFAST_NUM_THREADS",
+        ),
     ]
 
 

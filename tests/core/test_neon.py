@@ -4,26 +4,30 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cases import IDS, SOURCES
+from cases import IDS, SOME, SOURCES
 from driver import build, draw
+from tiers import sample
 
 import reference
 from initfast._kernels import Source
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
-pytestmark = pytest.mark.skipif(
-    not (shutil.which(COMPILER) and shutil.which(EMULATOR)),
-    reason=f"needs {COMPILER} and {EMULATOR} (Debian: gcc-aarch64-linux-gnu, qemu-user-static)",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (shutil.which(COMPILER) and shutil.which(EMULATOR)),
+        reason=f"needs {COMPILER} and {EMULATOR} (Debian: gcc-aarch64-linux-gnu, qemu-user-static)",
+    ),
+    pytest.mark.xdist_group("neon"),  # so that one worker alone compiles
+]
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+@pytest.fixture(scope="module", params=["-O1", pytest.param("-O2", marks=pytest.mark.long)])
+def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     target: Path = tmp_path_factory.mktemp("neon") / "driver"
-    return [EMULATOR, str(build(target, COMPILER, "-O2", "-static"))]
+    return [EMULATOR, str(build(target, COMPILER, request.param, "-static", only="neon"))]
 
 
-@pytest.mark.parametrize("source", [source for _, source in SOURCES], ids=IDS)
+@pytest.mark.parametrize("source", sample(dict(SOURCES).values(), *SOME, ids=IDS))
 def test_neon(command: list[str], source: Source) -> None:
     for start, count in ((0, 4099), (2**34 - 13, 1001), (7, 3)):
         assert (

@@ -1,7 +1,7 @@
 """Processes, however they are started, fill windows of one memory or one file through the public
 face.
 
-Rows through the layers below, and threads after fork, are in test_fill.py.
+Rows through the layers below, and threads after fork, are in test_engine.py.
 """
 
 import multiprocessing
@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from tiers import sample
 
 import initfast as ift
 
@@ -64,7 +65,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", sample(["fork", "spawn", "forkserver"], "spawn"))
 @pytest.mark.parametrize("target", ["memory", "file"])
 def test_processes_fill_windows_of_one_array(tmp_path, method, target):
     if method not in multiprocessing.get_all_start_methods():

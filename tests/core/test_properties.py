@@ -2,8 +2,8 @@
 part of the whole.
 
 Each case is decoded from a string of bytes, which costs little and which hypothesis can still
-shrink: 0 is always the simplest choice. INITFAST_PROPERTY_CASES sets how many there are, 10,000 by
-default."""
+shrink: 0 is always the simplest choice. INITFAST_PROPERTY_CASES sets how many there are:
+otherwise 10,000 in the long tier, and 500 by default."""
 
 import math
 import os
@@ -15,13 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory import bits, poisoned, untouched
+from tiers import number
 
 import initfast as ift
 from initfast.core import indexing
 from initfast.core.buffers import view
 from initfast.core.dtypes import FLOATING, resolve_numeric
 
-CASES = int(os.environ.get("INITFAST_PROPERTY_CASES", "10000"))
+CASES = int(os.environ.get("INITFAST_PROPERTY_CASES") or number(10_000))
 FLOATS = [dtype.name for dtype in FLOATING]
 OTHERS = ["int8", "uint16", "int32", "int64", "bool", "complex64"]
 

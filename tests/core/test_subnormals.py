@@ -6,7 +6,7 @@ where they begin."""
 
 import numpy as np
 import pytest
-from test_extreme_words import EDGES, ONES, drawn
+from words import EDGES, ONES, drawn
 
 import reference
 from initfast import _kernels

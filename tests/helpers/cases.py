@@ -40,3 +40,17 @@ DRAWN = [
 ]
 SOURCES = [*DRAWN, ("bits uint32", distributions.bits())]
 IDS = [name for name, _ in SOURCES]
+# A sample: each distribution once, each dtype once or more.
+SOME = [
+    "uniform(-0.05,0.05) bfloat16",
+    "uniform(3,3.5) float16",
+    "normal(0,1) float32",
+    "normal(0.5,0.02) float64",
+    "truncated_normal(0,0.05,-2,2) float32",
+    "truncated_normal(1,2,-2,2) float64",
+    "truncated_normal(0,1,-1,3) float8_e4m3fn",
+    "truncated_normal(0,1,-40,-37) bfloat16",
+    "truncated_normal(0,1,8,9) float32",
+    "truncated_normal(0,0.02,-100,100) float8_e5m2",
+    "bits uint32",
+]

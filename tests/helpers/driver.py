@@ -4,10 +4,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from places import SOURCES, TESTS
+
 from initfast._kernels import Source
 
-HERE = Path(__file__).parent
-SOURCES = HERE.parent.parent / "src"
 FLAGS = [
     "-std=c11",
     "-ffp-contract=off",
@@ -20,11 +20,14 @@ FLAGS = [
 ]
 
 
-def build(target: Path, compiler: str, *options: str) -> Path:
-    files = [*sorted(map(str, SOURCES.glob("*.c"))), str(HERE / "kernel_driver.c")]
-    subprocess.run(
-        [compiler, *FLAGS, *options, f"-I{SOURCES}", *files, "-o", str(target), "-lm"], check=True
-    )
+def build(target: Path, compiler: str, *options: str, only: str | None = None) -> Path:
+    """Compile all backends, or else one of them, which then stands in for the portable one too."""
+    files = [*sorted(SOURCES.glob("*.c")), TESTS / "helpers" / "kernel_driver.c"]
+    if only is not None:
+        files.remove(SOURCES / "backend_portable.c")
+        options += (f"-Wl,--defsym,initfast_backend_portable=initfast_backend_{only}",)
+    command = [compiler, *FLAGS, *options, f"-I{SOURCES}", *files, "-o", target, "-lm"]
+    subprocess.run(command, check=True)
     return target
 
 

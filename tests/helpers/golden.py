@@ -1,4 +1,4 @@
-"""Golden vectors of stream version 1: `python tests/golden.py` writes vectors/stream-1.txt anew,
+"""Golden vectors of stream version 1: `PYTHONPATH=src python tests/helpers/golden.py` writes vectors/stream-1.txt anew,
 from the reference.
 
 A changed line is a new stream version, not a patch. Each line: distribution, dtype, seed, stream,

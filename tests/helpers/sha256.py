@@ -1,7 +1,7 @@
-"""SHA-256 of 2^24 elements of every case: `python tests/sha256.py` writes
+"""SHA-256 of 2^24 elements of every case: `PYTHONPATH=src python tests/helpers/sha256.py` writes
 vectors/sha256-stream-1.txt anew.
 
-About 20 minutes. Only initfast/reference.py makes the values, one NumPy operation at a time; no
+About 20 minutes. Only src/reference.py makes the values, one NumPy operation at a time; no
 backend takes part. The elements lie around 2^34 (float64: 2^33), so that the block number's carry
 into its high word is among the first 2^20, and begin inside a block. A changed line is a new stream
 version. Each line: distribution, dtype, seed, stream, first element, SHA-256 of the first 2^20

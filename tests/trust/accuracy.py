@@ -26,7 +26,7 @@ from rows import HERE, ROOT, Row
 from initfast import _kernels, backends
 from initfast._kernels import Source
 from initfast.core import distributions, truncation
-from initfast.core.dtypes import FLOATING, DType
+from initfast.core.dtypes import CODES, FLOATING, DType
 from initfast.core.rounding import GRIDS
 
 THREADS = 2
@@ -213,8 +213,8 @@ def values(
     """What the kernel makes of these words (a whole number of groups of lanes), in the source's
     dtype.
     """
-    dtype = next(each for each in FLOATING if each.code == source.dtype)
-    out = np.zeros(words.size, dtype.numpy)
+    dtype = next(each for each in FLOATING if CODES[each] == source.dtype)
+    out = np.zeros(words.size, dtype)
     numbers = numbers_of(source)
     blocks = words.nbytes // 16
     assert blocks % library.lanes() == 0
@@ -242,7 +242,7 @@ def free_source(lower: float, upper: float, dtype: DType) -> Source:
     )
     parameters = truncation.free_parameters(lower, upper)
     return Source(
-        _kernels.TRUNCATED_FREE, dtype.code, dtype.itemsize, 1.0, 0.0, low, high, parameters, 0
+        _kernels.TRUNCATED_FREE, CODES[dtype], dtype.itemsize, 1.0, 0.0, low, high, parameters, 0
     )
 
 

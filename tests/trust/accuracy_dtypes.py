@@ -28,7 +28,7 @@ from rows import Row
 
 from initfast._kernels import Source
 from initfast.core import distributions
-from initfast.core.dtypes import FLOATING, DType
+from initfast.core.dtypes import CODES, FLOATING, DType, bits_of
 from initfast.core.rounding import GRIDS
 
 
@@ -36,8 +36,8 @@ def patterns_of(dtype: DType) -> np.ndarray[Any, Any]:
     """Every pattern of a 1- or 2-byte dtype, as float64."""
     with np.errstate(invalid="ignore"):
         return (
-            np.arange(2 ** (8 * dtype.itemsize), dtype=dtype.uint)
-            .view(dtype.numpy)
+            np.arange(2 ** (8 * dtype.itemsize), dtype=bits_of(dtype))
+            .view(dtype)
             .astype(np.float64)
         )
 
@@ -165,13 +165,13 @@ def rounding_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
             by_integers: bool = by_integers,
             largest: float = largest,
         ) -> tuple[int, int]:
-            out = np.zeros(size, dtype.uint)
-            library.narrowed(dtype.code, int(by_integers), first, size, out.ctypes)
+            out = np.zeros(size, bits_of(dtype))
+            library.narrowed(CODES[dtype], int(by_integers), first, size, out.ctypes)
             patterns = (
                 np.arange(first, first + size, dtype=np.uint64).astype(np.uint32).view(np.float32)
             )
             with np.errstate(over="ignore", invalid="ignore"):
-                wanted = patterns.astype(dtype.numpy).view(dtype.uint)
+                wanted = patterns.astype(dtype).view(bits_of(dtype))
             held = np.abs(patterns) <= np.float32(largest)
             return int((held & (out != wanted)).sum()), int(held.sum())
 

@@ -30,7 +30,7 @@ from rows import Row
 
 from initfast import _kernels
 from initfast.core import distributions
-from initfast.core.dtypes import DType
+from initfast.core.dtypes import CODES, DType
 
 
 def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
@@ -142,7 +142,7 @@ def free_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         dtype, (lower, upper), words = job
         worst, numbers = Worst(), numbers_of(free_source(lower, upper, dtype))
         library.free_words(
-            dtype.code, numbers.ctypes, lower, upper, words.ctypes, words.size, worst
+            CODES[dtype], numbers.ctypes, lower, upper, words.ctypes, words.size, worst
         )  # fmt: skip
         return dtype, (lower, upper), worst
 

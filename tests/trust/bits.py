@@ -25,7 +25,7 @@ from rows import HERE, ROOT, Row
 
 from initfast import _kernels, backends
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "src")]
 
 from driver import FLAGS, SOURCES, draw
 from sha256 import LONG, SEED, SHORT, STREAM, Pinned, pinned
@@ -83,7 +83,9 @@ def build(folder: Path, target: Target, level: str) -> Build:
         subprocess.run([*compile_one, "-c", str(source), "-o", objects[-1]], check=True)
     programs = [place / "driver", place / "answers"]
     for program, main in zip(
-        programs, (ROOT / "tests" / "kernel_driver.c", HERE / "known_answers.c"), strict=True
+        programs,
+        (ROOT / "tests" / "helpers" / "kernel_driver.c", HERE / "known_answers.c"),
+        strict=True,
     ):
         subprocess.run(
             [*compile_one, *target.link, str(main), *objects, "-o", str(program), "-lm"], check=True
@@ -208,7 +210,7 @@ def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> lis
     )
     program = folder / "forced"
     objects = sorted(str(each) for each in build.driver.parent.glob("*.o"))
-    main = str(ROOT / "tests" / "kernel_driver.c")
+    main = str(ROOT / "tests" / "helpers" / "kernel_driver.c")
     once = folder / "forced_main.o"
     subprocess.run(
         ["gcc", *FLAGS, "-Dinitfast_usable=forced", f"-I{SOURCES}", "-c", main, "-o", str(once)],

@@ -27,7 +27,7 @@ static uint64_t word(bytes *b) {
     return made;
 }
 
-/* free_parameters of initfast/truncation.py for [-1, 3], [8, 9] and [-40, -37]. */
+/* free_parameters of initfast/core/truncation.py for [-1, 3], [8, 9] and [-40, -37]. */
 static const double FREE[3][INITFAST_FREE_PARAMETERS] = {
     {0x1.44ed0bb7cb20bp-3, 0x1.61de1f985b5d7p-10, 0x1.ae13ce02410a2p-1, 0x1.24d6e653d1f80p-55, -0x1.5d897a241a6fap-2, -0x1.a4bf22e9ef2ddp-56, 0x0.0p+0, 0x0.0p+0},
     {0x1.0000000000000p+0, 0x1.0a7afbb1ee67cp-13, 0x1.668c84e11a3e0p-1, -0x1.38bcbcaa53b92p-56, 0x1.0000000000000p+0, 0x0.0p+0, 0x1.1542457337d43p+6, 0x1.0000000000000p+0},

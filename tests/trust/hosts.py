@@ -23,10 +23,10 @@ HOSTS = [
         "",
     ),
     ("forks in the middle of a fill; the child fills too", "hostile_hosts", "fork"),
-    ("forks after fills on threads", "fill", "after_fork"),
+    ("forks after fills on threads", "engine", "after_fork"),
     (
         "fills from many threads, one buffer or many",
-        "hostile_hosts or fill",
+        "hostile_hosts or engine",
         "threads_fill or many_threads or same_place",
     ),
     (
@@ -39,7 +39,7 @@ HOSTS = [
         "hostile_hosts",
         "handler",
     ),
-    ("Ctrl-C in a long fill", "fill", "ctrl_c"),
+    ("Ctrl-C in a long fill", "engine", "ctrl_c"),
     (
         "limits the memory (RLIMIT_AS): MemoryError, fewer threads, no crash",
         "hostile_hosts",
@@ -60,7 +60,7 @@ DRAW = "import sys, initfast as ift; print(ift.HeNormal(seed=42)((1000, 7)).toby
 
 def tested(what: str, files: str, words: str) -> Row:
     """How the tests of one row went."""
-    paths = [f"tests/test_{name}.py" for name in files.split(" or ")]
+    paths = [f"tests/core/test_{name}.py" for name in files.split(" or ")]
     command = [
         sys.executable,
         "-m",
@@ -68,6 +68,9 @@ def tested(what: str, files: str, words: str) -> Row:
         "-q",
         "-p",
         "no:cacheprovider",
+        "-n0",
+        "-m",
+        "",  # both tiers
         *paths,
         *(["-k", words] if words else []),
     ]
@@ -110,6 +113,7 @@ def other_python(version: str) -> Row | None:
             "--quiet",
             "--disable-pip-version-check",
             "numpy",
+            "ml_dtypes",
             "tqdm",
         ]
         if subprocess.run(pip, capture_output=True).returncode:

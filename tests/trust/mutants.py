@@ -118,6 +118,10 @@ class Copy:
             "-x",
             "-p",
             "no:cacheprovider",
+            "-n",
+            "0",
+            "-m",
+            "",  # both tiers
             "-k",
             " and ".join(others),
         ]
@@ -163,7 +167,8 @@ class Copy:
         return [
             stem
             for stem in self.objects
-            if stem.startswith("backend_") and self.backend.startswith(stem.removeprefix("backend_"))
+            if stem.startswith("backend_")
+            and self.backend.startswith(stem.removeprefix("backend_"))
         ]
 
     def tried(self, mutant: Mutant) -> tuple[int, str]:

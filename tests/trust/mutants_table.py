@@ -23,20 +23,23 @@ class Mutant(NamedTuple):
 
 
 PHILOX, GOLDEN, CARRY = (
-    "test_philox.py::test_backend",
-    "test_golden.py::test_backend",
-    "test_philox.py::test_carry_between_counter_words",
+    "core/test_philox.py::test_backend",
+    "core/test_golden.py::test_backend",
+    "core/test_philox.py::test_carry_between_counter_words",
 )
 LENGTH, START = (
-    "test_reference.py::test_every_length",
-    "test_reference.py::test_every_start_and_misalignment",
+    "core/test_reference.py::test_every_length",
+    "core/test_reference.py::test_every_start_and_misalignment",
 )
-SHA, TABLES = "test_sha256.py::test_all_elements", "test_sha256.py::test_tables_of_coefficients"
-EXTREME = "test_extreme_words.py::test_bounds_hold_at_both_ends"
-HEADER = "test_coefficients.py::test_header_and_module_agree"
-SUBNORMAL = "test_subnormals.py::test_values_are_those_of_the_reference"
-THREADS = "test_reference.py::test_every_thread_count"
-ENVIRONMENT = "test_environment.py::test_values_and_registers_stay"
+SHA, TABLES = (
+    "core/test_sha256.py::test_all_elements",
+    "core/test_sha256.py::test_tables_of_coefficients",
+)
+EXTREME = "core/test_extreme_words.py::test_bounds_hold_at_both_ends"
+HEADER = "core/test_coefficients.py::test_header_and_module_agree"
+SUBNORMAL = "core/test_subnormals.py::test_values_are_those_of_the_reference"
+THREADS = "core/test_reference.py::test_every_thread_count"
+ENVIRONMENT = "core/test_environment.py::test_values_and_registers_stay"
 
 WORDS = [
     Mutant(
@@ -53,7 +56,7 @@ WORDS = [
         "src/philox.h",
         "0xCD9E8D57",
         "0xCD9E8D53",
-        "test_philox.py::test_10000th_value_of_cpp26",
+        "core/test_philox.py::test_10000th_value_of_cpp26",
     ),
     Mutant("key increment off by one", "src/philox.h", "0x9E3779B9u", "0x9E3779BAu", PHILOX),
     Mutant(
@@ -103,7 +106,7 @@ WORDS = [
         "src/tiles.h",
         "blocks ? v_shr64(block, 32) : high",
         "high",
-        "test_reference.py::test_element_numbers_beyond_32_bits",
+        "core/test_reference.py::test_element_numbers_beyond_32_bits",
     ),
     Mutant(
         "words of a block out of order",
@@ -127,12 +130,12 @@ VALUES = [
     Mutant("23 bits for 24 in a uniform", "src/uniform.h", "v_shr32(words, 8)", "v_shl32(v_shr32(words, 9), 1)", GOLDEN),
     Mutant("lowest bit of a truncated normal stuck at 1", "src/truncated.h", "vf_from_int(v_shr32(words, 8))", "vf_from_int(v_or(v_shr32(words, 8), v_set32(1)))", GOLDEN),
     Mutant("cosine and sine swapped", "src/normal.h", "vf_by_bit(angle_words, 30, sine, cosine), shift),\n                       vf_fma(r, vf_by_bit(angle_words, 30, cosine, sine)", "vf_by_bit(angle_words, 30, cosine, sine), shift), vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine)", GOLDEN),
-    Mutant("both elements of a pair the same", "src/normal.h", "vf_by_bit(angle_words, 30, cosine, sine), shift)}", "vf_by_bit(angle_words, 30, sine, cosine), shift)}", "test_statistics.py::test_box_muller_partners_are_independent"),
-    Mutant("no half turn: every first element positive", "src/normal.h", "r = v_as_f32(v_xor_masked(vf_as_int(r), angle_words, v_set32(0x80000000)));", "", "test_statistics.py::test_moments_and_distance"),
+    Mutant("both elements of a pair the same", "src/normal.h", "vf_by_bit(angle_words, 30, cosine, sine), shift)}", "vf_by_bit(angle_words, 30, sine, cosine), shift)}", "core/test_statistics.py::test_box_muller_partners_are_independent"),
+    Mutant("no half turn: every first element positive", "src/normal.h", "r = v_as_f32(v_xor_masked(vf_as_int(r), angle_words, v_set32(0x80000000)));", "", "core/test_statistics.py::test_moments_and_distance"),
     Mutant("mirror by the wrong bit, float64", "src/normal.h", "vd_by_bit(angle_words, 62, sine, cosine)", "vd_by_bit(angle_words, 61, sine, cosine)", GOLDEN),
     Mutant("angle not moved by half a step", "src/normal.h", "vf_set(0x1p-32f), vf_set(0x1p-31f));", "vf_set(0x1p-32f), vf_set(0.0f));", LENGTH),
     Mutant("half a step of the radius dropped", "src/normal.h", "vf_set(0x1p-31f), vf_set(0x1p-32f));", "vf_set(0x1p-31f), vf_set(0.0f));", GOLDEN),
-    Mutant("radius without its exponent near 0", "src/normal.h", "vf_set(0.0f), vf_exponent(y));", "vf_set(0.0f), vf_set(0.0f));", "test_statistics.py::test_tails"),
+    Mutant("radius without its exponent near 0", "src/normal.h", "vf_set(0.0f), vf_exponent(y));", "vf_set(0.0f), vf_set(0.0f));", "core/test_statistics.py::test_tails"),
     Mutant("two roundings for fma in a normal", "src/normal.h", "{vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine), shift),", "{vf_add(vf_mul(r, vf_by_bit(angle_words, 30, sine, cosine)), shift),", GOLDEN),
     Mutant("two roundings for fma in polynomials, float64", "src/normal.h", "y = vd_fma(y, x, vd_set(c[k]));", "y = vd_add(vd_mul(y, x), vd_set(c[k]));", GOLDEN),
     Mutant("truncated normal off its middle by half a step", "src/truncated.h", "vf_set(-1.0f + 0x1p-24f)", "vf_set(-1.0f)", GOLDEN),
@@ -176,8 +179,8 @@ COEFFICIENTS = [
     Mutant("NEAR_TAIL_DENOMINATOR_F64[3] up by an ulp", "src/coefficients.h", "0x1.62c6f36623655p-2", "0x1.62c6f36623656p-2", GOLDEN),
     Mutant("FAR_TAIL_NUMERATOR_F64[4] up by an ulp", "src/coefficients.h", "0x1.8c668e86279bfp+0", "0x1.8c668e86279c0p+0", GOLDEN),
     Mutant("COS_F64[7], which no value of a test shows, up by an ulp", "src/coefficients.h", "-0x1.15cd40f3c0d9bp-28", "-0x1.15cd40f3c0d9cp-28", HEADER, ""),
-    Mutant("the same in the header and in the reference", "src/coefficients.h", "-0x1.15cd40f3c0d9bp-28", "-0x1.15cd40f3c0d9cp-28", TABLES, "", ("initfast/coefficients.py", "-0x1.15cd40f3c0d9bp-28", "-0x1.15cd40f3c0d9cp-28")),
-    Mutant("SIN_F64[7], in the header and in the reference", "src/coefficients.h", "-0x1.730bec817cc73p-31", "-0x1.730bec817cc74p-31", TABLES, "", ("initfast/coefficients.py", "-0x1.730bec817cc73p-31", "-0x1.730bec817cc74p-31")),
+    Mutant("the same in the header and in the reference", "src/coefficients.h", "-0x1.15cd40f3c0d9bp-28", "-0x1.15cd40f3c0d9cp-28", TABLES, "", ("src/coefficients.py", "-0x1.15cd40f3c0d9bp-28", "-0x1.15cd40f3c0d9cp-28")),
+    Mutant("SIN_F64[7], in the header and in the reference", "src/coefficients.h", "-0x1.730bec817cc73p-31", "-0x1.730bec817cc74p-31", TABLES, "", ("src/coefficients.py", "-0x1.730bec817cc73p-31", "-0x1.730bec817cc74p-31")),
 ]  # fmt: skip
 
 FILLS = [
@@ -186,29 +189,29 @@ FILLS = [
     Mutant("tail: a whole tile for the rest", "src/fill.c", "size_t tiles = count / per_tile;", "size_t tiles = (count + per_tile - 1) / per_tile;", LENGTH, "fill"),
     Mutant("tail: the last batch is never delivered", "src/fill.c", "    flush(&b);\n    environment_leave", "    environment_leave", LENGTH, "fill"),
     Mutant("one block too few in a piece", "src/fill.c", "(size_t)(high - low) + 1;", "(size_t)(high - low);", LENGTH, "fill"),
-    Mutant("backward steps read one block off", "src/fill.c", "first - ((high - room + 1) << shift)", "first - ((high - room) << shift)", "test_steps.py::test_any_step", "fill"),
-    Mutant("pieces that do not follow on are taken to", "src/fill.c", "(b->pieces == 1 || b->seam == to) && step", "step", "test_steps.py::test_any_step", "fill"),
-    Mutant("rows by id: the first for all", "src/fill.c", "part->starts[i]", "part->starts[0]", "test_fill.py::test_rows_of_an_array_too_large_to_exist", "fill"),
+    Mutant("backward steps read one block off", "src/fill.c", "first - ((high - room + 1) << shift)", "first - ((high - room) << shift)", "core/test_steps.py::test_any_step", "fill"),
+    Mutant("pieces that do not follow on are taken to", "src/fill.c", "(b->pieces == 1 || b->seam == to) && step", "step", "core/test_steps.py::test_any_step", "fill"),
+    Mutant("rows by id: the first for all", "src/fill.c", "part->starts[i]", "part->starts[0]", "core/test_engine.py::test_rows_of_an_array_too_large_to_exist", "fill"),
     Mutant("FTZ and rounding of the host left as they are", "src/environment.h", "_mm_setcsr(0x1f80);", "_mm_setcsr(saved);", ENVIRONMENT, "fill"),
     Mutant("FTZ of the host not restored", "src/environment.h", "{ _mm_setcsr(saved); }", "{ (void)saved; }", ENVIRONMENT, "fill"),
     Mutant("one thread's chunk masked", "src/threads.c", "    if (begin >= j->total) return 0;\n", "    if (begin >= j->total) return 0;\n    if (number == 1) return 1;\n", THREADS, "threads"),
     Mutant("a worker makes nothing", "src/threads.c", "while (work_once(argument)) {}", "while (take(&((job *)argument)->next) < 2) {}", THREADS, "threads"),
     Mutant("chunks one element short", "src/threads.c", "end = begin + j->chunk - j->skew;", "end = begin + j->chunk - j->skew - 1;", THREADS, "threads"),
-    Mutant("all chunks but the first begin late", "src/threads.c", "begin = begin < j->skew ? 0 : begin - j->skew;", "begin = number ? begin - j->skew + 1 : 0;", "test_fill.py::test_chunks_meet_without_a_seam", "threads"),
-    Mutant("threads not joined", "src/threads.c", "for (int i = 0; i < started; i++) pthread_join(others[i], NULL);", "", "test_fill.py::test_threads_do_not_change_values", "threads"),
-    Mutant("Ctrl-C not heard", "src/threads.c", "poll && done % CHUNKS_BETWEEN_POLLS == 0 && poll()", "0 && poll && poll()", "test_fill.py::test_ctrl_c_ends_a_long_fill", "threads"),
+    Mutant("all chunks but the first begin late", "src/threads.c", "begin = begin < j->skew ? 0 : begin - j->skew;", "begin = number ? begin - j->skew + 1 : 0;", "core/test_engine.py::test_chunks_meet_without_a_seam", "threads"),
+    Mutant("threads not joined", "src/threads.c", "for (int i = 0; i < started; i++) pthread_join(others[i], NULL);", "", "core/test_engine.py::test_threads_do_not_change_values", "threads"),
+    Mutant("Ctrl-C not heard", "src/threads.c", "poll && done % CHUNKS_BETWEEN_POLLS == 0 && poll()", "0 && poll && poll()", "core/test_engine.py::test_ctrl_c_ends_a_long_fill", "threads"),
 ]  # fmt: skip
 
 PYTHON = [
-    Mutant("a window's start dropped", "initfast/fill.py", "seed.seed, seed.stream, buffer.address, part.start, count, workers", "seed.seed, seed.stream, buffer.address, 0, count, workers", "test_fill.py::test_parts_of_an_array_too_large_to_exist", ""),
-    Mutant("strided memory taken for contiguous", "initfast/fill.py", "in_order(part) and buffer.owner.flags.c_contiguous", "in_order(part)", "test_fill.py::test_threads_do_not_change_any_dtype", ""),
-    Mutant("seed and stream change places", "initfast/fill.py", "_kernels.fill_flat(source, seed.seed, seed.stream, address, 0,", "_kernels.fill_flat(source, seed.stream, seed.seed, address, 0,", "test_initializers.py::test_a_generator_draws_a_new_stream_at_each_call", ""),
-    Mutant("a uniform's largest value is maxval", "initfast/distributions.py", "target.up(low), target.below(high)", "target.up(low), target.down(high)", "test_bounds.py::test_uniform_is_half_open", ""),
-    Mutant("a uniform's first value rounded to nearest", "initfast/distributions.py", "compute.up(low), first, last", "compute.nearest(low), first, last", GOLDEN, ""),
-    Mutant("bounds of a truncated normal rounded outwards", "initfast/distributions.py", "first = target.up(Fraction(mean)", "first = target.down(Fraction(mean)", "test_bounds.py::test_truncated_normal_stays_within", ""),
-    Mutant("far tails begin at 5", "initfast/truncation.py", "FAR = 4.0", "FAR = 5.0", "test_truncation.py::test_parameters", ""),
-    Mutant("low half of a probability dropped", "initfast/truncation.py", "return high, float(value - Decimal(high))", "return high, 0.0", GOLDEN, ""),
-    Mutant("a name's digest read from its other end", "initfast/seeds.py", 'int.from_bytes(digest, "little")', 'int.from_bytes(digest, "big")', "test_seeds.py::test_a_name_is_the_stream_of_its_blake2b", ""),
+    Mutant("a window's start dropped", "initfast/core/engine.py", "seed.seed, seed.stream, buffer.address, part.start, count, workers", "seed.seed, seed.stream, buffer.address, 0, count, workers", "core/test_engine.py::test_parts_of_an_array_too_large_to_exist", ""),
+    Mutant("strided memory taken for contiguous", "initfast/core/engine.py", "in_order(part) and buffer.owner.flags.c_contiguous", "in_order(part)", "core/test_engine.py::test_threads_do_not_change_any_dtype", ""),
+    Mutant("seed and stream change places", "initfast/core/engine.py", "_kernels.fill_flat(source, seed.seed, seed.stream, address, piece.start,", "_kernels.fill_flat(source, seed.stream, seed.seed, address, piece.start,", "core/test_properties.py::test_a_part_is_the_part_of_the_whole", ""),
+    Mutant("a uniform's largest value is maxval", "initfast/core/distributions.py", "target.up(low), target.below(high)", "target.up(low), target.down(high)", "core/test_bounds.py::test_uniform_is_half_open", ""),
+    Mutant("a uniform's first value rounded to nearest", "initfast/core/distributions.py", "compute.up(low), first, last", "compute.nearest(low), first, last", GOLDEN, ""),
+    Mutant("bounds of a truncated normal rounded outwards", "initfast/core/distributions.py", "first = target.up(Fraction(mean)", "first = target.down(Fraction(mean)", "core/test_bounds.py::test_truncated_normal_stays_within", ""),
+    Mutant("far tails begin at 5", "initfast/core/truncation.py", "FAR = 4.0", "FAR = 5.0", "core/test_truncation.py::test_parameters", ""),
+    Mutant("low half of a probability dropped", "initfast/core/truncation.py", "return high, float(value - Decimal(high))", "return high, 0.0", GOLDEN, ""),
+    Mutant("a name's digest read from its other end", "initfast/core/seeds.py", 'int.from_bytes(digest, "little")', 'int.from_bytes(digest, "big")', "core/test_seeds.py::test_a_name_is_the_stream_of_its_blake2b", ""),
 ]  # fmt: skip
 
 MUTANTS = [*WORDS, *VALUES, *CLAMPS, *ROUNDING, *COEFFICIENTS, *FILLS, *PYTHON]
