@@ -41,7 +41,8 @@ Figures = dict[str, float]
 def slower(found: Mapping[str, float], wanted: Mapping[str, float], tolerance: float) -> list[str]:
     """A line for each case in which `found` exceeds `wanted` by more than the tolerance."""
     return [
-        f"{name}: {found[name]:.3f}, expected {wanted[name]:.3f} ({found[name] / wanted[name] - 1:+.1%})"
+        f"{name}: {found[name]:.3f}, expected {wanted[name]:.3f} "
+        f"({found[name] / wanted[name] - 1:+.1%})"
         for name in found
         if name in wanted and found[name] > wanted[name] * (1 + tolerance)
     ]
@@ -130,7 +131,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if sys.platform != "linux" or platform.machine() != "x86_64":
         print(
-            f"NOT MEASURED: instructions are counted on Linux, x86-64; this is {sys.platform}, {platform.machine()}"
+            f"NOT MEASURED: instructions are counted on Linux, x86-64; this is {sys.platform}, "
+            f"{platform.machine()}"
         )
         return 0
     found = counted(None)
@@ -163,7 +165,8 @@ def main() -> int:
         )
         for name, value in ours.items():
             print(
-                f"  {name:40} {value:7.3f} ns/element, there {theirs[name]:7.3f} ({value / theirs[name] - 1:+.1%})"
+                f"  {name:40} {value:7.3f} ns/element, there {theirs[name]:7.3f} "
+                f"({value / theirs[name] - 1:+.1%})"
             )
         lines += judged("ns", ours, theirs, other, TIMES)
     else:

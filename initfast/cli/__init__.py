@@ -1,4 +1,4 @@
-"""The command line of initfast. `program` has the table of commands; each is a file of this room."""
+"""The command line; `program` has the table of commands, and each command is a file here."""
 
 from initfast.cli.program import main
 
