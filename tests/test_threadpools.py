@@ -15,7 +15,7 @@ from initfast import _kernels
 
 threadpoolctl = pytest.importorskip("threadpoolctl")
 
-import initfast.threadpools  # noqa: E402
+import initfast.threadpools
 
 
 @pytest.fixture(autouse=True)

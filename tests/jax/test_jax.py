@@ -17,9 +17,9 @@ from initfast.core import indexing
 
 jax = pytest.importorskip("jax")
 
-from jax.sharding import PartitionSpec, SingleDeviceSharding  # noqa: E402
+from jax.sharding import PartitionSpec, SingleDeviceSharding
 
-import initfast.jax as ij  # noqa: E402
+import initfast.jax as ij
 
 THEIRS = jax.nn.initializers
 KEY = jax.random.key(42)

@@ -15,9 +15,9 @@ from initfast import checkpoint
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
-from torch import nn  # noqa: E402
+from torch import nn
 
-import initfast.torch as init  # noqa: E402
+import initfast.torch as init
 
 
 class Tied(nn.Module):

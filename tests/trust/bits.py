@@ -27,8 +27,8 @@ from initfast import _kernels, backends
 
 sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "src")]
 
-from driver import FLAGS, SOURCES, draw
-from sha256 import LONG, SEED, SHORT, STREAM, Pinned, pinned
+from driver import FLAGS, SOURCES, draw  # noqa: E402
+from sha256 import LONG, SEED, SHORT, STREAM, Pinned, pinned  # noqa: E402
 
 JOBS = 2
 LEVELS = ("-O0", "-O2", "-O3")

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """The mutants: one small edit each, and the test that must fail because of it."""
 
 from __future__ import annotations
