@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from collecting import pytest_collectreport
+from collecting import pytest_collectreport  # noqa: F401
 
 # Keras takes one backend per process, at its first import; its default may not be installed.
 os.environ.setdefault("KERAS_BACKEND", "jax")

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 from initfast import backends, initializers
 from initfast._config import show_config
-from initfast._version import STREAM_VERSION, __version__
+from initfast._version import STREAM_VERSION, __version__  # noqa: F401
 from initfast.core.engine import random_bits
 from initfast.core.seeds import ReusedSeedWarning, Seed, SeedGenerator
 from initfast.core.threads import get_num_threads, set_num_threads, threads

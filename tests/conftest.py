@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import tiers
-from collecting import pytest_collectreport
+from collecting import pytest_collectreport  # noqa: F401
 from program import Program
 
 from initfast import backends

@@ -13,7 +13,7 @@ import initfast as ift
 
 da = pytest.importorskip("dask.array")
 
-import initfast.dask as ida
+import initfast.dask as ida  # noqa: E402
 
 SHAPE = (60, 50)
 MAKERS = {

@@ -15,7 +15,7 @@ from initfast import _kernels
 
 threadpoolctl = pytest.importorskip("threadpoolctl")
 
-import initfast.threadpools
+import initfast.threadpools  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

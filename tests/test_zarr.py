@@ -13,7 +13,7 @@ import initfast as ift
 
 zarr = pytest.importorskip("zarr", minversion="3")
 
-import initfast.zarr as iz
+import initfast.zarr as iz  # noqa: E402
 
 LAYOUTS = {
     "chunks": {"shape": (101, 57), "chunks": (10, 7)},

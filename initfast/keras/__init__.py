@@ -19,9 +19,9 @@ except ImportError as error:
 if int(keras.__version__.split(".")[0]) < 3:
     raise ImportError(f"{_NEEDED}; received Keras {keras.__version__}")
 
-from initfast.keras.defaults import default
-from initfast.keras.diagnosis import diagnose
-from initfast.keras.initializers import (
+from initfast.keras.defaults import default  # noqa: E402
+from initfast.keras.diagnosis import diagnose  # noqa: E402
+from initfast.keras.initializers import (  # noqa: E402
     STFT,
     Constant,
     GlorotNormal,
@@ -57,8 +57,8 @@ from initfast.keras.initializers import (
     VarianceScaling,
     Zeros,
 )
-from initfast.keras.models import initialize
-from initfast.keras.specs import spec_from
+from initfast.keras.models import initialize  # noqa: E402
+from initfast.keras.specs import spec_from  # noqa: E402
 
 __all__ = [
     "STFT",

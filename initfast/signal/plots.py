@@ -235,7 +235,7 @@ def write(figure: Any, path: Any, suffix: str | None = None) -> None:
 def check_matplotlib() -> None:
     """Raise the ImportError that drawing would raise."""
     try:
-        import matplotlib
+        import matplotlib  # noqa: F401
     except ImportError:
         raise ImportError("a picture needs matplotlib: pip install 'initfast[plot]'") from None
 

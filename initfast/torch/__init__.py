@@ -13,7 +13,7 @@ its own name; `patch` makes `torch.nn.init` itself draw with initfast while a mo
 """
 
 try:
-    import torch as _torch
+    import torch as _torch  # noqa: F401
 except ImportError as error:
     raise ImportError("initfast.torch needs PyTorch: pip install torch") from error
 

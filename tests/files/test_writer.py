@@ -481,9 +481,9 @@ def test_two_resumed_writers_at_once(tmp_path):
 
         def work():
             try:
-                results.append(write(npy(tmp_path), resume=True).complete)
+                results.append(write(npy(tmp_path), resume=True).complete)  # noqa: B023
             except BlockingIOError:
-                results.append(None)
+                results.append(None)  # noqa: B023
 
         threads = [threading.Thread(target=work) for _ in range(3)]
         for thread in threads:

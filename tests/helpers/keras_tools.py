@@ -10,7 +10,7 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras")
 
-from initfast.keras import HeUniform
+from initfast.keras import HeUniform  # noqa: E402
 
 BACKEND = keras.backend.backend()
 

@@ -107,7 +107,7 @@ def _main(texts: list[str], cwd: str, environment: dict[str, str], folder: Path)
     """Be the program, in a process that the fork server has made."""
     for stream, flags in enumerate((os.O_RDONLY, *[os.O_WRONLY | os.O_CREAT | os.O_APPEND] * 2)):
         os.dup2(os.open(folder / str(stream), flags), stream)
-    sys.stdin = open(0, closefd=False)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

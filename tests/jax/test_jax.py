@@ -17,9 +17,9 @@ from initfast.core import indexing
 
 jax = pytest.importorskip("jax")
 
-from jax.sharding import PartitionSpec, SingleDeviceSharding
+from jax.sharding import PartitionSpec, SingleDeviceSharding  # noqa: E402
 
-import initfast.jax as ij
+import initfast.jax as ij  # noqa: E402
 
 THEIRS = jax.nn.initializers
 KEY = jax.random.key(42)

@@ -12,9 +12,9 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras")
 
-import initfast as ift
-import initfast.keras as ik
-from initfast.signal import diagnose
+import initfast as ift  # noqa: E402
+import initfast.keras as ik  # noqa: E402
+from initfast.signal import diagnose  # noqa: E402
 
 FLAT, UNITS = 64 * 32, 128
 

@@ -11,10 +11,10 @@ from initfast.signal import diagnose as sketch
 from initfast.signal import networks
 
 torch = pytest.importorskip("torch")
-from torch import nn
-from torch.nn import functional as F
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
-from initfast.torch import diagnose, initialize
+from initfast.torch import diagnose, initialize  # noqa: E402
 
 FIELDS = (
     "fan_in", "fan_out", "units", "input_second_moment", "input_batch_variance", "net_mean", "net_std",

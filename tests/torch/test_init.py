@@ -18,8 +18,8 @@ from initfast.initializers.bounds import in_stddevs
 
 torch = pytest.importorskip("torch")
 
-import initfast.torch as init
-from initfast.torch import recipes, targets
+import initfast.torch as init  # noqa: E402
+from initfast.torch import recipes, targets  # noqa: E402
 
 DRAWING = {
     "uniform_": (-1.0, 2.0),

@@ -16,9 +16,9 @@ import pytest
 import initfast as ift
 
 torch = pytest.importorskip("torch")
-from torch import nn
+from torch import nn  # noqa: E402
 
-import initfast.torch as init
+import initfast.torch as init  # noqa: E402
 
 # Each module of torch's that has parameters, as small as its statistics allow.
 MODULES = {

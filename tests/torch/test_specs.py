@@ -15,9 +15,9 @@ from initfast import checkpoint
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
-from torch import nn
+from torch import nn  # noqa: E402
 
-import initfast.torch as init
+import initfast.torch as init  # noqa: E402
 
 
 class Tied(nn.Module):
