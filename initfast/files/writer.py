@@ -103,8 +103,8 @@ def write(
     Args:
         file: what to write; its initializers must have passed their checks, as in `blocks.check`.
         resume: continue an unfinished write; if there is none, begin. A finished file is compared.
-        force: replace an existing file at the end; without `resume`, start an unfinished write
-            again.
+        force: replace an existing file at the end, and start an unfinished write again, except
+            with `resume` one of the same values.
         advance: called with counts of bytes of data, in order, on the calling thread.
         measure: whether to take the moments of all elements.
         sha256: whether to take the digest of the file.
@@ -133,15 +133,20 @@ def write(
             partial.remove()  # another process has just finished the file
             if finished := _compare_finished(file, options, force=False):
                 return finished
-        if partial.found and not resume:
+        if partial.found and not (resume or force):
+            raise FileExistsError(
+                "an unfinished write exists: use --resume or --force; received"
+                f" {os.fspath(partial.path)!r}"
+            )
+        if partial.found and not (resume and _is_same_write(partial, file, maker, chunk_bytes)):
             if not force:
                 raise FileExistsError(
-                    "an unfinished write exists: use --resume or --force; received"
-                    f" {os.fspath(partial.path)!r}"
+                    f"the partial {os.fspath(partial.path)!r} is of another write, with another"
+                    " seed, shape, dtype, initializer or version"
+                    f"{_begun_with(partial, file)}: finish that one with the command that began"
+                    " it, or use --force to start again"
                 )
             partial.clear()
-        if partial.found:
-            _refuse_other_write(partial, file, maker, chunk_bytes)
         mender = _Mender(partial)
         try:
             if not force:
@@ -300,19 +305,14 @@ def _compare_finished(file: File, options: _Options, *, force: bool) -> Result |
         os.close(descriptor)
 
 
-def _refuse_other_write(partial: Partial, file: File, maker: Maker, chunk_bytes: int) -> None:
-    """Raise FileExistsError if the partial is of another write, by the rule above."""
-    if partial.found <= file.size:
-        header = np.zeros(len(file.header), np.uint8)
-        partial.read(header.data, 0)
-        written, same = _pieces(header, np.frombuffer(file.header, np.uint8))
-        if written == same and not _has_other_values(partial, file, maker, chunk_bytes):
-            return
-    raise FileExistsError(
-        f"the partial {os.fspath(partial.path)!r} is of another write, with another seed, shape,"
-        f" dtype, initializer or version{_begun_with(partial, file)}: finish that one with the"
-        " command that began it, or use --force to start again"
-    )
+def _is_same_write(partial: Partial, file: File, maker: Maker, chunk_bytes: int) -> bool:
+    """Return whether a partial is of this write, by the rule in the docstring of this module."""
+    header = np.zeros(len(file.header), np.uint8)
+    partial.read(header.data, 0)
+    written, same = _pieces(header, np.frombuffer(file.header, np.uint8))
+    if partial.found > file.size or same < written:
+        return False
+    return not _has_other_values(partial, file, maker, chunk_bytes)
 
 
 def _has_other_values(partial: Partial, file: File, maker: Maker, chunk_bytes: int) -> bool:

@@ -574,22 +574,6 @@ def test_a_bar_on_a_terminal_unless_quiet(tmp_path, options):
     assert not (options and shown)
 
 
-def test_no_bar_without_a_terminal(tmp_path):
-    process = spawn(
-        "fill",
-        tmp_path / "w.npy",
-        "--shape",
-        "9",
-        "--init",
-        "ones",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (0, "")
-    assert stdout.count("\n") == 1
-
-
 @pytest.mark.skipif(
     not os.path.exists("/proc/self/status"),
     reason="the memory's high-water mark is read from /proc",

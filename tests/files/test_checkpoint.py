@@ -606,6 +606,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_model(tmp_path):
     """384 MB, of which nothing may be held but what the threads are at."""
     found = subprocess.run(

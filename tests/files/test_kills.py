@@ -12,9 +12,9 @@ import pytest
 KILLER = Path(__file__).parent.parent / "helpers" / "killing.py"
 
 
-def kill(case, folder, kills, seed, timeout):
+def kill(way, case, folder, count, seed, timeout):
     """What `killing.py` did, once it found nothing wrong."""
-    command = [sys.executable, "-W", "error", KILLER, case, folder, str(kills), str(seed)]
+    command = [sys.executable, "-W", "error", KILLER, way, case, folder, str(count), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Traceback" not in done.stderr, done.stderr[-3000:]
@@ -23,21 +23,35 @@ def kill(case, folder, kills, seed, timeout):
 
 @pytest.mark.parametrize("case", ["fill", "workers"])
 def test_a_few_kills(tmp_path, case):
-    assert kill(case, tmp_path, 6, 20260, timeout=60)["kills"] >= 6
+    assert kill("at_random", case, tmp_path, 6, 20260, timeout=60)["kills"] >= 6
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", ["fill", "model", "shards", "workers"])
 def test_a_hundred_kills(tmp_path, case):
-    done = kill(case, tmp_path, 100, 1, timeout=600)
+    done = kill("at_random", case, tmp_path, 100, 1, timeout=600)
     print(case, done)
     assert done["kills"] >= 100
+
+
+def test_a_crash_at_some_steps(tmp_path):
+    done = kill("at_each_step", "fill", tmp_path, 4, 7, timeout=60)
+    assert done["steps"] >= 12  # the last step that there was
+    assert done["crashes"] >= 6
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", ["fill", "model", "shards", "workers"])
+def test_a_crash_at_each_step(tmp_path, case):
+    done = kill("at_each_step", case, tmp_path, 1, 1, timeout=600)
+    print(case, done)
+    assert done["crashes"] >= 2 * done["steps"] - 2 >= 30
 
 
 def test_these_tests_can_fail(tmp_path):
     """A write that leaves out some chunks, and believes in what it finds, would be noticed."""
     code = f"""
-import sys; sys.argv[1:] = ["fill", {str(tmp_path)!r}, "3", "1"]
+import sys; sys.argv[1:] = ["at_random", "fill", {str(tmp_path)!r}, "3", "1"]
 from initfast.files import writer
 real = writer.Partial.write
 def forget(self, data, offset):

@@ -347,6 +347,12 @@ def test_a_partial_of_other_values_is_refused(tmp_path, other, at):
     assert (tmp_path / "w.npy").read_bytes() == expected()
 
 
+def test_resume_and_force_start_another_write_again(tmp_path):
+    stopped(tmp_path, 7)
+    result = write(npy(tmp_path, seed=6), resume=True, force=True)
+    assert (result.resumed, (tmp_path / "w.npy").read_bytes()) == (0, expected(6))
+
+
 def test_another_write_is_known_although_its_first_chunk_is_missing(tmp_path):
     path = stopped(tmp_path, 7)
     zero(path, 128, 128 + CHUNK)

@@ -1,8 +1,9 @@
-"""Kills writes for test_kills.py: `python killing.py CASE FOLDER KILLS SEED`.
+"""Kills writes for test_kills.py: `python killing.py WAY CASE FOLDER COUNT SEED`.
 
 A process that has initfast imported and no threads forks what it kills, so that each life of a
-child costs milliseconds. Prints what it did as JSON."""
+child costs milliseconds. Prints what it did as JSON. WAY is `at_random` or `at_each_step`."""
 
+import itertools
 import json
 import os
 import random
@@ -194,6 +195,58 @@ def at_random(case, kills: int, seed: int) -> dict[str, int]:
     return {"kills": done, "lives": lives, "rounds": rounds}
 
 
+STEPS = ("open", "pwrite", "ftruncate", "posix_fallocate", "fsync", "link", "replace", "unlink")
+
+
+def crash_at(step: int, after: bool) -> None:
+    """End the process, as a kill would, at the `step`-th system call that changes anything."""
+    count = itertools.count(1)  # of all threads
+
+    def wrap(real):
+        def call(*arguments, **options):
+            mine = next(count) == step
+            if mine and not after:
+                os._exit(77)
+            try:
+                return real(*arguments, **options)
+            finally:
+                if mine:
+                    os._exit(77)
+
+        return call
+
+    for name in STEPS:
+        setattr(os, name, wrap(getattr(os, name)))
+
+
+def at_each_step(case, stride: int, seed: int) -> dict[str, int]:
+    """End one worker at each `stride`-th step of its work, or just after it, and its next life at a
+    random step; then let all come again.
+    """
+    random.seed(seed)
+    crashes, step, code = 0, random.randrange(stride) + 1 - stride, 77
+
+    def dying(worker: int, step: int, after: bool) -> None:
+        crash_at(step, after)
+        case.run(worker)
+
+    while code == 77:
+        step += stride
+        for after in (False, True):
+            order = random.sample(workers(case), case.workers)
+            for worker in order[:-1]:
+                assert wait(fork(case.run, worker)) == 0
+            code = wait(fork(dying, order[-1], step, after))
+            check_names(case)
+            again = wait(fork(dying, order[-1], random.randint(1, 40), after))
+            check_names(case)
+            assert {code, again} <= {0, 77}
+            crashes += (code, again).count(77)
+            run_all(case)
+            clear(case)
+    return {"crashes": crashes, "steps": step}
+
+
 if __name__ == "__main__":
-    name, folder, kills, seed = sys.argv[1:]
-    print(json.dumps(at_random(CASES[name](Path(folder)), int(kills), int(seed))))
+    way, name, folder, count, seed = sys.argv[1:]
+    print(json.dumps(globals()[way](CASES[name](Path(folder)), int(count), int(seed))))
