@@ -81,9 +81,10 @@ def initialize(
         rules: pairs (pattern, what), or a dict of them; the first that matches a parameter's name
             decides. A pattern is a glob ("*.attn.*.weight") or an `re.Pattern`, and has to fit the
             whole of a name. `what` is a function of `torch.nn.init` by name or itself
-            ("xavier_uniform_"), the same with arguments (("trunc_normal_", {"std": 0.02}) or a
-            functools.partial of keywords), an initializer of initfast or its name ("he_normal"; its
-            seed is not used, and its fans are torch's), or None: leave as it is. A parameter
+            ("xavier_uniform_"), the same with arguments ("trunc_normal_(std=0.02)",
+            ("trunc_normal_", {"std": 0.02}) or a functools.partial of keywords), any other text
+            that `initfast.get` takes ("he_normal"), an initializer of initfast (its seed is not
+            used, and its fans are torch's), or None: leave as it is. A parameter
             without a rule is drawn from what its module's own `reset_parameters` draws from. What a
             model does on top of that, in its own __init__, needs rules (or `patch`).
         buffers: also apply rules to buffers, and reset the running statistics of normalisation

@@ -95,7 +95,7 @@ def test_a_picture(tmp_path, inits, capsys):
             "activation must be one of 'linear', 'sigmoid'",
         ),
         (["--widths", "10x5", "--init", "he_norml"], "Did you mean 'he_normal'"),
-        (["--widths", "10x5", "--init", "{"], "an initializer must be a Keras name"),
+        (["--widths", "10x5", "--init", "{"], "an initializer must be a name"),
         (["--widths", "10x5", "--bias", "foo"], "Could not interpret initializer"),
         (
             ["--widths", "10x5", "--inputs", "foo"],

@@ -80,6 +80,17 @@ class Functions(nn.Module):
         return self.out(y.tanh())
 
 
+def test_fans_of_grouped_and_transposed_convolutions():
+    module = nn.Sequential(
+        nn.Conv1d(4, 6, 3, groups=2),
+        nn.ConvTranspose1d(6, 8, 5),
+        nn.ConvTranspose1d(8, 4, 2, groups=4),
+    )
+    report = diagnose(module, torch.randn(3, 4, 9))
+    # Each group of the first has 2 of the 4 channels, and 3 of the 6 outputs.
+    assert [(layer.fan_in, layer.fan_out) for layer in report.layers] == [(6, 9), (30, 40), (4, 2)]
+
+
 def test_functions_in_place_and_after_a_normalisation():
     torch.manual_seed(0)
     module, x = Functions(), torch.randn(10, 3, 8, 8)

@@ -307,6 +307,12 @@ def test_buffers_on_meta_need_values():
 RULES = [
     ("trunc_normal_", "normal", {"mean": 0.0, "std": 1.0}),
     (("trunc_normal_", {"std": 0.02}), "normal", {"std": 0.02}),
+    ("trunc_normal_(std=0.02)", "trunc_normal_", {"std": 0.02}),
+    ("trunc_normal(std=0.02)", "trunc_normal_", {"std": 0.02}),
+    ("kaiming_normal", "kaiming_normal_", {}),
+    ("normal", "normal_", {"std": 0.05}),  # Keras' name
+    ("normal(std=0.5)", "normal_", {"std": 0.5}),
+    ("random_normal(stddev=0.5)", "normal_", {"std": 0.5}),
     (["xavier_uniform_", {"gain": 2.0}], "xavier_uniform_", {"gain": 2.0}),
     (init.kaiming_normal_, "kaiming_normal_", {}),
     (nn.init.kaiming_normal_, "kaiming_normal_", {}),

@@ -216,6 +216,20 @@ def test_tokens():
     assert dense.activation == "silu" and dense.fan_in == 6
 
 
+def test_fans_of_grouped_transposed_and_depthwise_convolutions():
+    model = keras.Sequential(
+        [
+            keras.Input((9, 4)),
+            L.Conv1D(6, 3, groups=2),
+            L.Conv1DTranspose(8, 5),
+            L.DepthwiseConv1D(3, depth_multiplier=2),
+        ]
+    )
+    report = ik.diagnose(model, DATA.normal(size=(3, 9, 4)).astype("float32"))
+    # Each group of the first has 2 of the 4 channels, and 3 of the 6 outputs.
+    assert [(layer.fan_in, layer.fan_out) for layer in report.layers] == [(6, 9), (30, 40), (3, 6)]
+
+
 def dense():
     return keras.Sequential([keras.Input((3,)), L.Dense(2)])
 
