@@ -18,7 +18,10 @@ DOCUMENTS = "".join(
 )
 # A function of another library's signature, or of another function's, may leave the arguments to
 # that.
-REFERS = r"(?i)^as `jax\.nn|^an initializer that returns a constant|arguments are those of|of these arguments"
+REFERS = (
+    r"(?i)^as `jax\.nn|^an initializer that returns a constant"
+    r"|arguments are those of|of these arguments"
+)
 # Keras' second names for what is documented under its first.
 SECOND = {"IdentityInitializer", "OrthogonalInitializer", "STFTInitializer"}
 

@@ -42,7 +42,7 @@ def program(name):
 
 
 def run(command, name, check, folder):
-    """Run a program of the README with a check after it, in `folder`, and return what it printed."""
+    """Run a program of the README with a check after it, in `folder`; return what it printed."""
     (folder / name).write_text(program(name) + check)
     environment = {
         **os.environ,
@@ -71,7 +71,10 @@ def test_mpi(tmp_path):
     )
     if launcher is None:
         pytest.skip("needs mpiexec: pip install mpich")
-    check = "\nassert world.size == 3\nprint('rank:', bool((table == init.block(shape, ...)).all()), flush=True)\n"
+    check = (
+        "\nassert world.size == 3\n"
+        "print('rank:', bool((table == init.block(shape, ...)).all()), flush=True)\n"
+    )
     printed = run([launcher, "-n", "3"], "mpi_rows.py", check, tmp_path)
     assert printed.count("rank:") == printed.count("True") == 3
     np.testing.assert_array_equal(np.load(tmp_path / "table.npy"), ift.HeNormal(seed=42)(SHAPE))

@@ -87,7 +87,7 @@ def test_a_block_of_threads_inside_a_limit():
 
 
 def test_a_limit_holds_for_its_own_thread():
-    """Two limits that overlap in time, each ended while the other stands, do not undo each other."""
+    """Two limits that overlap in time do not undo each other, whichever ends first."""
     entered, leave, seen = threading.Event(), threading.Event(), []
 
     def other():
@@ -135,15 +135,15 @@ path = shutil.copy(_kernels.__file__, {str(tmp_path)!r})
 other = ctypes.CDLL(path)
 assert other.PyInit__kernels
 initfast.threadpools.register()
-(found,) = [library["filepath"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "initfast"]
-print(found == path)
+found = [each for each in threadpoolctl.threadpool_info() if each["user_api"] == "initfast"]
+print([each["filepath"] == path for each in found])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (result.stdout, result.stderr) == ("False\n", "")
+    assert (result.stdout, result.stderr) == ("[False]\n", "")
 
 
 def test_without_threadpoolctl():
-    code = "import sys; sys.modules['threadpoolctl'] = None; import initfast; import initfast.threadpools"
+    code = "import sys; sys.modules['threadpoolctl'] = None; import initfast.threadpools"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (
         "ImportError: initfast.threadpools needs threadpoolctl: pip install 'threadpoolctl"

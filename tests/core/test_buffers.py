@@ -215,7 +215,7 @@ def test_untyped_bytes(out, read, dtype):
 def test_untyped_bytes_need_their_size():
     with pytest.raises(
         ValueError,
-        match=r"out must hold 16 bytes for shape \(2, 2\) of float32; received bytearray of 24 bytes",
+        match=r"out must hold 16 bytes for shape \(2, 2\) of float32; received bytearray of 24",
     ):
         view(bytearray(24), "float32", (2, 2))
     with pytest.raises(
@@ -634,7 +634,9 @@ def shrunk(torch, size):
 
 STRIDED = "a tensor must be strided memory of its own; "
 STORAGE = "out must have memory behind it; received a tensor with too little storage"
-META = r"a tensor must be on the CPU; received one on device 'meta'; materialise it first, with to_empty\(device='cpu'\)"
+META = (
+    r"must be on the CPU; received one on device 'meta'; materialise it .*to_empty\(device='cpu'\)"
+)
 SHARED = "no two elements of out may share memory; received shape "
 SUBCLASS = r"out must be a plain torch.Tensor or Parameter \(%s\); received .*%s"
 REFUSED_TENSORS = {
@@ -753,7 +755,10 @@ def test_dtensor(torch):
 
 
 def test_torch_is_not_imported_to_look_for_tensors():
-    code = "import sys; from initfast.core.buffers import view; view(bytearray(8), 'float32'); print('torch' in sys.modules)"
+    code = (
+        "import sys; from initfast.core.buffers import view;"
+        "view(bytearray(8), 'float32'); print('torch' in sys.modules)"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -337,7 +337,8 @@ if __name__ == "__main__":
     context = multiprocessing.get_context(sys.argv[1])
     memory = SharedMemory(create=True, size=64 * 3000 * DTYPE.itemsize)
     memory.buf[:] = b"\\xa5" * memory.size
-    workers = [context.Process(target=work, args=(memory.name, lo, hi)) for lo, hi in ((0, 20), (20, 21), (21, 64))]
+    shares = ((0, 20), (20, 21), (21, 64))
+    workers = [context.Process(target=work, args=(memory.name, lo, hi)) for lo, hi in shares]
     for worker in workers: worker.start()
     for worker in workers: worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
@@ -406,7 +407,8 @@ from initfast.core.indexing import select, take, whole
 from initfast.core.seeds import Seed
 from initfast.core.threads import threads
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would hand on that it is ignored
+# A shell's background job would hand on that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _kernels.use(0)  # the slowest backend
 F64, SIZE = resolve("float64"), 2**28
 out = np.frombuffer(mmap.mmap(-1, 8 * SIZE), np.float64)  # pages appear as they are written

@@ -106,9 +106,10 @@ for _ in range(5):
     amid += not done
     child = os.fork()
     if child == 0:
-        signal.alarm(200)  # a fill that waits for threads that the child does not have would wait for ever
+        signal.alarm(200)  # a fill might wait for ever for threads that the child does not have
         with ift.threads(3):
-            same = init.block((1000,), ...).tobytes() == small and len(init.block((10**6,), ...)) == 10**6
+            same = init.block((1000,), ...).tobytes() == small
+            same = same and len(init.block((10**6,), ...)) == 10**6
         os._exit(0 if same else 1)
     codes.append(os.waitpid(child, 0)[1])
 worker.join()
@@ -168,7 +169,7 @@ import resource
 def limit(more):
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
-    # The hard limit stays: what is used by then may leave less than `more` to a limit that was set before.
+    # The hard limit stays: by then a limit that was set before may leave less than `more`.
     resource.setrlimit(resource.RLIMIT_AS, (used + more, resource.getrlimit(resource.RLIMIT_AS)[1]))
 """
 
@@ -215,7 +216,8 @@ LIMITED = """
 import sys
 from initfast import cli
 limit(2**24)
-sys.exit(cli.main(["fill", sys.argv[1], "--shape", "100000x100000", "--init", "orthogonal", "--seed", "1"]))
+large = ["--shape", "100000x100000", "--init", "orthogonal", "--seed", "1"]
+sys.exit(cli.main(["fill", sys.argv[1], *large]))
 """
 
 

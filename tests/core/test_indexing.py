@@ -358,7 +358,7 @@ def test_bad_shapes(shape, message):
         normalize_shape(shape)
 
 
-ENTRIES = r"an index must hold integers, slices, Ellipsis and np.newaxis only \(rows takes arrays of ids\); received "
+ENTRIES = r"an index must hold integers, slices, Ellipsis and np.newaxis only .*; received "
 
 
 @pytest.mark.parametrize(

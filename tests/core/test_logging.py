@@ -13,7 +13,8 @@ from initfast.core import threads
 
 def test_silent_unless_asked():
     code = (
-        "import logging, initfast; before = logging.getLogger().handlers[:]; initfast.HeNormal(seed=1)((4, 4));"
+        "import logging, initfast; before = logging.getLogger().handlers[:];"
+        "initfast.HeNormal(seed=1)((4, 4));"
         "initfast.backends.use('portable'); logging.getLogger('initfast').error('unheard');"
         "assert logging.getLogger().handlers == before == []"
     )

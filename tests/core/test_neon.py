@@ -12,13 +12,10 @@ import reference
 from initfast._kernels import Source
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
-pytestmark = [
-    pytest.mark.skipif(
-        not (shutil.which(COMPILER) and shutil.which(EMULATOR)),
-        reason=f"needs {COMPILER} and {EMULATOR} (Debian: gcc-aarch64-linux-gnu, qemu-user-static)",
-    ),
-    pytest.mark.xdist_group("neon"),  # so that one worker alone compiles
-]
+pytestmark = pytest.mark.skipif(
+    not (shutil.which(COMPILER) and shutil.which(EMULATOR)),
+    reason=f"needs {COMPILER} and {EMULATOR} (Debian: gcc-aarch64-linux-gnu, qemu-user-static)",
+)
 
 
 @pytest.fixture(scope="module", params=["-O1", pytest.param("-O2", marks=pytest.mark.long)])

@@ -22,11 +22,14 @@ import numpy as np
 import initfast as ift
 
 SHAPE, METHOD, TARGET = (300, 200), sys.argv[1], sys.argv[2]
-WINDOWS = [np.s_[low : low + 70, left : left + 45] for low in range(0, 300, 70) for left in range(0, 200, 45)]
+CORNERS = [(low, left) for low in range(0, 300, 70) for left in range(0, 200, 45)]
+WINDOWS = [np.s_[low : low + 70, left : left + 45] for low, left in CORNERS]
 SEED = ift.Seed(42).named("decoder/3")
-# Unseeded: drawn here, once, and carried to the workers. A row for each distribution, a constant and the identity.
+# Unseeded: drawn here, once, and carried to the workers.
+# A row for each distribution, a constant and the identity.
 INITIALIZERS = [
-    ift.HeNormal(seed=SEED), ift.RandomUniform(seed=SEED), ift.RandomNormal(), ift.TruncatedNormal(seed=7, lower=-1),
+    ift.HeNormal(seed=SEED), ift.RandomUniform(seed=SEED),
+    ift.RandomNormal(), ift.TruncatedNormal(seed=7, lower=-1),
     ift.Constant(np.arange(200)), ift.Identity(),
 ]
 
@@ -40,11 +43,13 @@ def work(job):
             del table
             memory.close()
         else:
-            initializer.fill(np.load(name, mmap_mode="r+")[number][window], shape=SHAPE, index=window)
+            table = np.load(name, mmap_mode="r+")
+            initializer.fill(table[number][window], shape=SHAPE, index=window)
     return number
 
 if __name__ == "__main__":
-    draw = [initializer.block(SHAPE, ...) for initializer in INITIALIZERS]  # the parent has threads and caches by now
+    # From here on the parent has threads and caches.
+    draw = [initializer.block(SHAPE, ...) for initializer in INITIALIZERS]
     if TARGET == "memory":
         memory = SharedMemory(create=True, size=6 * 300 * 200 * 4)
         name, table = memory.name, np.ndarray((6, *SHAPE), np.float32, memory.buf)
@@ -52,7 +57,8 @@ if __name__ == "__main__":
         name = TARGET
         table = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=(6, *SHAPE))
     table[...] = np.nan
-    jobs = [(n, window, initializer, name) for n, initializer in enumerate(INITIALIZERS) for window in WINDOWS]
+    rows = list(enumerate(INITIALIZERS))
+    jobs = [(n, window, initializer, name) for n, initializer in rows for window in WINDOWS]
     with multiprocessing.get_context(METHOD).Pool(3) as pool:
         assert sorted(pool.map(work, jobs, chunksize=1)) == sorted(n for n, *_ in jobs)
         pool.close()
@@ -91,7 +97,8 @@ ALONE = """
 import sys
 import initfast as ift
 init = ift.HeNormal(seed=ift.Seed(2**63 + 1).named("\\u00c4/1"))
-sys.stdout.buffer.write(init.block((10**6, 100), (slice(-3, None), slice(5, 95, 2)), "bfloat16").tobytes())
+index = slice(-3, None), slice(5, 95, 2)
+sys.stdout.buffer.write(init.block((10**6, 100), index, "bfloat16").tobytes())
 """
 
 

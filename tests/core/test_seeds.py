@@ -1,4 +1,4 @@
-"""Seeds and streams: known answers for names, what is refused, and what survives JSON and pickle."""
+"""Seeds and streams: known answers for names, refusals, and what survives JSON and pickle."""
 
 import copy
 import json

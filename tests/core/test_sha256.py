@@ -1,8 +1,8 @@
-"""2^20 elements of every case on every fast backend, 2^24 of them in the long tier, and the tables of coefficients, against pinned
-SHA-256 digests.
+"""2^20 elements of every case on every fast backend (2^24 in the long tier), and the tables of
+coefficients, against pinned SHA-256 digests.
 
-The digests are of the reference's values (tests/helpers/sha256.py). Under other compilers, other levels of
-optimization, eight threads and NEON: `python tests/trust/evidence.py bits`."""
+The digests are of the reference's values (tests/helpers/sha256.py). Under other compilers, other
+levels of optimization, eight threads and NEON: `python tests/trust/evidence.py bits`."""
 
 import hashlib
 import re

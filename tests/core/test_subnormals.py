@@ -22,11 +22,19 @@ SMALL = {
     "normal(0,2^-110)": lambda dtype: distributions.normal(0.0, 2.0**-110, dtype),
     "normal(2^-128,2^-126)": lambda dtype: distributions.normal(2.0**-128, LEAST, dtype),
     "normal(-2^-127,1e-3)": lambda dtype: distributions.normal(-(2.0**-127), 1e-3, dtype),
-    "truncated_normal(0,2^-126)": lambda dtype: distributions.truncated_normal(0.0, LEAST, -2.0, 2.0, dtype),
-    "truncated_normal(0,2^-126,-1,3)": lambda dtype: distributions.truncated_normal(0.0, LEAST, -1.0, 3.0, dtype),
-    "truncated_normal(0,2^-126,-9,9)": lambda dtype: distributions.truncated_normal(0.0, LEAST, -9.0, 9.0, dtype),
+    "truncated_normal(0,2^-126)": lambda dtype: distributions.truncated_normal(
+        0.0, LEAST, -2.0, 2.0, dtype
+    ),
+    "truncated_normal(0,2^-126,-1,3)": lambda dtype: distributions.truncated_normal(
+        0.0, LEAST, -1.0, 3.0, dtype
+    ),
+    "truncated_normal(0,2^-126,-9,9)": lambda dtype: distributions.truncated_normal(
+        0.0, LEAST, -9.0, 9.0, dtype
+    ),
     "uniform(0,2^-102)": lambda dtype: distributions.uniform(0.0, 2.0**-102, dtype),
-    "uniform(-2^-103,2^-103+2^-126)": lambda dtype: distributions.uniform(-(2.0**-103), 2.0**-103 + LEAST, dtype),
+    "uniform(-2^-103,2^-103+2^-126)": lambda dtype: distributions.uniform(
+        -(2.0**-103), 2.0**-103 + LEAST, dtype
+    ),
     "uniform(2^-130,2^-100)": lambda dtype: distributions.uniform(2.0**-130, 2.0**-100, dtype),
     "uniform(-2^-127,1)": lambda dtype: distributions.uniform(-(2.0**-127), 1.0, dtype),
     "uniform(-1,2^-127)": lambda dtype: distributions.uniform(-1.0, 2.0**-127, dtype),

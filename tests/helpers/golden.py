@@ -1,5 +1,5 @@
-"""Golden vectors of stream version 1: `PYTHONPATH=src python tests/helpers/golden.py` writes vectors/stream-1.txt anew,
-from the reference.
+"""Golden vectors of stream version 1, from the reference: `PYTHONPATH=src python
+tests/helpers/golden.py` writes vectors/stream-1.txt.
 
 A changed line is a new stream version, not a patch. Each line: distribution, dtype, seed, stream,
 first element, count, the first four elements and the SHA-256 of all, as bytes in memory order."""
@@ -20,9 +20,8 @@ def lines() -> list[str]:
     found = []
     for name, source in SOURCES:
         for seed, stream, first, count in DRAWS:
-            found.append(
-                f"{name} {seed:#x} {stream:#x} {first} {count} {digest(source, seed, stream, first, count)}"
-            )
+            digests = digest(source, seed, stream, first, count)
+            found.append(f"{name} {seed:#x} {stream:#x} {first} {count} {digests}")
     return found
 
 

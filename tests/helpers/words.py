@@ -1,4 +1,4 @@
-"""Words at will: Philox run backwards tells at which block of which stream four given words stand."""
+"""Words at will: Philox run backwards tells at which block of which stream four words stand."""
 
 import numpy as np
 

@@ -123,7 +123,8 @@ def bounds_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         words = "10^8 random words and edges" if dtype == F64 else "all 2^24 values"
         rows.append(
             count_row(
-                f"out of bounds, {dtype.name}: {len(UNIFORMS)} uniforms, {len(TRUNCATED)} truncated, {words} each",
+                f"out of bounds, {dtype.name}: {len(UNIFORMS)} uniforms, {len(TRUNCATED)} "
+                f"truncated, {words} each",
                 outside,
             )
         )
@@ -151,7 +152,8 @@ def bounds_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
 
 
 def rounding_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
-    """Every float32 that the dtype's largest number can hold, against NumPy's and ml_dtypes' casts."""
+    """Every float32 that the dtype's largest number can hold, against NumPy's and "
+    "ml_dtypes' casts."""
     rows = []
     ways = [(dtype, False) for dtype in FLOATING[2:]] + [(FLOATING[2], True)]
     size = 2**22
@@ -181,7 +183,8 @@ def rounding_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         what = f"{held:,} of them in 64 pieces" if quick else f"all {held:,}"
         rows.append(
             count_row(
-                f"float32 in range to {dtype.name}{how}, {what}: unlike NumPy's or ml_dtypes' rounding",
+                f"float32 in range to {dtype.name}{how}, {what}: unlike NumPy's or "
+                "ml_dtypes' rounding",
                 wrong,
             )
         )

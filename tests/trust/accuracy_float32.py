@@ -59,7 +59,8 @@ def float32_normal(library: ctypes.CDLL, quick: bool) -> list[Row]:
         ulp_row(f"sine, float32, {words} words as angle", sine, 2),
         ulp_row(f"cosine, float32, {words} words as angle", cosine, 2),
         ulp_row(
-            f"normal, float32, {words} words as radius, each with an angle of its own, so all words as angle",
+            f"normal, float32, {words} words as radius, each with an angle of its own, so "
+            "all words as angle",
             normal,
             4,
         ),
@@ -123,12 +124,14 @@ def float32_tables(library: ctypes.CDLL, quick: bool) -> list[Row]:
     )
     return [
         count_row(
-            f"uniform, float32, all 2^24 values on {len(UNIFORMS)} intervals: not the exact sum rounded once",
+            f"uniform, float32, all 2^24 values on {len(UNIFORMS)} intervals: not the "
+            "exact sum rounded once",
             wrong,
         ),
         count_row("uniform, float32: steps back", back),
         count_row(
-            "uniform and truncated, float32: words of all 2^32 that do not give the value of their upper 24 bits",
+            "uniform and truncated, float32: words of all 2^32 that do not give the value "
+            "of their upper 24 bits",
             stray + different,
         ),
         row._replace(goal="<= 4 ulp (stretch: 2)"),

@@ -75,7 +75,8 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         library.f64_words(code, numbers.ctypes, edge_list.ctypes, 0, edge_list.size, at_edges)
         rows.append(
             ulp_row(
-                f"{name}, float64, {edge_list.size:,} words around every power of two, quarter turn and end",
+                f"{name}, float64, {edge_list.size:,} words around every power of two, "
+                "quarter turn and end",
                 at_edges,
                 goal,
             )
@@ -97,7 +98,8 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         wrong += random.back + at_edges.back
     rows.append(
         count_row(
-            f"uniform, float64, {'2^18' if quick else '10^8'} random words and edges: not the exact sum rounded once",
+            f"uniform, float64, {'2^18' if quick else '10^8'} random words and edges: not "
+            "the exact sum rounded once",
             wrong,
         )
     )
@@ -175,7 +177,8 @@ def free_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         strays = sum(zeros for _, zeros, _, _ in found[name])
         rows.append(
             Row(
-                f"other bounds, {name}: {count:,} words on each of {len(BOUNDS)} pairs (accuracy.py lists them: "
+                f"other bounds, {name}: {count:,} words on each of {len(BOUNDS)} pairs "
+                "(accuracy.py lists them: "
                 "[8, 9], [-40, -38], narrow, one-sided)",
                 f"<= {goal} ulp",
                 f"{ulp:.3f} ulp on {list(bounds)} at word {at:#x}"
@@ -191,7 +194,8 @@ def free_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
             "other bounds, float64, against scipy.stats.truncnorm.ppf: 2,000 random words on each",
             "<= 32 ulp",
             f"{ulp:.1f} ulp where the bounds exclude 0; where they do not, within {absolute:.1g}, "
-            f"but scipy's digits near 0 are few ({near_0:.1g} ulp on [{lower:g}, {upper:g}]) where mpmath's are ours",
+            f"but scipy's digits near 0 are few ({near_0:.1g} ulp on [{lower:g}, "
+            f"{upper:g}]) where mpmath's are ours",
             ulp <= 32 and absolute < 1e-14,
         )
     )

@@ -129,7 +129,8 @@ def known_answers(builds: Iterable[Build]) -> list[Row]:
                 )
     return [
         Row(
-            f"Random123's known answers (7 and 10 rounds) in every lane, and C++26's 10000th value, {backend}",
+            "Random123's known answers (7 and 10 rounds) in every lane, and C++26's "
+            f"10000th value, {backend}",
             f"all {ANSWERS}",
             f"all, in {len(wrong)} builds" if not any(wrong) else "; ".join(filter(None, wrong)),
             not any(wrong),
@@ -185,7 +186,8 @@ def installed(lines: Sequence[Pinned], quick: bool) -> list[Row]:
                     wrong += hashlib.sha256(memory).hexdigest() != line.digest(count)
         rows.append(
             Row(
-                f"SHA-256 on 1, 2, ..., 8 threads, {backend}, installed extension, 2^{count.bit_length() - 1} elements",
+                f"SHA-256 on 1, 2, ..., 8 threads, {backend}, installed extension, "
+                f"2^{count.bit_length() - 1} elements",
                 f"all {8 * len(lines)}",
                 f"{8 * len(lines) - wrong}",
                 wrong == 0,
@@ -264,7 +266,8 @@ def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> lis
         )
     return [
         Row(
-            "emulated CPUs: Nehalem runs portable alone, Haswell AVX2 too; any other, forced, dies (SIGILL)",
+            "emulated CPUs: Nehalem runs portable alone, Haswell AVX2 too; any other, "
+            "forced, dies (SIGILL)",
             "as said",
             "as said" if found == wanted else f"{found}",
             found == wanted,

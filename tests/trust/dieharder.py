@@ -42,7 +42,10 @@ TESTS = [
     *((number, None) for number in (204, 205, 206, 207, 208, 209)),
 ]
 QUICK = [(0, None), (2, None), (15, None), (100, None), (206, None)]
-STUCK_BIT = "import sys, initfast as ift\nwhile True: sys.stdout.buffer.write((ift.random_bits(2**18, 1) | 32).tobytes())"
+STUCK_BIT = (
+    "import sys, initfast as ift\n"
+    "while True: sys.stdout.buffer.write((ift.random_bits(2**18, 1) | 32).tobytes())"
+)
 
 
 class Found(NamedTuple):
@@ -117,7 +120,10 @@ def battery(name: str, tests: list[tuple[int, int | None]]) -> Row:
     weak_again = [row for row in again if row.verdict != "PASSED"]
     unresolved = {row.test for row in weak} & {row.test for row in weak_again}
     low, high = min(row.p for row in found), max(row.p for row in found)
-    text = f"{len(found)} p-values from {low:.4f} to {high:.4f}; {len(weak)} weak, {len(failed)} failed"
+    text = (
+        f"{len(found)} p-values from {low:.4f} to {high:.4f}; {len(weak)} weak,"
+        f" {len(failed)} failed"
+    )
     if weak:
         after = "still weak: " + ", ".join(sorted(unresolved)) if unresolved else "they pass"
         after += "".join(
@@ -168,7 +174,8 @@ def main() -> int:
     )
     if not parser.parse_args().all:
         parser.error(
-            "--all is what it does alone; the chosen tests are `python tests/trust/evidence.py dieharder`"
+            "--all is what it does alone; the chosen tests are `python "
+            "tests/trust/evidence.py dieharder`"
         )
     for name, arguments in FEEDS.items():
         print(

@@ -138,7 +138,8 @@ class Count(NamedTuple):
 
 
 def count(law: Law, n: int, damage: Damage | None = None, threads: int = 2) -> Count:
-    """Draw the first n elements of the array of `law`, and count them, some chunks on each thread."""
+    """Draw the first n elements of the array of `law`, and count them, some chunks on "
+    "each thread."""
     grid, chunks = Grid(law), n // CHUNK
     stream = ift.Seed(SEED, list(LAWS.values()).index(law))
     sums = np.zeros((chunks, 1 + LAGS))
@@ -365,7 +366,8 @@ def run(quick: bool) -> list[Row]:
                 rows.append(row(f"{name}, 2^{power} draws: {title}", chosen))
     rows += [row(f"normals: {s.name}", [s._replace(name="")]) for s in made["seeds"]]
     lowest = min(s.p for s_list in made.values() for s in s_list)
-    text = f"{total} p-values, the smallest {lowest:.2g}; fails by chance once in {1 / FALSE_ALARM:,.0f}"
+    chance = f"once in {1 / FALSE_ALARM:,.0f}"
+    text = f"{total} p-values, the smallest {lowest:.2g}; fails by chance {chance}"
     rows.append(Row("all of these together", f"none below 0.001 / {total}", text, lowest >= least))
     for name, damage in DAMAGE.items():
         n_damaged = 2**26 if quick else 2**28

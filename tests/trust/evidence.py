@@ -72,7 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = [name for name in wanted if name not in names]
     if unknown or not (wanted or options.write):
         parser.error(
-            f"PART must be one of {', '.join(names)}, or all; received {' '.join(unknown) or 'none'}"
+            f"PART must be one of {', '.join(names)}, or all; received "
+            f"{' '.join(unknown) or 'none'}"
         )
     missed = [
         row

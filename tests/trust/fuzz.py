@@ -57,7 +57,8 @@ def fill_requests(cases: int) -> str:
     done = re.search(r"Done (\d+) runs", said)
     covered = re.findall(r"cov: (\d+).*corp: (\d+)", said)
     assert done and int(done[1]) >= cases, said[-500:]
-    return f"{int(done[1]):,} requests, {covered[-1][0]} branches reached by a corpus of {covered[-1][1]}"
+    branches, corpus = covered[-1]
+    return f"{int(done[1]):,} requests, {branches} branches reached by a corpus of {corpus}"
 
 
 def large_fill_requests(cases: int) -> str:

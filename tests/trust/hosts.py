@@ -126,7 +126,8 @@ def other_python(version: str) -> Row | None:
     ).stdout
     text = "the same bytes" if done.stdout == wanted else done.stderr.strip().splitlines()[-1]
     return Row(
-        f"the extension of Python {sys.version_info[0]}.{sys.version_info[1]} under Python {version}",
+        f"the extension of Python {sys.version_info[0]}.{sys.version_info[1]} under Python "
+        f"{version}",
         "the same bytes",
         text,
         done.stdout == wanted,

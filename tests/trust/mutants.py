@@ -154,14 +154,16 @@ class Copy:
             text = path.read_text()
             if text.count(old) != 1:
                 raise ValueError(
-                    f"{mutant.what}: the text to change must occur once in {file}; it occurs {text.count(old)} times"
+                    f"{mutant.what}: the text to change must occur once in {file}; it "
+                    f"occurs {text.count(old)} times"
                 )
             before[path] = text
             path.write_text(text.replace(old, new))
         return before
 
     def compiled_again(self, unit: str) -> list[str]:
-        """The C files of a mutant's unit. avx512_bf16 has most of its kernels from avx512: it needs both."""
+        """The C files of a mutant's unit. avx512_bf16 has most of its kernels from "
+        "avx512: it needs both."""
         if unit != "backend":
             return [unit]
         return [

@@ -192,7 +192,8 @@ def run(quick: bool) -> list[Any]:
             abs(ours["mean"]) * NARROW**0.5 < 4,
         ),
         Row(
-            f"largest of 2^{power} float32 normals, in sigma; {'5.4' if quick else '6.0'} is to be expected",
+            f"largest of 2^{power} float32 normals, in sigma; {'5.4' if quick else '6.0'} "
+            "is to be expected",
             "initfast above 5.2" if quick else "initfast above 5.8",
             beside("largest", ".2f"),
             ours["largest"] > (5.2 if quick else 5.8),

@@ -120,7 +120,8 @@ def section(part: str, about: str, found: dict[str, Any]) -> str:
     rows: list[Row] = found["rows"]
     host = found["machine"]
     tools = "; ".join(host[name] for name in ("gcc", "clang", "emulator") if name in host)
-    made = f"`python tests/trust/evidence.py {part}`, {found['date']}, {found['minutes']} minutes on {host['cpu']}"
+    program = f"`python tests/trust/evidence.py {part}`"
+    made = f"{program}, {found['date']}, {found['minutes']} minutes on {host['cpu']}"
     others = sorted({row.command for row in rows if row.command})
     alone = (
         "\n\nOne figure alone: " + ", ".join(f"`{command}`" for command in others) + "."

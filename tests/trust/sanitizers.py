@@ -121,7 +121,12 @@ int main(int argc, char **argv) {
     if (!strcmp(argv[1], "read what was never written")) { if (*(volatile int *)shared) return 1; }
     *shared = 0x7fffffff;
     if (!strcmp(argv[1], "overflow")) ++*shared;
-    if (!strcmp(argv[1], "race")) { pthread_t t; pthread_create(&t, 0, add, 0); add(0); pthread_join(t, 0); }
+    if (!strcmp(argv[1], "race")) {
+        pthread_t t;
+        pthread_create(&t, 0, add, 0);
+        add(0);
+        pthread_join(t, 0);
+    }
     free(shared);
     return 0;
 }
@@ -174,7 +179,8 @@ def suite(folder: Path, quick: bool) -> Row:
     ).stdout.strip()
     environment = {
         "LD_PRELOAD": runtime,
-        "ASAN_OPTIONS": f"detect_leaks=0:exitcode={FOUND}:allocator_may_return_null=1:handle_segv=0",
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:handle_segv=0"
+        f":exitcode={FOUND}",
         "UBSAN_OPTIONS": f"halt_on_error=1:print_stacktrace=1:exitcode={FOUND}",
         "PYTHONMALLOC": "malloc",  # Python's own allocator would hide the ends of small objects
         "PYTHONPATH": str(tree),
