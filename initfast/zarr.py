@@ -15,6 +15,7 @@ import numpy as np
 from initfast.core import indexing
 from initfast.core.dtypes import resolve_numeric
 from initfast.core.indexing import Dims
+from initfast.core.seeds import Seed
 from initfast.core.threads import get_num_threads, threads
 from initfast.core.types import Index
 from initfast.initializers.base import Initializer
@@ -79,7 +80,11 @@ def fill(
     alone = index is None and part == (1, 1)
     if not alone:
         check_shared_seed(initializer, "a part")
-    fixed = initializer.pinned()
+    seed = getattr(initializer, "seed", None)
+    if alone or not isinstance(seed, (int, Seed)):
+        fixed = initializer.pinned()
+    else:  # several parts of one array are not several arrays, of which `pinned` would warn
+        fixed = initializer.with_seed(seed)
     grid = _grid(shape, opened.shards or opened.chunks, dtype.itemsize, index)
     first, last = _share(part, grid.regions)
     whole = np.asarray(fixed(shape, dtype)) if fixed.whole_only and first < last else None
