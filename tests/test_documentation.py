@@ -2,6 +2,7 @@
 and in the README.
 """
 
+import doctest
 import importlib
 import inspect
 import re
@@ -90,3 +91,16 @@ def test_every_name_of_the_package_is_in_its_help_or_the_readme():
 def test_every_adapter_is_in_the_readme():
     for room in ADAPTERS:
         assert f"initfast.{room}" in DOCUMENTS
+
+
+def test_the_examples_of_methods_run():
+    """pytest looks for them in the module that a class names, `initfast`, and misses methods."""
+    examples = 0
+    for _, found in public(""):
+        for base in found.__mro__ if inspect.isclass(found) else ():
+            for function in filter(inspect.isfunction, vars(base).values()):
+                for test in doctest.DocTestFinder().find(function, globs=function.__globals__):
+                    examples += len(test.examples)
+                    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+                    assert runner.run(test).failed == 0
+    assert examples

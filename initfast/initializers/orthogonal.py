@@ -36,6 +36,7 @@ class Orthogonal(RandomInitializer):
     Source: Saxe, McClelland and Ganguli 2014, Exact solutions to the nonlinear dynamics of
     learning.
 
+    >>> import numpy as np
     >>> w = Orthogonal(seed=7)((3, 2), dtype="float64")
     >>> bool(np.allclose(w.T @ w, np.eye(2)))
     True
