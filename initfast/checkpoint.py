@@ -24,8 +24,11 @@ def spec_from(model: Any, rules: Any = (), *, dtype: DTypeLike = None) -> dict[s
     """Return the spec of a PyTorch module or a built Keras model, as `json.dump` takes it.
 
     `save(spec_from(model), path, seed=s)` writes what `initfast.torch.initialize(model, s,
-    buffers=True)`, or `initfast.keras.initialize(model, s)`, would give the model; arguments are
-    those of `initfast.torch.spec_from` and `initfast.keras.spec_from`.
+    buffers=True)`, or `initfast.keras.initialize(model, s)`, would give the model.
+
+    Args:
+        model: the module or model; a module may be on the meta device.
+        rules, dtype: as for `initfast.torch.spec_from` or `initfast.keras.spec_from`.
 
     Raises:
         TypeError: the model is neither.

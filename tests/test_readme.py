@@ -92,7 +92,8 @@ def test_every_variable_is_in_the_table():
     for path in (root / "setup.py", *package.rglob("*.py"), *root.glob("tests/trust/*.py")):
         read |= set(
             re.findall(
-                r"""environ(?:\.get\(|\[)["'](INITFAST_\w+)""", path.read_text(encoding="utf-8")
+                r"""environ(?:ment)?(?:\.get\(|\[)["'](INITFAST_\w+)""",
+                path.read_text(encoding="utf-8"),
             )
         )
     assert len(read) > 2

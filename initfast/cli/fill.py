@@ -11,7 +11,6 @@ from initfast.cli.options import (
     add_stream_arguments,
     as_usage_errors,
     checked_dtype,
-    initializer_of,
     parse_rows,
     parse_shape,
     seeded,
@@ -142,7 +141,7 @@ def _check_together(arguments: argparse.Namespace, format: Format) -> None:
     if arguments.init is None and not arguments.allocate:
         raise ValueError("--init is required: name an initializer, such as he_normal")
     if arguments.resume and arguments.seed is None and not arguments.allocate:
-        seed = initializer_of(arguments.init).get_config().get("seed", 0)
+        seed = initfast.get(arguments.init).get_config().get("seed", 0)
         if isinstance(seed, dict):  # a SeedGenerator, which may have none
             seed = seed["config"].get("seed")
         if seed is None:

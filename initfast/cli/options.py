@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -80,7 +79,7 @@ def seeded(
 
     The seed is --seed, else the one in the JSON, else a new one. A name chooses the stream of a
     plain seed. Raises ValueError or TypeError."""
-    initializer = initializer_of(init)
+    initializer = initfast.get(init)
     given = None if seed_text is None else seeds.Seed(integer(seed_text, "--seed"))
     if not isinstance(initializer, RandomInitializer):
         return initializer, None
@@ -89,13 +88,6 @@ def seeded(
     if name is not None:
         seed = seed.named(name)
     return initializer.with_seed(seed), seed
-
-
-def initializer_of(init: str) -> Initializer:
-    """Return the initializer of a name or of Keras JSON. Raises ValueError or TypeError."""
-    identifier = json.loads(init) if init.lstrip().startswith("{") else init
-    initializer: Initializer = initfast.get(identifier)
-    return initializer
 
 
 def integer(text: str, option: str) -> int:
@@ -115,8 +107,5 @@ def as_usage_errors() -> Iterator[None]:
     """Turn the library's ValueError and the like into a usage error."""
     try:
         yield
-    except json.JSONDecodeError as error:
-        message = f"--init must be valid JSON where it begins with '{{'; received {error.doc!r}"
-        raise argparse.ArgumentTypeError(message) from None
     except (ValueError, TypeError, KeyError, OverflowError, NotImplementedError) as error:
         raise argparse.ArgumentTypeError(str(error)) from error

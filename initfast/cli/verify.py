@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+import initfast
 from initfast.cli.options import (
     add_stream_arguments,
     as_usage_errors,
     checked_dtype,
-    initializer_of,
     integer,
     parse_rows,
     parse_shape,
@@ -159,7 +159,7 @@ def _seed_text(arguments: argparse.Namespace, stored: StoredFile) -> str | None:
     """
     if arguments.seed is not None:
         return str(arguments.seed)
-    if initializer_of(arguments.init).get_config().get("seed", 0) is not None:
+    if initfast.get(arguments.init).get_config().get("seed", 0) is not None:
         return None
     seed = formats.seed_of(stored.metadata)
     if seed is None:

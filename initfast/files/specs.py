@@ -26,8 +26,8 @@ from initfast.core.dtypes import FLOATING, DType, is_floating
 from initfast.core.indexing import Dims, normalize_shape
 from initfast.core.seeds import Seed
 from initfast.core.types import Array, DTypeLike
-from initfast.initializers import blocks, registry
-from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers import blocks, grammar, registry
+from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Constant
 from initfast.initializers.fixed_rows import FixedRows, Rows
 from initfast.initializers.stft import STFT
@@ -259,22 +259,13 @@ def _check_name(what: str, name: Any) -> None:
 
 def _initializer(given: Any) -> Initializer:
     if isinstance(given, str):
-        given = {"class_name": given, "config": {}}
-    name = given.get("class_name") if isinstance(given, Mapping) else None
-    kind = registry.ALL_OBJECTS.get(name) if isinstance(name, str) else None
-    if kind is not None and issubclass(kind, RandomInitializer):
-        config = given.get("config") or {}
-        if (
-            isinstance(config, Mapping) and config.get("seed") is None
-        ):  # else one is drawn from Python's `random`
-            given = {**given, "config": {**config, "seed": 0}}
-    found: Initializer | None = registry.deserialize(given)
-    if found is None or type(found) is Initializer:
+        return grammar.parse(given, seed=0)
+    if not isinstance(given, Mapping):
         raise ValueError(
-            "init must be the name of an initializer, or an initializer as Keras JSON;"
+            "init must be the text of an initializer, or an initializer as Keras JSON;"
             f" received {_short(given)}"
         )
-    return found
+    return registry.deserialize(given, seed=0)
 
 
 def _fixed_rows(given: Any, shape: Dims, dtype: DType) -> tuple[Rows, ...]:

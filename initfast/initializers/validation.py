@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from initfast.core.buffers import view
-from initfast.core.dtypes import resolve_numeric
+from initfast.core.dtypes import is_floating, resolve_numeric
 from initfast.core.seeds import Seed, SeedGenerator, serialize_seed
 from initfast.core.types import Array
 
@@ -59,14 +59,14 @@ def numbers(name: str, value: Any) -> Array:
 def scalar(values: Array) -> bool | int | float | complex:
     """A 0-d array as a number of Python."""
     found: bool | int | float | complex = (
-        values.astype(float).item() if values.dtype.kind == "V" else values.item()
+        values.astype(float).item() if is_floating(values.dtype) else values.item()
     )
     return found
 
 
 def finite(values: Array) -> bool:
     """Whether all values are finite, also those of a dtype that NumPy has from elsewhere."""
-    return bool(np.isfinite(values.astype(float) if values.dtype.kind == "V" else values).all())
+    return bool(np.isfinite(values.astype(float) if is_floating(values.dtype) else values).all())
 
 
 def cast(name: str, values: Array, dtype: np.dtype[Any]) -> Array:

@@ -28,3 +28,8 @@ __all__ = [
     "diagnose",
     "recommend",
 ]
+
+# Pickles name a class by its module: the public one, wherever its file may move.
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__
