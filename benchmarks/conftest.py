@@ -1,10 +1,12 @@
 """`pytest benchmarks --benchmark-enable` times; without it each runs once, small, as a test."""
 
 import os
+from pathlib import Path
 
 import pytest
 from collecting import pytest_collectreport  # noqa: F401
 
+HERE = Path(__file__).parent
 # Keras takes one backend per process, at its first import; its default may not be installed.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -24,6 +26,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 def timed(config: pytest.Config) -> bool:
     return config.getoption("--benchmark-enable") or not config.getoption("--benchmark-disable")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """As tests, a sample runs by default: what compiles or repeats itself is in the long tier."""
+    if timed(config):
+        return
+    for item in items:
+        if item.path.parent == HERE and not (
+            "float32-warm-1-threads" in item.name or "initfast" in item.name
+        ):
+            item.add_marker("long")
 
 
 @pytest.fixture(scope="session")

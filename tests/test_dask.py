@@ -244,6 +244,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_a_cluster_of_processes(tmp_path):
     pytest.importorskip("distributed")
     # Workers are spawned, which imports the program again, so it has to be a file.

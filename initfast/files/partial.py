@@ -140,7 +140,9 @@ class Partial:
                     raise BlockingIOError(
                         f"another process is writing {os.fspath(self.path)!r}: wait until it ends"
                     ) from None
-                # The process that held the lock may have renamed the file before it ended.
+                # The process that held the lock may have renamed the file before it ended, or have
+                # been killed between the two steps of that.
+                finish_rename(self.final)
                 if self._is_named(descriptor):
                     return descriptor
             except BaseException:
@@ -170,7 +172,7 @@ class Partial:
             kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
         elif status.st_uid != os.geteuid():
             kind = "a file of another user"
-        elif status.st_nlink > 1:
+        elif status.st_nlink > 1 and not self._is_final(status):
             kind = "a hard link to another file"
         else:
             return
@@ -178,6 +180,12 @@ class Partial:
             f"the partial {os.fspath(self.path)!r} is {kind}, which initfast did not make: move it"
             " away"
         )
+
+    def _is_final(self, status: os.stat_result) -> bool:
+        """Return whether the file has its final name already: another process publishes it."""
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(status, self.final.lstat())
+        return False
 
     def _is_named(self, descriptor: int) -> bool:
         with contextlib.suppress(FileNotFoundError):

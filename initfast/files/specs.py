@@ -259,13 +259,15 @@ def _check_name(what: str, name: Any) -> None:
 
 def _initializer(given: Any) -> Initializer:
     if isinstance(given, str):
-        return grammar.parse(given, seed=0)
-    if not isinstance(given, Mapping):
+        initializer = grammar.parse(given, seed=0)
+    else:
+        initializer = registry.deserialize(given, seed=0)
+    if initializer is None or type(initializer) is Initializer:
         raise ValueError(
             "init must be the text of an initializer, or an initializer as Keras JSON;"
             f" received {_short(given)}"
         )
-    return registry.deserialize(given, seed=0)
+    return initializer
 
 
 def _fixed_rows(given: Any, shape: Dims, dtype: DType) -> tuple[Rows, ...]:

@@ -244,7 +244,7 @@ USAGE = {
     "init base class": (["--init", "initializer"], "must implement"),
     "init broken JSON": (
         ["--init", '{"class_name":'],
-        "--init must be valid JSON where it begins with '{'",
+        "or Keras JSON; received",
     ),
     "init JSON unknown": (["--init", '{"class_name": "Nope"}'], "Nope"),
     "init stddev": (

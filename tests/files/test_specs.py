@@ -219,8 +219,8 @@ WRONG = [
     (one(dtype=["float32"]), r"tensor 'w': dtype must be one of.*received \['float32'\]"),
     (one(dtype="int32"), "tensor 'w': random values need a floating dtype"),
     (one(init="he_norml"), "tensor 'w': Could not interpret.*Did you mean"),
-    (one(init="initializer"), "tensor 'w': init must be the name of an initializer"),
-    (one(init=None), "tensor 'w': init must be the name"),
+    (one(init="initializer"), "tensor 'w': init must be the text of an initializer"),
+    (one(init=None), "tensor 'w': init must be the text"),
     (one(init=[1]), "tensor 'w': Could not interpret"),
     (
         one(init={"class_name": "RandomNormal", "config": {"stddev": -1}}),

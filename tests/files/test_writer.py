@@ -686,6 +686,7 @@ def test_a_file_size_limit(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # JAX warns of it, if a test before has loaded it
 def test_a_killed_process_frees_its_lock(tmp_path):
     child = os.fork()
     if not child:

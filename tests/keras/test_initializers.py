@@ -55,14 +55,11 @@ def run(backend: str, names: tuple[str, ...], tier: str = "", **environment: str
     return last
 
 
-QUICK = ("initializers", "defaults", "specs")
-
-
 @pytest.mark.parametrize(
     ("backend", "names", "tier"),
     [
         ("torch", ON_ALL, "not long"),  # compiles nothing, so that its cases are quick
-        ("jax", QUICK, "not long"),
+        ("jax", ("saving",), "not long"),
         pytest.param("torch", ON_ALL, "long", marks=pytest.mark.long),
         pytest.param("jax", ON_ALL, "", marks=pytest.mark.long),
         pytest.param("tensorflow", ON_ALL, "", marks=pytest.mark.long),
