@@ -13,6 +13,8 @@ from initfast import backends
 # Matrices in tests are small, and idle BLAS threads spin. Set before NumPy is imported, by the
 # plug-ins or by a test.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# What JAX compiles here runs once.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Keras takes one backend a process, at its first import, whichever test comes first.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 

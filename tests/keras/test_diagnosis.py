@@ -68,6 +68,7 @@ def test_its_model(name, passed):
         assert "".join(marks[report.verdicts[letter].passed] for letter in "cef") == passed
 
 
+@pytest.mark.long
 def test_what_initialize_draws_is_what_is_measured():
     model = keras.Sequential(
         [keras.Input((256,)), *(keras.layers.Dense(256, activation="relu") for _ in range(8))]

@@ -59,7 +59,7 @@ def run(backend: str, names: tuple[str, ...], tier: str = "", **environment: str
     ("backend", "names", "tier"),
     [
         ("torch", ON_ALL, "not long"),  # compiles nothing, so that its cases are quick
-        ("jax", ("saving",), "not long"),
+        pytest.param("jax", ("saving",), "not long", marks=pytest.mark.long),
         pytest.param("torch", ON_ALL, "long", marks=pytest.mark.long),
         pytest.param("jax", ON_ALL, "", marks=pytest.mark.long),
         pytest.param("tensorflow", ON_ALL, "", marks=pytest.mark.long),

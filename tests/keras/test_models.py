@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from tiers import sample
 
 from initfast.initializers import RandomNormal
 from initfast.initializers.registry import deserialize, get
@@ -60,7 +61,7 @@ def data():
     )
 
 
-@pytest.mark.parametrize("name", INITIALIZERS)
+@pytest.mark.parametrize("name", sample(INITIALIZERS, "zeros", "he_normal"))
 def test_one_step_of_training_is_finite(name):
     x, y = data()
     model = build(
@@ -80,7 +81,7 @@ def test_one_step_of_training_is_finite(name):
     assert (after != before).any() == (name != "zeros")
 
 
-@pytest.mark.parametrize("name", INITIALIZERS)
+@pytest.mark.parametrize("name", sample(INITIALIZERS, "zeros", "constant", "he_normal"))
 def test_equal_units_stay_equal_and_others_differ(name):
     x, y = data()
     # The layer behind is constant too: with equal weights in and out, every unit gets the same

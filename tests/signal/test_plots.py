@@ -123,7 +123,7 @@ LABELS = {
 }
 
 
-@pytest.mark.parametrize("case", sample(CASES, "report of 5 layers", "comparison of ten"))
+@pytest.mark.parametrize("case", sample(CASES.keys(), "report of 5 layers"))
 def test_axes_are_labelled_and_no_text_is_cut_or_covered(case):
     figure = CASES[case]()
     width, height = figure.bbox.width, figure.bbox.height
@@ -144,13 +144,20 @@ def test_axes_are_labelled_and_no_text_is_cut_or_covered(case):
 @pytest.mark.parametrize(
     ("draw", "one", "other"),
     [
-        (plots.depth, lambda: reports(["he_normal"], 4), lambda: reports(["lecun_normal"], 4)),
+        pytest.param(
+            plots.depth,
+            lambda: reports(["he_normal"], 4),
+            lambda: reports(["lecun_normal"], 4),
+            marks=pytest.mark.long,
+        ),
         (
             plots.report,
             lambda: reports(["he_normal"], 4)["he_normal"],
             lambda: reports(["zeros"], 4)["zeros"],
         ),
-        (plots.comparison, comparison, lambda: comparison(seed=1)),
+        pytest.param(
+            plots.comparison, comparison, lambda: comparison(seed=1), marks=pytest.mark.long
+        ),
     ],
 )
 def test_pngs_are_fixed_and_show_the_data(draw, one, other):
@@ -257,6 +264,7 @@ def test_the_users_style_is_left_alone_and_does_not_matter():
         assert matplotlib.rcParams["font.size"] == 30.0
 
 
+@pytest.mark.long
 def test_pyplot_is_never_loaded():
     code = (
         "import sys, io; from initfast.signal import diagnose, plots\n"
