@@ -72,7 +72,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("method", sample(["fork", "spawn", "forkserver"], "spawn"))
-@pytest.mark.parametrize("target", ["memory", "file"])
+@pytest.mark.parametrize("target", sample(["memory", "file"], "memory"))
 def test_processes_fill_windows_of_one_array(tmp_path, method, target):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"needs {method}")
