@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import initfast
-from initfast import cli
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -62,15 +61,15 @@ def test_python_blocks(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("block", blocks("console"))
-def test_console_sessions(block, tmp_path, monkeypatch, capsys):
+def test_console_sessions(block, tmp_path, monkeypatch, cli):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tests").symlink_to(
         Path(__file__).parent
     )  # as seen from the repository, where sessions are
     for arguments, expected in session(block):
         assert expected, "a session shows what comes out"
-        assert cli.main(arguments) == 0
-        assert without_times(capsys.readouterr().out) == without_times(expected)
+        result = cli(*arguments, check=True)
+        assert without_times(result.out) == without_times(expected)
 
 
 def test_both_commands_are_single_lines():

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast import cli
-from initfast.cli import program
+from initfast.cli import main, program
 from initfast.cli import verify as cli_verify
 from initfast.files import chunks, writer
 
@@ -24,12 +23,23 @@ NORMAL_JSON = '{"class_name": "RandomNormal", "config": {"mean": 0.5, "stddev": 
 
 
 @pytest.fixture
-def run(capsys):
-    """Run a command line here; gives (exit code, stdout, stderr)."""
+def run(cli):
+    """Run a command line; gives (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        result = cli(*arguments)
+        return result.code, result.out, result.err
+
+    return call
+
+
+@pytest.fixture
+def run_here(capsys):
+    """The same within this process, for tests that replace a call of the system."""
 
     def call(*arguments):
         try:
-            code = cli.main([str(argument) for argument in arguments])
+            code = main([str(argument) for argument in arguments])
         except SystemExit as error:
             code = error.code
         captured = capsys.readouterr()
@@ -408,34 +418,34 @@ def test_too_large_for_the_disk(run, tmp_path, shape):
     assert names(tmp_path) == []
 
 
-def test_a_disk_error_half_way(run, tmp_path, monkeypatch):
+def test_a_disk_error_half_way(run_here, tmp_path, monkeypatch):
     def break_down(descriptor, data, offset):
         if offset > 0:
             raise OSError(5, "Input/output error")
         return len(data)
 
     monkeypatch.setattr(os, "pwrite", break_down)
-    code, out, err = run("fill", tmp_path / "w.npy", "--shape", "5000", "--init", "he_normal")
+    code, out, err = run_here("fill", tmp_path / "w.npy", "--shape", "5000", "--init", "he_normal")
     assert (code, out, err) == (1, "", "initfast: error: Input/output error\n")
     assert names(tmp_path) == []
 
 
-def test_the_system_may_take_less_at_a_time(run, tmp_path, monkeypatch):
+def test_the_system_may_take_less_at_a_time(run_here, tmp_path, monkeypatch):
     real = os.pwrite
     monkeypatch.setattr(
         os, "pwrite", lambda descriptor, data, offset: real(descriptor, bytes(data[:777]), offset)
     )
-    run("fill", tmp_path / "w.npy", "--shape", "5000", "--init", "he_normal", "--seed", 1)
+    run_here("fill", tmp_path / "w.npy", "--shape", "5000", "--init", "he_normal", "--seed", 1)
     monkeypatch.undo()
     np.testing.assert_array_equal(np.load(tmp_path / "w.npy"), ift.HeNormal(seed=1)((5000,)))
 
 
-def test_out_of_memory(run, tmp_path, monkeypatch):
+def test_out_of_memory(run_here, tmp_path, monkeypatch):
     def refuse(*_):
         raise MemoryError
 
     monkeypatch.setattr(chunks.buffers, "empty", refuse)
-    code, _, err = run("fill", tmp_path / "w.npy", "--shape", "5", "--init", "he_normal")
+    code, _, err = run_here("fill", tmp_path / "w.npy", "--shape", "5", "--init", "he_normal")
     assert (code, err) == (1, "initfast: error: out of memory\n")
     assert names(tmp_path) == []
 
@@ -454,12 +464,12 @@ moments.measure = lambda values: (time.sleep(0.2), real(values))[1]
 """
 
 
-def test_ctrl_c_before_anything_is_written(run, tmp_path, monkeypatch):
+def test_ctrl_c_before_anything_is_written(run_here, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(writer, "check_space", interrupt)
-    code, out, err = run("fill", tmp_path / "w.npy", "--shape", "9", "--init", "ones")
+    code, out, err = run_here("fill", tmp_path / "w.npy", "--shape", "9", "--init", "ones")
     assert (code, out) == (130, "")
     assert err == "initfast: error: interrupted; nothing was kept\n"
     assert names(tmp_path) == []
@@ -884,13 +894,13 @@ def test_version_and_help(run):
     assert "50257x768" in out
 
 
-def test_a_missing_package_is_an_error_without_a_traceback(run, tmp_path, monkeypatch):
+def test_a_missing_package_is_an_error_without_a_traceback(run_here, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise ImportError(
             "NumPy has no bfloat16 of its own; ml_dtypes brings it: pip install ml_dtypes"
         )
 
     monkeypatch.setattr(writer, "write", refuse)
-    code, _, err = run("fill", tmp_path / "w.npy", "--shape", "5", "--init", "he_normal")
+    code, _, err = run_here("fill", tmp_path / "w.npy", "--shape", "5", "--init", "he_normal")
     assert code == 1
     assert err.endswith("pip install ml_dtypes\n")

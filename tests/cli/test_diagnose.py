@@ -1,23 +1,33 @@
 """`initfast diagnose` as a user types it."""
 
-import argparse
 import json
 
 import numpy as np
 import pytest
 
-from initfast.cli import diagnose as cli_diagnose
 from initfast.signal import diagnose
 
 
-def run(*arguments):
-    parser = argparse.ArgumentParser()
-    cli_diagnose.add_arguments(parser)
-    cli_diagnose.run(parser.parse_args(arguments))
+@pytest.fixture
+def run(cli):
+    """Run the command; gives what it prints, or fails."""
+    return lambda *arguments: cli("diagnose", *arguments, check=True).out
 
 
-def test_the_table_is_that_of_diagnose(capsys):
-    run(
+@pytest.fixture
+def refused(cli):
+    """Run the command, which must end with `code` and print nothing but a message; gives that."""
+
+    def call(*arguments, code=2):
+        result = cli("diagnose", *arguments)
+        assert (result.code, result.out) == (code, "")
+        return result.err
+
+    return call
+
+
+def test_the_table_is_that_of_diagnose(run):
+    printed = run(
         "--widths",
         "30x20x10",
         "--init",
@@ -29,25 +39,21 @@ def test_the_table_is_that_of_diagnose(capsys):
         "--batch",
         "20",
     )
-    assert (
-        capsys.readouterr().out
-        == f"{diagnose([30, 20, 10], 'he_normal', 'relu', seed=7, batch=20)}\n"
-    )
+    assert printed == f"{diagnose([30, 20, 10], 'he_normal', 'relu', seed=7, batch=20)}\n"
 
 
-def test_defaults(capsys):
-    run("--widths", "30x20x10")
-    assert capsys.readouterr().out == f"{diagnose([30, 20, 10])}\n"
+def test_defaults(run):
+    assert run("--widths", "30x20x10") == f"{diagnose([30, 20, 10])}\n"
 
 
-def test_every_argument(capsys, tmp_path):
+def test_every_argument(run, tmp_path):
     x = np.random.default_rng(0).normal(size=(9, 30)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
-    run(
+    printed = run(
         "--widths", "30x20x10", "--init", "random_normal(stddev=1)", '{"class_name": "HeNormal"}', "--bias", "ones",
         "--activation", "sigmoid", "--output-activation", "linear", "--inputs", str(tmp_path / "x.npy"), "--json",
     )  # fmt: skip
-    first, second = json.loads(capsys.readouterr().out)
+    first, second = json.loads(printed)
     assert (first["initializer"], second["initializer"]) == ("random_normal(stddev=1)", "he_normal")
     expected = diagnose([30, 20, 10], "he_normal", "sigmoid", "ones", x, output_activation="linear")
     assert second == json.loads(json.dumps(expected.to_dict()))
@@ -56,7 +62,7 @@ def test_every_argument(capsys, tmp_path):
 @pytest.mark.parametrize(
     "inits", [["he_normal"], ["he_normal", "zeros", "random_normal(stddev=1)"]]
 )
-def test_a_picture(tmp_path, inits, capsys):
+def test_a_picture(tmp_path, inits, run, refused):
     pytest.importorskip("matplotlib")
     path = tmp_path / "out.png"
     arguments = (
@@ -69,13 +75,10 @@ def test_a_picture(tmp_path, inits, capsys):
         "--plot",
         str(path),
     )
-    run(*arguments)
-    assert capsys.readouterr().out.count("(a) ") == len(inits)
+    assert run(*arguments).count("(a) ") == len(inits)
     made = path.read_bytes()
     assert made.startswith(b"\x89PNG") and len(made) > 10_000
-    with pytest.raises(FileExistsError, match="replaced only with --force"):
-        run(*arguments)
-    assert capsys.readouterr().out == ""
+    assert "replaced only with --force" in refused(*arguments, code=1)
     run(*arguments, "--force", "--seed", "5")
     assert path.read_bytes() != made
     assert [each.name for each in tmp_path.iterdir()] == ["out.png"]
@@ -110,28 +113,21 @@ def test_a_picture(tmp_path, inits, capsys):
         ),
     ],
 )
-def test_wrong_usage(arguments, message, tmp_path, monkeypatch, capsys):
+def test_wrong_usage(arguments, message, tmp_path, monkeypatch, refused):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(argparse.ArgumentTypeError) as caught:
-        run(*arguments)
-    assert message in str(caught.value)
-    assert capsys.readouterr().out == "" and not list(tmp_path.iterdir())
+    assert message in refused(*arguments)
+    assert not list(tmp_path.iterdir())
 
 
-def test_inputs_that_cannot_be_read(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        run("--widths", "10x5", "--inputs", str(tmp_path / "no.npy"))
+def test_inputs_that_cannot_be_read(tmp_path, refused):
+    inputs = ("--widths", "10x5", "--inputs")
+    assert "no.npy" in refused(*inputs, tmp_path / "no.npy", code=1)
     (tmp_path / "bad.npy").write_bytes(b"nothing of the sort")
-    with pytest.raises(
-        argparse.ArgumentTypeError, match=r"--inputs must be an array in a \.npy file"
-    ):
-        run("--widths", "10x5", "--inputs", str(tmp_path / "bad.npy"))
+    assert "--inputs must be an array in a .npy file" in refused(*inputs, tmp_path / "bad.npy")
     np.save(tmp_path / "wrong.npy", np.zeros((3, 4)))
-    with pytest.raises(argparse.ArgumentTypeError, match=r"array of shape \(batch, 10\)"):
-        run("--widths", "10x5", "--inputs", str(tmp_path / "wrong.npy"))
+    assert "array of shape (batch, 10)" in refused(*inputs, tmp_path / "wrong.npy")
 
 
-def test_a_picture_into_a_folder_that_is_not_there(tmp_path, capsys):
-    with pytest.raises(FileNotFoundError, match="the folder of the file must exist"):
-        run("--widths", "10x5", "--plot", str(tmp_path / "no" / "out.png"))
-    assert capsys.readouterr().out == ""
+def test_a_picture_into_a_folder_that_is_not_there(tmp_path, refused):
+    message = refused("--widths", "10x5", "--plot", tmp_path / "no" / "out.png", code=1)
+    assert "the folder of the file must exist" in message

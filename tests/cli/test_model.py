@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from places import SPECS
 
-from initfast import cli
 from initfast.files import formats
 
 LLAMA = str(SPECS / "llama_small.json")
@@ -23,28 +22,25 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def initfast(capsys, *arguments):
+def initfast(cli, *arguments):
     """(exit code, stdout without its times, stderr)."""
-    try:
-        code = cli.main(["model", *map(str, arguments)])
-    except SystemExit as error:
-        code = error.code
-    out, err = capsys.readouterr()
-    return code, re.sub(r"in [0-9.]+ s \([0-9.]+ GB/s\)", "in TIME", out), err
+    result = cli("model", *arguments)
+    out = re.sub(r"in [0-9.]+ s \([0-9.]+ GB/s\)", "in TIME", result.out)
+    return result.code, out, result.err
 
 
 def names():
     return sorted(str(path) for path in Path().rglob("*") if path.is_file())
 
 
-def test_a_folder(capsys):
-    found = initfast(capsys, LLAMA, "--out", "llama", "--seed", 42)
+def test_a_folder(cli):
+    found = initfast(cli, LLAMA, "--out", "llama", "--seed", 42)
     assert found == (0, f"llama: {SIZE}, 217728 bytes in TIME, 1 file, seed 42\n", "")
     assert names() == ["llama/model.safetensors"]
 
 
-def test_shards_of_a_size(capsys):
-    found = initfast(capsys, LLAMA, "--out", "llama", "--seed", 42, "--max-shard-size", "100KB")
+def test_shards_of_a_size(cli):
+    found = initfast(cli, LLAMA, "--out", "llama", "--seed", 42, "--max-shard-size", "100KB")
     assert found == (0, f"llama: {SIZE}, 217728 bytes in TIME, 3 files, seed 42\n", "")
     assert names() == [
         *(f"llama/model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)),
@@ -52,9 +48,9 @@ def test_shards_of_a_size(capsys):
     ]
 
 
-def test_a_file_in_another_dtype(capsys):
+def test_a_file_in_another_dtype(cli):
     found = initfast(
-        capsys,
+        cli,
         LLAMA,
         "--out",
         "m.safetensors",
@@ -70,53 +66,55 @@ def test_a_file_in_another_dtype(capsys):
     assert {held.dtype for held in formats.read("m.safetensors").tensors} == {"F32"}
 
 
-def test_without_a_seed_one_is_drawn_and_told(capsys):
-    code, out, _ = initfast(capsys, LLAMA, "--out", "a.safetensors")
+def test_without_a_seed_one_is_drawn_and_told(cli):
+    code, out, _ = initfast(cli, LLAMA, "--out", "a.safetensors")
     seed = int(re.search(r"seed ([0-9]+)\n", out)[1])
     assert code == 0 and formats.seed_of(formats.read("a.safetensors").metadata) == seed
-    initfast(capsys, LLAMA, "--out", "b.safetensors", "--seed", seed)
+    initfast(cli, LLAMA, "--out", "b.safetensors", "--seed", seed)
     assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
 
 
-def test_shares(capsys):
+def test_shares(cli):
     size = ("--seed", 42, "--max-shard-size", "100KB")
-    initfast(capsys, LLAMA, "--out", "alone", *size)
-    code, out, err = initfast(capsys, LLAMA, "--out", "m", *size, "--shard", "2/2")
+    initfast(cli, LLAMA, "--out", "alone", *size)
+    code, out, err = initfast(cli, LLAMA, "--out", "m", *size, "--shard", "2/2")
     assert (code, err) == (0, "")
     out = re.sub("[0-9]+ bytes in TIME", "BYTES", out)
     line = "BYTES, shard 2/2, 1 of 3 files; the other workers have not finished, seed 42"
     assert out == f"m: {SIZE}, {line}\n"
     assert names()[4:] == ["m/model-00002-of-00003.safetensors"]
-    code, out, err = initfast(capsys, LLAMA, "--out", "m", *size, "--shard", "1/2", "--resume")
+    code, out, err = initfast(cli, LLAMA, "--out", "m", *size, "--shard", "1/2", "--resume")
     assert (code, err) == (0, "") and "shard 1/2, 2 of 3 files, seed 42" in out
     assert [name.replace("m/", "alone/", 1) for name in names()[4:]] == names()[:4]
     for name in names()[:4]:
         assert Path(name).read_bytes() == Path(name.replace("alone", "m")).read_bytes()
 
 
-def test_a_worker_without_a_file(capsys):
+def test_a_worker_without_a_file(cli):
     arguments = (LLAMA, "--out", "m.safetensors", "--seed", 42)
-    code, out, err = initfast(capsys, *arguments, "--shard", "2/2")
+    code, out, err = initfast(cli, *arguments, "--shard", "2/2")
     assert (code, err) == (0, "") and "no file to write of 1 file; the other workers" in out
     assert names() == []
-    code, out, err = initfast(capsys, *arguments, "--shard", "1/2")
+    code, out, err = initfast(cli, *arguments, "--shard", "1/2")
     assert (code, err) == (0, "") and out.endswith("shard 1/2, 1 of 1 file, seed 42\n")
 
 
-def test_resuming_a_finished_model(capsys):
+def test_resuming_a_finished_model(cli):
     arguments = (LLAMA, "--out", "m", "--seed", 42, "--max-shard-size", "100KB")
-    initfast(capsys, *arguments)
-    code, out, err = initfast(capsys, *arguments, "--resume")
+    initfast(cli, *arguments)
+    code, out, err = initfast(cli, *arguments, "--resume")
     assert (code, err) == (0, "")
     assert "0 bytes in TIME, 217728 bytes were in place, 3 files" in out
 
 
-def test_verify(capsys):
-    initfast(capsys, LLAMA, "--out", "llama", "--seed", 42, "--max-shard-size", "100KB")
-    assert cli.main(["verify", "llama", "--spec", LLAMA]) == 0
-    assert "seed 42" in capsys.readouterr().out
-    assert cli.main(["verify", "llama", "--spec", LLAMA, "--seed", "43"]) == 1
-    assert "model.embed_tokens.weight" in capsys.readouterr().err
+def test_verify(cli):
+    initfast(cli, LLAMA, "--out", "llama", "--seed", 42, "--max-shard-size", "100KB")
+    result = cli("verify", "llama", "--spec", LLAMA)
+    assert (result.code, result.err) == (0, "")
+    assert "seed 42" in result.out
+    result = cli("verify", "llama", "--spec", LLAMA, "--seed", 43)
+    assert result.code == 1
+    assert "model.embed_tokens.weight" in result.err
 
 
 USAGE = [
@@ -140,8 +138,8 @@ USAGE = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), USAGE)
-def test_wrong_usage(arguments, message, capsys):
-    code, out, err = initfast(capsys, LLAMA, *arguments)
+def test_wrong_usage(arguments, message, cli):
+    code, out, err = initfast(cli, LLAMA, *arguments)
     assert (code, out) == (2, "") and re.search(message, err), err
     assert names() == []
 
@@ -161,41 +159,41 @@ def test_wrong_usage(arguments, message, capsys):
         ('{"tensors": {"w": 1, "w": 1}}', "the key 'w' comes twice"),
     ],
 )
-def test_wrong_specs(text, message, capsys):
+def test_wrong_specs(text, message, cli):
     Path("spec.json").write_text(text)
-    code, out, err = initfast(capsys, "spec.json", "--out", "m", "--seed", 1)
+    code, out, err = initfast(cli, "spec.json", "--out", "m", "--seed", 1)
     assert (code, out) == (2, "") and message in err
     assert names() == ["spec.json"] and not Path("m").exists()
 
 
-def test_what_cannot_be_done(capsys):
-    assert initfast(capsys, "none.json", "--out", "m")[::2] == (
+def test_what_cannot_be_done(cli):
+    assert initfast(cli, "none.json", "--out", "m")[::2] == (
         1,
         "initfast: error: No such file or directory: 'none.json'\n",
     )
-    code, _, err = initfast(capsys, LLAMA, "--out", "none/m")
+    code, _, err = initfast(cli, LLAMA, "--out", "none/m")
     assert code == 1 and "none" in err
-    initfast(capsys, LLAMA, "--out", "m", "--seed", 1)
+    initfast(cli, LLAMA, "--out", "m", "--seed", 1)
     before = Path("m/model.safetensors").read_bytes()
-    code, out, err = initfast(capsys, LLAMA, "--out", "m", "--seed", 2)
+    code, out, err = initfast(cli, LLAMA, "--out", "m", "--seed", 2)
     assert (code, out) == (1, "") and "existing file is replaced only with --force" in err
     assert Path("m/model.safetensors").read_bytes() == before
-    assert initfast(capsys, LLAMA, "--out", "m", "--seed", 2, "--force")[0] == 0
+    assert initfast(cli, LLAMA, "--out", "m", "--seed", 2, "--force")[0] == 0
     assert Path("m/model.safetensors").read_bytes() != before
     huge = {"tensors": {"w": {"shape": [2**50], "dtype": "float32", "init": "zeros"}}}
     Path("huge.json").write_text(json.dumps(huge))
-    code, _, err = initfast(capsys, "huge.json", "--out", "h", "--seed", 1)
+    code, _, err = initfast(cli, "huge.json", "--out", "h", "--seed", 1)
     assert code == 1 and "must fit on the disk" in err and not Path("h").exists()
 
 
-def test_another_seed_is_not_resumed(capsys):
-    initfast(capsys, LLAMA, "--out", "m", "--seed", 1)
-    code, _, err = initfast(capsys, LLAMA, "--out", "m", "--seed", 2, "--resume")
+def test_another_seed_is_not_resumed(cli):
+    initfast(cli, LLAMA, "--out", "m", "--seed", 1)
+    code, _, err = initfast(cli, LLAMA, "--out", "m", "--seed", 2, "--resume")
     assert code == 1 and "model.safetensors', which holds other values" in err
     Path("m/model.safetensors").rename("m/model.safetensors.partial")
-    code, _, err = initfast(capsys, LLAMA, "--out", "m", "--seed", 2, "--resume")
+    code, _, err = initfast(cli, LLAMA, "--out", "m", "--seed", 2, "--resume")
     assert code == 1 and "of another write" in err and "begun with seed 1" in err
-    assert initfast(capsys, LLAMA, "--out", "m", "--seed", 1, "--resume")[0] == 0
+    assert initfast(cli, LLAMA, "--out", "m", "--seed", 1, "--resume")[0] == 0
     assert names() == ["m/model.safetensors"]
 
 
