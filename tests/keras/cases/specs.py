@@ -29,7 +29,14 @@ def saved(tmp_path, spec, seed=5):
     }
 
 
-NAMES = {"float32": "F32", "float64": "F64", "float16": "F16", "bfloat16": "BF16", "int32": "I32"}
+NAMES = {
+    "float32": "F32",
+    "float64": "F64",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "int32": "I32",
+    "int64": "I64",
+}
 
 
 def wanted(model):
