@@ -584,6 +584,7 @@ def test_a_bar_on_a_terminal_unless_quiet(tmp_path, options):
     assert not (options and shown)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     not os.path.exists("/proc/self/status"),
     reason="the memory's high-water mark is read from /proc",

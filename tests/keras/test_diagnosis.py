@@ -35,9 +35,9 @@ def introduction(initializer):
     ("name", "passed"),
     [
         ("zeros", "+.x"),
-        ("random_normal(stddev=0.01)", "+xx"),
+        pytest.param("random_normal(stddev=0.01)", "+xx", marks=pytest.mark.long),
         ("he_normal", "+x+"),
-        ("random_normal(stddev=1)", "xxx"),
+        pytest.param("random_normal(stddev=1)", "xxx", marks=pytest.mark.long),
     ],
 )
 def test_its_model(name, passed):

@@ -141,23 +141,21 @@ def test_axes_are_labelled_and_no_text_is_cut_or_covered(case):
         assert not any(one.overlaps(other) for other in titles[:i])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("draw", "one", "other"),
     [
-        pytest.param(
+        (
             plots.depth,
             lambda: reports(["he_normal"], 4),
             lambda: reports(["lecun_normal"], 4),
-            marks=pytest.mark.long,
         ),
         (
             plots.report,
             lambda: reports(["he_normal"], 4)["he_normal"],
             lambda: reports(["zeros"], 4)["zeros"],
         ),
-        pytest.param(
-            plots.comparison, comparison, lambda: comparison(seed=1), marks=pytest.mark.long
-        ),
+        (plots.comparison, comparison, lambda: comparison(seed=1)),
     ],
 )
 def test_pngs_are_fixed_and_show_the_data(draw, one, other):
