@@ -62,7 +62,7 @@ def resolve(dtype: object = None) -> DType:
 def resolve_numeric(dtype: object = None) -> DType:
     """As `resolve`, but also accept every other numeric dtype of NumPy (bool, integers, complex).
 
-    Constants can be written in any of these, random values only in those that `resolve` takes.
+    Constants can be written in any of these, random values only in the types that `resolve` takes.
     """
     try:
         return _KNOWN[dtype]

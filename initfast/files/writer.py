@@ -6,8 +6,8 @@ has come: to resume is to walk all chunks, make each again, compare it with what
 it if it differs or is missing. A crash, a hole and a flipped bit are the same case.
 
 A partial of another write (another seed, shape, dtype, initializer or version) is refused and left
-as it is. It is recognised, before anything is written, in pieces of 64 bytes, of which those that
-are all zeros count as never written:
+as it is. It is recognised, before anything is written, in pieces of 64 bytes; a piece of
+zeros counts as never written:
 - a piece of the header differs;
 - or the file is longer than it would become;
 - or, of the first chunk that has been written, more than half of the pieces differ. If that chunk

@@ -3,7 +3,7 @@ and PyTorch.
 
 `HeNormal(seed=42)` and all others of `keras.initializers` are here under the same names, for
 `kernel_initializer=` and its kin; `default(seed)` makes the string names in a block mean them;
-`initialize(model, seed)` draws a built model anew, and `spec_from(model)` describes it for
+`initialize(model, seed)` draws a built model again, and `spec_from(model)` describes it for
 `initfast model`. Their classes are called `InitfastHeNormal` and so on, because Keras takes its own
 class for every name that it knows."""
 

@@ -55,7 +55,7 @@ class _Random(InitfastInitializer, base.RandomInitializer):
 
     The first among an initializer and its copies that draws has the stream of the seed, as in
     initfast; the next has the stream named 'copy 1', and so on. A copy of a copy is one more of
-    them. What has been JSON starts anew."""
+    them. What has been JSON starts again."""
 
     _kin: Kin | None = None
     _place: int | None = None
@@ -86,7 +86,7 @@ class _Random(InitfastInitializer, base.RandomInitializer):
             self._set_seed(theirs)
         elif (
             mine == theirs
-        ):  # not so, if a seed of None was drawn anew or Keras has put another in its place
+        ):  # not so, if a seed of None was drawn again or Keras has put another in its place
             if origin._kin is None:
                 origin._kin = Kin()
             self._kin = origin._kin

@@ -91,7 +91,9 @@ def with_seed(found: Any, seed: Seed, axes: dict[str, Any] | None = None) -> bas
         found = registry.get(found)
     plain: type[base.Initializer] | None = None
     if isinstance(found, base.Initializer):
-        plain = type(found)._plain if type(found) in ADAPTED.values() else type(found)  # type: ignore[attr-defined]
+        plain = type(found)
+        if plain in ADAPTED.values():
+            plain = plain._plain  # type: ignore[attr-defined]
     elif type(found) is getattr(keras.initializers, type(found).__name__, None):
         plain = _BY_NAME.get(type(found).__name__)
     if plain is None:

@@ -170,7 +170,7 @@ def sparse_(
 
 
 def eye_(tensor: torch.Tensor) -> torch.Tensor:
-    """1 on the diagonal of `tensor`, a matrix, and 0 beside it; of a DTensor, the local part of
+    """1 on the diagonal of `tensor`, a matrix, and 0 elsewhere; of a DTensor, the local part of
     that. Returns it.
     """
     return _fill("eye_", tensor, ())
