@@ -100,9 +100,8 @@ for _public in (*vars(initializers).values(), Seed, SeedGenerator, ReusedSeedWar
     if isinstance(_public, type):
         _public.__module__ = __name__
 
-logging.getLogger(__name__).addHandler(
-    logging.NullHandler()
-)  # silent unless the program configures logging
+# Silent unless the program configures logging.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "STFT",
