@@ -185,8 +185,9 @@ INLINE char *make_steps(char *at, size_t steps, uint64_t first, const uint64_t *
 }
 
 INLINE int one_loop(const initfast_distribution distribution) {
-    return V_ONE_LOOP && distribution != INITFAST_BITS && distribution != INITFAST_BITS_7 &&
-           distribution != INITFAST_UNIFORM;
+    return distribution == INITFAST_TRUNCATED_FREE ||
+           (V_ONE_LOOP && distribution != INITFAST_BITS && distribution != INITFAST_BITS_7 &&
+            distribution != INITFAST_UNIFORM);
 }
 
 INLINE void make_tiles(const initfast_source *source, uint64_t seed, uint64_t stream,

@@ -10,9 +10,10 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from places import SPECS
+from tiers import cases
 
 import initfast as ift
 from initfast.files import specs
@@ -387,7 +388,7 @@ TENSORS = JUNK | st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200)
+@cases(200)
 @given(st.dictionaries(st.text(max_size=3), TENSORS, min_size=1, max_size=2))
 @example(
     {
@@ -411,7 +412,7 @@ def test_any_junk_is_read_or_refused(tensors):
             made.fill_run(bytearray(entry.dtype.itemsize), entry.shape, size - 1, dtype=entry.dtype)
 
 
-@settings(max_examples=100)
+@cases(100)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("junk") / "spec.json"

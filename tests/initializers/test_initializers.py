@@ -12,9 +12,10 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, basic_indices
+from tiers import cases
 
 from initfast.core.seeds import ReusedSeedWarning, Seed, SeedGenerator
 from initfast.initializers import (
@@ -551,7 +552,7 @@ ANY_SHAPE = [(), (6,), (5, 7), (3, 4, 6), (2, 3, 1, 5), (0, 3)]
 
 
 @pytest.mark.parametrize("kind", EVERY)
-@settings(max_examples=60)
+@cases(60)
 @given(data=st.data())
 def test_a_part_is_the_same_part_of_the_whole(kind, data):
     shape = data.draw(st.sampled_from(SHAPES.get(kind.__name__, ANY_SHAPE)))
