@@ -6,6 +6,7 @@ UNIFORM: int
 NORMAL: int
 NORMAL_WITHIN: int
 TRUNCATED_NORMAL: int
+TRUNCATED_WIDE: int
 TRUNCATED_FREE: int
 CONSTANT: int
 DTYPES: tuple[tuple[str, int], ...]

@@ -3,11 +3,13 @@
 #include "initfast.h"
 #include "compiler.h"
 
+#include <string.h>
+
 #ifdef INITFAST_X86_64
 #include <immintrin.h>
 TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c,avx512bf16")
 #include "simd_avx512_bf16.h"
-enum { GROUPS = 6, GROUPS_TRUNCATED = 4, GROUPS_FREE = 2 };
+enum { GROUPS = 6, GROUPS_TRUNCATED = 4 };
 #include "tiles.h"
 /* Truncated normals within free bounds may be subnormal, which the instruction would take for 0. */
 #define EACH_KERNEL(DO)                                              \

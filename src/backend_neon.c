@@ -1,10 +1,12 @@
 #include "initfast.h"
 #include "compiler.h"
 
+#include <string.h>
+
 #ifdef INITFAST_AARCH64
 #include <arm_neon.h>
 #include "simd_neon.h"
-enum { GROUPS = 4, GROUPS_TRUNCATED = 4, GROUPS_FREE = 2 };
+enum { GROUPS = 4, GROUPS_TRUNCATED = 4 };
 #include "kernels.h"
 
 const initfast_backend initfast_backend_neon = BACKEND("neon");

@@ -1,8 +1,10 @@
 #include "initfast.h"
 #include "compiler.h"
 
+#include <string.h>
+
 #include "simd_portable.h"
-enum { GROUPS = 1, GROUPS_TRUNCATED = 1, GROUPS_FREE = 1 };
+enum { GROUPS = 1, GROUPS_TRUNCATED = 1 };
 #include "kernels.h"
 
 const initfast_backend initfast_backend_portable = BACKEND("portable");

@@ -14,7 +14,7 @@ enum {
      * A tile is what a kernel makes at once. */
     INITFAST_TILE_BLOCKS = 96,
     INITFAST_BLOCK_BYTES = 16,
-    INITFAST_FREE_PARAMETERS = 8,
+    INITFAST_FREE_PARAMETERS = 10,
 };
 
 /* The dtypes, as DO(NAME, name, bytes per element, ...). Their order gives their codes, which the
@@ -37,6 +37,8 @@ enum {
  *   NORMAL            Box-Muller
  *   NORMAL_WITHIN     Box-Muller kept within [low, high], for bounds beyond the reach of NORMAL
  *   TRUNCATED_NORMAL  within [-2, 2]
+ *   TRUNCATED_WIDE    the normal where it lies within free[8] and free[9], or else TRUNCATED_FREE of
+ *                     a word of its own
  *   TRUNCATED_FREE    within any bounds, from `free` */
 #define INITFAST_EACH_DISTRIBUTION(DO)                      \
     DO(BITS, bits, INITFAST_WORDS)                          \
@@ -45,6 +47,7 @@ enum {
     DO(NORMAL, normal, INITFAST_FLOATS)                     \
     DO(NORMAL_WITHIN, normal_within, INITFAST_FLOATS)       \
     DO(TRUNCATED_NORMAL, truncated_normal, INITFAST_FLOATS) \
+    DO(TRUNCATED_WIDE, truncated_wide, INITFAST_FLOATS)     \
     DO(TRUNCATED_FREE, truncated_free, INITFAST_FLOATS)
 
 #define INITFAST_CODE(NAME, ...) INITFAST_##NAME,
@@ -72,7 +75,7 @@ typedef struct {
     uint32_t itemsize;
     uint64_t pattern; /* CONSTANT: the low `itemsize` bytes, little-endian */
     double scale, shift, low, high;
-    double free[INITFAST_FREE_PARAMETERS]; /* TRUNCATED_FREE: see truncated.h */
+    double free[INITFAST_FREE_PARAMETERS]; /* of TRUNCATED_WIDE and TRUNCATED_FREE */
 } initfast_source;
 
 /* Which elements of the logical array, and where each goes. Index (i0, i1, ...) is logical element

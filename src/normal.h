@@ -2,6 +2,7 @@
  * README.md derives each step. */
 #include "coefficients.h"
 
+#define SIGN_F64 ((uint64_t)1 << 63)
 #define TERMS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 /* Horner's scheme, one rounding a step. */
@@ -19,6 +20,19 @@ INLINE v_f64 polynomial_f64(v_f64 x, const double *c, const int terms) {
     return y;
 }
 
+/* The same for several vectors in step: a chain of steps is longer than what the CPU looks ahead, so
+ * that only other chains beside it keep it busy. */
+INLINE void polynomials_f64(v_f64 y[], const v_f64 x[], const int n, const double *c,
+                            const int terms) {
+    UNROLL
+    for (int i = 0; i < n; i++) y[i] = vd_set(c[terms - 1]);
+    UNROLL
+    for (int k = terms - 2; k >= 0; k--) {
+        UNROLL
+        for (int i = 0; i < n; i++) y[i] = vd_fma(y[i], x[i], vd_set(c[k]));
+    }
+}
+
 /* -2 ln(u) for u = 2^e * (1 + g/2), g in [-1, 0): both terms have one sign, so nothing cancels. */
 INLINE v_f32 minus_two_log_f32(v_f32 e, v_f32 g) {
     return vf_fma(e, vf_set(-0x1.62e430p0f), vf_mul(g, polynomial_f32(g, LOG_F32, TERMS(LOG_F32))));
@@ -27,6 +41,14 @@ INLINE v_f32 minus_two_log_f32(v_f32 e, v_f32 g) {
 INLINE v_f64 minus_two_log_f64(v_f64 e, v_f64 g) {
     return vd_fma(e, vd_set(-0x1.62e42fefa39efp0),
                   vd_mul(g, polynomial_f64(g, LOG_F64, TERMS(LOG_F64))));
+}
+
+INLINE void minus_two_logs_f64(v_f64 log[], const v_f64 e[], const v_f64 g[], const int n) {
+    polynomials_f64(log, g, n, LOG_F64, TERMS(LOG_F64));
+    UNROLL
+    for (int i = 0; i < n; i++) {
+        log[i] = vd_fma(e[i], vd_set(-0x1.62e42fefa39efp0), vd_mul(g[i], log[i]));
+    }
 }
 
 /* u = (w + 1/2) / 2^32 for the word as an unsigned number. As a signed number the word is u's
@@ -49,9 +71,7 @@ INLINE v_f64 radius_f64(v_int words) {
 /* The angle's word: bit 31 turns by half a turn, which negates the radius; bit 30 mirrors at the
  * diagonal, which swaps cosine and sine; the other bits, as a signed number moved by half a
  * step, are an angle x in (-1/2, 1/2) quarter turns. It is never 0, so no normal is 0. */
-typedef struct { v_f32 first, second; } v_pair_f32;
-
-INLINE v_pair_f32 normal_f32(v_int radius_words, v_int angle_words, v_f32 scale, v_f32 shift) {
+INLINE v_two_f32 normal_f32(v_int radius_words, v_int angle_words, v_f32 scale, v_f32 shift) {
     v_f32 x = vf_fma(vf_from_int(v_shl32(angle_words, 2)), vf_set(0x1p-32f), vf_set(0x1p-31f));
     v_f32 z = vf_mul(x, x);
     v_f32 sine =
@@ -59,22 +79,20 @@ INLINE v_pair_f32 normal_f32(v_int radius_words, v_int angle_words, v_f32 scale,
     v_f32 cosine = vf_fma(z, polynomial_f32(z, COS_F32, TERMS(COS_F32)), vf_set(1.0f));
     v_f32 r = vf_mul(radius_f32(radius_words), scale);
     r = v_as_f32(v_xor_masked(vf_as_int(r), angle_words, v_set32(0x80000000)));
-    v_pair_f32 pair = {vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine), shift),
-                       vf_fma(r, vf_by_bit(angle_words, 30, cosine, sine), shift)};
+    v_two_f32 pair = {vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine), shift),
+                      vf_fma(r, vf_by_bit(angle_words, 30, cosine, sine), shift)};
     return pair;
 }
 
-typedef struct { v_f64 first, second; } v_pair_f64;
-
-INLINE v_pair_f64 normal_f64(v_int radius_words, v_int angle_words, v_f64 scale, v_f64 shift) {
+INLINE v_two_f64 normal_f64(v_int radius_words, v_int angle_words, v_f64 scale, v_f64 shift) {
     v_f64 x = vd_fma(vd_from_int(v_shl64(angle_words, 2)), vd_set(0x1p-64), vd_set(0x1p-63));
     v_f64 z = vd_mul(x, x);
     v_f64 sine = vd_fma(x, vd_set(0x1.921fb54442d18p0),
                         vd_mul(x, polynomial_f64(z, SIN_F64, TERMS(SIN_F64))));
     v_f64 cosine = vd_fma(z, polynomial_f64(z, COS_F64, TERMS(COS_F64)), vd_set(1.0));
     v_f64 r = vd_mul(radius_f64(radius_words), scale);
-    r = v_as_f64(v_xor_masked(vd_as_int(r), angle_words, v_set64(0x8000000000000000)));
-    v_pair_f64 pair = {vd_fma(r, vd_by_bit(angle_words, 62, sine, cosine), shift),
-                       vd_fma(r, vd_by_bit(angle_words, 62, cosine, sine), shift)};
+    r = v_as_f64(v_xor_masked(vd_as_int(r), angle_words, v_set64(SIGN_F64)));
+    v_two_f64 pair = {vd_fma(r, vd_by_bit(angle_words, 62, sine, cosine), shift),
+                      vd_fma(r, vd_by_bit(angle_words, 62, cosine, sine), shift)};
     return pair;
 }

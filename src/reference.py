@@ -47,18 +47,45 @@ def values(source: Source, seed: int, stream: int, start: int, count: int) -> Ar
     """Elements start, start + 1, ... of the array that the source describes, in its dtype (uint32
     words for bits).
     """
+    return _rounded(unrounded(source, seed, stream, start, count), source)
+
+
+def unrounded(source: Source, seed: int, stream: int, start: int, count: int) -> Array:
+    """The same before they are kept within the bounds and rounded to the dtype."""
     per_block = 2 if source.dtype == 1 else 4
     first = start // per_block
     last = (start + count - 1) // per_block if count else first - 1
     numbers = np.arange(first, last + 1, dtype=U64) if count else np.zeros(0, U64)
     words = blocks(numbers, seed, stream, 7 if source.distribution == _kernels.BITS_7 else 10)
+    wide = source.distribution == _kernels.TRUNCATED_WIDE
+    second = blocks(numbers + U64(1 << 63), seed, stream) if wide else None
+    return of_words(source, words, second)[start - first * per_block :][:count]
+
+
+def of_words(source: Source, words: Array, second: Array | None = None) -> Array:
+    """Unrounded elements from the (n, 4) words of n blocks, and, for bounds that keep at least half
+    of the mass, from those of the second blocks.
+    """
     if source.distribution in (_kernels.BITS, _kernels.BITS_7):
-        made = words.ravel()
-    elif source.dtype == 1:
-        made = _float64(source, words.view(U64)).ravel()
-    else:
-        made = _float32(source, words).ravel()
-    return _rounded(made, source)[start - first * per_block :][:count]
+        return words.ravel()
+    if source.distribution == _kernels.TRUNCATED_FREE:
+        return _inverse(source, words)
+    made = _float64(source, words.view(U64)) if source.dtype == 1 else _float32(source, words)
+    made = made.ravel()
+    if second is None:
+        return made
+    least, most = (made.dtype.type(bound) for bound in source.numbers[1][8:])
+    return np.where((made < least) | (made > most), _inverse(source, second), made)
+
+
+def _inverse(source: Source, words: Array) -> Array:
+    """The inverse distribution function at each word, not yet kept within the bounds."""
+    scale, shift = source.numbers[0][:2]
+    if source.dtype == 1:
+        u = ((words.view(U64).ravel() >> U64(12)).astype(np.float64) + 0.5) * 2.0**-52
+        return fma(_free(u, source.numbers[1]), scale, shift)
+    u = (words.ravel().astype(np.float64) + 0.5) * 2.0**-32
+    return fma(_free(u, source.numbers[1]), scale, shift).astype(np.float32)
 
 
 def _rounded(made: Array, source: Source) -> Array:
@@ -87,9 +114,6 @@ def _float32(source: Source, words: Array) -> Array:
             narrow(scale),
             narrow(shift),
         )
-    if source.distribution == _kernels.TRUNCATED_FREE:
-        u = (words.astype(np.float64) + 0.5) * 2.0**-32
-        return fma(_free(u, source.numbers[1]), scale, shift).astype(narrow)
     radius_words, angle_words = words[:, 0::2], words[:, 1::2]
     y = fma(radius_words.view(np.int32).astype(narrow), narrow(2.0**-31), narrow(2.0**-32))
     radius = _radius(y, narrow(-1.3862944), fitted.LOG_F32)
@@ -114,9 +138,6 @@ def _float64(source: Source, words: Array) -> Array:
             scale,
             shift,
         )
-    if source.distribution == _kernels.TRUNCATED_FREE:
-        u = ((words >> U64(12)).astype(np.float64) + 0.5) * 2.0**-52
-        return fma(_free(u, source.numbers[1]), scale, shift)
     radius_words, angle_words = words[:, 0:1], words[:, 1:2]
     y = fma(radius_words.view(np.int64).astype(np.float64), 2.0**-63, 2.0**-64)
     radius = _radius(y, np.float64.fromhex("-0x1.62e42fefa39efp0"), fitted.LOG_F64)
@@ -168,7 +189,7 @@ def _free(u: Array, parameters: tuple[float, ...]) -> Array:
     initfast/core/truncation.py.
     """
     below, above, mass, mass_low, centre, centre_low, log_scale, far = (
-        np.float64(number) for number in parameters
+        np.float64(number) for number in parameters[:8]
     )
     product = u * mass
     product_low = fma(u, mass, -product)

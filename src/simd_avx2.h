@@ -1,6 +1,7 @@
 /* The verbs of simd_portable.h for AVX2 with FMA and F16C. */
 #define V_LANES 4
 #define V_FLOAT16_STORE 1
+#define V_MULTIPLIES_32
 
 typedef __m256i v_int;
 typedef __m256 v_f32;
@@ -36,6 +37,24 @@ INLINE v_int v_pair(v_int low, v_int high) {
     return _mm256_blend_epi32(low, _mm256_slli_epi64(high, 32), 0xaa);
 }
 
+/* For lanes32.h. The odd lanes of 32 bits in the even ones; even lanes and odd ones put together;
+ * the low halves of products; of eight lanes of 64 bits the low or the high halves; and in
+ * each lane of 32 bits, the high halves of two. */
+INLINE v_int v_odd32(v_int a) { return vf_as_int(_mm256_movehdup_ps(v_as_f32(a))); }
+INLINE v_int v_odd_from(v_int even, v_int odd) { return _mm256_blend_epi32(even, odd, 0xaa); }
+INLINE v_int v_mul_low32(v_int a, v_int b) { return _mm256_mullo_epi32(a, b); }
+INLINE v_int v_low32(v_int a, v_int b) {
+    return vf_as_int(_mm256_shuffle_ps(v_as_f32(a), v_as_f32(b), 0x88));
+}
+INLINE v_int v_high32(v_int a, v_int b) {
+    return vf_as_int(_mm256_shuffle_ps(v_as_f32(a), v_as_f32(b), 0xdd));
+}
+
+INLINE v_int v_pair_high16(v_int low, v_int high) {
+    return _mm256_blend_epi16(v_shr32(low, 16), high, 0xaa);
+}
+
+INLINE v_int v_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE v_int v_load_blocks(const uint64_t *p) {
     return _mm256_permute4x64_epi64(_mm256_loadu_si256((const __m256i *)p), 0xd8);
 }
@@ -76,6 +95,10 @@ INLINE v_f32 vf_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmadd_ps(a, b, c)
 INLINE v_f32 vf_sqrt(v_f32 a) { return _mm256_sqrt_ps(a); }
 INLINE v_f32 vf_min(v_f32 a, v_f32 b) { return _mm256_min_ps(a, b); }
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) { return _mm256_max_ps(a, b); }
+INLINE unsigned vf_outside(v_f32 a, v_f32 low, v_f32 high) {
+    return (unsigned)_mm256_movemask_ps(
+        _mm256_or_ps(_mm256_cmp_ps(a, low, _CMP_LT_OQ), _mm256_cmp_ps(a, high, _CMP_GT_OQ)));
+}
 INLINE v_f32 vf_by_sign(v_int s, v_f32 set, v_f32 clear) {
     return _mm256_blendv_ps(clear, set, v_as_f32(s));
 }
@@ -98,6 +121,12 @@ INLINE v_f64 vd_fma(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fmadd_pd(a, b, c)
 INLINE v_f64 vd_sqrt(v_f64 a) { return _mm256_sqrt_pd(a); }
 INLINE v_f64 vd_min(v_f64 a, v_f64 b) { return _mm256_min_pd(a, b); }
 INLINE v_f64 vd_max(v_f64 a, v_f64 b) { return _mm256_max_pd(a, b); }
+INLINE unsigned vd_outside(v_f64 a, v_f64 low, v_f64 high) {
+    return (unsigned)_mm256_movemask_pd(
+        _mm256_or_pd(_mm256_cmp_pd(a, low, _CMP_LT_OQ), _mm256_cmp_pd(a, high, _CMP_GT_OQ)));
+}
+INLINE unsigned vd_signs(v_f64 a) { return (unsigned)_mm256_movemask_pd(a); }
+INLINE void vd_store(double *out, v_f64 a) { _mm256_storeu_pd(out, a); }
 INLINE v_f64 vd_by_sign(v_int s, v_f64 set, v_f64 clear) {
     return _mm256_blendv_pd(clear, set, v_as_f64(s));
 }

@@ -35,6 +35,7 @@ INLINE v_int v_pair(v_int low, v_int high) {
     return _mm512_mask_shuffle_epi32(low, 0xaaaa, high, _MM_PERM_CCAA);
 }
 
+INLINE v_int v_load(const void *p) { return _mm512_loadu_si512(p); }
 INLINE v_int v_load_blocks(const uint64_t *p) {
     return _mm512_permutexvar_epi64(_mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0),
                                     _mm512_loadu_si512(p));
@@ -79,6 +80,10 @@ INLINE v_f32 vf_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmadd_ps(a, b, c)
 INLINE v_f32 vf_sqrt(v_f32 a) { return _mm512_sqrt_ps(a); }
 INLINE v_f32 vf_min(v_f32 a, v_f32 b) { return _mm512_min_ps(a, b); }
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) { return _mm512_max_ps(a, b); }
+INLINE unsigned vf_outside(v_f32 a, v_f32 low, v_f32 high) {
+    return (unsigned)(_mm512_cmp_ps_mask(a, low, _CMP_LT_OQ) |
+                      _mm512_cmp_ps_mask(a, high, _CMP_GT_OQ));
+}
 INLINE v_f32 vf_by_sign(v_int s, v_f32 set, v_f32 clear) {
     return _mm512_mask_blend_ps(_mm512_movepi32_mask(s), clear, set);
 }
@@ -100,6 +105,12 @@ INLINE v_f64 vd_fma(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmadd_pd(a, b, c)
 INLINE v_f64 vd_sqrt(v_f64 a) { return _mm512_sqrt_pd(a); }
 INLINE v_f64 vd_min(v_f64 a, v_f64 b) { return _mm512_min_pd(a, b); }
 INLINE v_f64 vd_max(v_f64 a, v_f64 b) { return _mm512_max_pd(a, b); }
+INLINE unsigned vd_outside(v_f64 a, v_f64 low, v_f64 high) {
+    return (unsigned)(_mm512_cmp_pd_mask(a, low, _CMP_LT_OQ) |
+                      _mm512_cmp_pd_mask(a, high, _CMP_GT_OQ));
+}
+INLINE unsigned vd_signs(v_f64 a) { return (unsigned)_mm512_movepi64_mask(vd_as_int(a)); }
+INLINE void vd_store(double *out, v_f64 a) { _mm512_storeu_pd(out, a); }
 INLINE v_f64 vd_by_sign(v_int s, v_f64 set, v_f64 clear) {
     return _mm512_mask_blend_pd(_mm512_movepi64_mask(s), clear, set);
 }

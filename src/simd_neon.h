@@ -32,6 +32,7 @@ INLINE v_int v_add_bit(v_int a, v_int b, int bit) {
 INLINE v_int v_mul_wide(v_int a, v_int b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
 INLINE v_int v_pair(v_int low, v_int high) { return vsliq_n_u64(low, high, 32); }
 
+INLINE v_int v_load(const void *p) { return vreinterpretq_u64_u8(vld1q_u8(p)); }
 INLINE v_int v_load_blocks(const uint64_t *p) { return vld1q_u64(p); }
 INLINE v_int v_zip32_low(v_int a, v_int b) { return v_whole(vzip1q_u32(v_halves(a), v_halves(b))); }
 INLINE v_int v_zip32_high(v_int a, v_int b) {
@@ -72,6 +73,10 @@ INLINE v_f32 vf_sqrt(v_f32 a) { return vsqrtq_f32(a); }
 /* By comparison: fmin would order the two zeros, which the others do not. */
 INLINE v_f32 vf_min(v_f32 a, v_f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+INLINE unsigned vf_outside(v_f32 a, v_f32 low, v_f32 high) {
+    const uint32x4_t bits = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(vorrq_u32(vcltq_f32(a, low), vcgtq_f32(a, high)), bits));
+}
 INLINE v_f32 vf_by_sign(v_int s, v_f32 set, v_f32 clear) {
     return vbslq_f32(vcltzq_s32(vreinterpretq_s32_u64(s)), set, clear);
 }
@@ -95,6 +100,15 @@ INLINE v_f64 vd_fma(v_f64 a, v_f64 b, v_f64 c) { return vfmaq_f64(c, a, b); }
 INLINE v_f64 vd_sqrt(v_f64 a) { return vsqrtq_f64(a); }
 INLINE v_f64 vd_min(v_f64 a, v_f64 b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
 INLINE v_f64 vd_max(v_f64 a, v_f64 b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
+INLINE unsigned vd_outside(v_f64 a, v_f64 low, v_f64 high) {
+    const uint64x2_t bits = {1, 2};
+    return (unsigned)vaddvq_u64(vandq_u64(vorrq_u64(vcltq_f64(a, low), vcgtq_f64(a, high)), bits));
+}
+INLINE unsigned vd_signs(v_f64 a) {
+    v_int signs = v_shr64(vd_as_int(a), 63);
+    return (unsigned)(vgetq_lane_u64(signs, 0) | vgetq_lane_u64(signs, 1) << 1);
+}
+INLINE void vd_store(double *out, v_f64 a) { vst1q_f64(out, a); }
 INLINE v_f64 vd_by_sign(v_int s, v_f64 set, v_f64 clear) {
     return vbslq_f64(vcltzq_s64(vreinterpretq_s64_u64(s)), set, clear);
 }

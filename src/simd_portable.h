@@ -91,6 +91,13 @@ INLINE v_int v_zip64_high(v_int a, v_int b) {
     return (v_int){{a.lane[2], a.lane[3], b.lane[2], b.lane[3]}};
 }
 
+/* A vector from memory, in its order there, at any alignment; and one into it. */
+INLINE v_int v_load(const void *p) {
+    v_int r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+
 /* Two vectors one after the other: whole; or of each lane of 32 bits the low 16 or 8 bits, or the
  * high 16. Any alignment. */
 #define STORE(TYPE, out, ...) TYPE r_[] = {__VA_ARGS__}; memcpy(out, r_, sizeof r_)
@@ -124,6 +131,11 @@ INLINE v_f32 vf_min(v_f32 a, v_f32 b) {
 }
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) {
     EACH32(v_f32, a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
+}
+/* A bit for each lane, the first the lowest: a < low, or a > high. */
+#define OUTSIDE(i) ((unsigned)((a.lane[i] < low.lane[i]) | (a.lane[i] > high.lane[i])) << (i))
+INLINE unsigned vf_outside(v_f32 a, v_f32 low, v_f32 high) {
+    return OUTSIDE(0) | OUTSIDE(1) | OUTSIDE(2) | OUTSIDE(3);
 }
 /* Lane by lane: `set` where the sign bit of s is set, else `clear`. Without a branch: signs are
  * random, and half of the branches would be predicted wrongly. */
@@ -162,6 +174,12 @@ INLINE v_f64 vd_min(v_f64 a, v_f64 b) {
 INLINE v_f64 vd_max(v_f64 a, v_f64 b) {
     EACH64(v_f64, a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
 }
+INLINE unsigned vd_outside(v_f64 a, v_f64 low, v_f64 high) { return OUTSIDE(0) | OUTSIDE(1); }
+/* A bit for each sign. */
+INLINE unsigned vd_signs(v_f64 a) {
+    return (unsigned)(double_bits(a.lane[0]) >> 63 | double_bits(a.lane[1]) >> 63 << 1);
+}
+INLINE void vd_store(double *out, v_f64 a) { memcpy(out, &a, sizeof a); }
 INLINE v_f64 vd_by_sign(v_int s, v_f64 set, v_f64 clear) {
     EACH64(v_f64, LANE64(s, i) >> 63 ? set.lane[i] : clear.lane[i]);
 }
@@ -185,4 +203,5 @@ INLINE v_f32 vd_narrow(v_f64 low, v_f64 high) {
 #undef EACH32
 #undef LANE
 #undef STORE
+#undef OUTSIDE
 #undef STORE_LANES

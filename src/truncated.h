@@ -49,41 +49,108 @@ INLINE free_bounds free_bounds_of(const double free[INITFAST_FREE_PARAMETERS]) {
     return b;
 }
 
-INLINE v_f64 free_quantile(v_f64 u, const free_bounds *b) {
+/* c, the distance from the middle. */
+INLINE v_f64 free_centred(v_f64 u, const free_bounds *b) {
     v_f64 product = vd_mul(u, b->mass);
     v_f64 product_low = vd_fma(u, b->mass, vd_sub(vd_set(0.0), product));
     v_f64 sum = vd_add(b->centre, product);
     v_f64 added = vd_sub(sum, b->centre);
     v_f64 sum_low = vd_add(vd_sub(b->centre, vd_sub(sum, added)), vd_sub(product, added));
-    v_f64 c =
-        vd_add(sum, vd_add(sum_low, vd_add(product_low, vd_fma(u, b->mass_low, b->centre_low))));
-
-    /* Negative beyond 0.425 from the middle, where the tail takes over. */
-    v_f64 v = vd_fma(vd_sub(vd_set(0.0), c), c, vd_set(0x1.71eb851eb851fp-3));
-    v_f64 central = vd_mul(
-        c, vd_div(polynomial_f64(v, CENTRAL_NUMERATOR_F64, TERMS(CENTRAL_NUMERATOR_F64)),
-                  polynomial_f64(v, CENTRAL_DENOMINATOR_F64, TERMS(CENTRAL_DENOMINATOR_F64))));
-
-    v_f64 p = vd_fma(u, b->mass, b->below);
-    v_f64 q = vd_fma(vd_sub(vd_set(1.0), u), b->mass, b->above);
-    v_f64 tail = vd_by_sign(vd_as_int(c), p, q);
-    v_f64 minus_two_log = minus_two_log_f64(vd_add(vd_exponent(tail), vd_set(1.0)),
-                                            vd_add(vd_mantissa(tail), vd_set(-2.0)));
-    v_f64 r = vd_sub(vd_sqrt(vd_add(minus_two_log, b->log_scale)), b->tail_origin);
-    v_f64 outer = vd_div(polynomial_f64(r, b->tail_numerator, TERMS(NEAR_TAIL_NUMERATOR_F64)),
-                         polynomial_f64(r, b->tail_denominator, TERMS(NEAR_TAIL_DENOMINATOR_F64)));
-    outer = v_as_f64(v_xor_masked(vd_as_int(outer), vd_as_int(c), v_set64(0x8000000000000000)));
-    return vd_by_sign(vd_as_int(v), outer, central);
+    return vd_add(sum, vd_add(sum_low, vd_add(product_low, vd_fma(u, b->mass_low, b->centre_low))));
 }
 
-/* One word in the low half of each lane; bits 12 to 63 of a lane. */
-INLINE v_f64 free_from_32(v_int word, const free_bounds *b, v_f64 scale, v_f64 shift) {
-    v_f64 u =
-        vd_fma(vd_from_int(v_and(word, v_set64(0xffffffff))), vd_set(0x1p-32), vd_set(0x1p-33));
-    return vd_fma(free_quantile(u, b), scale, shift);
+/* Vectors in step. */
+enum { FREE_VECTORS = 4 };
+
+INLINE void free_central(v_f64 x[], const v_f64 c[], const v_f64 v[]) {
+    v_f64 n[FREE_VECTORS], d[FREE_VECTORS];
+    polynomials_f64(n, v, FREE_VECTORS, CENTRAL_NUMERATOR_F64, TERMS(CENTRAL_NUMERATOR_F64));
+    polynomials_f64(d, v, FREE_VECTORS, CENTRAL_DENOMINATOR_F64, TERMS(CENTRAL_DENOMINATOR_F64));
+    UNROLL
+    for (int k = 0; k < FREE_VECTORS; k++) x[k] = vd_mul(c[k], vd_div(n[k], d[k]));
 }
 
-INLINE v_f64 free_from_64(v_int words, const free_bounds *b, v_f64 scale, v_f64 shift) {
-    v_f64 u = vd_fma(vd_from_int(v_shr64(words, 12)), vd_set(0x1p-52), vd_set(0x1p-53));
-    return vd_fma(free_quantile(u, b), scale, shift);
+INLINE void free_outer(v_f64 x[], const v_f64 tail[], const free_bounds *b) {
+    v_f64 e[FREE_VECTORS], g[FREE_VECTORS], r[FREE_VECTORS], n[FREE_VECTORS], d[FREE_VECTORS];
+    UNROLL
+    for (int k = 0; k < FREE_VECTORS; k++) {
+        e[k] = vd_add(vd_exponent(tail[k]), vd_set(1.0));
+        g[k] = vd_add(vd_mantissa(tail[k]), vd_set(-2.0));
+    }
+    minus_two_logs_f64(r, e, g, FREE_VECTORS);
+    UNROLL
+    for (int k = 0; k < FREE_VECTORS; k++) {
+        r[k] = vd_sub(vd_sqrt(vd_add(r[k], b->log_scale)), b->tail_origin);
+    }
+    polynomials_f64(n, r, FREE_VECTORS, b->tail_numerator, TERMS(NEAR_TAIL_NUMERATOR_F64));
+    polynomials_f64(d, r, FREE_VECTORS, b->tail_denominator, TERMS(NEAR_TAIL_DENOMINATOR_F64));
+    UNROLL
+    for (int k = 0; k < FREE_VECTORS; k++) x[k] = vd_div(n[k], d[k]);
+}
+
+enum { FREE_AT_ONCE = 2 * 4 * INITFAST_TILE_BLOCKS };
+
+/* x in standard deviations for `count` words of 32 bits, or of 52: u = (w + 1/2) * unit. First the
+ * middle of all, then the tails, which are fewer but for far bounds: each pays for its own formula
+ * alone. Nothing branches on a value: which one is a tail cannot be foreseen. Arrays are read and
+ * written in whole vectors. */
+__attribute__((noinline, unused)) static void free_quantiles(const initfast_source *source,
+                                                             const uint64_t *words, size_t count,
+                                                             double unit, double *x) {
+    const free_bounds b = free_bounds_of(source->free);
+    const int far = source->free[7] != 0.0;
+    enum { STEP = FREE_VECTORS * V_LANES };
+    double tail[FREE_AT_ONCE + STEP];
+    uint16_t place[FREE_AT_ONCE + STEP];
+    size_t tails = 0;
+    for (size_t i = 0; i < count; i += STEP) {
+        v_f64 c[FREE_VECTORS], v[FREE_VECTORS], central[FREE_VECTORS];
+        unsigned beyond[FREE_VECTORS];
+        double smaller[STEP];
+        UNROLL
+        for (int k = 0; k < FREE_VECTORS; k++) {
+            /* A word fits the mantissa of a number in [2^52, 2^53). */
+            v_int bits = v_or(v_load(words + i + (size_t)k * V_LANES), v_set64(0x4330000000000000));
+            v_f64 word = vd_add(v_as_f64(bits), vd_set(-0x1p52));
+            v_f64 u = vd_fma(word, vd_set(unit), vd_set(0.5 * unit));
+            c[k] = free_centred(u, &b);
+            /* Negative beyond 0.425 from the middle, where the tail takes over. */
+            v[k] = vd_fma(vd_sub(vd_set(0.0), c[k]), c[k], vd_set(0x1.71eb851eb851fp-3));
+            beyond[k] = vd_signs(v[k]);
+            /* The smaller tail, with the sign of c. */
+            v_f64 p = vd_fma(u, b.mass, b.below);
+            v_f64 q = vd_fma(vd_sub(vd_set(1.0), u), b.mass, b.above);
+            v_int chosen = vd_as_int(vd_by_sign(vd_as_int(c[k]), p, q));
+            chosen = v_xor_masked(chosen, vd_as_int(c[k]), v_set64(SIGN_F64));
+            vd_store(smaller + k * V_LANES, v_as_f64(chosen));
+        }
+        if (!far) {
+            free_central(central, c, v);
+            UNROLL
+            for (int k = 0; k < FREE_VECTORS; k++) vd_store(x + i + k * V_LANES, central[k]);
+        }
+        UNROLL
+        for (unsigned j = 0; j < STEP; j++) {
+            tail[tails] = smaller[j];
+            place[tails] = (uint16_t)(i + j);
+            tails += beyond[j / V_LANES] >> j % V_LANES & 1;
+        }
+    }
+    for (size_t k = 0; k < STEP; k++) tail[tails + k] = 0.5;
+    for (size_t i = 0; i < tails; i += STEP) {
+        v_int signs[FREE_VECTORS];
+        v_f64 outer[FREE_VECTORS];
+        UNROLL
+        for (int k = 0; k < FREE_VECTORS; k++) {
+            signs[k] = v_load(tail + i + k * V_LANES);
+            outer[k] = v_as_f64(v_and(signs[k], v_set64(SIGN_F64 - 1)));
+        }
+        free_outer(outer, outer, &b);
+        UNROLL
+        for (int k = 0; k < FREE_VECTORS; k++) {
+            v_int signed_outer = v_xor_masked(vd_as_int(outer[k]), signs[k], v_set64(SIGN_F64));
+            vd_store(tail + i + k * V_LANES, v_as_f64(signed_outer));
+        }
+    }
+    for (size_t k = 0; k < tails; k++) x[place[k]] = tail[k];
 }

@@ -11,7 +11,7 @@ from initfast import _kernels
 from initfast._kernels import Source
 from initfast.core.dtypes import CODES, UINT32, DType
 from initfast.core.rounding import GRIDS, Grid
-from initfast.core.truncation import FARTHEST, free_parameters
+from initfast.core.truncation import FARTHEST, free_parameters, keeps_half
 
 # sqrt(-2 ln u) at the smallest u, rounded up: in standard deviations, no normal is further from the
 # mean.
@@ -84,9 +84,14 @@ def truncated_normal(
         _within_range("each bound", end, target, dtype)
     if (lower, upper) == (-2.0, 2.0):
         return _source(_kernels.TRUNCATED_NORMAL, dtype, scale, shift, first, last)
-    return _source(
-        _kernels.TRUNCATED_FREE, dtype, scale, shift, first, last, free_parameters(lower, upper)
-    )
+    free = free_parameters(lower, upper)
+    if not keeps_half(free):
+        return _source(_kernels.TRUNCATED_FREE, dtype, scale, shift, first, last, free)
+    # In the precision in which a normal is found to lie within them or not.
+    least = compute.up(Fraction(mean) + Fraction(lower) * Fraction(stddev))
+    most = compute.down(Fraction(mean) + Fraction(upper) * Fraction(stddev))
+    within = (*free, float(least), float(most))
+    return _source(_kernels.TRUNCATED_WIDE, dtype, scale, shift, first, last, within)
 
 
 def bits() -> Source:

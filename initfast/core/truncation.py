@@ -85,3 +85,9 @@ def free_parameters(lower: float, upper: float) -> tuple[float, ...]:
         mass, mass_low = _split(exact)
         centre, centre_low = _split(below - _HALF)
         return float(below), float(above), mass, mass_low, centre, centre_low, 0.0, 0.0
+
+
+def keeps_half(parameters: tuple[float, ...]) -> bool:
+    """Return whether bounds with these parameters keep at least half of the normal's mass."""
+    mass, far = parameters[2], parameters[7]
+    return not far and mass >= 0.5

@@ -25,12 +25,9 @@ def extremes(source: _kernels.Source) -> list[float]:
     words.
     """
     words = np.array([[0, 0, 2**32 - 1, 2**32 - 1]], np.uint32)
-    made = (
-        reference._float64(source, words.view(np.uint64))
-        if source.dtype == 1
-        else reference._float32(source, words)
-    )
-    return [float(x) for x in reference._rounded(made.ravel(), source).astype(np.float64)]
+    wide = source.distribution == _kernels.TRUNCATED_WIDE
+    made = reference.of_words(source, words, words if wide else None)
+    return [float(x) for x in reference._rounded(made, source).astype(np.float64)]
 
 
 @EVERY_DTYPE

@@ -43,10 +43,13 @@ def test_degenerate_parameters_are_constants(dtype: DType) -> None:
         ((-2.0, 2.0), FLOAT32, _kernels.TRUNCATED_NORMAL),
         ((-2.0, 2.0), FLOAT64, _kernels.TRUNCATED_NORMAL),
         ((-6.77, 6.77), FLOAT32, _kernels.NORMAL_WITHIN),
-        ((-6.77, 6.77), FLOAT64, _kernels.TRUNCATED_FREE),
+        ((-6.77, 6.77), FLOAT64, _kernels.TRUNCATED_WIDE),
         ((-9.5, 9.5), FLOAT64, _kernels.NORMAL_WITHIN),
-        ((-6.76, 7.0), FLOAT32, _kernels.TRUNCATED_FREE),
-        ((-2.0, 2.5), FLOAT32, _kernels.TRUNCATED_FREE),
+        ((-6.76, 7.0), FLOAT32, _kernels.TRUNCATED_WIDE),
+        ((-2.0, 2.5), FLOAT32, _kernels.TRUNCATED_WIDE),
+        ((0.0, 10.0), FLOAT32, _kernels.TRUNCATED_WIDE),
+        ((0.0, 5.0), FLOAT32, _kernels.TRUNCATED_FREE),
+        ((4.0, 9.0), FLOAT64, _kernels.TRUNCATED_FREE),
     ],
 )
 def test_which_way_truncation_goes(bounds: tuple[float, float], dtype: DType, kind: int) -> None:

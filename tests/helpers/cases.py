@@ -22,6 +22,12 @@ DISTRIBUTIONS: dict[str, Callable[[DType], Source]] = {
     "truncated_normal(0,1,-1,3)": lambda dtype: distributions.truncated_normal(
         0.0, 1.0, -1.0, 3.0, dtype
     ),
+    "truncated_normal(0,0.02,-3,3)": lambda dtype: distributions.truncated_normal(
+        0.0, 0.02, -3.0, 3.0, dtype
+    ),
+    "truncated_normal(0,1,1,3)": lambda dtype: distributions.truncated_normal(
+        0.0, 1.0, 1.0, 3.0, dtype
+    ),
     "truncated_normal(0,1,-40,-37)": lambda dtype: distributions.truncated_normal(
         0.0, 1.0, -40.0, -37.0, dtype
     ),
@@ -49,6 +55,8 @@ SOME = [
     "truncated_normal(0,0.05,-2,2) float32",
     "truncated_normal(1,2,-2,2) float64",
     "truncated_normal(0,1,-1,3) float8_e4m3fn",
+    "truncated_normal(0,0.02,-3,3) bfloat16",
+    "truncated_normal(0,1,1,3) float64",
     "truncated_normal(0,1,-40,-37) bfloat16",
     "truncated_normal(0,1,8,9) float32",
     "truncated_normal(0,0.02,-100,100) float8_e5m2",

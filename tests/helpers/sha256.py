@@ -1,5 +1,5 @@
 """SHA-256 of 2^24 elements of every case: `PYTHONPATH=src python tests/helpers/sha256.py` writes
-vectors/sha256-stream-1.txt anew.
+vectors/sha256-stream-1.txt anew; with names of distributions, their lines of it alone.
 
 About 20 minutes. Only src/reference.py makes the values, one NumPy operation at a time; no
 backend takes part. The elements lie around 2^34 (float64: 2^33), so that the block number's carry
@@ -9,11 +9,10 @@ elements and of all 2^24, as little-endian bytes in memory order."""
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from cases import DISTRIBUTIONS, SOURCES
 
 import reference
@@ -56,23 +55,24 @@ def pinned() -> list[Pinned]:
     return found
 
 
-def lines() -> Iterator[str]:
-    """What the file should hold. The narrow dtypes of one distribution are the same float32
+def lines(distributions: Sequence[str]) -> Iterator[str]:
+    """What the file should hold of these distributions. The narrow dtypes of one distribution are the same float32
     numbers, rounded.
     """
     sources = dict(SOURCES)
-    wide = [[f"{name} float64"] for name in DISTRIBUTIONS]
+    wide = [[f"{name} float64"] for name in distributions if name != "bits"]
     narrow = [
         [f"{name} {dtype.name}" for dtype in FLOATING if dtype.name != "float64"]
-        for name in DISTRIBUTIONS
+        for name in distributions
+        if name != "bits"
     ]
-    for group in (*wide, *narrow, ["bits uint32"]):
+    for group in (*wide, *narrow, *([["bits uint32"]] if "bits" in distributions else [])):
         members = [sources[name] for name in group]
         assert all(_arithmetic(member) == _arithmetic(members[0]) for member in members)
         hashes, short = [hashlib.sha256() for _ in members], [""] * len(members)
         first = first_of(members[0])
         for done in range(0, LONG, CHUNK):
-            made = _made(members[0], first + done, CHUNK)
+            made = reference.unrounded(members[0], SEED, STREAM, first + done, CHUNK)
             for k, member in enumerate(members):
                 if done == SHORT:
                     short[k] = hashes[k].hexdigest()
@@ -86,24 +86,12 @@ def _arithmetic(source: Source) -> tuple[object, ...]:
     return source.distribution, source.dtype == 1, source.numbers[0][:2], source.numbers[1]
 
 
-def _made(source: Source, start: int, count: int) -> np.ndarray:
-    """As reference.values, before the bounds and the last rounding."""
-    per_block = 2 if source.dtype == 1 else 4
-    first, last = start // per_block, (start + count - 1) // per_block
-    words = reference.blocks(np.arange(first, last + 1, dtype=np.uint64), SEED, STREAM)
-    if source.dtype == 6:
-        made = words
-    elif source.dtype == 1:
-        made = reference._float64(source, words.view(np.uint64))
-    else:
-        made = reference._float32(source, words)
-    return made.ravel()[start - first * per_block :][:count]
-
-
 if __name__ == "__main__":
     head = [f"# {line}".rstrip() for line in (__doc__ or "").splitlines() if line]
-    found = {}
-    for line in lines():
+    wanted = sys.argv[1:] or [*DISTRIBUTIONS, "bits"]
+    kept = [line for line in VECTORS.read_text().splitlines() if not line.startswith("#")]
+    found = {line.rsplit(" ", 5)[0]: line for line in kept}
+    for line in lines(wanted):
         found[line.rsplit(" ", 5)[0]] = line
         print(line, file=sys.stderr, flush=True)
     VECTORS.write_text("\n".join([*head, *(found[name] for name, _ in SOURCES)]) + "\n")

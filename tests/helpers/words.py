@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import reference
 from initfast import _kernels
 from initfast.core.buffers import empty
 from initfast.core.dtypes import DType
@@ -49,3 +50,12 @@ def drawn(
     out = empty((_kernels.TILE_BLOCKS, 16 // max(4, dtype.itemsize)), dtype)
     _kernels.tiles(source, SEED, stream, (block - lane) % 2**64, 1, out.ctypes.data)
     return out[lane]
+
+
+def expected(source: _kernels.Source, words: tuple[int, int, int, int]) -> np.ndarray:
+    """What the reference makes of the block of these words."""
+    block, stream = place(words)
+    first, second = reference.blocks(np.array([block, block ^ 1 << 63], np.uint64), SEED, stream)
+    wide = source.distribution == _kernels.TRUNCATED_WIDE
+    made = reference.of_words(source, first[None], second[None] if wide else None)
+    return reference._rounded(made, source)

@@ -7,8 +7,9 @@
 #elif defined(INITFAST_AARCH64)
 #include <arm_neon.h>
 #endif
+#include <string.h>
 #include VERBS
-enum { GROUPS = 1, GROUPS_TRUNCATED = 1, GROUPS_FREE = 1 };
+enum { GROUPS = 1, GROUPS_TRUNCATED = 1 };
 #include "tiles.h"
 
 #include "accuracy_reference.h"
@@ -21,12 +22,12 @@ static const uint64_t ALL = (uint64_t)1 << 32;
 /* ---- Any words, in the order of their elements, through everything that follows Philox. ---- */
 
 /* Philox leaves the high halves of its lanes unspecified, so that here they hold what would be seen if it mattered. */
-static v_words words_of(const uint32_t *words) {
+static v_words given_words(const uint32_t *words, const int halved) {
     v_words w;
     for (int k = 0; k < 4; k++) {
-        uint64_t lane[V_LANES];
-        for (int i = 0; i < V_LANES; i++) lane[i] = words[4 * i + k] | (uint64_t)~words[4 * i + k] << 32;
-        w.word[k] = v_load_blocks(lane);
+        uint64_t lane[V_BLOCKS];
+        for (int i = 0; i < V_BLOCKS; i++) lane[i] = words[4 * i + k] | (uint64_t)~words[4 * i + k] << 32;
+        w.word[k] = listed_blocks(0, lane, 0, halved).word[0];
     }
     return w;
 }
@@ -35,7 +36,10 @@ typedef void maker(const initfast_source *source, const uint32_t *words, size_t 
 #define MAKER(name, distribution, dtype)                                                                        \
     static void make_##name(const initfast_source *source, const uint32_t *words, size_t blocks, char *out) {   \
         const parameters p = parameters_of(source, distribution);                                                 \
-        for (; blocks; blocks -= V_LANES, words += 4 * V_LANES) out += store_group(out, words_of(words), &p, distribution, dtype); \
+        for (; blocks; blocks -= V_BLOCKS, words += 4 * V_BLOCKS) {                                               \
+            store_group(out, NULL, given_words(words, halves(distribution, dtype)), &p, distribution, dtype);       \
+            out += V_BLOCKS * bytes_a_block(dtype);                                                                 \
+        }                                                                                                         \
     }
 #define MAKERS(name, distribution)                              \
     MAKER(name##_f32, distribution, INITFAST_FLOAT32)           \
@@ -48,7 +52,28 @@ MAKERS(uniform, INITFAST_UNIFORM)
 MAKERS(normal, INITFAST_NORMAL)
 MAKERS(within, INITFAST_NORMAL_WITHIN)
 MAKERS(truncated, INITFAST_TRUNCATED_NORMAL)
-MAKERS(free, INITFAST_TRUNCATED_FREE)
+
+#define INVERSE(name, dtype)                                                                                    \
+    static void make_free_##name(const initfast_source *source, const uint32_t *words, size_t blocks, char *out) { \
+        const parameters p = parameters_of(source, INITFAST_TRUNCATED_FREE);                                      \
+        uint64_t at_once[FREE_AT_ONCE];                                                                           \
+        while (blocks) {                                                                                          \
+            const size_t n = blocks < INITFAST_TILE_BLOCKS ? blocks : INITFAST_TILE_BLOCKS;                       \
+            const size_t count = n * elements_a_block(dtype), whole = INITFAST_TILE_BLOCKS * 4;                   \
+            char made[INITFAST_TILE_BLOCKS * 4 * 8];                                                              \
+            memset(at_once, 0, sizeof at_once);                                                                   \
+            for (size_t i = 0; i < count; i++) at_once[i] = word_at(words, i, dtype);                             \
+            finish_inverse(source, &p, at_once, whole, made, dtype);                                              \
+            memcpy(out, made, n * bytes_a_block(dtype));                                                          \
+            blocks -= n, words += 4 * n, out += n * bytes_a_block(dtype);                                         \
+        }                                                                                                         \
+    }
+INVERSE(f32, INITFAST_FLOAT32)
+INVERSE(f64, INITFAST_FLOAT64)
+INVERSE(f16, INITFAST_FLOAT16)
+INVERSE(bf16, INITFAST_BFLOAT16)
+INVERSE(f8_e4m3fn, INITFAST_FLOAT8_E4M3FN)
+INVERSE(f8_e5m2, INITFAST_FLOAT8_E5M2)
 #define ROW(name) {make_##name##_f32, make_##name##_f64, make_##name##_f16, make_##name##_bf16, make_##name##_f8_e4m3fn, make_##name##_f8_e5m2, NULL}
 static maker *const MAKE[INITFAST_DISTRIBUTIONS][INITFAST_DTYPES] = {
     [INITFAST_UNIFORM] = ROW(uniform),   [INITFAST_NORMAL] = ROW(normal),         [INITFAST_NORMAL_WITHIN] = ROW(within),
@@ -62,7 +87,7 @@ static initfast_source source_of(int distribution, int dtype, const double *numb
     return s;
 }
 
-/* `blocks` must be a multiple of the lanes. numbers: scale, shift, low, high and the 8 free parameters. */
+/* `blocks` must be a multiple of the lanes. numbers: scale, shift, low, high and the free parameters. */
 EXPORT void make(int distribution, int dtype, const double *numbers, const uint32_t *words, size_t blocks, void *out) {
     const initfast_source s = source_of(distribution, dtype, numbers);
     MAKE[distribution][dtype](&s, words, blocks, out);
@@ -392,6 +417,6 @@ EXPORT void check_free(double lower, double upper, uint64_t word, double start, 
     const reference_bounds bounds = reference_bounds_of(lower, upper);
     split(reference_free(&bounds, reference_u_64(word), start), out);
 }
-EXPORT int lanes(void) { return V_LANES; }
+EXPORT int lanes(void) { return V_BLOCKS; }
 EXPORT size_t size_of_worst(void) { return sizeof(worst); }
 EXPORT uint64_t all_words(void) { return ALL; }

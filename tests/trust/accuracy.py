@@ -246,6 +246,8 @@ def free_source(lower: float, upper: float, dtype: DType) -> Source:
         float(GRIDS[dtype.name].down(Fraction(upper))),
     )
     parameters = truncation.free_parameters(lower, upper)
+    # Bounds that keep half of the mass take the inverse for what lies outside alone: here it is
+    # tried for every word.
     return Source(
         _kernels.TRUNCATED_FREE, CODES[dtype], dtype.itemsize, 1.0, 0.0, low, high, parameters, 0
     )

@@ -75,20 +75,20 @@ WORDS = [
     Mutant(
         "a round's outputs swapped",
         "src/philox.h",
-        "v_set64(key[1])), p0}}",
-        "v_set64(key[1])), p1}}",
+        "lanes_of(key[1])), lanes_low(p0)}}",
+        "lanes_of(key[1])), lanes_low(p1)}}",
         PHILOX,
     ),
     Mutant(
         "high word of the stream dropped",
-        "src/philox.h",
+        "src/lanes64.h",
         "v_set64(stream >> 32)}}",
         "v_set64(0)}}",
         PHILOX,
     ),
     Mutant(
         "words of the stream swapped",
-        "src/philox.h",
+        "src/lanes64.h",
         "v_set64(stream), v_set64(stream >> 32)",
         "v_set64(stream >> 32), v_set64(stream)",
         GOLDEN,
@@ -102,23 +102,23 @@ WORDS = [
     ),
     Mutant(
         "carry dropped where blocks are listed",
-        "src/tiles.h",
-        "blocks ? v_shr64(block, 32) : high",
-        "high",
+        "src/lanes64.h",
+        "counters(block, v_shr64(block, 32), stream)",
+        "counters(block, v_set64(0), stream)",
         "core/test_reference.py::test_element_numbers_beyond_32_bits",
     ),
     Mutant(
         "words of a block out of order",
-        "src/philox.h",
+        "src/elements.h",
         "v_zip64_low(x, y), v_zip64",
         "v_zip64_low(y, x), v_zip64",
         GOLDEN,
     ),
     Mutant(
         "halves of a 64-bit word swapped",
-        "src/tiles.h",
-        "v_pair(w.word[0], w.word[1]), y",
-        "v_pair(w.word[1], w.word[0]), y",
+        "src/lanes64.h",
+        "(v_two){v_pair(w.word[0], w.word[1])",
+        "(v_two){v_pair(w.word[1], w.word[0])",
         GOLDEN,
     ),
 ]
@@ -128,7 +128,7 @@ VALUES = [
     Mutant("lowest bit of a uniform stuck at 0, float64", "src/uniform.h", "v_shr64(words, 11)", "v_and(v_shr64(words, 11), v_set64(~1ull))", GOLDEN),
     Mutant("23 bits for 24 in a uniform", "src/uniform.h", "v_shr32(words, 8)", "v_shl32(v_shr32(words, 9), 1)", GOLDEN),
     Mutant("lowest bit of a truncated normal stuck at 1", "src/truncated.h", "vf_from_int(v_shr32(words, 8))", "vf_from_int(v_or(v_shr32(words, 8), v_set32(1)))", GOLDEN),
-    Mutant("cosine and sine swapped", "src/normal.h", "vf_by_bit(angle_words, 30, sine, cosine), shift),\n                       vf_fma(r, vf_by_bit(angle_words, 30, cosine, sine)", "vf_by_bit(angle_words, 30, cosine, sine), shift), vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine)", GOLDEN),
+    Mutant("cosine and sine swapped", "src/normal.h", "vf_by_bit(angle_words, 30, sine, cosine), shift),\n                      vf_fma(r, vf_by_bit(angle_words, 30, cosine, sine)", "vf_by_bit(angle_words, 30, cosine, sine), shift), vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine)", GOLDEN),
     Mutant("both elements of a pair the same", "src/normal.h", "vf_by_bit(angle_words, 30, cosine, sine), shift)}", "vf_by_bit(angle_words, 30, sine, cosine), shift)}", "core/test_statistics.py::test_box_muller_partners_are_independent"),
     Mutant("no half turn: every first element positive", "src/normal.h", "r = v_as_f32(v_xor_masked(vf_as_int(r), angle_words, v_set32(0x80000000)));", "", "core/test_statistics.py::test_moments_and_distance"),
     Mutant("mirror by the wrong bit, float64", "src/normal.h", "vd_by_bit(angle_words, 62, sine, cosine)", "vd_by_bit(angle_words, 61, sine, cosine)", GOLDEN),
@@ -140,17 +140,20 @@ VALUES = [
     Mutant("truncated normal off its middle by half a step", "src/truncated.h", "vf_set(-1.0f + 0x1p-24f)", "vf_set(-1.0f)", GOLDEN),
     Mutant("rounding error of a product dropped, other bounds", "src/truncated.h", "vd_add(product_low, vd_fma(u, b->mass_low, b->centre_low))", "vd_fma(u, b->mass_low, b->centre_low)", GOLDEN),
     Mutant("low part of the mass dropped, other bounds", "src/truncated.h", "vd_fma(u, b->mass_low, b->centre_low)", "b->centre_low", GOLDEN),
-    Mutant("scale of a far tail dropped", "src/truncated.h", "vd_add(minus_two_log, b->log_scale)", "minus_two_log", GOLDEN),
-    Mutant("wrong tail", "src/truncated.h", "vd_by_sign(vd_as_int(c), p, q)", "vd_by_sign(vd_as_int(c), q, p)", GOLDEN),
+    Mutant("scale of a far tail dropped", "src/truncated.h", "vd_add(r[k], b->log_scale)", "r[k]", GOLDEN),
+    Mutant("wrong tail", "src/truncated.h", "vd_by_sign(vd_as_int(c[k]), p, q)", "vd_by_sign(vd_as_int(c[k]), q, p)", GOLDEN),
 ]  # fmt: skip
 
 CLAMPS = [
-    Mutant("upper clamp removed", "src/tiles.h", "        r.first = vf_min(r.first, p->high_f32);\n", "", EXTREME),
-    Mutant("upper clamp removed, float32 alone", "src/tiles.h", "    if (distribution != INITFAST_NORMAL) {\n        r.first = vf_min", "    if (distribution != INITFAST_NORMAL && dtype != INITFAST_FLOAT32) {\n        r.first = vf_min", EXTREME),
-    Mutant("lower clamp removed", "src/tiles.h", "        r.second = vf_max(r.second, p->low_f32);\n", "", EXTREME),
-    Mutant("lower clamp of a uniform removed in narrow dtypes", "src/tiles.h", "!(distribution == INITFAST_UNIFORM && dtype == INITFAST_FLOAT32)", "distribution != INITFAST_UNIFORM", GOLDEN),
-    Mutant("upper clamp removed, float64", "src/tiles.h", "        r.first = vd_min(r.first, p->high);\n", "", EXTREME),
-    Mutant("lower clamp removed, float64", "src/tiles.h", "        r.second = vd_max(r.second, p->low);\n", "", EXTREME),
+    Mutant("upper clamp removed", "src/elements.h", "y = vf_min(y, p->high_f32);", "(void)p;", EXTREME),
+    Mutant("upper clamp removed, float32 alone", "src/elements.h", "if (has_high(distribution, dtype)) y = vf_min", "if (has_high(distribution, dtype) && narrower(dtype)) y = vf_min", EXTREME),
+    Mutant("lower clamp removed", "src/elements.h", "? vf_max(y, p->low_f32) : y", "? y : y", EXTREME),
+    Mutant("lower clamp of a uniform removed in narrow dtypes", "src/elements.h", "(distribution != INITFAST_UNIFORM || narrower(dtype))", "distribution != INITFAST_UNIFORM", GOLDEN),
+    Mutant("upper clamp removed, float64", "src/elements.h", "y = vd_min(y, p->high);", "(void)p;", EXTREME),
+    Mutant("lower clamp removed, float64", "src/elements.h", "? vd_max(y, p->low) : y", "? y : y", EXTREME),
+    Mutant("a normal at a wide bound taken for outside", "src/simd_portable.h", "(a.lane[i] > high.lane[i])", "(a.lane[i] >= high.lane[i])", "core/test_wide.py::test_a_bound_that_is_drawn_is_within"),
+    Mutant("second words of wide bounds from the first block", "src/inverse.h", "(uint64_t)1 << 63", "0", GOLDEN),
+    Mutant("wide bounds of the dtype for those of its arithmetic", "initfast/core/distributions.py", "within = (*free, float(least), float(most))", "within = (*free, float(first), float(last))", "core/test_golden.py::test_backend"),
 ]  # fmt: skip
 
 ROUNDING = [
@@ -160,7 +163,7 @@ ROUNDING = [
     Mutant("float8 ties to odd", "src/narrow.h", "v_add32(magnitude, v_set32((1u << (drop - 1)) - 1)), magnitude, drop)", "v_add32(magnitude, v_set32((1u << (drop - 1)) - 1)), v_xor3(magnitude, v_set32(1u << drop), v_set32(0)), drop)", GOLDEN),
     Mutant("float8 subnormals off by a power of two", "src/narrow.h", "(127 + 1 - bias - mantissa_bits + 23)", "(127 + 2 - bias - mantissa_bits + 23)", GOLDEN),
     Mutant("sign of float8 lost", "src/narrow.h", "return v_or(result, v_and(v_shr32(x, 31 - exponent_bits - mantissa_bits),\n                              v_set32(1u << (exponent_bits + mantissa_bits))));", "return result;", GOLDEN),
-    Mutant("subnormal bfloat16 taken for 0", "src/tiles.h", "    return may;\n", "    return 0;\n", SUBNORMAL),
+    Mutant("subnormal bfloat16 taken for 0", "src/elements.h", "    return may;\n", "    return 0;\n", SUBNORMAL),
     Mutant("float16 towards 0", "src/simd_avx512.h", "_mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT |", "_mm512_cvtps_ph(a, _MM_FROUND_TO_ZERO |", GOLDEN),
 ]  # fmt: skip
 

@@ -1,0 +1,151 @@
+/* Truncated normals by the inverse of free_quantiles: of all elements (free bounds), or of those
+ * alone whose normal lies outside (wide bounds, which keep at least half of the mass). */
+enum { INVERSE_BLOCKS = FREE_AT_ONCE / 4 };
+
+__attribute__((noinline, unused)) static void words_of(uint64_t seed, uint64_t stream,
+                                                       uint64_t first, const uint64_t *blocks,
+                                                       size_t tiles, uint32_t *words) {
+    const initfast_source none = {0};
+    make_tiles(&none, seed, stream, first, blocks, tiles, words, INITFAST_BITS, INITFAST_UINT32,
+               GROUPS);
+}
+
+/* Word i of the blocks at hand, for an element of this dtype. */
+INLINE uint64_t word_at(const uint32_t *words, size_t i, const initfast_dtype dtype) {
+    if (dtype != INITFAST_FLOAT64) return words[i];
+    return (words[2 * i] | (uint64_t)words[2 * i + 1] << 32) >> 12;
+}
+
+/* Finished elements of `count` words; both are read and written in whole tiles. */
+INLINE void finish_inverse(const initfast_source *source, const parameters *p,
+                           const uint64_t *words, size_t count, void *out,
+                           const initfast_dtype dtype) {
+    double x[FREE_AT_ONCE];
+    float y[FREE_AT_ONCE];
+    const int wide = dtype == INITFAST_FLOAT64;
+    free_quantiles(source, words, count, wide ? 0x1p-52 : 0x1p-32, x);
+    for (size_t i = 0; i < count; i += V_LANES) {
+        v_f64 made = vd_fma(v_as_f64(v_load(x + i)), p->scale, p->shift);
+        if (wide) made = keep_f64(made, p, INITFAST_TRUNCATED_FREE);
+        vd_store((wide ? (double *)out : x) + i, made);
+    }
+    if (wide) return;
+    for (size_t i = 0; i < count; i++) y[i] = (float)x[i];
+    for (size_t i = 0; i < count; i += 4 * V_LANES) {
+        v_two_f32 made = {v_as_f32(v_load(y + i)), v_as_f32(v_load(y + i + 2 * V_LANES))};
+        made.first = keep_f32(made.first, p, INITFAST_TRUNCATED_FREE, dtype);
+        made.second = keep_f32(made.second, p, INITFAST_TRUNCATED_FREE, dtype);
+        store_f32((char *)out + i * bytes_a_block(dtype) / 4, made, 1, dtype);
+    }
+}
+
+INLINE void free_tiles(const initfast_source *source, uint64_t seed, uint64_t stream,
+                       uint64_t first, const uint64_t *blocks, size_t tiles, void *out,
+                       const initfast_dtype dtype) {
+    enum { BLOCKS = INITFAST_TILE_BLOCKS };
+    const size_t count = (size_t)BLOCKS * elements_a_block(dtype);
+    const parameters p = parameters_of(source, INITFAST_TRUNCATED_FREE);
+    uint32_t drawn[4 * BLOCKS];
+    uint64_t words[4 * BLOCKS];
+    for (char *at = out; tiles; tiles--, at += BLOCKS * bytes_a_block(dtype)) {
+        words_of(seed, stream, first, blocks, 1, drawn);
+        for (size_t i = 0; i < count; i++) words[i] = word_at(drawn, i, dtype);
+        finish_inverse(source, &p, words, count, at, dtype);
+        if (blocks) blocks += BLOCKS;
+        else first += BLOCKS;
+    }
+}
+
+/* Elements outside, until there are enough for whole vectors: the blocks that their second words
+ * are in, where the elements of these blocks go, and which elements of all these are outside. */
+typedef struct {
+    size_t blocks, count;
+    uint64_t block[INVERSE_BLOCKS + 1];
+    char *to[INVERSE_BLOCKS + 1];
+    uint16_t element[FREE_AT_ONCE + 4];
+} outside_elements;
+
+/* The places of the bits that are set in four, in 16 bits each, and how many they are. */
+#define PLACES(a, b, c, d) ((uint64_t)(d) << 48 | (uint64_t)(c) << 32 | (uint64_t)(b) << 16 | (a))
+static const struct {
+    uint64_t places;
+    uint64_t count;
+} BITS_OF_FOUR[16] = {
+    {PLACES(0, 0, 0, 0), 0}, {PLACES(0, 0, 0, 0), 1}, {PLACES(1, 0, 0, 0), 1},
+    {PLACES(0, 1, 0, 0), 2}, {PLACES(2, 0, 0, 0), 1}, {PLACES(0, 2, 0, 0), 2},
+    {PLACES(1, 2, 0, 0), 2}, {PLACES(0, 1, 2, 0), 3}, {PLACES(3, 0, 0, 0), 1},
+    {PLACES(0, 3, 0, 0), 2}, {PLACES(1, 3, 0, 0), 2}, {PLACES(0, 1, 3, 0), 3},
+    {PLACES(2, 3, 0, 0), 2}, {PLACES(0, 2, 3, 0), 3}, {PLACES(1, 2, 3, 0), 3},
+    {PLACES(0, 1, 2, 3), 4},
+};
+
+/* The entries of store_group for a tile. Nothing branches on which element is outside, which cannot
+ * be foreseen, but for a whole entry without any. */
+INLINE void list_outside(outside_elements *list, const uint32_t *entry, uint64_t first,
+                         const uint64_t *blocks, char *at, const initfast_dtype dtype) {
+    const unsigned per_block = elements_a_block(dtype), block_bits = (1u << per_block) - 1;
+    size_t listed = list->blocks, count = list->count;
+    for (size_t e = 0; e < INITFAST_TILE_BLOCKS / V_LANES; e++) {
+        uint32_t bits = entry[e];
+        if (!bits) continue;
+        for (size_t block = e * V_LANES; block < (e + 1) * V_LANES; block++, bits >>= per_block) {
+            const unsigned own = bits & block_bits;
+            const uint64_t places =
+                BITS_OF_FOUR[own].places + listed * per_block * PLACES(1, 1, 1, 1);
+            for (int k = 0; k < 4; k++) list->element[count + k] = (uint16_t)(places >> 16 * k);
+            count += BITS_OF_FOUR[own].count;
+            list->block[listed] = first + blocks[block];
+            list->to[listed] = at + block * bytes_a_block(dtype);
+            listed += own != 0;
+        }
+    }
+    list->blocks = listed;
+    list->count = count;
+}
+
+/* The top bit of a block's number, which no element reaches, marks the second words. */
+INLINE void replace_outside(outside_elements *list, const initfast_source *source,
+                            const parameters *p, uint64_t seed, uint64_t stream,
+                            const initfast_dtype dtype) {
+    uint32_t drawn[FREE_AT_ONCE];
+    uint64_t words[FREE_AT_ONCE];
+    _Alignas(64) char made[FREE_AT_ONCE * 8];
+    const size_t per_block = elements_a_block(dtype);
+    const size_t itemsize = bytes_a_block(dtype) / per_block;
+    const size_t tiles = (list->blocks + INITFAST_TILE_BLOCKS - 1) / INITFAST_TILE_BLOCKS;
+    while (list->blocks < tiles * INITFAST_TILE_BLOCKS) list->block[list->blocks++] = 0;
+    words_of(seed, stream, (uint64_t)1 << 63, list->block, tiles, drawn);
+    const size_t count = list->count, vectors = (count + 4 * V_LANES - 1) / (4 * V_LANES);
+    for (size_t i = 0; i < count; i++) words[i] = word_at(drawn, list->element[i], dtype);
+    for (size_t i = count; i < vectors * 4 * V_LANES; i++) words[i] = 0;
+    finish_inverse(source, p, words, vectors * 4 * V_LANES, made, dtype);
+    for (size_t i = 0; i < count; i++) {
+        const size_t block = list->element[i] / per_block, place = list->element[i] % per_block;
+        memcpy(list->to[block] + place * itemsize, made + i * itemsize, itemsize);
+    }
+    list->blocks = list->count = 0;
+}
+
+INLINE void wide_tiles(const initfast_source *source, uint64_t seed, uint64_t stream,
+                       uint64_t first, const uint64_t *blocks, size_t tiles, void *out,
+                       const initfast_dtype dtype, const int groups) {
+    const initfast_distribution distribution = INITFAST_TRUNCATED_WIDE;
+    const philox_keys keys = philox_schedule(seed);
+    const parameters p = parameters_of(source, distribution);
+    uint32_t outside[INITFAST_TILE_BLOCKS / V_LANES];
+    outside_elements list;
+    list.blocks = list.count = 0;
+    for (char *at = out;; at += INITFAST_TILE_BLOCKS * bytes_a_block(dtype)) {
+        if (!tiles || list.blocks > INVERSE_BLOCKS - INITFAST_TILE_BLOCKS) {
+            if (list.count) replace_outside(&list, source, &p, seed, stream, dtype);
+            if (!tiles) return;
+        }
+        make_steps(at, INITFAST_TILE_BLOCKS / (size_t)(V_BLOCKS * groups), first,
+                   blocks ? blocks : NUMBERS, stream, &keys, &p, outside, distribution, dtype,
+                   groups);
+        list_outside(&list, outside, first, blocks ? blocks : NUMBERS, at, dtype);
+        if (blocks) blocks += INITFAST_TILE_BLOCKS;
+        else first += INITFAST_TILE_BLOCKS;
+        tiles--;
+    }
+}
