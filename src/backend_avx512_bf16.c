@@ -3,8 +3,6 @@
 #include "initfast.h"
 #include "compiler.h"
 
-#include <string.h>
-
 #ifdef INITFAST_X86_64
 #include <immintrin.h>
 TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c,avx512bf16")

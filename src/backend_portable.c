@@ -1,8 +1,6 @@
 #include "initfast.h"
 #include "compiler.h"
 
-#include <string.h>
-
 #include "simd_portable.h"
 enum { GROUPS = 1, GROUPS_TRUNCATED = 1 };
 #include "kernels.h"

@@ -11,6 +11,7 @@ INLINE v_two in_order(v_int x, v_int y) { return (v_two){v_zip64_low(x, y), v_zi
 #include "truncated.h"
 #include "narrow.h"
 
+/* The numbers of consecutive blocks, as a list. */
 static const uint64_t NUMBERS[INITFAST_TILE_BLOCKS] = {
     0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
     24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
@@ -100,6 +101,11 @@ INLINE v_two_f64 make_f64(v_two words, const parameters *p,
     return (v_two_f64){v_as_f64(o.first), v_as_f64(o.second)};
 }
 
+/* Two words make two normals; all others are made of one word each. */
+INLINE int in_pairs(const initfast_distribution distribution) {
+    return distribution != INITFAST_UNIFORM && distribution != INITFAST_TRUNCATED_NORMAL;
+}
+
 INLINE v_f32 of_word_f32(v_int words, const parameters *p,
                          const initfast_distribution distribution) {
     return distribution == INITFAST_UNIFORM ? uniform_f32(words, p->scale_f32, p->shift_f32)
@@ -108,7 +114,7 @@ INLINE v_f32 of_word_f32(v_int words, const parameters *p,
 
 INLINE void make_f32(v_two_f32 made[], v_words w, const parameters *p,
                      const initfast_distribution distribution) {
-    if (distribution != INITFAST_UNIFORM && distribution != INITFAST_TRUNCATED_NORMAL) {
+    if (in_pairs(distribution)) {
         ordered_normals(made, w, p->scale_f32, p->shift_f32);
         return;
     }
@@ -175,8 +181,8 @@ INLINE uint32_t outside_f64(v_two_f64 r, const parameters *p) {
            (uint32_t)vd_outside(r.second, p->least, p->most) << V_LANES;
 }
 
-/* bfloat16, where words lie in lanes of 32 bits: two neighbours share a lane, and are in order after
- * one zip. */
+/* bfloat16, where words lie in lanes of 32 bits: two neighbours share a lane, and one zip puts them
+ * in order. */
 INLINE int halves(const initfast_distribution distribution, const initfast_dtype dtype) {
     return V_PAIRS == 2 && dtype == INITFAST_BFLOAT16 && distribution != INITFAST_TRUNCATED_WIDE;
 }
@@ -185,15 +191,11 @@ INLINE int halves(const initfast_distribution distribution, const initfast_dtype
 INLINE void store_halves(char *out, v_words w, const parameters *p,
                          const initfast_distribution distribution, const initfast_dtype dtype) {
     v_int e[4];
-    if (distribution != INITFAST_UNIFORM && distribution != INITFAST_TRUNCATED_NORMAL) {
-        w = normals_in_place(w, p->scale_f32, p->shift_f32);
-    }
+    const int pairs = in_pairs(distribution);
+    if (pairs) w = normals_in_place(w, p->scale_f32, p->shift_f32);
     UNROLL
     for (int k = 0; k < 4; k++) {
-        v_f32 y = v_as_f32(w.word[k]);
-        if (distribution == INITFAST_UNIFORM || distribution == INITFAST_TRUNCATED_NORMAL) {
-            y = of_word_f32(w.word[k], p, distribution);
-        }
+        v_f32 y = pairs ? v_as_f32(w.word[k]) : of_word_f32(w.word[k], p, distribution);
         e[k] = bfloat16_of(keep_f32(y, p, distribution, dtype));
     }
     v_int a = v_pair_high16(e[0], e[1]), b = v_pair_high16(e[2], e[3]);

@@ -37,8 +37,8 @@ enum {
  *   NORMAL            Box-Muller
  *   NORMAL_WITHIN     Box-Muller kept within [low, high], for bounds beyond the reach of NORMAL
  *   TRUNCATED_NORMAL  within [-2, 2]
- *   TRUNCATED_WIDE    the normal where it lies within free[8] and free[9], or else TRUNCATED_FREE of
- *                     a word of its own
+ *   TRUNCATED_WIDE    NORMAL where it lies within free[8] and free[9], or else TRUNCATED_FREE of a
+ *                     second word
  *   TRUNCATED_FREE    within any bounds, from `free` */
 #define INITFAST_EACH_DISTRIBUTION(DO)                      \
     DO(BITS, bits, INITFAST_WORDS)                          \

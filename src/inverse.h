@@ -16,7 +16,7 @@ INLINE uint64_t word_at(const uint32_t *words, size_t i, const initfast_dtype dt
     return (words[2 * i] | (uint64_t)words[2 * i + 1] << 32) >> 12;
 }
 
-/* Finished elements of `count` words; both are read and written in whole tiles. */
+/* Finished elements of `count` words, which is a multiple of FREE_STEP. */
 INLINE void finish_inverse(const initfast_source *source, const parameters *p,
                            const uint64_t *words, size_t count, void *out,
                            const initfast_dtype dtype) {
@@ -31,7 +31,7 @@ INLINE void finish_inverse(const initfast_source *source, const parameters *p,
     }
     if (wide) return;
     for (size_t i = 0; i < count; i++) y[i] = (float)x[i];
-    for (size_t i = 0; i < count; i += 4 * V_LANES) {
+    for (size_t i = 0; i < count; i += FREE_STEP) {
         v_two_f32 made = {v_as_f32(v_load(y + i)), v_as_f32(v_load(y + i + 2 * V_LANES))};
         made.first = keep_f32(made.first, p, INITFAST_TRUNCATED_FREE, dtype);
         made.second = keep_f32(made.second, p, INITFAST_TRUNCATED_FREE, dtype);
@@ -115,10 +115,10 @@ INLINE void replace_outside(outside_elements *list, const initfast_source *sourc
     const size_t tiles = (list->blocks + INITFAST_TILE_BLOCKS - 1) / INITFAST_TILE_BLOCKS;
     while (list->blocks < tiles * INITFAST_TILE_BLOCKS) list->block[list->blocks++] = 0;
     words_of(seed, stream, (uint64_t)1 << 63, list->block, tiles, drawn);
-    const size_t count = list->count, vectors = (count + 4 * V_LANES - 1) / (4 * V_LANES);
+    const size_t count = list->count, whole = (count + FREE_STEP - 1) / FREE_STEP * FREE_STEP;
     for (size_t i = 0; i < count; i++) words[i] = word_at(drawn, list->element[i], dtype);
-    for (size_t i = count; i < vectors * 4 * V_LANES; i++) words[i] = 0;
-    finish_inverse(source, p, words, vectors * 4 * V_LANES, made, dtype);
+    for (size_t i = count; i < whole; i++) words[i] = 0;
+    finish_inverse(source, p, words, whole, made, dtype);
     for (size_t i = 0; i < count; i++) {
         const size_t block = list->element[i] / per_block, place = list->element[i] % per_block;
         memcpy(list->to[block] + place * itemsize, made + i * itemsize, itemsize);
@@ -128,7 +128,7 @@ INLINE void replace_outside(outside_elements *list, const initfast_source *sourc
 
 INLINE void wide_tiles(const initfast_source *source, uint64_t seed, uint64_t stream,
                        uint64_t first, const uint64_t *blocks, size_t tiles, void *out,
-                       const initfast_dtype dtype, const int groups) {
+                       const initfast_dtype dtype) {
     const initfast_distribution distribution = INITFAST_TRUNCATED_WIDE;
     const philox_keys keys = philox_schedule(seed);
     const parameters p = parameters_of(source, distribution);
@@ -140,9 +140,8 @@ INLINE void wide_tiles(const initfast_source *source, uint64_t seed, uint64_t st
             if (list.count) replace_outside(&list, source, &p, seed, stream, dtype);
             if (!tiles) return;
         }
-        make_steps(at, INITFAST_TILE_BLOCKS / (size_t)(V_BLOCKS * groups), first,
-                   blocks ? blocks : NUMBERS, stream, &keys, &p, outside, distribution, dtype,
-                   groups);
+        make_steps(at, INITFAST_TILE_BLOCKS / (V_BLOCKS * GROUPS), first, blocks ? blocks : NUMBERS,
+                   stream, &keys, &p, outside, distribution, dtype, GROUPS);
         list_outside(&list, outside, first, blocks ? blocks : NUMBERS, at, dtype);
         if (blocks) blocks += INITFAST_TILE_BLOCKS;
         else first += INITFAST_TILE_BLOCKS;

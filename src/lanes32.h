@@ -6,8 +6,8 @@ enum { V_BLOCKS = 2 * V_LANES, V_PAIRS = 2 };
 typedef struct { v_int word[4]; } v_words;
 typedef struct { v_int low, high; } v_product;
 
-/* Blocks are dealt to lanes so that v_zip32 and v_zip64 of what they gave come out in order; or, for
- * elements of 16 bits of which two fill a lane, v_zip32 alone (`halved`). */
+/* Blocks are dealt to lanes so that v_zip32 and v_zip64 put their words in order; or, for elements
+ * of 16 bits, of which two fill a lane, v_zip32 alone (`halved`). */
 static const uint32_t DEALT[2][INITFAST_TILE_BLOCKS] = {
     {0,  2,  4,  6,  1,  3,  5,  7,  8,  10, 12, 14, 9,  11, 13, 15, 16, 18, 20, 22,
      17, 19, 21, 23, 24, 26, 28, 30, 25, 27, 29, 31, 32, 34, 36, 38, 33, 35, 37, 39,

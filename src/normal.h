@@ -13,15 +13,8 @@ INLINE v_f32 polynomial_f32(v_f32 x, const float *c, const int terms) {
     return y;
 }
 
-INLINE v_f64 polynomial_f64(v_f64 x, const double *c, const int terms) {
-    v_f64 y = vd_set(c[terms - 1]);
-    UNROLL
-    for (int k = terms - 2; k >= 0; k--) y = vd_fma(y, x, vd_set(c[k]));
-    return y;
-}
-
-/* The same for several vectors in step: a chain of steps is longer than what the CPU looks ahead, so
- * that only other chains beside it keep it busy. */
+/* Several vectors in step: a chain of steps is longer than what the CPU looks ahead, so that only
+ * other chains keep it busy. */
 INLINE void polynomials_f64(v_f64 y[], const v_f64 x[], const int n, const double *c,
                             const int terms) {
     UNROLL
@@ -33,14 +26,15 @@ INLINE void polynomials_f64(v_f64 y[], const v_f64 x[], const int n, const doubl
     }
 }
 
+INLINE v_f64 polynomial_f64(v_f64 x, const double *c, const int terms) {
+    v_f64 y;
+    polynomials_f64(&y, &x, 1, c, terms);
+    return y;
+}
+
 /* -2 ln(u) for u = 2^e * (1 + g/2), g in [-1, 0): both terms have one sign, so nothing cancels. */
 INLINE v_f32 minus_two_log_f32(v_f32 e, v_f32 g) {
     return vf_fma(e, vf_set(-0x1.62e430p0f), vf_mul(g, polynomial_f32(g, LOG_F32, TERMS(LOG_F32))));
-}
-
-INLINE v_f64 minus_two_log_f64(v_f64 e, v_f64 g) {
-    return vd_fma(e, vd_set(-0x1.62e42fefa39efp0),
-                  vd_mul(g, polynomial_f64(g, LOG_F64, TERMS(LOG_F64))));
 }
 
 INLINE void minus_two_logs_f64(v_f64 log[], const v_f64 e[], const v_f64 g[], const int n) {
@@ -65,7 +59,9 @@ INLINE v_f64 radius_f64(v_int words) {
     v_f64 y = vd_fma(vd_from_int(words), vd_set(0x1p-63), vd_set(0x1p-64));
     v_f64 g = vd_by_sign(vd_as_int(y), y, vd_add(vd_mantissa(y), vd_set(-2.0)));
     v_f64 e = vd_by_sign(vd_as_int(y), vd_set(0.0), vd_exponent(y));
-    return vd_sqrt(minus_two_log_f64(e, g));
+    v_f64 log;
+    minus_two_logs_f64(&log, &e, &g, 1);
+    return vd_sqrt(log);
 }
 
 /* The angle's word: bit 31 turns by half a turn, which negates the radius; bit 30 mirrors at the

@@ -77,7 +77,8 @@ INLINE int groups_of(const initfast_distribution distribution) {
     return distribution == INITFAST_TRUNCATED_NORMAL ? GROUPS_TRUNCATED : GROUPS;
 }
 
-#define WHOLE_STEPS(groups) (INITFAST_TILE_BLOCKS % (V_BLOCKS * (groups)) == 0 && (groups) <= GROUPS)
+#define WHOLE_STEPS(groups) \
+    (INITFAST_TILE_BLOCKS % (V_BLOCKS * (groups)) == 0 && (groups) <= GROUPS)
 _Static_assert(WHOLE_STEPS(GROUPS) && WHOLE_STEPS(GROUPS_TRUNCATED),
                "a tile is a whole number of steps");
 
@@ -87,7 +88,7 @@ INLINE void fill_tiles(const initfast_source *source, uint64_t seed, uint64_t st
     if (distribution == INITFAST_TRUNCATED_FREE) {
         free_tiles(source, seed, stream, first, blocks, tiles, out, dtype);
     } else if (distribution == INITFAST_TRUNCATED_WIDE) {
-        wide_tiles(source, seed, stream, first, blocks, tiles, out, dtype, GROUPS);
+        wide_tiles(source, seed, stream, first, blocks, tiles, out, dtype);
     } else {
         make_tiles(source, seed, stream, first, blocks, tiles, out, distribution, dtype,
                    groups_of(distribution));

@@ -59,8 +59,8 @@ INLINE v_f64 free_centred(v_f64 u, const free_bounds *b) {
     return vd_add(sum, vd_add(sum_low, vd_add(product_low, vd_fma(u, b->mass_low, b->centre_low))));
 }
 
-/* Vectors in step. */
-enum { FREE_VECTORS = 4 };
+/* Vectors in step, and their words. */
+enum { FREE_VECTORS = 4, FREE_STEP = FREE_VECTORS * V_LANES };
 
 INLINE void free_central(v_f64 x[], const v_f64 c[], const v_f64 v[]) {
     v_f64 n[FREE_VECTORS], d[FREE_VECTORS];
@@ -92,21 +92,20 @@ enum { FREE_AT_ONCE = 2 * 4 * INITFAST_TILE_BLOCKS };
 
 /* x in standard deviations for `count` words of 32 bits, or of 52: u = (w + 1/2) * unit. First the
  * middle of all, then the tails, which are fewer but for far bounds: each pays for its own formula
- * alone. Nothing branches on a value: which one is a tail cannot be foreseen. Arrays are read and
- * written in whole vectors. */
+ * alone. Nothing branches on a value: which one is a tail cannot be foreseen. `count` is a multiple
+ * of FREE_STEP. */
 __attribute__((noinline, unused)) static void free_quantiles(const initfast_source *source,
                                                              const uint64_t *words, size_t count,
                                                              double unit, double *x) {
     const free_bounds b = free_bounds_of(source->free);
     const int far = source->free[7] != 0.0;
-    enum { STEP = FREE_VECTORS * V_LANES };
-    double tail[FREE_AT_ONCE + STEP];
-    uint16_t place[FREE_AT_ONCE + STEP];
+    double tail[FREE_AT_ONCE + FREE_STEP];
+    uint16_t place[FREE_AT_ONCE + FREE_STEP];
     size_t tails = 0;
-    for (size_t i = 0; i < count; i += STEP) {
+    for (size_t i = 0; i < count; i += FREE_STEP) {
         v_f64 c[FREE_VECTORS], v[FREE_VECTORS], central[FREE_VECTORS];
         unsigned beyond[FREE_VECTORS];
-        double smaller[STEP];
+        double smaller[FREE_STEP];
         UNROLL
         for (int k = 0; k < FREE_VECTORS; k++) {
             /* A word fits the mantissa of a number in [2^52, 2^53). */
@@ -130,14 +129,14 @@ __attribute__((noinline, unused)) static void free_quantiles(const initfast_sour
             for (int k = 0; k < FREE_VECTORS; k++) vd_store(x + i + k * V_LANES, central[k]);
         }
         UNROLL
-        for (unsigned j = 0; j < STEP; j++) {
+        for (unsigned j = 0; j < FREE_STEP; j++) {
             tail[tails] = smaller[j];
             place[tails] = (uint16_t)(i + j);
             tails += beyond[j / V_LANES] >> j % V_LANES & 1;
         }
     }
-    for (size_t k = 0; k < STEP; k++) tail[tails + k] = 0.5;
-    for (size_t i = 0; i < tails; i += STEP) {
+    for (size_t k = 0; k < FREE_STEP; k++) tail[tails + k] = 0.5;
+    for (size_t i = 0; i < tails; i += FREE_STEP) {
         v_int signs[FREE_VECTORS];
         v_f64 outer[FREE_VECTORS];
         UNROLL

@@ -3,11 +3,10 @@
 import mpmath as mp
 import numpy as np
 import pytest
+from cases import inverse_of
 from tiers import sample
 
 import reference
-from initfast import _kernels
-from initfast._kernels import Source
 from initfast.core import distributions
 from initfast.core.dtypes import FLOAT32, FLOAT64, DType
 from initfast.core.truncation import free_parameters
@@ -59,15 +58,6 @@ def test_parameters(bounds: tuple[float, float]) -> None:
             )
 
 
-def inverse_of(bounds: tuple[float, float], dtype: DType) -> Source:
-    """The source that takes every element by the inverse, as wide bounds take those outside."""
-    source = distributions.truncated_normal(0.0, 1.0, *bounds, dtype)
-    numbers, free = source.numbers
-    return Source(
-        _kernels.TRUNCATED_FREE, source.dtype, source.itemsize, *numbers, free[:8], pattern=0
-    )
-
-
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=lambda dtype: dtype.name)
 @pytest.mark.parametrize(
     "bounds", sample(BOUNDS, "(-1.0, 3.0)", "(8.0, 9.0)", "(-40.0, -38.0)", ids=map(str, BOUNDS))
@@ -75,7 +65,8 @@ def inverse_of(bounds: tuple[float, float], dtype: DType) -> Source:
 def test_values_within_four_ulp(bounds: tuple[float, float], dtype: DType) -> None:
     count = 60
     words = reference.blocks(np.arange(count, dtype=np.uint64), 5, 0)
-    drawn = reference.values(inverse_of(bounds, dtype), 5, 0, 0, count)
+    source = inverse_of(distributions.truncated_normal(0.0, 1.0, *bounds, dtype))
+    drawn = reference.values(source, 5, 0, 0, count)
     with mp.workdps(60):
         a, b = map(mp.mpf, bounds)
         whole = mass(a, b)

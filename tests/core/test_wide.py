@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from cases import inverse_of
 
 import reference
 from initfast import _kernels
@@ -25,16 +26,11 @@ def filled(source: Source, dtype: DType, count: int = COUNT, start: int = 0) -> 
 
 def second_words(source: Source, dtype: DType) -> np.ndarray:
     """The inverse of every element's second word."""
-    numbers, free = source.numbers
-    inverse = Source(
-        _kernels.TRUNCATED_FREE, source.dtype, source.itemsize, *numbers, free[:8], pattern=0
-    )
-    made = empty((COUNT,), dtype)
-    tiles = -(-COUNT // (_kernels.TILE_BLOCKS * (16 // max(4, dtype.itemsize))))
-    whole = empty((tiles * _kernels.TILE_BLOCKS * (16 // max(4, dtype.itemsize)),), dtype)
-    _kernels.tiles(inverse, 42, 7, 2**63, tiles, whole.ctypes.data)
-    made[:] = whole[:COUNT]
-    return made
+    per_tile = _kernels.TILE_BLOCKS * (16 // max(4, dtype.itemsize))
+    tiles = -(-COUNT // per_tile)
+    made = empty((tiles * per_tile,), dtype)
+    _kernels.tiles(inverse_of(source), 42, 7, 2**63, tiles, made.ctypes.data)
+    return made[:COUNT]
 
 
 @SINGLE_DOUBLE

@@ -4,6 +4,7 @@ every dtype.
 
 from collections.abc import Callable
 
+from initfast import _kernels
 from initfast._kernels import Source
 from initfast.core import distributions
 from initfast.core.dtypes import FLOATING, DType
@@ -38,6 +39,15 @@ DISTRIBUTIONS: dict[str, Callable[[DType], Source]] = {
         0.0, 0.02, -100.0, 100.0, dtype
     ),
 }
+
+
+def inverse_of(source: Source) -> Source:
+    """The source that makes every element by the inverse, as wide bounds make what lies outside."""
+    numbers, free = source.numbers
+    return Source(
+        _kernels.TRUNCATED_FREE, source.dtype, source.itemsize, *numbers, free[:8], pattern=0
+    )
+
 
 DRAWN = [
     (f"{name} {dtype.name}", make(dtype))

@@ -1,5 +1,5 @@
 /* Draws one source on one backend and writes the bytes to standard output: for the architectures and compilers that the tests build for by hand.
- * Arguments: backend distribution dtype itemsize seed stream start count threads, then scale shift low high and the 8 free parameters. */
+ * Arguments: backend distribution dtype itemsize seed stream start count threads, then scale shift low high and the free parameters. */
 #include "initfast.h"
 
 #include <stdio.h>
