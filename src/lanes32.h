@@ -30,25 +30,18 @@ INLINE v_product lanes_product(v_int a, uint32_t b) {
 INLINE v_int lanes_low(v_product p) { return p.low; }
 INLINE v_int lanes_high(v_product p) { return p.high; }
 
-INLINE v_words counters(v_int block, v_int high, uint64_t stream) {
-    return (v_words){{block, high, lanes_of(stream), lanes_of(stream >> 32)}};
+/* The low words of blocks first + at, first + at + 1, ..., which do not wrap. */
+INLINE v_int consecutive_blocks(uint64_t first, const int at, const int halved) {
+    return v_add32(lanes_of(first), v_load(DEALT[halved] + at));
 }
 
-/* Blocks first + at, first + at + 1, ...; the low word of their numbers does not wrap, so that the
- * high word is the same for all. */
-INLINE v_words consecutive_blocks(uint64_t first, v_int high, const int at, uint64_t stream,
-                                  const int halved) {
-    v_int block = v_add32(lanes_of(first), v_load(DEALT[halved] + at));
-    return counters(block, high, stream);
-}
-
-INLINE v_words listed_blocks(uint64_t first, const uint64_t *blocks, uint64_t stream,
-                             const int halved) {
+/* The low words and the high words of listed blocks. */
+INLINE v_two listed_blocks(uint64_t first, const uint64_t *blocks, const int halved) {
     v_int a = halved ? v_load(blocks) : v_load_blocks(blocks);
     v_int b = halved ? v_load(blocks + V_LANES) : v_load_blocks(blocks + V_LANES);
     a = v_add64(v_set64(first), a);
     b = v_add64(v_set64(first), b);
-    return counters(v_low32(a, b), v_high32(a, b), stream);
+    return (v_two){v_low32(a, b), v_high32(a, b)};
 }
 
 /* Words 0 and 1 of a block in one lane of 64 bits, and words 2 and 3. */

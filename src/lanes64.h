@@ -14,23 +14,17 @@ INLINE v_product lanes_product(v_int a, uint32_t b) {
 INLINE v_int lanes_low(v_product p) { return p.whole; }
 INLINE v_int lanes_high(v_product p) { return v_shr64(p.whole, 32); }
 
-INLINE v_words counters(v_int block, v_int high, uint64_t stream) {
-    return (v_words){{block, high, v_set64(stream), v_set64(stream >> 32)}};
-}
-
-/* Blocks first + at, first + at + 1, ...; the low word of their numbers does not wrap, so that the
- * high word is the same for all. */
-INLINE v_words consecutive_blocks(uint64_t first, v_int high, const int at, uint64_t stream,
-                                  const int halved) {
+/* The low words of blocks first + at, first + at + 1, ..., which do not wrap. */
+INLINE v_int consecutive_blocks(uint64_t first, const int at, const int halved) {
     (void)halved;
-    return counters(v_add64(v_set64(first), v_load_blocks(NUMBERS + at)), high, stream);
+    return v_add64(v_set64(first), v_load_blocks(NUMBERS + at));
 }
 
-INLINE v_words listed_blocks(uint64_t first, const uint64_t *blocks, uint64_t stream,
-                             const int halved) {
+/* The low words and the high words of listed blocks. */
+INLINE v_two listed_blocks(uint64_t first, const uint64_t *blocks, const int halved) {
     (void)halved;
     v_int block = v_add64(v_set64(first), v_load_blocks(blocks));
-    return counters(block, v_shr64(block, 32), stream);
+    return (v_two){block, v_shr64(block, 32)};
 }
 
 /* Words 0 and 1 of a block in one lane of 64 bits, and words 2 and 3. */

@@ -16,6 +16,10 @@ INLINE philox_keys philox_schedule(uint64_t seed) {
     return keys;
 }
 
+INLINE v_words philox_counters(v_int block, v_int block_high, uint64_t stream) {
+    return (v_words){{block, block_high, lanes_of(stream), lanes_of(stream >> 32)}};
+}
+
 INLINE v_words philox_round(v_words c, const uint64_t key[2]) {
     v_product p0 = lanes_product(c.word[0], PHILOX_MULTIPLIER_0);
     v_product p1 = lanes_product(c.word[2], PHILOX_MULTIPLIER_1);

@@ -24,8 +24,13 @@ INLINE void make_steps(char *at, size_t steps, uint64_t first, const uint64_t *b
         v_words group[GROUPS];
         UNROLL
         for (int g = 0; g < groups; g++) {
-            group[g] = blocks ? listed_blocks(first, blocks + g * V_BLOCKS, stream, halved)
-                              : consecutive_blocks(first, high, g * V_BLOCKS, stream, halved);
+            if (blocks) {
+                v_two block = listed_blocks(first, blocks + g * V_BLOCKS, halved);
+                group[g] = philox_counters(block.first, block.second, stream);
+            } else {
+                v_int block = consecutive_blocks(first, g * V_BLOCKS, halved);
+                group[g] = philox_counters(block, high, stream);
+            }
         }
         philox(group, groups, keys, rounds);
         UNROLL

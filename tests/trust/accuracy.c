@@ -27,7 +27,7 @@ static v_words given_words(const uint32_t *words, const int halved) {
     for (int k = 0; k < 4; k++) {
         uint64_t lane[V_BLOCKS];
         for (int i = 0; i < V_BLOCKS; i++) lane[i] = words[4 * i + k] | (uint64_t)~words[4 * i + k] << 32;
-        w.word[k] = listed_blocks(0, lane, 0, halved).word[0];
+        w.word[k] = listed_blocks(0, lane, halved).first;
     }
     return w;
 }

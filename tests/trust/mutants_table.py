@@ -81,16 +81,16 @@ WORDS = [
     ),
     Mutant(
         "high word of the stream dropped",
-        "src/lanes64.h",
-        "v_set64(stream >> 32)}}",
-        "v_set64(0)}}",
+        "src/philox.h",
+        "lanes_of(stream >> 32)}}",
+        "lanes_of(0)}}",
         PHILOX,
     ),
     Mutant(
         "words of the stream swapped",
-        "src/lanes64.h",
-        "v_set64(stream), v_set64(stream >> 32)",
-        "v_set64(stream >> 32), v_set64(stream)",
+        "src/philox.h",
+        "lanes_of(stream), lanes_of(stream >> 32)",
+        "lanes_of(stream >> 32), lanes_of(stream)",
         GOLDEN,
     ),
     Mutant(
@@ -102,9 +102,9 @@ WORDS = [
     ),
     Mutant(
         "carry dropped where blocks are listed",
-        "src/lanes64.h",
-        "counters(block, v_shr64(block, 32), stream)",
-        "counters(block, v_set64(0), stream)",
+        "src/tiles.h",
+        "philox_counters(block.first, block.second, stream)",
+        "philox_counters(block.first, high, stream)",
         "core/test_reference.py::test_element_numbers_beyond_32_bits",
     ),
     Mutant(
@@ -120,6 +120,11 @@ WORDS = [
         "(v_two){v_pair(w.word[0], w.word[1])",
         "(v_two){v_pair(w.word[1], w.word[0])",
         GOLDEN,
+        also=(
+            "src/lanes32.h",
+            "(v_two){v_zip32_low(w.word[0], w.word[1])",
+            "(v_two){v_zip32_low(w.word[1], w.word[0])",
+        ),
     ),
 ]
 
@@ -136,7 +141,7 @@ VALUES = [
     Mutant("half a step of the radius dropped", "src/normal.h", "vf_set(0x1p-31f), vf_set(0x1p-32f));", "vf_set(0x1p-31f), vf_set(0.0f));", GOLDEN),
     Mutant("radius without its exponent near 0", "src/normal.h", "vf_set(0.0f), vf_exponent(y));", "vf_set(0.0f), vf_set(0.0f));", "core/test_statistics.py::test_tails"),
     Mutant("two roundings for fma in a normal", "src/normal.h", "{vf_fma(r, vf_by_bit(angle_words, 30, sine, cosine), shift),", "{vf_add(vf_mul(r, vf_by_bit(angle_words, 30, sine, cosine)), shift),", GOLDEN),
-    Mutant("two roundings for fma in polynomials, float64", "src/normal.h", "y = vd_fma(y, x, vd_set(c[k]));", "y = vd_add(vd_mul(y, x), vd_set(c[k]));", GOLDEN),
+    Mutant("two roundings for fma in polynomials, float64", "src/normal.h", "y[i] = vd_fma(y[i], x[i], vd_set(c[k]));", "y[i] = vd_add(vd_mul(y[i], x[i]), vd_set(c[k]));", GOLDEN),
     Mutant("truncated normal off its middle by half a step", "src/truncated.h", "vf_set(-1.0f + 0x1p-24f)", "vf_set(-1.0f)", GOLDEN),
     Mutant("rounding error of a product dropped, other bounds", "src/truncated.h", "vd_add(product_low, vd_fma(u, b->mass_low, b->centre_low))", "vd_fma(u, b->mass_low, b->centre_low)", GOLDEN),
     Mutant("low part of the mass dropped, other bounds", "src/truncated.h", "vd_fma(u, b->mass_low, b->centre_low)", "b->centre_low", GOLDEN),
@@ -151,7 +156,7 @@ CLAMPS = [
     Mutant("lower clamp of a uniform removed in narrow dtypes", "src/elements.h", "(distribution != INITFAST_UNIFORM || narrower(dtype))", "distribution != INITFAST_UNIFORM", GOLDEN),
     Mutant("upper clamp removed, float64", "src/elements.h", "y = vd_min(y, p->high);", "(void)p;", EXTREME),
     Mutant("lower clamp removed, float64", "src/elements.h", "? vd_max(y, p->low) : y", "? y : y", EXTREME),
-    Mutant("a normal at a wide bound taken for outside", "src/simd_portable.h", "(a.lane[i] > high.lane[i])", "(a.lane[i] >= high.lane[i])", "core/test_wide.py::test_a_bound_that_is_drawn_is_within"),
+    Mutant("an upper wide bound of every other vector not looked at", "src/elements.h", "vf_outside(r.second, p->least_f32, p->most_f32)", "vf_outside(r.second, p->least_f32, vf_set(1e30f))", GOLDEN),
     Mutant("second words of wide bounds from the first block", "src/inverse.h", "(uint64_t)1 << 63", "0", GOLDEN),
     Mutant("wide bounds of the dtype for those of its arithmetic", "initfast/core/distributions.py", "within = (*free, float(least), float(most))", "within = (*free, float(first), float(last))", "core/test_golden.py::test_backend"),
 ]  # fmt: skip
