@@ -2,35 +2,53 @@
  * alone whose normal lies outside (wide bounds, which keep at least half of the mass). */
 enum { INVERSE_BLOCKS = FREE_AT_ONCE / 4 };
 
-__attribute__((noinline, unused)) static void words_of(uint64_t seed, uint64_t stream,
-                                                       uint64_t first, const uint64_t *blocks,
-                                                       size_t tiles, uint32_t *words) {
+/* The words of tiles of blocks, one for each element: of 32 bits, or for float64 the upper 52 of
+ * 64. */
+SHARED element_words(uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks,
+                     size_t tiles, const int is_f64, uint64_t *words) {
     const initfast_source none = {0};
-    make_tiles(&none, seed, stream, first, blocks, tiles, words, INITFAST_BITS, INITFAST_UINT32,
+    const size_t count = tiles * INITFAST_TILE_BLOCKS * 4;
+    uint32_t drawn[FREE_AT_ONCE];
+    make_tiles(&none, seed, stream, first, blocks, tiles, drawn, INITFAST_BITS, INITFAST_UINT32,
                GROUPS);
+    if (is_f64) {
+        for (size_t i = 0; i < count / 2; i++) {
+            words[i] = (drawn[2 * i] | (uint64_t)drawn[2 * i + 1] << 32) >> 12;
+        }
+    } else {
+        for (size_t i = 0; i < count; i++) words[i] = drawn[i];
+    }
 }
 
-/* Word i of the blocks at hand, for an element of this dtype. */
-INLINE uint64_t word_at(const uint32_t *words, size_t i, const initfast_dtype dtype) {
-    if (dtype != INITFAST_FLOAT64) return words[i];
-    return (words[2 * i] | (uint64_t)words[2 * i + 1] << 32) >> 12;
+SHARED inverse_f64(const initfast_source *source, const uint64_t *words, size_t count, double unit,
+                   double *y) {
+    free_quantiles(source, words, count, unit, y);
+    const v_f64 scale = vd_set(source->scale), shift = vd_set(source->shift);
+    for (size_t i = 0; i < count; i += V_LANES) {
+        vd_store(y + i, vd_fma(v_as_f64(v_load(y + i)), scale, shift));
+    }
+}
+
+SHARED inverse_f32(const initfast_source *source, const uint64_t *words, size_t count, float *y) {
+    double wide[FREE_AT_ONCE];
+    inverse_f64(source, words, count, 0x1p-32, wide);
+    for (size_t i = 0; i < count; i++) y[i] = (float)wide[i];
 }
 
 /* Finished elements of `count` words, which is a multiple of FREE_STEP. */
 INLINE void finish_inverse(const initfast_source *source, const parameters *p,
                            const uint64_t *words, size_t count, void *out,
                            const initfast_dtype dtype) {
-    double x[FREE_AT_ONCE];
-    float y[FREE_AT_ONCE];
-    const int wide = dtype == INITFAST_FLOAT64;
-    free_quantiles(source, words, count, wide ? 0x1p-52 : 0x1p-32, x);
-    for (size_t i = 0; i < count; i += V_LANES) {
-        v_f64 made = vd_fma(v_as_f64(v_load(x + i)), p->scale, p->shift);
-        if (wide) made = keep_f64(made, p, INITFAST_TRUNCATED_FREE);
-        vd_store((wide ? (double *)out : x) + i, made);
+    if (dtype == INITFAST_FLOAT64) {
+        double *y = out;
+        inverse_f64(source, words, count, 0x1p-52, y);
+        for (size_t i = 0; i < count; i += V_LANES) {
+            vd_store(y + i, keep_f64(v_as_f64(v_load(y + i)), p, INITFAST_TRUNCATED_FREE));
+        }
+        return;
     }
-    if (wide) return;
-    for (size_t i = 0; i < count; i++) y[i] = (float)x[i];
+    float y[FREE_AT_ONCE];
+    inverse_f32(source, words, count, y);
     for (size_t i = 0; i < count; i += FREE_STEP) {
         v_two_f32 made = {v_as_f32(v_load(y + i)), v_as_f32(v_load(y + i + 2 * V_LANES))};
         made.first = keep_f32(made.first, p, INITFAST_TRUNCATED_FREE, dtype);
@@ -43,14 +61,11 @@ INLINE void free_tiles(const initfast_source *source, uint64_t seed, uint64_t st
                        uint64_t first, const uint64_t *blocks, size_t tiles, void *out,
                        const initfast_dtype dtype) {
     enum { BLOCKS = INITFAST_TILE_BLOCKS };
-    const size_t count = (size_t)BLOCKS * elements_a_block(dtype);
     const parameters p = parameters_of(source, INITFAST_TRUNCATED_FREE);
-    uint32_t drawn[4 * BLOCKS];
     uint64_t words[4 * BLOCKS];
     for (char *at = out; tiles; tiles--, at += BLOCKS * bytes_a_block(dtype)) {
-        words_of(seed, stream, first, blocks, 1, drawn);
-        for (size_t i = 0; i < count; i++) words[i] = word_at(drawn, i, dtype);
-        finish_inverse(source, &p, words, count, at, dtype);
+        element_words(seed, stream, first, blocks, 1, dtype == INITFAST_FLOAT64, words);
+        finish_inverse(source, &p, words, BLOCKS * elements_a_block(dtype), at, dtype);
         if (blocks) blocks += BLOCKS;
         else first += BLOCKS;
     }
@@ -107,16 +122,16 @@ INLINE void list_outside(outside_elements *list, const uint32_t *entry, uint64_t
 INLINE void replace_outside(outside_elements *list, const initfast_source *source,
                             const parameters *p, uint64_t seed, uint64_t stream,
                             const initfast_dtype dtype) {
-    uint32_t drawn[FREE_AT_ONCE];
-    uint64_t words[FREE_AT_ONCE];
+    uint64_t drawn[FREE_AT_ONCE], words[FREE_AT_ONCE];
     _Alignas(64) char made[FREE_AT_ONCE * 8];
     const size_t per_block = elements_a_block(dtype);
     const size_t itemsize = bytes_a_block(dtype) / per_block;
     const size_t tiles = (list->blocks + INITFAST_TILE_BLOCKS - 1) / INITFAST_TILE_BLOCKS;
     while (list->blocks < tiles * INITFAST_TILE_BLOCKS) list->block[list->blocks++] = 0;
-    words_of(seed, stream, (uint64_t)1 << 63, list->block, tiles, drawn);
+    element_words(seed, stream, (uint64_t)1 << 63, list->block, tiles, dtype == INITFAST_FLOAT64,
+                  drawn);
     const size_t count = list->count, whole = (count + FREE_STEP - 1) / FREE_STEP * FREE_STEP;
-    for (size_t i = 0; i < count; i++) words[i] = word_at(drawn, list->element[i], dtype);
+    for (size_t i = 0; i < count; i++) words[i] = drawn[list->element[i]];
     for (size_t i = count; i < whole; i++) words[i] = 0;
     finish_inverse(source, p, words, whole, made, dtype);
     for (size_t i = 0; i < count; i++) {

@@ -90,13 +90,15 @@ INLINE void free_outer(v_f64 x[], const v_f64 tail[], const free_bounds *b) {
 
 enum { FREE_AT_ONCE = 2 * 4 * INITFAST_TILE_BLOCKS };
 
+/* What does not depend on the dtype is compiled once. */
+#define SHARED __attribute__((noinline, unused)) static void
+
 /* x in standard deviations for `count` words of 32 bits, or of 52: u = (w + 1/2) * unit. First the
  * middle of all, then the tails, which are fewer but for far bounds: each pays for its own formula
  * alone. Nothing branches on a value: which one is a tail cannot be foreseen. `count` is a multiple
  * of FREE_STEP. */
-__attribute__((noinline, unused)) static void free_quantiles(const initfast_source *source,
-                                                             const uint64_t *words, size_t count,
-                                                             double unit, double *x) {
+SHARED free_quantiles(const initfast_source *source, const uint64_t *words, size_t count,
+                      double unit, double *x) {
     const free_bounds b = free_bounds_of(source->free);
     const int far = source->free[7] != 0.0;
     double tail[FREE_AT_ONCE + FREE_STEP];

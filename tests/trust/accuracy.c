@@ -62,7 +62,9 @@ MAKERS(truncated, INITFAST_TRUNCATED_NORMAL)
             const size_t count = n * elements_a_block(dtype), whole = INITFAST_TILE_BLOCKS * 4;                   \
             char made[INITFAST_TILE_BLOCKS * 4 * 8];                                                              \
             memset(at_once, 0, sizeof at_once);                                                                   \
-            for (size_t i = 0; i < count; i++) at_once[i] = word_at(words, i, dtype);                             \
+            for (size_t i = 0; i < count; i++) {                                                                  \
+                at_once[i] = dtype == INITFAST_FLOAT64 ? (words[2 * i] | (uint64_t)words[2 * i + 1] << 32) >> 12 : words[i]; \
+            }                                                                                                     \
             finish_inverse(source, &p, at_once, whole, made, dtype);                                              \
             memcpy(out, made, n * bytes_a_block(dtype));                                                          \
             blocks -= n, words += 4 * n, out += n * bytes_a_block(dtype);                                         \
