@@ -48,7 +48,8 @@ def fill_flat(
     start: int,
     count: int,
     threads: int,
-) -> None: ...
+    measured: bool = False,
+) -> tuple[float, float, float, float] | None: ...
 def fill(
     source: Source,
     seed: int,
@@ -60,5 +61,6 @@ def fill(
     strides: tuple[int, ...],
     starts: Any,
     threads: int,
-) -> None: ...
+    measured: bool = False,
+) -> tuple[float, float, float, float] | None: ...
 def tiles(source: Source, seed: int, stream: int, first: int, count: int, address: int) -> None: ...

@@ -42,6 +42,37 @@ typedef struct {
     _Alignas(64) char made[BATCH_BLOCKS * INITFAST_BLOCK_BYTES];
 } batch;
 
+/* The longest run of a part from a position on: positions whose logical numbers and addresses are a
+ * step and a stride apart. */
+typedef struct {
+    uint64_t first, count;
+    int64_t step, stride;
+    char *at;
+} stretch;
+
+static stretch stretch_from(const initfast_part *part, size_t itemsize, uint64_t position) {
+    /* The last dimension makes runs, unless it is the one whose elements start anywhere. */
+    const int outer = part->dimensions - (part->dimensions > (part->starts ? 1 : 0));
+    const int runs = outer < part->dimensions;
+    const uint64_t length = runs ? part->shape[outer] : 1;
+    const uint64_t offset = position % length;
+    uint64_t rest = position / length;
+    stretch s = {
+        .count = length - offset,
+        .step = runs ? part->step[outer] : 1,
+        .stride = runs ? part->stride[outer] : (int64_t)itemsize,
+    };
+    s.first = part->start + (uint64_t)s.step * offset;
+    s.at = (char *)part->out + (int64_t)offset * s.stride;
+    for (int d = outer - 1; d >= 0; d--) {
+        uint64_t i = rest % part->shape[d];
+        rest /= part->shape[d];
+        s.first += d == 0 && part->starts ? part->starts[i] : (uint64_t)part->step[d] * i;
+        s.at += (int64_t)i * part->stride[d];
+    }
+    return s;
+}
+
 static inline void copy_out(const batch *b, const piece *p, size_t itemsize) {
     const uint64_t place = (1u << b->block_shift) - 1;
     const char *made = b->made + p->from * itemsize;
@@ -189,26 +220,36 @@ void initfast_fill(const initfast_backend *backend, const initfast_source *sourc
         }
     }
     const environment saved = environment_enter();
-    /* The last dimension makes runs, unless it is the one whose elements start anywhere. */
-    const int outer = part->dimensions - (part->dimensions > (part->starts ? 1 : 0));
-    const uint64_t length = outer < part->dimensions ? part->shape[outer] : 1;
-    const int64_t step = outer < part->dimensions ? part->step[outer] : 1;
-    const int64_t stride = outer < part->dimensions ? part->stride[outer] : (int64_t)b.itemsize;
     while (begin < end) {
-        uint64_t offset = begin % length, rest = begin / length;
-        uint64_t first = part->start + (uint64_t)step * offset;
-        char *to = (char *)part->out + (int64_t)offset * stride;
-        for (int d = outer - 1; d >= 0; d--) {
-            uint64_t i = rest % part->shape[d];
-            rest /= part->shape[d];
-            first += d == 0 && part->starts ? part->starts[i] : (uint64_t)part->step[d] * i;
-            to += (int64_t)i * part->stride[d];
-        }
-        uint64_t count = length - offset < end - begin ? length - offset : end - begin;
-        if (constant) run_constant(&b, (size_t)count, to, stride);
-        else run(&b, first, step, (size_t)count, to, stride);
+        const stretch s = stretch_from(part, b.itemsize, begin);
+        const size_t count = (size_t)(s.count < end - begin ? s.count : end - begin);
+        if (constant) run_constant(&b, count, s.at, s.stride);
+        else run(&b, s.first, s.step, count, s.at, s.stride);
         begin += count;
     }
     flush(&b);
     environment_leave(saved);
+}
+
+static inline void gather(const char *from, size_t count, int64_t stride, size_t itemsize,
+                          char *to) {
+    for (size_t i = 0; i < count; i++)
+        memcpy(to + i * itemsize, from + stride * (int64_t)i, itemsize);
+}
+
+void initfast_gather(const initfast_part *part, uint32_t itemsize, uint64_t begin, uint64_t end,
+                     void *out) {
+    char *to = out;
+    while (begin < end) {
+        const stretch s = stretch_from(part, itemsize, begin);
+        const size_t count = (size_t)(s.count < end - begin ? s.count : end - begin);
+        switch (itemsize) { /* a constant size makes each copy one move */
+        case 1: gather(s.at, count, s.stride, 1, to); break;
+        case 2: gather(s.at, count, s.stride, 2, to); break;
+        case 4: gather(s.at, count, s.stride, 4, to); break;
+        default: gather(s.at, count, s.stride, 8, to); break;
+        }
+        to += count * itemsize;
+        begin += count;
+    }
 }
