@@ -9,7 +9,7 @@ enum { GROUPS = 6, GROUPS_TRUNCATED = 6, GROUPS_FREE = 2 };
 #include "kernels.h"
 TARGET_END
 
-const initfast_backend initfast_backend_avx2 = BACKEND("avx2");
+const initfast_backend initfast_backend_avx2 = BACKEND("avx2", initfast_measure_avx2);
 #else
 typedef int initfast_not_this_machine;
 #endif

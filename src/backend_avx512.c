@@ -9,7 +9,7 @@ enum { GROUPS = 6, GROUPS_TRUNCATED = 4, GROUPS_FREE = 2 };
 #include "kernels.h"
 TARGET_END
 
-const initfast_backend initfast_backend_avx512 = BACKEND("avx512");
+const initfast_backend initfast_backend_avx512 = BACKEND("avx512", initfast_measure_avx512);
 #else
 typedef int initfast_not_this_machine;
 #endif

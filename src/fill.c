@@ -42,35 +42,36 @@ typedef struct {
     _Alignas(64) char made[BATCH_BLOCKS * INITFAST_BLOCK_BYTES];
 } batch;
 
-/* The longest run of a part from a position on: positions whose logical numbers and addresses are a
- * step and a stride apart. */
+/* A part as runs: positions whose logical numbers and addresses are a step and a stride apart. The
+ * last dimension makes runs, unless it is the one whose elements start anywhere. */
 typedef struct {
-    uint64_t first, count;
+    const initfast_part *part;
+    int outer; /* dimensions outside of a run */
+    uint64_t length;
     int64_t step, stride;
-    char *at;
-} stretch;
+} runs;
 
-static stretch stretch_from(const initfast_part *part, size_t itemsize, uint64_t position) {
-    /* The last dimension makes runs, unless it is the one whose elements start anywhere. */
+static inline runs runs_of(const initfast_part *part, size_t itemsize) {
     const int outer = part->dimensions - (part->dimensions > (part->starts ? 1 : 0));
-    const int runs = outer < part->dimensions;
-    const uint64_t length = runs ? part->shape[outer] : 1;
-    const uint64_t offset = position % length;
-    uint64_t rest = position / length;
-    stretch s = {
-        .count = length - offset,
-        .step = runs ? part->step[outer] : 1,
-        .stride = runs ? part->stride[outer] : (int64_t)itemsize,
-    };
-    s.first = part->start + (uint64_t)s.step * offset;
-    s.at = (char *)part->out + (int64_t)offset * s.stride;
-    for (int d = outer - 1; d >= 0; d--) {
+    if (outer == part->dimensions) return (runs){part, outer, 1, 1, (int64_t)itemsize};
+    return (runs){part, outer, part->shape[outer], part->step[outer], part->stride[outer]};
+}
+
+/* The logical number and the address of a position, and how many are left of its run. */
+static inline uint64_t locate(const runs *r, uint64_t position, uint64_t *number, char **at) {
+    const initfast_part *part = r->part;
+    uint64_t offset = position % r->length, rest = position / r->length;
+    uint64_t first = part->start + (uint64_t)r->step * offset;
+    char *to = (char *)part->out + (int64_t)offset * r->stride;
+    for (int d = r->outer - 1; d >= 0; d--) {
         uint64_t i = rest % part->shape[d];
         rest /= part->shape[d];
-        s.first += d == 0 && part->starts ? part->starts[i] : (uint64_t)part->step[d] * i;
-        s.at += (int64_t)i * part->stride[d];
+        first += d == 0 && part->starts ? part->starts[i] : (uint64_t)part->step[d] * i;
+        to += (int64_t)i * part->stride[d];
     }
-    return s;
+    *number = first;
+    *at = to;
+    return r->length - offset;
 }
 
 static inline void copy_out(const batch *b, const piece *p, size_t itemsize) {
@@ -220,11 +221,14 @@ void initfast_fill(const initfast_backend *backend, const initfast_source *sourc
         }
     }
     const environment saved = environment_enter();
+    const runs r = runs_of(part, b.itemsize);
     while (begin < end) {
-        const stretch s = stretch_from(part, b.itemsize, begin);
-        const size_t count = (size_t)(s.count < end - begin ? s.count : end - begin);
-        if (constant) run_constant(&b, count, s.at, s.stride);
-        else run(&b, s.first, s.step, count, s.at, s.stride);
+        uint64_t first;
+        char *to;
+        uint64_t count = locate(&r, begin, &first, &to);
+        if (count > end - begin) count = end - begin;
+        if (constant) run_constant(&b, (size_t)count, to, r.stride);
+        else run(&b, first, r.step, (size_t)count, to, r.stride);
         begin += count;
     }
     flush(&b);
@@ -239,15 +243,18 @@ static inline void gather(const char *from, size_t count, int64_t stride, size_t
 
 void initfast_gather(const initfast_part *part, uint32_t itemsize, uint64_t begin, uint64_t end,
                      void *out) {
+    const runs r = runs_of(part, itemsize);
     char *to = out;
     while (begin < end) {
-        const stretch s = stretch_from(part, itemsize, begin);
-        const size_t count = (size_t)(s.count < end - begin ? s.count : end - begin);
+        uint64_t number;
+        char *from;
+        uint64_t left = locate(&r, begin, &number, &from);
+        const size_t count = (size_t)(left < end - begin ? left : end - begin);
         switch (itemsize) { /* a constant size makes each copy one move */
-        case 1: gather(s.at, count, s.stride, 1, to); break;
-        case 2: gather(s.at, count, s.stride, 2, to); break;
-        case 4: gather(s.at, count, s.stride, 4, to); break;
-        default: gather(s.at, count, s.stride, 8, to); break;
+        case 1: gather(from, count, r.stride, 1, to); break;
+        case 2: gather(from, count, r.stride, 2, to); break;
+        case 4: gather(from, count, r.stride, 4, to); break;
+        default: gather(from, count, r.stride, 8, to); break;
         }
         to += count * itemsize;
         begin += count;

@@ -98,13 +98,15 @@ typedef void initfast_tiles(const initfast_source *source, uint64_t seed, uint64
 struct initfast_lanes;
 typedef void initfast_measure(const void *values, size_t count, double pivot,
                               struct initfast_lanes *lanes);
+extern initfast_measure *const initfast_measure_portable[], *const initfast_measure_neon[];
+extern initfast_measure *const initfast_measure_avx2[], *const initfast_measure_avx512[];
 
 /* A kernel that is NULL here is that of `base`; it is NULL there too if the pair makes no sense. */
 typedef struct initfast_backend {
     const char *name;
     const struct initfast_backend *base; /* may be NULL */
+    initfast_measure *const *measure;    /* by dtype; that of `base` if it is NULL */
     initfast_tiles *tiles[INITFAST_DISTRIBUTIONS][INITFAST_DTYPES];
-    initfast_measure *measure[INITFAST_DTYPES];
 } initfast_backend;
 
 /* dispatch.c: compiled backends in ascending order of preference, NULL at the end; whether this CPU

@@ -1,5 +1,6 @@
 /* Values in, sums out: the loops of moments.h over the verbs of a backend. A verb rounds as plain C
- * does, so each backend adds the same numbers in the same order. */
+ * does, so each backend adds the same numbers in the same order. measure_*.c compile this apart from
+ * the kernels, whose registers GCC would allot otherwise. */
 #include "moments.h"
 
 #include <math.h>
@@ -214,10 +215,13 @@ INLINE void measure_values(const void *values, size_t count, double pivot, initf
     }
 }
 
-/* The loop of a dtype, and its place in the table of a backend. */
+/* The loop of each dtype, and the table of them all: the floats have the first codes. */
 #define MEASURE(DTYPE, dtype, itemsize, ...)                                                 \
     static void measure_##dtype(const void *values, size_t count, double pivot,              \
-                                struct initfast_lanes *lanes) {                              \
+                                initfast_lanes *lanes) {                                     \
         measure_values(values, count, pivot, lanes, INITFAST_##DTYPE, itemsize);             \
     }
-#define MEASURE_CELL(DTYPE, dtype, itemsize, ...) .measure[INITFAST_##DTYPE] = measure_##dtype,
+INITFAST_FLOATS(MEASURE, )
+
+#define CELL(DTYPE, dtype, ...) measure_##dtype,
+#define MEASURES {INITFAST_FLOATS(CELL, )}

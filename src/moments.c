@@ -51,7 +51,7 @@ static int is_contiguous(const initfast_part *part, uint32_t itemsize) {
 }
 
 static initfast_measure *measure_of(const initfast_backend *backend, initfast_dtype dtype) {
-    while (!backend->measure[dtype] && backend->base) backend = backend->base;
+    while (!backend->measure && backend->base) backend = backend->base;
     return backend->measure[dtype];
 }
 
