@@ -93,8 +93,8 @@ typedef struct {
 typedef void initfast_tiles(const initfast_source *source, uint64_t seed, uint64_t stream,
                             uint64_t first, const uint64_t *blocks, size_t tiles, void *out);
 
-/* moments.h: adds values, at least one, to the lanes of a unit. The count is a multiple of the lanes,
- * except for the last values of the unit. */
+/* moments.h: adds values, at least one, to the lanes of a unit. The count is a multiple of the
+ * lanes, except for the last values of the unit. */
 struct initfast_lanes;
 typedef void initfast_measure(const void *values, size_t count, double pivot,
                               struct initfast_lanes *lanes);

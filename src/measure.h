@@ -1,6 +1,6 @@
 /* Values in, sums out: the loops of moments.h over the verbs of a backend. A verb rounds as plain C
- * does, so each backend adds the same numbers in the same order. measure_*.c compile this apart from
- * the kernels, whose registers GCC would allot otherwise. */
+ * does, so each backend adds the same numbers in the same order. measure_*.c compile this apart
+ * from the kernels: in one file, GCC would give those other registers. */
 #include "moments.h"
 
 #include <math.h>
@@ -20,8 +20,8 @@ enum {
 };
 _Static_assert(WIDENED % INITFAST_LANES == 0 && INITFAST_LANES % (2 * V_LANES) == 0, "whole steps");
 
-/* Loads that widen: V_LANES float32 to float64, and 8 float16 to float32 in memory. They are written
- * out where GCC 12 makes several instructions of a loop or of __builtin_convertvector. */
+/* V_LANES float32 as float64. The instruction is named where GCC 12 makes several of a loop or of
+ * __builtin_convertvector. */
 #if defined(INITFAST_X86_64) && V_LANES == 8
 INLINE v_f64 load_widened(const float *from) { return _mm512_cvtps_pd(_mm256_loadu_ps(from)); }
 #elif defined(INITFAST_X86_64) && V_LANES == 4
@@ -138,7 +138,7 @@ INLINE void measure_floats(const float *values, size_t count, double pivot, init
 }
 
 /* The float32 of a float16. The exponent is rebased; where it is 0, the mantissa is placed below
- * 2^-14, which is then subtracted. No operand is subnormal: some CPUs take a hundred cycles more. */
+ * 2^-14, which is then subtracted. No operand is subnormal: that may cost a hundred cycles. */
 INLINE float float_of_half(uint16_t half) {
     const uint32_t magnitude = half & 0x7fff, sign = (uint32_t)(half & 0x8000) << 16;
     const uint32_t least = magnitude >> 10 ? 0 : 113u << 23;
@@ -154,7 +154,7 @@ INLINE float float_of_half(uint16_t half) {
     return value;
 }
 
-/* Bytes are widened by way of float16, which has all their values: those of e4m3fn as 2^-8 of them. */
+/* Bytes are widened by way of float16, which has all their values, for e4m3fn times 2^-8. */
 INLINE void widen_halves(const char *from, size_t count, float scale, float *to) {
     size_t i = 0;
 #if defined(INITFAST_X86_64) && V_FLOAT16_STORE

@@ -21,7 +21,14 @@ _FAR = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """The moments of `count` numbers; `square` sums their squared distances from the mean."""
+    """The moments of numbers, in float64.
+
+    Args:
+        count: how many numbers.
+        mean: their mean; NaN if there are none.
+        square: the sum of their squared distances from the mean, infinite beyond float64.
+        minimum, maximum: the least and the largest number; NaN if there are none.
+    """
 
     count: int = 0
     mean: float = math.nan
@@ -35,7 +42,9 @@ class Moments:
         return math.sqrt(self.square / self.count) if self.count else math.nan
 
     def merged(self, other: "Moments") -> "Moments":
-        """Return the moments of both together, by Chan, Golub and LeVeque (1979)."""
+        """Return the moments of these numbers and those of `other` together.
+
+        By Chan, Golub and LeVeque (1979)."""
         if not self.count or not other.count:
             return self if self.count else other
         count = self.count + other.count

@@ -19,8 +19,9 @@ from initfast.core.moments import Moments, measure
 from initfast.core.threads import get_num_threads, threads
 from initfast.files.formats import Tensor
 
-# Large enough to outweigh Python's work per chunk (about 0.1 ms), small enough for a core's cache.
-CHUNK_BYTES = 2 << 20
+# Large enough to outweigh Python's work per chunk (about 0.1 ms, where a uniform takes 1 ms), small
+# enough for a core's share of the last cache.
+CHUNK_BYTES = 4 << 20
 # Chunks that may be finished while an earlier one is not: results are taken in order.
 SLACK = 4
 
