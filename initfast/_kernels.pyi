@@ -49,7 +49,8 @@ def fill_flat(
     start: int,
     count: int,
     threads: int,
-) -> None: ...
+    measured: bool = False,
+) -> Any: ...
 def fill(
     source: Source,
     seed: int,
@@ -61,5 +62,6 @@ def fill(
     strides: tuple[int, ...],
     starts: Any,
     threads: int,
-) -> None: ...
+    measured: bool = False,
+) -> Any: ...
 def tiles(source: Source, seed: int, stream: int, first: int, count: int, address: int) -> None: ...

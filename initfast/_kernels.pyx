@@ -58,6 +58,14 @@ cdef extern from "initfast.h" nogil:
         const initfast_part *, int, initfast_poll
     ) noexcept
 
+cdef extern from "moments.h" nogil:
+    ctypedef struct initfast_moments:
+        double mean, square, minimum, maximum
+    int initfast_fill_threaded_measured(
+        const initfast_backend *, const initfast_source *, uint64_t, uint64_t,
+        const initfast_part *, int, initfast_poll, initfast_moments *
+    ) noexcept
+
 
 cdef tuple read_dtypes():
     cdef int code
@@ -162,15 +170,30 @@ cdef int pending_error() except -1:
     return -1
 
 
-cdef int run(
-    Source source, uint64_t seed, uint64_t stream, const initfast_part *part, int threads
-) except -1:
+cdef object run(
+    Source source,
+    uint64_t seed,
+    uint64_t stream,
+    const initfast_part *part,
+    int threads,
+    bint measured,
+):
     cdef int stopped
+    cdef initfast_moments moments
     with nogil:
-        stopped = initfast_fill_threaded(
-            backend_in_use, &source.c, seed, stream, part, threads, poll
-        )
-    return pending_error() if stopped else 0
+        if measured:
+            stopped = initfast_fill_threaded_measured(
+                backend_in_use, &source.c, seed, stream, part, threads, poll, &moments
+            )
+        else:
+            stopped = initfast_fill_threaded(
+                backend_in_use, &source.c, seed, stream, part, threads, poll
+            )
+    if stopped:
+        pending_error()
+    if measured:
+        return moments.mean, moments.square, moments.minimum, moments.maximum
+    return None
 
 
 def fill_flat(
@@ -181,8 +204,13 @@ def fill_flat(
     uint64_t start,
     uint64_t count,
     int threads,
+    bint measured=False,
 ):
-    """Write logical elements start, start + 1, ... to `count` contiguous items at the address."""
+    """Write logical elements start, start + 1, ... to `count` contiguous items at the address.
+
+    If `measured`, return their (mean, sum of squared distances from it, minimum, maximum): of a
+    source that is not a constant, and of at least one element.
+    """
     cdef initfast_part part
     part.dimensions = 1
     part.shape[0] = count
@@ -191,7 +219,7 @@ def fill_flat(
     part.start = start
     part.starts = NULL
     part.out = <void *>address
-    run(source, seed, stream, &part, threads)
+    return run(source, seed, stream, &part, threads, measured)
 
 
 def fill(
@@ -205,8 +233,9 @@ def fill(
     tuple strides,
     starts,
     int threads,
+    bint measured=False,
 ):
-    """Write a part of at most MAX_DIMS dimensions.
+    """Write a part of at most MAX_DIMS dimensions; `measured` as in fill_flat.
 
     Steps are in logical elements, strides in bytes; starts is a contiguous uint64 array or None.
     """
@@ -220,12 +249,11 @@ def fill(
     part.starts = NULL
     part.out = <void *>address
     if starts is None:
-        run(source, seed, stream, &part, threads)
-        return
+        return run(source, seed, stream, &part, threads, measured)
     PyObject_GetBuffer(starts, &view, PyBUF_SIMPLE)
     try:
         part.starts = <const uint64_t *>view.buf
-        run(source, seed, stream, &part, threads)
+        return run(source, seed, stream, &part, threads, measured)
     finally:
         PyBuffer_Release(&view)
 

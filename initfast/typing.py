@@ -1,5 +1,6 @@
 """The types of the public functions' arguments and results, for your own annotations."""
 
+from initfast.core.moments import Moments
 from initfast.core.types import Array, DTypeLike, Index, RowIds, SeedLike, Shape
 
-__all__ = ["Array", "DTypeLike", "Index", "RowIds", "SeedLike", "Shape"]
+__all__ = ["Array", "DTypeLike", "Index", "Moments", "RowIds", "SeedLike", "Shape"]

@@ -11,7 +11,7 @@ enum { GROUPS = 4, GROUPS_TRUNCATED = 4 };
 #include "kernels.h"
 TARGET_END
 
-const initfast_backend initfast_backend_avx2 = BACKEND("avx2");
+const initfast_backend initfast_backend_avx2 = BACKEND("avx2", initfast_measure_avx2);
 #else
 typedef int initfast_not_this_machine;
 #endif

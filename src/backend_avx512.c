@@ -11,7 +11,7 @@ enum { GROUPS = 6, GROUPS_TRUNCATED = 4 };
 #include "kernels.h"
 TARGET_END
 
-const initfast_backend initfast_backend_avx512 = BACKEND("avx512");
+const initfast_backend initfast_backend_avx512 = BACKEND("avx512", initfast_measure_avx512);
 #else
 typedef int initfast_not_this_machine;
 #endif

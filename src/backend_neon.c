@@ -9,7 +9,7 @@
 enum { GROUPS = 4, GROUPS_TRUNCATED = 4 };
 #include "kernels.h"
 
-const initfast_backend initfast_backend_neon = BACKEND("neon");
+const initfast_backend initfast_backend_neon = BACKEND("neon", initfast_measure_neon);
 #else
 typedef int initfast_not_this_machine;
 #endif

@@ -5,4 +5,4 @@
 enum { GROUPS = 1, GROUPS_TRUNCATED = 1 };
 #include "kernels.h"
 
-const initfast_backend initfast_backend_portable = BACKEND("portable");
+const initfast_backend initfast_backend_portable = BACKEND("portable", initfast_measure_portable);

@@ -42,6 +42,38 @@ typedef struct {
     _Alignas(64) char made[BATCH_BLOCKS * INITFAST_BLOCK_BYTES];
 } batch;
 
+/* A part as runs: positions whose logical numbers and addresses are a step and a stride apart. The
+ * last dimension makes runs, unless it is the one whose elements start anywhere. */
+typedef struct {
+    const initfast_part *part;
+    int outer; /* dimensions outside of a run */
+    uint64_t length;
+    int64_t step, stride;
+} runs;
+
+static inline runs runs_of(const initfast_part *part, size_t itemsize) {
+    const int outer = part->dimensions - (part->dimensions > (part->starts ? 1 : 0));
+    if (outer == part->dimensions) return (runs){part, outer, 1, 1, (int64_t)itemsize};
+    return (runs){part, outer, part->shape[outer], part->step[outer], part->stride[outer]};
+}
+
+/* The logical number and the address of a position, and how many are left of its run. */
+static inline uint64_t locate(const runs *r, uint64_t position, uint64_t *number, char **at) {
+    const initfast_part *part = r->part;
+    uint64_t offset = position % r->length, rest = position / r->length;
+    uint64_t first = part->start + (uint64_t)r->step * offset;
+    char *to = (char *)part->out + (int64_t)offset * r->stride;
+    for (int d = r->outer - 1; d >= 0; d--) {
+        uint64_t i = rest % part->shape[d];
+        rest /= part->shape[d];
+        first += d == 0 && part->starts ? part->starts[i] : (uint64_t)part->step[d] * i;
+        to += (int64_t)i * part->stride[d];
+    }
+    *number = first;
+    *at = to;
+    return r->length - offset;
+}
+
 static inline void copy_out(const batch *b, const piece *p, size_t itemsize) {
     const uint64_t place = (1u << b->block_shift) - 1;
     const char *made = b->made + p->from * itemsize;
@@ -189,26 +221,42 @@ void initfast_fill(const initfast_backend *backend, const initfast_source *sourc
         }
     }
     const environment saved = environment_enter();
-    /* The last dimension makes runs, unless it is the one whose elements start anywhere. */
-    const int outer = part->dimensions - (part->dimensions > (part->starts ? 1 : 0));
-    const uint64_t length = outer < part->dimensions ? part->shape[outer] : 1;
-    const int64_t step = outer < part->dimensions ? part->step[outer] : 1;
-    const int64_t stride = outer < part->dimensions ? part->stride[outer] : (int64_t)b.itemsize;
+    const runs r = runs_of(part, b.itemsize);
     while (begin < end) {
-        uint64_t offset = begin % length, rest = begin / length;
-        uint64_t first = part->start + (uint64_t)step * offset;
-        char *to = (char *)part->out + (int64_t)offset * stride;
-        for (int d = outer - 1; d >= 0; d--) {
-            uint64_t i = rest % part->shape[d];
-            rest /= part->shape[d];
-            first += d == 0 && part->starts ? part->starts[i] : (uint64_t)part->step[d] * i;
-            to += (int64_t)i * part->stride[d];
-        }
-        uint64_t count = length - offset < end - begin ? length - offset : end - begin;
-        if (constant) run_constant(&b, (size_t)count, to, stride);
-        else run(&b, first, step, (size_t)count, to, stride);
+        uint64_t first;
+        char *to;
+        uint64_t count = locate(&r, begin, &first, &to);
+        if (count > end - begin) count = end - begin;
+        if (constant) run_constant(&b, (size_t)count, to, r.stride);
+        else run(&b, first, r.step, (size_t)count, to, r.stride);
         begin += count;
     }
     flush(&b);
     environment_leave(saved);
+}
+
+static inline void gather(const char *from, size_t count, int64_t stride, size_t itemsize,
+                          char *to) {
+    for (size_t i = 0; i < count; i++)
+        memcpy(to + i * itemsize, from + stride * (int64_t)i, itemsize);
+}
+
+void initfast_gather(const initfast_part *part, uint32_t itemsize, uint64_t begin, uint64_t end,
+                     void *out) {
+    const runs r = runs_of(part, itemsize);
+    char *to = out;
+    while (begin < end) {
+        uint64_t number;
+        char *from;
+        uint64_t left = locate(&r, begin, &number, &from);
+        const size_t count = (size_t)(left < end - begin ? left : end - begin);
+        switch (itemsize) { /* a constant size makes each copy one move */
+        case 1: gather(from, count, r.stride, 1, to); break;
+        case 2: gather(from, count, r.stride, 2, to); break;
+        case 4: gather(from, count, r.stride, 4, to); break;
+        default: gather(from, count, r.stride, 8, to); break;
+        }
+        to += count * itemsize;
+        begin += count;
+    }
 }

@@ -96,10 +96,19 @@ typedef struct {
 typedef void initfast_tiles(const initfast_source *source, uint64_t seed, uint64_t stream,
                             uint64_t first, const uint64_t *blocks, size_t tiles, void *out);
 
+/* moments.h: adds values, at least one, to the lanes of a unit. The count is a multiple of the
+ * lanes, except for the last values of the unit. */
+struct initfast_lanes;
+typedef void initfast_measure(const void *values, size_t count, double pivot,
+                              struct initfast_lanes *lanes);
+extern initfast_measure *const initfast_measure_portable[], *const initfast_measure_neon[];
+extern initfast_measure *const initfast_measure_avx2[], *const initfast_measure_avx512[];
+
 /* A kernel that is NULL here is that of `base`; it is NULL there too if the pair makes no sense. */
 typedef struct initfast_backend {
     const char *name;
     const struct initfast_backend *base; /* may be NULL */
+    initfast_measure *const *measure;    /* by dtype; that of `base` if it is NULL */
     initfast_tiles *tiles[INITFAST_DISTRIBUTIONS][INITFAST_DTYPES];
 } initfast_backend;
 
@@ -115,6 +124,10 @@ initfast_tiles *initfast_kernel(const initfast_backend *backend, initfast_distri
                                 initfast_dtype dtype);
 void initfast_fill(const initfast_backend *backend, const initfast_source *source, uint64_t seed,
                    uint64_t stream, const initfast_part *part, uint64_t begin, uint64_t end);
+
+/* fill.c: copies the elements at positions [begin, end) of the part to contiguous memory. */
+void initfast_gather(const initfast_part *part, uint32_t itemsize, uint64_t begin, uint64_t end,
+                     void *out);
 
 /* threads.c: the whole part on up to `threads` threads, this one included. `poll` (may be NULL) is
  * called on this thread now and then: nonzero stops the fill. Returns 1 if it was stopped. */

@@ -5,4 +5,5 @@
 INITFAST_EACH_DISTRIBUTION(KERNELS)
 
 #define CELLS(DISTRIBUTION, distribution, DTYPES) DTYPES(CELL, DISTRIBUTION, distribution)
-#define BACKEND(backend_name) {.name = backend_name, INITFAST_EACH_DISTRIBUTION(CELLS)}
+#define BACKEND(backend_name, loops) \
+    {.name = backend_name, .measure = loops, INITFAST_EACH_DISTRIBUTION(CELLS)}

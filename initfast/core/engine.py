@@ -24,6 +24,7 @@ from initfast.core.indexing import (
     walk,
     whole,
 )
+from initfast.core.moments import Moments
 from initfast.core.seeds import Seed
 from initfast.core.threads import get_num_threads
 from initfast.core.types import Shape
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from initfast._kernels import Source
 
 
-def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
+def fill(
+    source: Source, seed: Seed, buffer: Buffer, part: Part, measured: bool = False
+) -> Moments | None:
     """Fill `buffer` with the elements of a logical array that `part` describes.
 
     Args:
@@ -41,6 +44,11 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
         seed: seed and stream.
         buffer: memory of the shape of `part`, with any strides.
         part: from `indexing.whole`, `indexing.select` or `indexing.take`.
+        measured: whether to take the moments of the elements while they are in the cache.
+
+    Returns:
+        The moments if `measured`, else None. Neither threads nor the backend change their bits;
+        other strides of the buffer may change the last digits.
 
     Raises:
         ValueError: if buffer and part differ in shape, or buffer and source in dtype; if a variable
@@ -52,7 +60,8 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
             f"out must have the shape of the part it stands for, {part.shape}; received "
             f"{buffer.shape}"
         )
-    if source.distribution == _kernels.CONSTANT:
+    constant = source.distribution == _kernels.CONSTANT
+    if constant:
         matches = buffer.dtype.itemsize == source.itemsize  # a pattern of bytes, whatever they mean
     else:
         matches = CODES.get(buffer.dtype) == source.dtype
@@ -61,16 +70,20 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
             f"out must have the dtype that is drawn; received {buffer.dtype.name} memory"
         )
     if 0 in part.shape:
-        return
+        return Moments() if measured else None
+    in_pass = measured and not constant
     backends.check()
     workers = get_num_threads()
     # Nearly always, and a small fill would notice the time of the general way below.
     if in_order(part) and buffer.owner.flags.c_contiguous:
         count = math.prod(part.shape)
-        _kernels.fill_flat(
-            source, seed.seed, seed.stream, buffer.address, part.start, count, workers
+        found = _kernels.fill_flat(
+            source, seed.seed, seed.stream, buffer.address, part.start, count, workers, in_pass
         )
-        return
+        if in_pass:
+            return Moments(count, *found)
+        return _of_one_value(buffer) if measured else None
+    total = Moments()
     for offset, piece, apart in spaced(part, buffer.strides):
         piece, apart, shift = forward(piece, apart)
         shape, steps, strides = walk(piece, apart)
@@ -82,9 +95,11 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
         address = buffer.address + offset + shift
         if piece.starts is None and (not shape or (steps, strides) == ((1,), (source.itemsize,))):
             count = shape[0] if shape else 1
-            _kernels.fill_flat(source, seed.seed, seed.stream, address, piece.start, count, workers)
+            found = _kernels.fill_flat(
+                source, seed.seed, seed.stream, address, piece.start, count, workers, in_pass
+            )
         else:
-            _kernels.fill(
+            found = _kernels.fill(
                 source,
                 seed.seed,
                 seed.stream,
@@ -95,7 +110,18 @@ def fill(source: Source, seed: Seed, buffer: Buffer, part: Part) -> None:
                 strides,
                 piece.starts,
                 workers,
+                in_pass,
             )
+        if in_pass:
+            total = total.merged(Moments(math.prod(piece.shape), *found))
+    if in_pass:
+        return total
+    return _of_one_value(buffer) if measured else None
+
+
+def _of_one_value(buffer: Buffer) -> Moments:
+    value = float(buffer.array[(0,) * len(buffer.shape)])
+    return Moments(math.prod(buffer.shape), value, 0.0, value, value)
 
 
 def random_bits(

@@ -1,4 +1,7 @@
-"""Mean, standard deviation, minimum and maximum of more numbers than fit in memory, in float64."""
+"""Mean, standard deviation, minimum and maximum of more numbers than fit in memory, in float64.
+
+Values that a kernel draws are measured in its pass, by src/moments.c; `measure` is for all others.
+"""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +21,14 @@ _FAR = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """The moments of `count` numbers; `square` sums their squared distances from the mean."""
+    """The moments of numbers, in float64.
+
+    Args:
+        count: how many numbers.
+        mean: their mean; NaN if there are none.
+        square: the sum of their squared distances from the mean, infinite beyond float64.
+        minimum, maximum: the least and the largest number; NaN if there are none.
+    """
 
     count: int = 0
     mean: float = math.nan
@@ -32,7 +42,9 @@ class Moments:
         return math.sqrt(self.square / self.count) if self.count else math.nan
 
     def merged(self, other: "Moments") -> "Moments":
-        """Return the moments of both together, by Chan, Golub and LeVeque (1979)."""
+        """Return the moments of these numbers and those of `other` together.
+
+        By Chan, Golub and LeVeque (1979)."""
         if not self.count or not other.count:
             return self if self.count else other
         count = self.count + other.count
@@ -47,23 +59,25 @@ class Moments:
 
 
 def measure(values: np.ndarray[Any, Any]) -> Moments:
-    """Return the moments of a one-dimensional floating array, computed in float64 in blocks."""
+    """Return the moments of an array of numbers, computed in float64 in blocks."""
     if not values.size:
         return Moments()
     found = _about(values, 0.0)
     if found.mean * found.mean > _FAR * found.square / found.count:
-        found = _about(values, float(values[0]))
+        found = _about(values, float(values.flat[0]))
     return found
 
 
 def _about(values: np.ndarray[Any, Any], pivot: float) -> Moments:
     """The moments from sums of the distances from `pivot` and of their squares."""
+    # A slice of `flat` is a copy: a view is faster, where there is one.
+    source = values.reshape(-1) if values.flags.c_contiguous else values.flat
     scratch = np.empty(_BLOCK)
     flat = scratch.reshape(-1)
     first = second = 0.0
     minimum, maximum = math.inf, -math.inf
     for start in range(0, values.size, flat.size):
-        block = values[start : start + flat.size]
+        block = source[start : start + flat.size]
         copy = flat[: block.size]
         np.copyto(copy, block, casting="unsafe")
         found = (

@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast.core import buffers
+from initfast.core.moments import Moments, measure
 from initfast.core.threads import get_num_threads, threads
 from initfast.files.formats import Tensor
 
-# Large enough to outweigh Python's work per chunk (about 0.1 ms), small enough for a core's cache.
-CHUNK_BYTES = 2 << 20
+# Large enough to outweigh Python's work per chunk (about 0.1 ms, where a uniform takes 1 ms), small
+# enough for a core's share of the last cache.
+CHUNK_BYTES = 4 << 20
 # Chunks that may be finished while an earlier one is not: results are taken in order.
 SLACK = 4
 
@@ -84,26 +86,41 @@ class Maker:
         return self._whole
 
     @staticmethod
-    def make(chunk: Chunk, out: Bytes, whole: Bytes | None) -> None:
-        """Write a chunk into memory of its size; `whole` is from `prepare`."""
+    def make(
+        chunk: Chunk, out: Bytes, whole: Bytes | None, measured: bool = False
+    ) -> Moments | None:
+        """Write a chunk into memory of its size; return its moments if `measured`.
+
+        `whole` is from `prepare`."""
         tensor = chunk.tensor
         if whole is None:
-            tensor.initializer.fill_run(out.view(tensor.dtype), tensor.shape, chunk.start)
-        else:
-            low = chunk.start * tensor.dtype.itemsize
-            out[...] = whole[low : low + chunk.nbytes]
+            found: list[Moments] = []
+            tensor.initializer.fill_run(
+                values(chunk, out),
+                tensor.shape,
+                chunk.start,
+                moments=found.append if measured else None,
+            )
+            return found[0] if measured else None
+        low = chunk.start * tensor.dtype.itemsize
+        out[...] = whole[low : low + chunk.nbytes]
+        return measure(values(chunk, out)) if measured else None
 
 
 def walk(
-    todo: Iterable[Chunk], work: Callable[[Chunk, Bytes], Result], maker: Maker | None = None
-) -> Generator[tuple[Chunk, Bytes, Result], None, None]:
-    """Yield (chunk, its bytes, `work(chunk, its bytes)`) in order.
+    todo: Iterable[Chunk],
+    work: Callable[[Chunk, Bytes], Result],
+    maker: Maker | None = None,
+    measured: bool = False,
+) -> Generator[tuple[Chunk, Bytes, Result, Moments | None], None, None]:
+    """Yield (chunk, its bytes, `work(chunk, its bytes)`, its moments if `measured`) in order.
 
     Args:
         todo: chunks, those of a tensor one after the other; taken on the calling thread, each when
             there is room for it.
         work: called on a worker thread once the bytes are made.
         maker: one that may already keep the first tensor.
+        measured: whether to take the moments of each chunk while it is made.
 
     The bytes are valid until the next step. Uses `get_num_threads()` threads, and memory for as
     many chunks and `SLACK` more."""
@@ -111,13 +128,13 @@ def walk(
     workers = get_num_threads()
     window = workers + min(workers, SLACK)
     memory: list[Bytes] = []
-    pending: deque[tuple[Chunk, Bytes, Future[Result]]] = deque()
+    pending: deque[tuple[Chunk, Bytes, Future[tuple[Result, Moments | None]]]] = deque()
 
-    def task(chunk: Chunk, out: Bytes, whole: Bytes | None) -> Result:
+    def task(chunk: Chunk, out: Bytes, whole: Bytes | None) -> tuple[Result, Moments | None]:
         # One thread per chunk: several are under way, and each stays in the cache of its core.
         with threads(1):
-            maker.make(chunk, out, whole)
-        return work(chunk, out)
+            moments = maker.make(chunk, out, whole, measured)
+        return work(chunk, out), moments
 
     with ThreadPoolExecutor(workers, thread_name_prefix="initfast-file") as pool:
         try:
@@ -126,7 +143,7 @@ def walk(
                 if len(pending) == window:
                     # Gives back the memory that this chunk is about to use.
                     before, out, future = pending.popleft()
-                    yield before, out, future.result()
+                    yield before, out, *future.result()
                 place = number % window
                 if number < window:
                     memory.append(buffers.empty((chunk.nbytes,), _BYTE))
@@ -136,7 +153,7 @@ def walk(
                 pending.append((chunk, out, pool.submit(task, chunk, out, whole)))
             while pending:
                 before, out, future = pending.popleft()
-                yield before, out, future.result()
+                yield before, out, *future.result()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

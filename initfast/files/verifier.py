@@ -82,7 +82,7 @@ def compare(
                     yield chunk
 
         with contextlib.closing(walk(todo(), work)) as steps:
-            for chunk, _, difference in steps:
+            for chunk, _, difference, _ in steps:
                 if difference is not None and chunk.tensor.offset not in wrong:
                     wrong.add(chunk.tensor.offset)
                     differences.append(difference)

@@ -29,10 +29,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from initfast.core import moments
 from initfast.core.moments import Moments
 from initfast.files import formats
-from initfast.files.chunks import CHUNK_BYTES, Bytes, Chunk, Maker, Scratch, chunks, equal, values
+from initfast.files.chunks import CHUNK_BYTES, Bytes, Chunk, Maker, Scratch, chunks, equal
 from initfast.files.chunks import walk as walk_chunks
 from initfast.files.formats import File, Tensor
 from initfast.files.partial import (
@@ -249,14 +248,9 @@ def _walk(
     """Make all chunks of a file, and add up what `visit` says that it wrote of each."""
     digest = hashlib.sha256(file.header) if options.sha256 else None
     total, written, resumed = Moments(), 0, 0
-
-    def work(chunk: Chunk, raw: Bytes) -> tuple[int, Moments | None]:
-        count = visit(chunk, raw)
-        return count, moments.measure(values(chunk, raw)) if options.measure else None
-
     todo = chunks(file.tensors, options.chunk_bytes, rows)
-    with contextlib.closing(walk_chunks(todo, work, maker)) as steps:
-        for chunk, raw, (count, part) in steps:
+    with contextlib.closing(walk_chunks(todo, visit, maker, options.measure)) as steps:
+        for chunk, raw, count, part in steps:
             written, resumed = written + count, resumed + chunk.nbytes - count
             if part is not None:
                 # Merged in order, so that the last digits do not depend on threads.

@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from initfast.core import engine, indexing
 from initfast.core.buffers import Buffer, new, view
 from initfast.core.dtypes import DType, resolve, resolve_numeric
+from initfast.core.moments import Moments, measure
 from initfast.core.seeds import (
     AnySeed,
     ReusedSeedWarning,
@@ -50,7 +51,13 @@ class Initializer:
         raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
 
     def fill(
-        self, out: Out, shape: Shape | None = None, index: Index = None, *, dtype: DTypeLike = None
+        self,
+        out: Out,
+        shape: Shape | None = None,
+        index: Index = None,
+        *,
+        dtype: DTypeLike = None,
+        moments: Callable[[Moments], object] | None = None,
     ) -> Out:
         """Fill `out` in place, as a whole array or as a part of a logical array, and return it.
 
@@ -62,9 +69,18 @@ class Initializer:
                 Default: the whole.
             dtype: the element type, for a buffer that cannot say it (bytes, or uint16 that means
                 bfloat16).
+            moments: called with the `typing.Moments` of the elements written: their count, mean,
+                std, minimum and maximum, in float64. Random values are measured while they are in
+                the cache, with the same bits for any number of threads.
 
         Raises:
             ValueError, TypeError, IndexError: nothing has been written then.
+
+        >>> import initfast as ift
+        >>> found = []
+        >>> out = ift.RandomNormal(stddev=2.0, seed=7).fill(np.empty(10_000), moments=found.append)
+        >>> round(found[0].std, 1)
+        2.0
         """
         if shape is None:
             if index is not None:
@@ -79,10 +95,18 @@ class Initializer:
             logical = indexing.normalize_shape(shape)
             part = indexing.whole(logical) if index is None else indexing.select(logical, index)
             target = view(out, dtype, part.shape)
-        self._write(target, logical, part)
+        self._fill(target, logical, part, moments)
         return out
 
-    def fill_run(self, out: Out, shape: Shape, start: int, *, dtype: DTypeLike = None) -> Out:
+    def fill_run(
+        self,
+        out: Out,
+        shape: Shape,
+        start: int,
+        *,
+        dtype: DTypeLike = None,
+        moments: Callable[[Moments], object] | None = None,
+    ) -> Out:
         """Fill a flat `out` with the elements from `start` on, in C order, and return it.
 
         Args:
@@ -90,6 +114,7 @@ class Initializer:
             shape: the logical shape, which holds at least ``start + len(out)`` elements.
             start: element of the logical array, counted in C order, with which `out` begins.
             dtype: the element type, for a buffer that cannot say it.
+            moments: as in `fill`.
 
         Raises:
             ValueError, TypeError: nothing has been written then.
@@ -107,7 +132,7 @@ class Initializer:
                 f"a run must lie within the {math.prod(logical)} elements of shape {logical};"
                 f" received {target.shape[0]} from element {start} on"
             )
-        self._write(target, logical, indexing.run(start, target.shape[0]))
+        self._fill(target, logical, indexing.run(start, target.shape[0]), moments)
         return out
 
     def block(self, shape: Shape, index: Index, dtype: DTypeLike = None) -> Array:
@@ -152,6 +177,23 @@ class Initializer:
         target = new(part.shape, self._dtype(dtype))
         self._write(target, shape, part)
         return target.owner
+
+    def _fill(
+        self,
+        target: Buffer,
+        shape: indexing.Dims,
+        part: indexing.Part,
+        moments: Callable[[Moments], object] | None,
+    ) -> None:
+        if moments is None:
+            self._write(target, shape, part)
+        else:
+            moments(self._write_measured(target, shape, part))
+
+    def _write_measured(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> Moments:
+        """Write as `_write` does, and return the moments of the part."""
+        self._write(target, shape, part)
+        return measure(target.array)
 
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         """Write the part of the logical array of `shape` into memory that has the part's shape.
@@ -260,6 +302,12 @@ class RandomInitializer(Direct):
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         source = self._source(shape, resolve(target.dtype))
         engine.fill(source, self._next_seed(), target, part)
+
+    def _write_measured(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> Moments:
+        source = self._source(shape, resolve(target.dtype))
+        found = engine.fill(source, self._next_seed(), target, part, measured=True)
+        assert found is not None
+        return found
 
     def _next_seed(self) -> Seed:
         live = self._live_seed

@@ -7,7 +7,7 @@ does not pass."""
 import shutil
 import subprocess
 import sysconfig
-from ctypes import CDLL, c_int64, c_uint64, c_void_p
+from ctypes import CDLL, byref, c_int64, c_uint64, c_void_p
 from types import SimpleNamespace
 
 import numpy as np
@@ -62,40 +62,27 @@ def test_the_first_and_the_last_row_of_an_enormous_array_of_known_values(name):
         np.testing.assert_allclose(found.reshape(-1), value(row % shape[0], columns), atol=1e-6)
 
 
+def library(folder, *files):
+    """Compile C files of ours into a library and load it."""
+    compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs the C compiler {compiler}")
+    target = folder / "library.so"
+    options = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
+    command = [compiler, *files, *options, f"-I{places.SOURCES}", "-lm", "-o", target]
+    subprocess.run(command, check=True)
+    return CDLL(str(target))
+
+
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory):
     """The loop that every fill goes through, src/fill.c, over a backend that draws nothing and
     counts the blocks.
     """
-    compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
-    if shutil.which(compiler) is None:
-        pytest.skip(f"needs the C compiler {compiler}")
-    target, sources = tmp_path_factory.mktemp("counter") / "counter.so", places.SOURCES
-    options = [
-        "-std=c11",
-        "-O1",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-shared",
-        "-fPIC",
-        f"-I{sources}",
-        "-lm",
-    ]
-    subprocess.run(
-        [
-            compiler,
-            places.TESTS / "helpers" / "block_counter.c",
-            sources / "fill.c",
-            *options,
-            "-o",
-            target,
-        ],
-        check=True,
-    )
-    library = CDLL(str(target))
-    library.blocks_drawn.restype = c_uint64
-    return library.blocks_drawn
+    helper = places.TESTS / "helpers" / "block_counter.c"
+    found = library(tmp_path_factory.mktemp("counter"), helper, places.SOURCES / "fill.c")
+    found.blocks_drawn.restype = c_uint64
+    return found.blocks_drawn
 
 
 @pytest.fixture
@@ -103,7 +90,9 @@ def drawn(counter, monkeypatch):
     """How many blocks the kernels are asked for, in a list that grows with each fill."""
     found = []
 
-    def fill(source, seed, stream, address, start, shape, steps, strides, starts, threads):
+    def fill(
+        source, seed, stream, address, start, shape, steps, strides, starts, threads, measured
+    ):
         dims = [
             (kind * len(shape))(*values)
             for kind, values in ((c_uint64, shape), (c_int64, steps), (c_int64, strides))
@@ -111,8 +100,8 @@ def drawn(counter, monkeypatch):
         ids = None if starts is None else c_void_p(starts.ctypes.data)
         found.append(counter(*dims, ids, len(shape), c_uint64(start), c_void_p(address)))
 
-    def fill_flat(source, seed, stream, address, start, count, threads):
-        fill(source, seed, stream, address, start, (count,), (1,), (4,), None, threads)
+    def fill_flat(source, seed, stream, address, start, count, threads, measured):
+        fill(source, seed, stream, address, start, (count,), (1,), (4,), None, threads, measured)
 
     monkeypatch.setattr(
         filling, "_kernels", SimpleNamespace(CONSTANT=-1, fill=fill, fill_flat=fill_flat)
@@ -155,3 +144,19 @@ def test_cost_of_rows(drawn):
 def test_cost_of_a_whole(drawn):
     ift.RandomNormal(seed=1)((100, 100))
     assert 2500 <= drawn[0] < 2500 + _kernels.TILE_BLOCKS
+
+
+def test_memory_for_moments_does_not_grow(tmp_path):
+    helper = places.TESTS / "helpers" / "chunk_counter.c"
+    sources = [places.SOURCES / f"{stem}.c" for stem in ("fill", "moments")]
+    found = library(tmp_path, helper, *sources).measured_chunks
+    found.restype = c_uint64
+    chunk, slice_ = c_uint64(), c_uint64()
+    for itemsize in (1, 2, 4, 8):
+        for total in (1, 12288, 12289, 10**6, 10**9, 10**12, 2**63 - 1):
+            chunks = found(c_uint64(total), itemsize, byref(chunk), byref(slice_))
+            assert chunks <= 1024
+            assert (chunks - 1) * chunk.value < total <= chunks * chunk.value
+            # Slices bound the time in which a Ctrl-C is not heard.
+            assert chunk.value % 12288 == slice_.value % 12288 == 0
+            assert 0 < slice_.value * itemsize <= 2 << 20

@@ -105,3 +105,17 @@ def test_subnormals_are_drawn(backend: str, name: str, source: _kernels.Source) 
     made = np.zeros(COUNT, reference.values(source, 7, 9, 0, 1).dtype)
     _kernels.fill_flat(source, 7, 9, made.ctypes.data, 5, COUNT, 1)
     assert ((np.abs(made) < np.finfo(made.dtype).smallest_normal) & (made != 0)).sum() > COUNT // 2
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_moments_stay(backend: str, host: Host, state: str) -> None:
+    for name, source in CASES:
+        if name.startswith("bits"):
+            continue
+        values = np.empty(COUNT * source.itemsize, np.uint8)
+        plain = _kernels.fill_flat(source, 7, 9, values.ctypes.data, 5, COUNT, 1, True)
+        before = host.set(STATES[state])
+        changed = _kernels.fill_flat(source, 7, 9, values.ctypes.data, 5, COUNT, 1, True)
+        after = host.controls()
+        host.write(host.kept)
+        assert (changed, after) == (plain, before), name

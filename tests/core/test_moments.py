@@ -1,12 +1,50 @@
-"""Moments: those of NumPy in float64, whatever the dtype and the blocks."""
+"""Moments: those of NumPy in float64, whatever the dtype and the blocks; those of a fill with the
+same bits for any number of threads and on every backend."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
+from memory import bits
 
-from initfast.core import dtypes
+import initfast as ift
+from initfast import backends
+from initfast.core import distributions, dtypes
+from initfast.core.buffers import view
+from initfast.core.dtypes import FLOATING
+from initfast.core.engine import fill
+from initfast.core.indexing import run, select, take, whole
 from initfast.core.moments import Moments, measure
+from initfast.core.seeds import Seed
+
+UNIT = 12288  # INITFAST_UNIT of moments.h
+# How near the moments of a fill are to NumPy's: relative to the standard deviation, or to the mean
+# where that is larger.
+NEAR = 1e-12
+SOURCES = {
+    "uniform": lambda dtype: distributions.uniform(-1.0, 0.5, dtype),
+    "normal": lambda dtype: distributions.normal(0.0, 0.02, dtype),
+    "far": lambda dtype: distributions.normal(-100.0, 1.0, dtype),
+    "truncated": lambda dtype: distributions.truncated_normal(0.5, 2.0, -2.0, 2.0, dtype),
+    "free bounds": lambda dtype: distributions.truncated_normal(0.0, 1.0, 4.0, 9.0, dtype),
+}
+floating = pytest.mark.parametrize("dtype", FLOATING, ids=lambda dtype: dtype.name)
+
+
+def filled(source, dtype, count):
+    """Return a new array and the moments that its fill returns."""
+    out = np.empty(count, dtype)
+    return out, fill(source, Seed(3, 4), view(out, dtype), whole((count,)), measured=True)
+
+
+def check(found, values):
+    """Compare moments with NumPy's."""
+    exact = values.astype(np.float64).reshape(-1)
+    assert (found.count, found.minimum, found.maximum) == (exact.size, exact.min(), exact.max())
+    near = NEAR * max(exact.std(), abs(exact.mean()))
+    assert abs(found.mean - exact.mean()) <= near
+    assert abs(found.std - exact.std()) <= near
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 262143, 262144, 262145, 600_003])
@@ -47,3 +85,122 @@ def test_of_nothing_nothing_is_known():
     assert math.isnan(found.std)
     assert Moments().merged(Moments(3, 1.0, 2.0, 0.0, 2.0)) == Moments(3, 1.0, 2.0, 0.0, 2.0)
     assert Moments(3, 1.0, 2.0, 0.0, 2.0).merged(Moments()) == Moments(3, 1.0, 2.0, 0.0, 2.0)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@floating
+def test_a_fill_measures_what_it_writes(name, dtype, backend):
+    # Within a lane, a step, a unit, and beyond.
+    for count in (1, 2, 15, 17, 1040, UNIT - 1, UNIT + 1, 3 * UNIT + 1030):
+        source = SOURCES[name](dtype)
+        values, found = filled(source, dtype, count)
+        check(found, values)
+        plain = np.empty(count, dtype)
+        assert fill(source, Seed(3, 4), view(plain, dtype), whole((count,))) is None
+        assert (bits(values) == bits(plain)).all()
+
+
+@cache
+def first_moments(name, dtype, count):
+    with ift.threads(1):
+        return filled(SOURCES[name](dtype), dtype, count)[1]
+
+
+@pytest.mark.parametrize("name", ["uniform", "far"])
+@floating
+def test_threads_and_backends_do_not_change_their_bits(name, dtype, backend):
+    count = 900_007  # three threads have work, in float64 too
+    for threads in (1, 2, 3):
+        with ift.threads(threads):
+            values, found = filled(SOURCES[name](dtype), dtype, count)
+        assert found == first_moments(name, dtype, count)
+    check(found, values)
+
+
+@pytest.mark.parametrize("dtype", [FLOATING[0], FLOATING[3]], ids=lambda dtype: dtype.name)
+def test_moments_of_parts(dtype, backend):
+    shape, init = (40, 1201), ift.RandomNormal(0.1, 1.0, ift.Seed(3, 4))
+    for part in (
+        select(shape, np.s_[3:, 5:-7]),
+        select(shape, np.s_[::-1, ::3]),
+        select(shape, np.s_[:, 7]),
+        select(shape, np.s_[5, 6]),
+        take(shape, [39, 0, 0, 7]),
+        run(77, 20_000),
+    ):
+        for memory in (np.empty(part.shape, dtype), np.empty(part.shape[::-1], dtype).T):
+            found = fill(
+                init._source(shape, dtype), Seed(3, 4), view(memory, dtype), part, measured=True
+            )
+            check(found, memory)
+    every_other = np.empty((300, 200), dtype)[::2, ::-2]
+    moments = []
+    assert init.fill(every_other, moments=moments.append) is every_other
+    check(moments[0], every_other)
+
+
+def test_moments_of_an_empty_part():
+    moments = []
+    ift.HeNormal(seed=1).fill(np.empty((0, 3), np.float32), moments=moments.append)
+    assert (moments[0].count, moments[0].square) == (0, 0.0)
+    assert math.isnan(moments[0].mean)
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        ift.Zeros(),
+        ift.Constant(3.0),
+        ift.Constant(np.arange(60.0)),
+        ift.Identity(2.0),
+        ift.Orthogonal(seed=1),
+        ift.RandomUniform(0.25, 0.25, seed=1),
+        ift.RandomNormal(-7.0, 0.0, seed=1),
+    ],
+    ids=repr,
+)
+def test_moments_of_values_that_no_kernel_draws(init):
+    moments = []
+    values = init.fill(np.empty((50, 60), np.float32), moments=moments.append)
+    part = init.fill(
+        np.empty((40, 30), np.float32).T, (50, 60), np.s_[:30, 3:43], moments=moments.append
+    )
+    check(moments[0], values)
+    check(moments[1], part)
+
+
+def test_moments_of_equal_draws_are_exact():
+    # A spread far below the step of the dtype.
+    values, found = filled(distributions.normal(0.1, 1e-9, FLOATING[3]), FLOATING[3], 50_000)
+    value = float(values[0])
+    assert found == Moments(50_000, value, 0.0, value, value)
+
+
+@pytest.mark.parametrize("mean", [1e6, -3e9])
+def test_a_large_mean_of_a_fill_costs_no_digits(mean, backend):
+    dtype = FLOATING[1]
+    values, found = filled(distributions.normal(mean, 1e-3, dtype), dtype, 100_000)
+    assert found.std == pytest.approx(float(np.std(values - mean)), rel=1e-9)
+
+
+def test_squares_of_a_fill_beyond_float64_are_infinite(backend):
+    dtype = FLOATING[1]
+    values, found = filled(distributions.normal(0.0, 1e200, dtype), dtype, 20_000)
+    assert found.std == math.inf
+    assert (found.minimum, found.maximum) == (values.min(), values.max())
+    assert found.mean == pytest.approx(values.mean())
+
+
+def test_zero_has_no_sign_in_moments():
+    # Half of these round to 0, and half of those to -0.
+    dtype = dtypes.resolve("float8_e4m3fn")
+    for backend in backends.available():
+        with backends.use(backend):
+            _, found = filled(distributions.uniform(-1e-4, 1e-4, dtype), dtype, 5000)
+            assert found == Moments(5000, 0.0, 0.0, 0.0, 0.0)
+            assert math.copysign(1.0, found.minimum) == math.copysign(1.0, found.mean) == 1.0
+
+
+def test_moments_of_memory_that_is_not_contiguous():
+    values = np.random.default_rng(1).normal(3.0, 1.0, (700, 900))[::2, ::-3]
+    assert measure(values) == measure(np.ascontiguousarray(values).reshape(-1))

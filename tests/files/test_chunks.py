@@ -55,7 +55,7 @@ def test_a_walk_is_in_order(threads, init):
     file = tensors([(40, 30), (30, 20)], init=init)
     made = []
     with ift.threads(threads):
-        for chunk, raw, start in chunks.walk(
+        for chunk, raw, start, _ in chunks.walk(
             chunks.chunks(file.tensors, 512), lambda chunk, raw: chunk.start
         ):
             assert start == chunk.start

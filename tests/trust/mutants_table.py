@@ -202,7 +202,7 @@ FILLS = [
     Mutant("FTZ and rounding of the host left as they are", "src/environment.h", "_mm_setcsr(0x1f80);", "_mm_setcsr(saved);", ENVIRONMENT, "fill"),
     Mutant("FTZ of the host not restored", "src/environment.h", "{ _mm_setcsr(saved); }", "{ (void)saved; }", ENVIRONMENT, "fill"),
     Mutant("one thread's chunk masked", "src/threads.c", "    if (begin >= j->total) return 0;\n", "    if (begin >= j->total) return 0;\n    if (number == 1) return 1;\n", THREADS, "threads"),
-    Mutant("a worker makes nothing", "src/threads.c", "while (work_once(argument)) {}", "while (take(&((job *)argument)->next) < 2) {}", THREADS, "threads"),
+    Mutant("a worker makes nothing", "src/threads.c", "while (work_once(&w)) {}", "while (take(&w)) {}", THREADS, "threads"),
     Mutant("chunks one element short", "src/threads.c", "end = begin + j->chunk - j->skew;", "end = begin + j->chunk - j->skew - 1;", THREADS, "threads"),
     Mutant("all chunks but the first begin late", "src/threads.c", "begin = begin < j->skew ? 0 : begin - j->skew;", "begin = number ? begin - j->skew + 1 : 0;", "core/test_engine.py::test_chunks_meet_without_a_seam", "threads"),
     Mutant("threads not joined", "src/threads.c", "for (int i = 0; i < started; i++) pthread_join(others[i], NULL);", "", "core/test_engine.py::test_threads_do_not_change_values", "threads"),
@@ -212,7 +212,7 @@ FILLS = [
 PYTHON = [
     Mutant("a window's start dropped", "initfast/core/engine.py", "seed.seed, seed.stream, buffer.address, part.start, count, workers", "seed.seed, seed.stream, buffer.address, 0, count, workers", "core/test_engine.py::test_parts_of_an_array_too_large_to_exist", ""),
     Mutant("strided memory taken for contiguous", "initfast/core/engine.py", "in_order(part) and buffer.owner.flags.c_contiguous", "in_order(part)", "core/test_engine.py::test_threads_do_not_change_any_dtype", ""),
-    Mutant("seed and stream change places", "initfast/core/engine.py", "_kernels.fill_flat(source, seed.seed, seed.stream, address, piece.start,", "_kernels.fill_flat(source, seed.stream, seed.seed, address, piece.start,", "core/test_properties.py::test_a_part_is_the_part_of_the_whole", ""),
+    Mutant("seed and stream change places", "initfast/core/engine.py", "source, seed.seed, seed.stream, address, piece.start,", "source, seed.stream, seed.seed, address, piece.start,", "core/test_properties.py::test_a_part_is_the_part_of_the_whole", ""),
     Mutant("a uniform's largest value is maxval", "initfast/core/distributions.py", "target.up(low), target.below(high)", "target.up(low), target.down(high)", "core/test_bounds.py::test_uniform_is_half_open", ""),
     Mutant("a uniform's first value rounded to nearest", "initfast/core/distributions.py", "compute.up(low), first, last", "compute.nearest(low), first, last", GOLDEN, ""),
     Mutant("bounds of a truncated normal rounded outwards", "initfast/core/distributions.py", "first = target.up(Fraction(mean)", "first = target.down(Fraction(mean)", "core/test_bounds.py::test_truncated_normal_stays_within", ""),

@@ -1,0 +1,13 @@
+/* How src/threads.c cuts a part that is measured into chunks. */
+#include "threads.c"
+
+/* Returns how many chunks, and the elements of a chunk and of a slice. */
+uint64_t measured_chunks(uint64_t total, uint32_t itemsize, uint64_t *chunk, uint64_t *slice) {
+    const initfast_source source = {.itemsize = itemsize};
+    job j = {.source = &source, .total = total};
+    initfast_sums sums[INITFAST_CHUNKS];
+    const size_t chunks = choose_measured_chunks(&j, sums);
+    *chunk = j.chunk;
+    *slice = j.slice;
+    return chunks;
+}
