@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,80 @@ def test_every_part_is_filled(library):
             race.prepared(library, race.Job(task, dtype, size, memory))
         if memory is not None:  # the stores skip what is not a whole cache line
             assert np.isnan(memory).mean() < 0.001
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_rivals_draw_within_other_bounds(name):
+    """-3, 3 instead of -2, 2: the check knows that distribution, and refuses the other."""
+    if not rivals.installed(name):
+        pytest.skip(f"{name} is not installed")
+    rows = {row.name: row for row in rivals.everyone() if row.name in ("initfast", name)}
+    result = race.compare(list(rows.values()), rivals.WIDE, "float32", 2**14)
+    assert [row["library"] for row in result if "seconds" in row] == ["initfast", name]
+    drawn = race.Job(race.TRUNCATED, "float32", 2**16)
+    with pytest.raises(race.Wrong, match=r"std must be 0\.98"):
+        race.check(rivals.WIDE, race.as_numpy(rows[name].prepare(drawn)()))
+
+
+# ---- pytest-benchmark
+
+
+def run_pytest(*arguments):
+    """pytest on the benchmarks, as its users run it: with this project's options."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=BENCHMARKS.parent,
+        # Of the pytest that runs this test: they would make the other one a worker of it.
+        env={name: value for name, value in os.environ.items() if "PYTEST_" not in name},
+        timeout=300,
+    )
+
+
+def test_the_json_has_plain_values_that_one_can_compare_between_runs(tmp_path):
+    target = tmp_path / "times.json"
+    cases = "normal-float32-cache-all-threads-initfast or 4x4-initfast or test_import[python]"
+    quick = ("--benchmark-max-time=0.001", "--benchmark-min-rounds=1")
+    result = run_pytest("-k", cases, f"--benchmark-json={target}", *quick)
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = {row["name"]: row for row in json.loads(target.read_text())["benchmarks"]}
+    assert len(found) == 4
+    for name, row in found.items():
+        assert re.fullmatch(r"test_\w+\[[\w.-]+\]", name)
+        assert all(isinstance(value, str) for value in row["params"].values())
+        assert all(isinstance(value, str | int | float) for value in row["extra_info"].values())
+        assert row["stats"]["min"] > 0
+    fill = found["test_fill[normal-float32-cache-all-threads-initfast]"]
+    assert fill["params"]["task"] == "normal" and fill["params"]["library"] == "initfast"
+    assert fill["extra_info"]["bytes"] == 2**18 and fill["extra_info"]["GB/s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        (("-n0",), 0, "not timed; --benchmark-only times them"),
+        (("--benchmark-only", "--benchmark-max-time=0.01"), 0, "Outliers: 1 Standard Deviation"),
+        (("--benchmark-disable", "--benchmark-json=x", "--co"), 0, "not timed"),
+        (("--benchmark-only", "-n2"), 4, "benchmarks are timed in one process"),
+        (("--benchmark-json=x", "-n2"), 4, "benchmarks are timed in one process"),
+        (("--benchmark-storage=/nowhere", "--benchmark-compare", "--co"), 0, "Can't compare"),
+    ],
+    ids=["default", "only", "disable", "only-n2", "json-n2", "nothing-to-compare"],
+)
+def test_options_time_or_say_why_not(options, code, text):
+    result = run_pytest("-k", "4x4-initfast", *options)
+    assert result.returncode == code, result.stdout + result.stderr
+    assert text in result.stdout + result.stderr
+    assert ("Rounds" in result.stdout) == ("Outliers" in text)
+
+
+def test_names_hold_no_commas_spaces_or_brackets():
+    result = run_pytest("--collect-only", "-q", "-m", "")
+    names = [line for line in result.stdout.splitlines() if "::" in line]
+    assert len(names) > 100 and len(set(names)) == len(names)
+    for name in names:
+        assert re.fullmatch(r"benchmarks/test_\w+\.py::test_\w+\[[\w.-]+\]", name)
 
 
 # ---- the gate
