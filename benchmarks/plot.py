@@ -1,10 +1,16 @@
-"""The picture of README.md: throughput against size, a line per library, log-log."""
+"""The picture of benchmarks/README.md: throughput against size, a line per library, log-log."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
 from typing import Any
+
+import matplotlib
+from matplotlib import pyplot as plt
+from PIL import Image
+
+matplotlib.use("agg")
 
 TITLES = {"normal": "normal", "truncated_normal": "truncated normal"}
 # (library, its name in the picture, colour, line style): of several generators of one library, the
@@ -23,14 +29,10 @@ TICKS = {10: "1 KiB", 16: "64 KiB", 22: "4 MiB", 28: "256 MiB"}
 COLOURS = 64  # of the picture: a third of the bytes, and nobody sees it
 
 
-def draw(rows: list[dict[str, Any]], stored: dict[str, Any], target: Path) -> None:
+def draw(
+    rows: list[dict[str, Any]], here: dict[str, Any], section: dict[str, Any], target: Path
+) -> None:
     """Write the picture as a PNG of 1600 pixels, twice as many as README.md shows."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-    from PIL import Image
-
     with plt.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure, panels = plt.subplots(
             1, len(TITLES), figsize=(8, 3.8), sharey=True, layout="constrained"
@@ -63,9 +65,7 @@ def draw(rows: list[dict[str, Any]], stored: dict[str, Any], target: Path) -> No
         panels[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         lines, names = panels[0].get_legend_handles_labels()
         figure.legend(lines, names, loc="outside lower center", ncols=4, frameon=False)
-        section = next(part for name, part in stored["sections"].items() if name == "sizes")
-        here = stored["machine"]
-        words = f"{here['cpu']}, {section.get('threads', here['cores'])} threads, {section['date']}"
+        words = f"{here['cpu']}, {section['threads']} threads, {section['date']}"
         figure.suptitle(words, fontsize=8, color="#555555")
         drawn = io.BytesIO()
         figure.savefig(drawn, dpi=200)

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -169,31 +170,80 @@ def test_instructions_are_counted_exactly():
 # ---- what is written
 
 
-def test_the_readme_is_rewritten_between_its_markers(tmp_path):
+def stored(backend, rows, **machine):
+    """Results of a machine, of one section."""
+    names = ("cpu", "cores", "memory", "python", "compiler")
+    here = dict.fromkeys(names, "some") | {"backend": backend, "versions": {"initfast": "2.0"}}
+    section = {"date": "2026-01-02", "threads": 1, "missing": ["mkl"], "rows": rows}
+    return {"sections": {"float32, 1 thread": {**section, "machine": here | machine}}}
+
+
+def test_both_readmes_are_rewritten_with_a_column_per_machine(tmp_path):
     row = {"library": "initfast", "task": "normal", "GB/s": 12.34, "speed-up": 1.0}
-    wrong = {
-        "library": "other",
-        "task": "normal",
-        "error": "wrong: normal: not everything was written",
+    wrong = {"library": "other", "task": "normal", "error": "wrong: normal: not everything written"}
+    losing = {"library": "torch", "task": "normal", "GB/s": 24.68, "speed-up": 0.5}
+    machines = {
+        "a": stored("avx2", [row, wrong, losing], cpu="Old CPU"),
+        "b": stored("avx512", [{**row, "GB/s": 20.0}], cpu="New CPU", cores=8),
     }
-    losing = {"library": "faster", "task": "normal", "GB/s": 24.68, "speed-up": 0.5}
-    sections = {
-        "float32, 1 thread": {
-            "date": "2026-01-02",
-            "scale": {"log2_size": 20},
-            "rows": [row, wrong, losing],
-        }
-    }
-    machine = dict.fromkeys(["cpu", "cores", "memory", "python", "compiler", "backend"], "CPU") | {
-        "versions": {"numpy": "2"}
-    }
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    readme, tables = tmp_path / "README.md", tmp_path / "tables.md"
+    for path in (readme, tables):
+        path.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     for _ in range(2):
-        report.write({"machine": machine, "sections": sections}, readme, tmp_path / "picture.png")
-    text = readme.read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
-    assert "| initfast |  | 12.3 |  |" in text
-    assert "| faster |  | 24.7 (0.50x) |  |" in text
-    assert "| other |  | wrong |  |" in text and "other, normal: not everything was written" in text
-    assert "2026-01-02" in text and "1,048,576" in text
+        report.write(machines, readme, tables)
+    for path in (readme, tables):
+        text = path.read_text()
+        assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+        assert "Old CPU" in text and "New CPU" in text and "2026-01-02" in text
+    assert "| avx2, 1 thread | avx512, 1 thread |" in text
+    assert "| initfast | 12.3 | 20 |" in text
+    assert "| torch | 24.7 (0.50x) |  |" in text
+    assert "| other | wrong |  |" in text and "avx2: other, normal: not everything written" in text
+    assert "| mkl |" in text  # not installed
+    assert "| normal | 12.3 (torch 0.50x) | 20 |" in readme.read_text()
+
+
+def test_sections_of_several_states_of_a_machine_are_told_apart():
+    machine = stored("avx2", [])
+    later = stored("avx2", [], versions={"initfast": "2.1"})["sections"]["float32, 1 thread"]
+    machine["sections"]["files"] = later
+    lines = report.text({"a": machine}).splitlines()
+    assert [line.split(" | ")[-1] for line in lines[2:]] == ["float32, 1 thread |", "files |"]
+
+
+def test_the_readmes_are_those_of_the_results():
+    """Tables are generated, never typed."""
+    for path in (BENCHMARKS.parent / "README.md", BENCHMARKS / "README.md"):
+        text = path.read_text(encoding="utf-8")
+        generated = text.split(report.BEGIN)[1].split(report.END)[0].strip()
+        make = report.tables if path.parent == BENCHMARKS else report.summary
+        assert generated == make(report.read())
+
+
+def test_the_readme_names_what_there_is():
+    text = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", text):
+        assert (BENCHMARKS / target).exists(), target
+    commands = [line for line in text.splitlines() if line.startswith("python -m pytest ")]
+    assert len(commands) == 3
+    for command in commands:
+        result = run_pytest(*shlex.split(command)[4:], "--collect-only", "-q")
+        assert result.returncode == 0 and "::test_fill[" in result.stdout, command
+
+
+def test_measure_names_its_sections_and_refuses_others():
+    command = [sys.executable, BENCHMARKS / "measure.py"]
+    result = subprocess.run([*command, "--list"], capture_output=True, text=True, timeout=60)
+    assert {"float32, 1 thread", "bounds -3, 3, 1 thread", "files"} < set(
+        result.stdout.splitlines()
+    )
+    result = subprocess.run([*command, "nothing"], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2 and "no section has 'nothing' in its name" in result.stderr
+
+
+def test_files_are_compared_with_dd():
+    import measure
+
+    found = {row["task"]: row for row in measure.files(measure.QUICK)}
+    assert set(found) == {"uniform", "normal", "dd"} and found["dd"]["relative to dd"] == 1
+    assert all(row["bytes"] == 2**20 and row["file system"] for row in found.values())
