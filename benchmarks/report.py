@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def _peaks(machines: Machines) -> str:
 
 def _all(machines: Machines) -> list[str]:
     """Return all tables that there are figures for."""
-    found = lambda prefix, **wanted: _found(machines, prefix, **wanted)  # noqa: E731
+    found = partial(_found, machines)
     return [
         *(_speeds(machines, task) for task in TASKS),
         pivot(
@@ -546,4 +547,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
