@@ -455,6 +455,10 @@ def main() -> int:
     for text in arguments.texts:
         if not any(text in name for name in names):
             parser.error(f"no section has {text!r} in its name; --list shows them")
+    if os.getloadavg()[0] > ALL / 2:
+        print(
+            f"other programs are running: load {os.getloadavg()[0]:.1f} on {ALL} cores", flush=True
+        )
     missing = rivals.missing()
     if missing:
         print(f"not installed, and therefore not measured: {', '.join(missing)}", flush=True)

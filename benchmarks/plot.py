@@ -6,12 +6,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-from matplotlib import pyplot as plt
-from PIL import Image
-
-matplotlib.use("agg")
-
 TITLES = {"normal": "normal", "truncated_normal": "truncated normal"}
 # (library, its name in the picture, colour, line style): of several generators of one library, the
 # one that leads. A palette that colour-blind readers can tell apart: Okabe and Ito, 2008.
@@ -32,7 +26,13 @@ COLOURS = 64  # of the picture: a third of the bytes, and nobody sees it
 def draw(
     rows: list[dict[str, Any]], here: dict[str, Any], section: dict[str, Any], target: Path
 ) -> None:
-    """Write the picture as a PNG of 1600 pixels, twice as many as README.md shows."""
+    """Write the picture as a PNG of 1600 pixels, twice as many as a page shows."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+    from PIL import Image
+
     with plt.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure, panels = plt.subplots(
             1, len(TITLES), figsize=(8, 3.8), sharey=True, layout="constrained"

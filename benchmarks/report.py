@@ -342,7 +342,13 @@ def summary(machines: Machines) -> str:
             for hits in files
         )
         lines.append(["`initfast fill` of a file, normal, all threads", *cells])
-    return table(head, [line for line in lines if any(line[1:])])
+    absent = [
+        f"Not installed on {described(stored, section)['cpu']}: {', '.join(missing)}."
+        for stored in machines.values()
+        for section in list(stored["sections"])[-1:]
+        if (missing := stored["sections"][section].get("missing"))
+    ]
+    return "\n\n".join([table(head, [line for line in lines if any(line[1:])]), *absent])
 
 
 # ---- the files
@@ -363,17 +369,13 @@ def draw(name: str, stored: Stored) -> None:
     """Draw the throughput of a machine against the size, if there are figures for it."""
     if not rows(stored, "sizes"):
         return
+    import plot
+
+    here, section = described(stored, "sizes"), stored["sections"]["sizes"]
     try:
-        import plot
+        plot.draw(section["rows"], here, section, picture(name))
     except ImportError as error:
         print(f"the picture stays as it is: {error}", file=sys.stderr)
-        return
-    plot.draw(
-        rows(stored, "sizes"),
-        described(stored, "sizes"),
-        stored["sections"]["sizes"],
-        picture(name),
-    )
 
 
 def write(

@@ -201,6 +201,7 @@ def test_both_readmes_are_rewritten_with_a_column_per_machine(tmp_path):
     assert "| other | wrong |  |" in text and "avx2: other, normal: not everything written" in text
     assert "| mkl |" in text  # not installed
     assert "| normal | 12.3 (torch 0.50x) | 20 |" in readme.read_text()
+    assert "Not installed on New CPU: mkl." in readme.read_text()
 
 
 def test_sections_of_several_states_of_a_machine_are_told_apart():
