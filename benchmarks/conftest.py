@@ -1,22 +1,31 @@
-"""`pytest benchmarks --benchmark-enable` times; without it each runs once, small, as a test."""
+"""`pytest benchmarks --benchmark-only` times; without it each runs once, small, as a test."""
 
 import os
-from pathlib import Path
 
 import pytest
 from collecting import pytest_collectreport  # noqa: F401
+from parameters import timed
 
-HERE = Path(__file__).parent
 # Keras takes one backend per process, at its first import; its default may not be installed.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+# The options of pytest-benchmark that say that one wants to see times.
+TIMED_BY = {"only", "enable", "json", "save", "autosave", "save_data", "histogram", "cprofile"}
+TIMED_BY |= {"compare", "compare_fail"}
+# Bytes: what the second-level cache holds, more than all caches hold, a new array, a part.
+TIMED = {"cache": 2**18, "memory": 2**27, "new": 2**27, "part": 2**25}
+AS_TESTS = dict.fromkeys(TIMED, 2**14)
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--log2-size",
-        type=int,
-        help="elements of a fill, as a power of 2 (timed: 24; as tests: 12)",
-    )
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Before pytest-xdist chooses its processes: no times unless an option asks for them."""
+    option = config.option
+    asked = any(getattr(option, f"benchmark_{name}") for name in TIMED_BY)
+    refused = option.benchmark_disable and not option.benchmark_enable
+    option.benchmark_disable = refused or not asked
+    if timed(config) and option.numprocesses not in (None, 0, "auto"):
+        raise pytest.UsageError("benchmarks are timed in one process: leave out -n, or pass -n0")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
@@ -24,27 +33,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if timed(config) else None
 
 
-def timed(config: pytest.Config) -> bool:
-    return config.getoption("--benchmark-enable") or not config.getoption("--benchmark-disable")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """As tests, a sample runs by default: what compiles or repeats itself is in the long tier."""
-    if timed(config):
-        return
-    for item in items:
-        if item.path.parent == HERE and not (
-            "float32-warm-1-threads" in item.name or "initfast" in item.name
-        ):
-            item.add_marker("long")
+def pytest_report_header(config: pytest.Config) -> str:
+    if not timed(config):
+        return "benchmarks: as tests, not timed; --benchmark-only times them"
+    if config.option.markexpr == "not long":
+        return 'benchmarks: initfast alone; -m "" adds its rivals, which take hours'
+    return "benchmarks: all that -m chooses"
 
 
 @pytest.fixture(scope="session")
-def size(request: pytest.FixtureRequest) -> int:
-    """Elements of a fill: more than the caches hold when timed, few as tests."""
-    chosen = request.config.getoption("--log2-size")
-    return 2 ** (chosen if chosen is not None else 24 if timed(request.config) else 12)
+def sizes(request: pytest.FixtureRequest) -> dict[str, int]:
+    """Bytes of a fill, by the name of the size: few as tests."""
+    return TIMED if timed(request.config) else AS_TESTS
 
 
 @pytest.fixture
@@ -52,8 +52,11 @@ def record(benchmark):
     """Add sizes and speeds to the times: call `record(elements, bytes)` after the run."""
     from machine import cycle_seconds
 
+    import initfast as ift
+
     def add(elements: int, size: int, **more: object) -> None:
         benchmark.extra_info.update(elements=elements, bytes=size, **more)
+        benchmark.extra_info.update(initfast=ift.__version__, backend=ift.backends.active())
         if benchmark.stats is None:  # the benchmarks run as tests
             return
         seconds = benchmark.stats.stats.median

@@ -30,7 +30,7 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "compiler": compiler_version(),
         "backend": ift.backends.active(),
-        "versions": {"initfast": ift.__version__, **versions()},
+        "versions": {"initfast": f"{ift.__version__}{commit()}", **versions()},
     }
 
 
@@ -73,6 +73,27 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return numbers
+
+
+def commit() -> str:
+    """Return the commit of this checkout in brackets, and whether the library differs from it."""
+    here = Path(__file__).parent.parent
+    code = ("--", "src", "initfast", "setup.py")
+    try:
+        name = _output("git", "-C", str(here), "rev-parse", "--short", "HEAD")
+        changed = _output("git", "-C", str(here), "status", "--porcelain", *code)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f" ({name}{', changed' if changed else ''})"
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of a folder's file system, such as 'ext4'."""
+    return _output("df", "--output=fstype", str(folder)).splitlines()[-1]
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def cycle_seconds(turns: int = 50, times: int = 2000) -> float | None:

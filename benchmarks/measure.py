@@ -1,13 +1,15 @@
 """Compare initfast with what is installed: `python benchmarks/measure.py`, 20 minutes if idle.
 
-Measures every section, keeps the figures in results/MACHINE.json, and rewrites README.md's tables
-and the plot from them. `measure.py SECTION ...` measures these again and keeps the others;
-`--missing` measures those that the file does not have, so that an interrupted run can continue;
-`--quick` tries everything on small arrays and writes nothing.
+Measures every section, keeps the figures in results/MACHINE.json, and rewrites the tables of
+README.md and benchmarks/README.md from the results of all machines. `measure.py TEXT ...` measures
+the sections whose names contain a text, and keeps the others; `--list` shows the names. `--missing`
+measures those that the file does not have, so that an interrupted run can continue; `--quick` tries
+everything on small arrays and writes nothing.
 
 Each section runs in a separate process on as many cores as it uses threads, since XLA takes all
 that it may. In a section libraries take turns; a figure is a median over the rounds, and a ratio
-the median of the ratios within one round.
+the median of the ratios within one round. Files are written to the system's temporary folder: set
+TMPDIR to measure another file system.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ import argparse
 import datetime
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +32,7 @@ import contenders
 import machine
 import numpy as np
 import peak
+import report
 import rivals
 
 import initfast as ift
@@ -49,6 +54,8 @@ class Scale(NamedTuple):
     limit: float  # seconds that one library may take of one comparison
 
 
+# Seconds until a section is given up, several times what the slowest needs.
+PATIENCE = 1800
 FULL, QUICK = Scale(26, 32, 5, 2.5), Scale(18, 20, 2, 0.2)
 
 
@@ -75,11 +82,12 @@ def _compared(
     size: int,
     scale: Scale,
     memory: race.Array | None = None,
+    tasks: tuple[race.Task, ...] = race.TASKS,
 ) -> list[Row]:
     """Compare in all tasks."""
     options = {"memory": memory, "rounds": scale.rounds, "limit": scale.limit}
     results = []
-    for task in race.TASKS:
+    for task in tasks:
         rows = race.compare(libraries, task, dtype, size, **options)
         if ift.get_num_threads() == 1 and (cycle := machine.cycle_seconds()):
             for row in rows:
@@ -93,6 +101,13 @@ def warm(scale: Scale) -> list[Row]:
     """float32 in existing memory."""
     memory = race.aligned_memory(2**scale.log2_size)
     return _compared(rivals.everyone(), "float32", memory.size, scale, memory)
+
+
+def bounds(scale: Scale) -> list[Row]:
+    """float32 truncated normals with other bounds than Keras', of which few libraries have any."""
+    memory = race.aligned_memory(2**scale.log2_size)
+    able = [row for row in rivals.everyone() if rivals.WIDE in row.tasks]
+    return _compared(able, "float32", memory.size, scale, memory, (rivals.WIDE,))
 
 
 def warm_dtypes(scale: Scale) -> list[Row]:
@@ -264,6 +279,43 @@ def peaks(scale: Scale) -> list[Row]:
     return results
 
 
+def files(scale: Scale) -> list[Row]:
+    """`initfast fill` of a raw file, and dd of as many zeros: whole processes, both with fsync."""
+    with tempfile.TemporaryDirectory() as name:
+        target = Path(name) / "array.bin"
+        size = 2 ** max(20, scale.log2_largest)
+        while size > shutil.disk_usage(name).free / 4:
+            size //= 4
+        fill = [sys.executable, "-m", "initfast", "fill", target, "--quiet", "--seed", "1"]
+        fill += ["--shape", f"{size // 4}", "--init"]
+        inits = {"uniform": "random_uniform", "normal": "random_normal"}
+        commands = {task: [*fill, init] for task, init in inits.items()}
+        blocks = f"count={size // 2**20}"
+        commands["dd"] = ["dd", "if=/dev/zero", f"of={target}", "bs=1M", blocks, "conv=fsync"]
+        seconds: race.Seconds = {task: [] for task in commands}
+        for _ in range(min(3, scale.rounds)):
+            for task, command in commands.items():
+                os.sync()
+                start = time.perf_counter()
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+                seconds[task].append(time.perf_counter() - start)
+                if target.stat().st_size != size:
+                    raise ValueError(f"{task} must write {size} bytes")
+                target.unlink()
+        return [
+            {
+                "library": "dd" if task == "dd" else f"initfast fill, {task}",
+                "task": task,
+                "bytes": size,
+                "file system": machine.file_system(Path(name)),
+                "seconds": race.median(seconds, task),
+                "GB/s": size / race.median(seconds, task) / 1e9,
+                "relative to dd": race.ratio(seconds, "dd", task),
+            }
+            for task in commands
+        ]
+
+
 def sizes(scale: Scale) -> list[Row]:
     """The plot: float32, from 1 KiB on, in place if a library can."""
     largest = _largest(scale)
@@ -303,6 +355,8 @@ def _on(count: int, fill: race.Fill) -> race.Fill:
 SECTIONS = (
     Section("float32, 1 thread", 1, warm),
     *((Section(f"float32, {ALL} threads", ALL, warm),) if ALL > 1 else ()),
+    Section("bounds -3, 3, 1 thread", 1, bounds),
+    *((Section(f"bounds -3, 3, {ALL} threads", ALL, bounds),) if ALL > 1 else ()),
     Section("other dtypes, 1 thread", 1, warm_dtypes),
     Section("keras on torch, 1 thread", 1, keras, "torch"),
     Section("keras on tensorflow, 1 thread", 1, keras, "tensorflow"),
@@ -315,6 +369,7 @@ SECTIONS = (
     Section("small calls", 1, small),
     Section("imports", 1, imports),
     Section("peak memory", ALL, peaks),
+    Section("files", ALL, files),
     Section("sizes", ALL, sizes),
 )
 
@@ -337,14 +392,24 @@ def run(section: Section, scale: Scale) -> list[Row] | None:
         "INITFAST_NUM_THREADS": str(ALL),
     }
     arguments = ["--in-process", section.name, *(["--quick"] if scale is QUICK else [])]
-    process = subprocess.run(
-        [sys.executable, __file__, *arguments], env=environment, capture_output=True, text=True
-    )
-    if process.returncode:
-        print(f"{section.name} failed:\n{process.stderr[-2000:]}", file=sys.stderr)
-        return None
-    rows: list[Row] = json.loads(process.stdout.splitlines()[-1])
-    return rows
+    try:
+        process = subprocess.run(
+            [sys.executable, __file__, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        rows: list[Row] = (
+            json.loads(process.stdout.splitlines()[-1]) if not process.returncode else []
+        )
+        if rows:
+            return rows
+        reason = f"exit code {process.returncode}\n{process.stderr[-2000:]}"
+    except subprocess.TimeoutExpired:
+        reason = f"not done in {PATIENCE} s"
+    print(f"{section.name} failed: {reason}", file=sys.stderr)
+    return None
 
 
 def _rounded(value: Any) -> Any:
@@ -362,8 +427,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "sections", nargs="*", metavar="SECTION", help=f"one of: {'; '.join(names)} (default: all)"
+        "texts", nargs="*", metavar="TEXT", help="part of the name of a section (default: all)"
     )
+    parser.add_argument("--list", action="store_true", help="print the names of the sections")
     parser.add_argument(
         "--missing", action="store_true", help="only the sections that the results do not have yet"
     )
@@ -374,7 +440,7 @@ def main() -> int:
         "--machine", default=machine.slug(), help="the results' file name (default: %(default)s)"
     )
     parser.add_argument(
-        "--no-readme", action="store_true", help="leave README.md and the plot as they are"
+        "--no-readme", action="store_true", help="leave the tables and the plot as they are"
     )
     parser.add_argument("--in-process", metavar="SECTION", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -383,19 +449,31 @@ def main() -> int:
         section = next(section for section in SECTIONS if section.name == arguments.in_process)
         print(json.dumps(_rounded(in_process(section, scale))))
         return 0
-    if unknown := sorted(set(arguments.sections) - set(names)):
-        parser.error(
-            f"SECTION must be one of {', '.join(map(repr, names))}; received {unknown[0]!r}"
+    if arguments.list:
+        print(*names, sep="\n")
+        return 0
+    for text in arguments.texts:
+        if not any(text in name for name in names):
+            parser.error(f"no section has {text!r} in its name; --list shows them")
+    if os.getloadavg()[0] > ALL / 2:
+        print(
+            f"other programs are running: load {os.getloadavg()[0]:.1f} on {ALL} cores", flush=True
         )
+    missing = rivals.missing()
+    if missing:
+        print(f"not installed, and therefore not measured: {', '.join(missing)}", flush=True)
     target = RESULTS / f"{arguments.machine}.json"
     stored: dict[str, Any] = {"sections": {}}
     if target.exists() and not arguments.quick:
         stored = json.loads(target.read_text(encoding="utf-8"))
     failed = 0
     for section in SECTIONS:
-        if arguments.sections and section.name not in arguments.sections:
+        if arguments.texts and not any(text in section.name for text in arguments.texts):
             continue
         if arguments.missing and section.name in stored["sections"]:
+            continue
+        if section.name.startswith("keras on ") and section.keras in missing:
+            print(f"{section.name}: not measured, {section.keras} is not installed", flush=True)
             continue
         start = time.monotonic()
         rows = run(section, scale)
@@ -410,23 +488,26 @@ def main() -> int:
             sep="\n  ",
             flush=True,
         )
-        stored["machine"] = machine.describe()
         stored["sections"][section.name] = {
             "date": str(datetime.date.today()),
             "seconds": round(took, 1),
             "threads": section.threads,
             "scale": scale._asdict(),
+            "machine": machine.describe(),
+            "missing": missing,
             "rows": rows,
         }
         if not arguments.quick:
             RESULTS.mkdir(exist_ok=True)
-            target.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-    import report
-
+            partial_ = target.with_suffix(".partial")  # an interrupted run leaves what there was
+            partial_.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+            partial_.replace(target)
+            if section.measure is sizes and not arguments.no_readme:
+                report.draw(target.stem, stored)
     if arguments.quick:
-        print(report.text(stored))
+        print(report.text({target.stem: stored}) if stored["sections"] else "nothing was measured")
     elif not arguments.no_readme:
-        report.write(stored)
+        report.write(report.read())
     print(report.targets(stored))
     return 1 if failed else 0
 

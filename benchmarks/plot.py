@@ -1,4 +1,4 @@
-"""The picture of README.md: throughput against size, a line per library, log-log."""
+"""The picture of benchmarks/README.md: throughput against size, a line per library, log-log."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ TICKS = {10: "1 KiB", 16: "64 KiB", 22: "4 MiB", 28: "256 MiB"}
 COLOURS = 64  # of the picture: a third of the bytes, and nobody sees it
 
 
-def draw(rows: list[dict[str, Any]], stored: dict[str, Any], target: Path) -> None:
-    """Write the picture as a PNG of 1600 pixels, twice as many as README.md shows."""
+def draw(
+    rows: list[dict[str, Any]], here: dict[str, Any], section: dict[str, Any], target: Path
+) -> None:
+    """Write the picture as a PNG of 1600 pixels, twice as many as a page shows."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -63,9 +65,7 @@ def draw(rows: list[dict[str, Any]], stored: dict[str, Any], target: Path) -> No
         panels[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         lines, names = panels[0].get_legend_handles_labels()
         figure.legend(lines, names, loc="outside lower center", ncols=4, frameon=False)
-        section = next(part for name, part in stored["sections"].items() if name == "sizes")
-        here = stored["machine"]
-        words = f"{here['cpu']}, {section.get('threads', here['cores'])} threads, {section['date']}"
+        words = f"{here['cpu']}, {section['threads']} threads, {section['date']}"
         figure.suptitle(words, fontsize=8, color="#555555")
         drawn = io.BytesIO()
         figure.savefig(drawn, dpi=200)

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import importlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -20,11 +21,38 @@ from compiled import library
 
 import initfast as ift
 from initfast import _kernels
-from initfast.cli import _race
+from initfast.cli import _race, bench
 from initfast.cli._race import NORMAL, TASKS, TRUNCATED, UNIFORM, Array, Fill, Job, Library, Task
-from initfast.cli.bench import INITFAST, MEMSET, RIVALS, SEED, with_initfast
+from initfast.cli.bench import MEMSET, RIVALS, SEED
 
 NUMPY_DTYPES = ("float32", "float64")
+
+
+def _phi(x: float) -> float:
+    return 0.5 * math.erfc(-x / math.sqrt(2))
+
+
+# A truncated normal with other bounds than Keras', which few libraries have.
+WIDE = Task(
+    "truncated_normal_3",
+    0.0,
+    math.sqrt(1 - 6 * math.exp(-4.5) / math.sqrt(2 * math.pi) / (2 * _phi(3.0) - 1)),
+    -3.0,
+    3.0,
+    lambda x: (_phi(x) - _phi(-3.0)) / (_phi(3.0) - _phi(-3.0)),
+)
+ALL_TASKS = (*TASKS, WIDE)
+
+
+def with_initfast(job: Job) -> Fill:
+    if job.task.name != WIDE.name:
+        return bench.with_initfast(job)
+    # A seed generator: one stream that made two whole arrays would warn.
+    seed = SEED if job.memory is not None else ift.SeedGenerator(SEED)
+    init = ift.TruncatedNormal(0.0, 1.0, seed=seed, lower=WIDE.low, upper=WIDE.high)
+    if job.memory is None:
+        return lambda: init((job.size,), job.dtype)
+    return functools.partial(init.fill, job.memory)
 
 
 def on_backend(job: Job, backend: str) -> Fill:
@@ -44,6 +72,22 @@ def on_backend(job: Job, backend: str) -> Fill:
     return run
 
 
+def with_torch(job: Job) -> Fill:
+    if job.task.name != WIDE.name:
+        return bench.with_torch(job)
+    import torch
+
+    dtype, generator = getattr(torch, job.dtype), torch.Generator().manual_seed(SEED)
+
+    def draw(tensor: Any) -> Any:
+        return torch.nn.init.trunc_normal_(tensor, a=WIDE.low, b=WIDE.high, generator=generator)
+
+    if job.memory is None:
+        return lambda: draw(torch.empty(job.size, dtype=dtype))
+    bits = job.memory.view(f"u{job.memory.itemsize}")
+    return functools.partial(draw, torch.from_numpy(bits).view(dtype))
+
+
 def with_jax(job: Job) -> Fill:
     import jax
 
@@ -51,6 +95,7 @@ def with_jax(job: Job) -> Fill:
         UNIFORM.name: jax.random.uniform,
         NORMAL.name: jax.random.normal,
         TRUNCATED.name: lambda key, *rest: jax.random.truncated_normal(key, -2.0, 2.0, *rest),
+        WIDE.name: lambda key, *rest: jax.random.truncated_normal(key, WIDE.low, WIDE.high, *rest),
     }[job.task.name]
     with jax.enable_x64(job.dtype == "float64"):
         compiled = jax.jit(lambda key: draw(key, (job.size,), job.dtype))
@@ -122,9 +167,14 @@ def finished(result: Any) -> Any:
 def own() -> list[Library]:
     """Return initfast, and again on each backend that is not its best here."""
     return [
-        INITFAST,
+        Library("initfast", "initfast", with_initfast, ALL_TASKS),
         *(
-            Library(f"initfast {name}", "initfast", functools.partial(on_backend, backend=name))
+            Library(
+                f"initfast {name}",
+                "initfast",
+                functools.partial(on_backend, backend=name),
+                ALL_TASKS,
+            )
             for name in reversed(ift.backends.available()[:-1])
         ),
     ]
@@ -149,8 +199,9 @@ def others() -> list[Library]:
     keras_dtypes = ("float32", "float16", "bfloat16")
     mkl_random = (UNIFORM, NORMAL), ("float64",)
     return [
-        *RIVALS,
-        new("jax", "jax", with_jax),
+        *(row for row in RIVALS if row.name != "torch"),
+        Library("torch", "torch", with_torch, ALL_TASKS),
+        new("jax", "jax", with_jax, ALL_TASKS),
         new("tensorflow", "tensorflow", with_tensorflow),
         new(keras_name(), "keras", with_keras, dtypes=keras_dtypes),
         *(_of_mkl(generator, "ICDF") for generator in ("ARS5", "SFMT19937", "PHILOX4X32X10")),
@@ -159,6 +210,11 @@ def others() -> list[Library]:
         MEMSET,
         Library("non-temporal stores", "numpy", with_stores, new=False, random=False),
     ]
+
+
+def missing() -> list[str]:
+    """Return the modules of all the other libraries that are not installed."""
+    return sorted({row.module for row in others() if not installed(row.module)})
 
 
 def everyone() -> list[Library]:

@@ -1,38 +1,48 @@
-"""Fills: a group per distribution, dtype, situation and number of threads; a row per library."""
+"""Fills: a group per dtype, situation and threads; a row per distribution and library.
+
+Situations: existing memory that fits a cache or that does not, and a new array each time."""
 
 import pytest
 import rivals
+from parameters import case
 
 import initfast as ift
 from initfast.cli import _race as race
 from initfast.core.dtypes import resolve
 
-ALL = ift.get_num_threads()
+THREADS = {"1-thread": 1, "all-threads": ift.get_num_threads()}
+TASKS = {task.name: task for task in rivals.ALL_TASKS}
+LIBRARIES = {library.name: library for library in rivals.everyone()}
 
 
-def rows():
-    for task in race.TASKS:
-        for dtype in race.DTYPES:
-            for situation in ("warm", "new"):
-                for threads in sorted({1, ALL}):
-                    group = f"{task.name}-{dtype}-{situation}-{threads}-threads"
-                    for library in rivals.everyone():
-                        if library.does(task, dtype, in_place=situation == "warm"):
-                            mark = pytest.mark.benchmark(group=group)
-                            name = f"{group}-{library.name.replace(' ', '-')}"
-                            yield pytest.param(
-                                task, dtype, situation, threads, library, marks=mark, id=name
+def cases():
+    for dtype in race.DTYPES:
+        for situation in ("cache", "memory", "new"):
+            for threads in THREADS if ift.get_num_threads() > 1 else ["1-thread"]:
+                for task in TASKS.values():
+                    for library in LIBRARIES.values():
+                        if library.does(task, dtype, in_place=situation != "new"):
+                            ours = library.name == "initfast" and dtype != "float16"
+                            yield case(
+                                task.name,
+                                dtype,
+                                situation,
+                                threads,
+                                library.name,
+                                group=f"{dtype}-{situation}-{threads}",
+                                ours=ours and (situation != "new" or dtype == "float32"),
                             )
 
 
-@pytest.mark.parametrize(("task", "dtype", "situation", "threads", "library"), list(rows()))
-def test_fill(benchmark, record, size, task, dtype, situation, threads, library):
-    memory = race.aligned_memory(size, dtype) if situation == "warm" else None
+@pytest.mark.parametrize(("task", "dtype", "situation", "threads", "library"), list(cases()))
+def test_fill(benchmark, record, sizes, task, dtype, situation, threads, library):
+    row, count = LIBRARIES[library], THREADS[threads]
+    size = sizes[situation] // resolve(dtype).itemsize
+    memory = None if situation == "new" else race.aligned_memory(size, dtype)
     try:
-        rivals.load(library.module)
+        rivals.load(row.module)
     except ImportError as error:
-        pytest.skip(f"{library.name} is installed and cannot be imported: {error}")
-    with race.using_threads(threads):
-        fill = race.prepared(library, race.Job(task, dtype, size, memory))
-        benchmark(fill)
-    record(size, size * resolve(dtype).itemsize, backend=ift.backends.active())
+        pytest.skip(f"{library} is installed and cannot be imported: {error}")
+    with race.using_threads(count):
+        benchmark(race.prepared(row, race.Job(TASKS[task], dtype, size, memory)))
+    record(size, sizes[situation], threads=count)

@@ -5,60 +5,70 @@ import subprocess
 import contenders
 import pytest
 import rivals
+from parameters import case, timed
 
 import initfast as ift
 from initfast.cli._race import as_numpy
 
-
-def parts():
-    for part in contenders.PARTS:
-        if rivals.installed(part.module):
-            group = part.situation.replace(" ", "-")
-            name = f"{group}-{part.library.replace(' ', '-')}"
-            yield pytest.param(
-                part, marks=pytest.mark.benchmark(group=f"{group}-normal-float32-1-thread"), id=name
-            )
+PARTS = {(part.situation, part.library): part for part in contenders.PARTS}
+SMALL = {small.library: small for small in contenders.SMALL}
+IMPORTS = ("python", *contenders.IMPORTS)
+QUICK_IMPORTS = ("python", "numpy", "initfast")
 
 
-@pytest.mark.parametrize("part", list(parts()))
-def test_parts(benchmark, record, size, part):
+@pytest.mark.parametrize(
+    ("situation", "library"),
+    [
+        case(*names, group=f"{names[0]}-normal-float32-1-thread", ours=part.module == "initfast")
+        for names, part in PARTS.items()
+        if rivals.installed(part.module)
+    ],
+)
+def test_part(benchmark, record, sizes, situation, library):
+    part, size = PARTS[situation, library], sizes["part"] // 4
     with ift.threads(1):
         run = part.prepare(size)
         result = run()
         contenders.check_part(part, result, size)
         benchmark(run)
     elements = as_numpy(result).size
-    record(elements, 4 * elements, backend=ift.backends.active())
+    record(elements, 4 * elements, threads=1)
 
 
-def calls():
-    for side in (4, 22, 64):
-        for small in contenders.SMALL:
-            if rivals.installed(small.module):
-                mark = pytest.mark.benchmark(group=f"he_normal-{side}x{side}")
-                yield pytest.param(
-                    small, side, marks=mark, id=f"{side}x{side}-{small.library.replace(' ', '-')}"
-                )
-
-
-@pytest.mark.parametrize(("small", "side"), list(calls()))
-def test_small_call(benchmark, record, small, side):
-    call = small.prepare(side)
+@pytest.mark.parametrize(
+    ("shape", "library"),
+    [
+        case(
+            f"{side}x{side}",
+            name,
+            group=f"he_normal-{side}x{side}",
+            ours=small.module == "initfast",
+        )
+        for side in (4, 22, 64)
+        for name, small in SMALL.items()
+        if rivals.installed(small.module)
+    ],
+)
+def test_small_call(benchmark, record, shape, library):
+    side = int(shape.partition("x")[0])
+    call = SMALL[library].prepare(side)
     assert as_numpy(call()).size == side * side
     benchmark(call)
     record(side * side, 4 * side * side)
 
 
-@pytest.mark.benchmark(group="import")
-@pytest.mark.parametrize("module", ["python", *filter(rivals.installed, contenders.IMPORTS)])
-def test_import(benchmark, request, module):
-    if request.config.getoption("--benchmark-disable") and module not in (
-        "python",
-        "numpy",
-        "initfast",
-    ):
+@pytest.mark.parametrize(
+    "library",
+    [
+        case(name, group="import", ours=name in QUICK_IMPORTS)
+        for name in IMPORTS
+        if name == "python" or rivals.installed(name)
+    ],
+)
+def test_import(benchmark, request, library):
+    if not (timed(request.config) or library in QUICK_IMPORTS):
         pytest.skip("takes seconds and tests nothing of ours: only if timed")
-    command = contenders.import_command(module)
+    command = contenders.import_command(library)
     benchmark.pedantic(
         lambda: subprocess.run(command, check=True, capture_output=True), rounds=5, warmup_rounds=1
     )

@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +36,80 @@ def test_every_part_is_filled(library):
             race.prepared(library, race.Job(task, dtype, size, memory))
         if memory is not None:  # the stores skip what is not a whole cache line
             assert np.isnan(memory).mean() < 0.001
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_rivals_draw_within_other_bounds(name):
+    """-3, 3 instead of -2, 2: the check knows that distribution, and refuses the other."""
+    if not rivals.installed(name):
+        pytest.skip(f"{name} is not installed")
+    rows = {row.name: row for row in rivals.everyone() if row.name in ("initfast", name)}
+    result = race.compare(list(rows.values()), rivals.WIDE, "float32", 2**14)
+    assert [row["library"] for row in result if "seconds" in row] == ["initfast", name]
+    drawn = race.Job(race.TRUNCATED, "float32", 2**16)
+    with pytest.raises(race.Wrong, match=r"std must be 0\.98"):
+        race.check(rivals.WIDE, race.as_numpy(rows[name].prepare(drawn)()))
+
+
+# ---- pytest-benchmark
+
+
+def run_pytest(*arguments):
+    """pytest on the benchmarks, as its users run it: with this project's options."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=BENCHMARKS.parent,
+        # Of the pytest that runs this test: they would make the other one a worker of it.
+        env={name: value for name, value in os.environ.items() if "PYTEST_" not in name},
+        timeout=300,
+    )
+
+
+def test_the_json_has_plain_values_that_one_can_compare_between_runs(tmp_path):
+    target = tmp_path / "times.json"
+    cases = "normal-float32-cache-all-threads-initfast or 4x4-initfast or test_import[python]"
+    quick = ("--benchmark-max-time=0.001", "--benchmark-min-rounds=1")
+    result = run_pytest("-k", cases, f"--benchmark-json={target}", *quick)
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = {row["name"]: row for row in json.loads(target.read_text())["benchmarks"]}
+    assert len(found) == 4
+    for name, row in found.items():
+        assert re.fullmatch(r"test_\w+\[[\w.-]+\]", name)
+        assert all(isinstance(value, str) for value in row["params"].values())
+        assert all(isinstance(value, str | int | float) for value in row["extra_info"].values())
+        assert row["stats"]["min"] > 0
+    fill = found["test_fill[normal-float32-cache-all-threads-initfast]"]
+    assert fill["params"]["task"] == "normal" and fill["params"]["library"] == "initfast"
+    assert fill["extra_info"]["bytes"] == 2**18 and fill["extra_info"]["GB/s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        (("-n0",), 0, "not timed; --benchmark-only times them"),
+        (("--benchmark-only", "--benchmark-max-time=0.01"), 0, "Outliers: 1 Standard Deviation"),
+        (("--benchmark-disable", "--benchmark-json=x", "--co"), 0, "not timed"),
+        (("--benchmark-only", "-n2"), 4, "benchmarks are timed in one process"),
+        (("--benchmark-json=x", "-n2"), 4, "benchmarks are timed in one process"),
+        (("--benchmark-storage=/nowhere", "--benchmark-compare", "--co"), 0, "Can't compare"),
+    ],
+    ids=["default", "only", "disable", "only-n2", "json-n2", "nothing-to-compare"],
+)
+def test_options_time_or_say_why_not(options, code, text):
+    result = run_pytest("-k", "4x4-initfast", *options)
+    assert result.returncode == code, result.stdout + result.stderr
+    assert text in result.stdout + result.stderr
+    assert ("Rounds" in result.stdout) == ("Outliers" in text)
+
+
+def test_names_hold_no_commas_spaces_or_brackets():
+    result = run_pytest("--collect-only", "-q", "-m", "")
+    names = [line for line in result.stdout.splitlines() if "::" in line]
+    assert len(names) > 100 and len(set(names)) == len(names)
+    for name in names:
+        assert re.fullmatch(r"benchmarks/test_\w+\.py::test_\w+\[[\w.-]+\]", name)
 
 
 # ---- the gate
@@ -94,31 +170,81 @@ def test_instructions_are_counted_exactly():
 # ---- what is written
 
 
-def test_the_readme_is_rewritten_between_its_markers(tmp_path):
+def stored(backend, rows, **machine):
+    """Results of a machine, of one section."""
+    names = ("cpu", "cores", "memory", "python", "compiler")
+    here = dict.fromkeys(names, "some") | {"backend": backend, "versions": {"initfast": "2.0"}}
+    section = {"date": "2026-01-02", "threads": 1, "missing": ["mkl"], "rows": rows}
+    return {"sections": {"float32, 1 thread": {**section, "machine": here | machine}}}
+
+
+def test_both_readmes_are_rewritten_with_a_column_per_machine(tmp_path):
     row = {"library": "initfast", "task": "normal", "GB/s": 12.34, "speed-up": 1.0}
-    wrong = {
-        "library": "other",
-        "task": "normal",
-        "error": "wrong: normal: not everything was written",
+    wrong = {"library": "other", "task": "normal", "error": "wrong: normal: not everything written"}
+    losing = {"library": "torch", "task": "normal", "GB/s": 24.68, "speed-up": 0.5}
+    machines = {
+        "a": stored("avx2", [row, wrong, losing], cpu="Old CPU"),
+        "b": stored("avx512", [{**row, "GB/s": 20.0}], cpu="New CPU", cores=8),
     }
-    losing = {"library": "faster", "task": "normal", "GB/s": 24.68, "speed-up": 0.5}
-    sections = {
-        "float32, 1 thread": {
-            "date": "2026-01-02",
-            "scale": {"log2_size": 20},
-            "rows": [row, wrong, losing],
-        }
-    }
-    machine = dict.fromkeys(["cpu", "cores", "memory", "python", "compiler", "backend"], "CPU") | {
-        "versions": {"numpy": "2"}
-    }
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    readme, tables = tmp_path / "README.md", tmp_path / "tables.md"
+    for path in (readme, tables):
+        path.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     for _ in range(2):
-        report.write({"machine": machine, "sections": sections}, readme, tmp_path / "picture.png")
-    text = readme.read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
-    assert "| initfast |  | 12.3 |  |" in text
-    assert "| faster |  | 24.7 (0.50x) |  |" in text
-    assert "| other |  | wrong |  |" in text and "other, normal: not everything was written" in text
-    assert "2026-01-02" in text and "1,048,576" in text
+        report.write(machines, readme, tables)
+    for path in (readme, tables):
+        text = path.read_text()
+        assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+        assert "Old CPU" in text and "New CPU" in text and "2026-01-02" in text
+    assert "| avx2, 1 thread | avx512, 1 thread |" in text
+    assert "| initfast | 12.3 | 20 |" in text
+    assert "| torch | 24.7 (0.50x) |  |" in text
+    assert "| other | wrong |  |" in text and "avx2: other, normal: not everything written" in text
+    assert "| mkl |" in text  # not installed
+    assert "| normal | 12.3 (torch 0.50x) | 20 |" in readme.read_text()
+    assert "Not installed on New CPU: mkl." in readme.read_text()
+
+
+def test_sections_of_several_states_of_a_machine_are_told_apart():
+    machine = stored("avx2", [])
+    later = stored("avx2", [], versions={"initfast": "2.1"})["sections"]["float32, 1 thread"]
+    machine["sections"]["files"] = later
+    lines = report.text({"a": machine}).splitlines()
+    assert [line.split(" | ")[-1] for line in lines[2:]] == ["float32, 1 thread |", "files |"]
+
+
+def test_the_readmes_are_those_of_the_results():
+    """Tables are generated, never typed."""
+    for path in (BENCHMARKS.parent / "README.md", BENCHMARKS / "README.md"):
+        text = path.read_text(encoding="utf-8")
+        generated = text.split(report.BEGIN)[1].split(report.END)[0].strip()
+        make = report.tables if path.parent == BENCHMARKS else report.summary
+        assert generated == make(report.read())
+
+
+def test_the_readme_names_what_there_is():
+    text = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", text):
+        assert (BENCHMARKS / target).exists(), target
+    commands = [line for line in text.splitlines() if line.startswith("python -m pytest ")]
+    assert len(commands) == 3
+    for command in commands:
+        result = run_pytest(*shlex.split(command)[4:], "--collect-only", "-q")
+        assert result.returncode == 0 and "::test_fill[" in result.stdout, command
+
+
+def test_measure_names_its_sections_and_refuses_others():
+    command = [sys.executable, BENCHMARKS / "measure.py"]
+    result = subprocess.run([*command, "--list"], capture_output=True, text=True, timeout=60)
+    assert {"float32, 1 thread", "bounds -3, 3, 1 thread", "files"} < set(
+        result.stdout.splitlines()
+    )
+    result = subprocess.run([*command, "nothing"], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2 and "no section has 'nothing' in its name" in result.stderr
+
+
+def test_files_are_compared_with_dd():
+    import measure
+
+    found = {row["task"]: row for row in measure.files(measure.QUICK)}
+    assert set(found) == {"uniform", "normal", "dd"} and found["dd"]["relative to dd"] == 1
+    assert all(row["bytes"] == 2**20 and row["file system"] for row in found.values())
