@@ -3,4 +3,4 @@
 __version__ = "0.1.0"
 
 STREAM_VERSION = 1
-"""Version of the stream that src/README.md specifies; after release 1.0 its values never change."""
+"""Version of the stream that src/README.md specifies. Its values are final."""

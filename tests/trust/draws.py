@@ -75,6 +75,15 @@ LAWS = {
         2**24,
         (1.5, 1.99),
     ),
+    "bounds -3, 3": Law(
+        lambda seed: ift.TruncatedNormal(0.0, 1.0, seed, -3.0, 3.0),
+        stats.truncnorm(-3, 3),
+        -3.0,
+        3.0,
+        2**18,
+        None,
+        (1.5, 2.5, 2.99),
+    ),
 }
 
 

@@ -1,8 +1,8 @@
-"""Make the long evidence anew and show it: `python tests/trust/evidence.py [PART...] [--quick]
+"""Measure the long evidence and show it: `python tests/trust/evidence.py [PART...] [--quick]
 [--write]`.
 
 Each part is a module with `run(quick) -> list[Row]`. Its rows go to results/<part>.json, which is
-committed with the date, the machine and the compilers; `--write` makes the tables of src/README.md
+committed with the date, the machine and the compilers; `--write` makes the tables of README.md
 from those files, whichever parts were run today. `--quick` takes a small part of the work to see
 that everything runs: it prints and stores nothing. The exit status is 1 if a goal was missed. Needs
 the package installed with its `test` extra; the parts say what else they need."""
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--quick", action="store_true", help="a small part of the work; prints, stores nothing"
     )
     parser.add_argument(
-        "--write", action="store_true", help="then write the tables of src/README.md"
+        "--write", action="store_true", help="then write the tables of tests/trust/README.md"
     )
     options = parser.parse_args(arguments)
     wanted = names if options.parts == ["all"] else options.parts

@@ -70,7 +70,7 @@ def test_a_part_is_stored_and_shown(evidence: ModuleType, rows: ModuleType, tmp_
     assert {"cpu", "python", "backends"} <= set(kept["machine"])
     text = (tmp_path / "README.md").read_text()
     assert text.startswith(
-        f"before\n{rows.BEGIN}\n### About good\n`python tests/trust/evidence.py good`"
+        f"before\n{rows.BEGIN}\n## About good\n`python tests/trust/evidence.py good`"
     )
     assert "| good a\\|b | 0 | 2 | yes |\n" in text
     assert text.endswith(f"{rows.END}\nafter\n")
@@ -118,7 +118,7 @@ def test_a_readme_without_markers_is_refused(rows: ModuleType, tmp_path: Path) -
 
 
 def test_the_readme_shows_every_stored_result(rows: ModuleType) -> None:
-    """src/README.md was written from the files that are committed beside it."""
+    """README.md was written from the files that are committed beside it."""
     text = rows.README.read_text()
     stored = sorted((TRUST / "results").glob("*.json"))
     assert stored
