@@ -4,7 +4,7 @@ included.
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,14 +15,14 @@ from initfast.core.seeds import Seed, root_seed
 from initfast.initializers.base import Initializer
 from initfast.torch import rules as ruling
 from initfast.torch import streams, targets
-from initfast.torch.defaults import Spec, default, default_buffer
+from initfast.torch.defaults import Spec, axes_of, default, default_buffer, padding_rows
 from initfast.torch.materialise import Site, is_meta, materialise, memory_of
+from initfast.torch.names import holders
+from initfast.torch.packed import Blocks
+from initfast.torch.parametrized import Computed, computed
+from initfast.torch.unsharded import check_unsharded, flat_shards
 
 AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
-
-# What torch.compile, activation checkpointing and FSDP put between the names; state dicts leave it
-# out too.
-_WRAPPERS = re.compile(r"\b(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
 
 
 class Planned(NamedTuple):
@@ -32,9 +32,11 @@ class Planned(NamedTuple):
 
     kind: str
     name: str
-    site: Site
-    what: Spec | Initializer | None
+    site: Site | Computed
+    what: Spec | Initializer | Blocks | None
     by_rule: bool
+    axes: str = "torch"
+    zero_rows: frozenset[int] = frozenset()
 
     @property
     def fill(self) -> targets.Fill:
@@ -45,15 +47,21 @@ class Planned(NamedTuple):
         """The same in another dtype."""
         assert self.what is not None
         try:
-            return ruling.make_fill(self.what, tuple(self.site.tensor.shape), dtype)
+            fill = ruling.make_fill(self.what, tuple(self.site.tensor.shape), dtype, self.axes)
+            return ruling.with_zero_rows(fill, self.zero_rows) if self.zero_rows else fill
         except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
             raise ValueError(f"{self.kind} {self.name!r}: {error}") from error
 
 
 class _Entry(NamedTuple):
     name: str
-    site: Site
+    site: Site | Computed
     fill: targets.Fill
+
+    @property
+    def tensors(self) -> list[Any]:
+        """The tensors that are written."""
+        return _tensors(self.site)
 
 
 def initialize(
@@ -100,15 +108,26 @@ def initialize(
         TypeError: if a parameter is of a tensor class that is not known, or a rule is no rule.
     """
     entries = list(_entries(module, ruling.parse(rules), buffers))
-    base = _base_seed(seed, (entry.site.tensor for entry in entries))
-    found = [(entry, targets.find(entry.site.tensor)) for entry in entries]
+    base = _base_seed(seed, (tensor for entry in entries for tensor in entry.tensors))
+    _check_memory(entries)
     if any(is_meta(tensor) for tensor in (*module.parameters(), *module.buffers())):
         materialise(module, device)
-        found = [(entry, targets.find(entry.site.tensor)) for entry in entries]
-    for entry, target in found:
-        if target is not None:
-            targets.write(entry.site.tensor, target, entry.fill, base.named(entry.name))
+        _check_memory(entries)
+    for entry in entries:
+        entry.site.write(entry.fill, base.named(entry.name))
     return module
+
+
+def _check_memory(entries: Iterable[_Entry]) -> None:
+    """Raise what writing would raise, before anything is written."""
+    for entry in entries:
+        for tensor in entry.tensors:
+            targets.find(tensor)
+
+
+def _tensors(site: Site | Computed) -> list[Any]:
+    """The tensors behind a parameter: itself, or those that it is computed from."""
+    return [part.tensor for part in (site.parameters if isinstance(site, Computed) else (site,))]
 
 
 def _entries(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[_Entry]:
@@ -116,7 +135,7 @@ def _entries(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -
     for planned in plan(module, rules, buffers):
         if planned.what is not None:
             yield _Entry(planned.name, planned.site, planned.fill)
-        elif not is_meta(planned.site.tensor):
+        elif not any(map(is_meta, _tensors(planned.site))):
             continue
         elif planned.kind == "parameter":
             raise ValueError(
@@ -139,42 +158,68 @@ def plan(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> It
         ValueError: if a parameter has neither rule nor default, or a rule matches nothing.
     """
     parts = dict(module.named_modules(remove_duplicate=False))
-    parameters = dict(_sites(module, parts, "_parameters"))
-    held = dict(_sites(module, parts, "_buffers"))
-    considered = [stream_name(name) for name in (*parameters, *(held if buffers else ()))]
-    lookup = ruling.lookup(rules, considered)
+    parameters = dict(_sites(parts, "_parameters"))
+    buffers_held = dict(_sites(parts, "_buffers"))
+    held_by = {name: holders(parts, name) for name in (*parameters, *buffers_held)}
+    considered = [held_by[name] for name in (*parameters, *(buffers_held if buffers else ()))]
+    ruling.check_used(rules, considered)
+    shards = flat_shards(parts)
     tied: dict[Any, list[str]] = {}
     for name, site in parameters.items():
-        _check("parameter", stream_name(name), site.tensor)
-        tied.setdefault(memory_of(site.tensor), []).append(name)
+        key = id(site) if isinstance(site, Computed) else memory_of(site.tensor)
+        tied.setdefault(key, []).append(name)
     for names in tied.values():
-        name, site = names[0], parameters[names[0]]
-        tensor, stream = site.tensor, stream_name(name)
-        rule = next(filter(None, (lookup(stream_name(each)) for each in names)), None)
-        what = rule.what if rule else default(_ancestors(parts, name), tensor)
+        name, site, each = names[0], parameters[names[0]], held_by[names[0]]
+        tensor, (stream, *_) = site.tensor, each
+        rule = next(filter(None, (ruling.first(rules, held_by[other]) for other in names)), None)
+        if rule is None or rule.what is not None:
+            for part in _tensors(site):
+                _check("parameter", stream, part)
+                check_unsharded(stream, part, shards)
+        what = rule.what if rule else default(each, tensor)
         if what is None and rule is None:
-            owner = type(parts[name.rpartition(".")[0]]).__name__
+            owner = type(list(each.values())[-1]).__name__
             raise ValueError(
                 "every parameter needs a rule or a module that initfast knows; received "
                 f"{stream!r}, of shape "
                 f"{tuple(tensor.shape)}, in a {owner}: give a rule such as ({stream!r}, 'zeros_')"
             )
-        yield Planned("parameter", stream, site, what, rule is not None)
-    for name, site in held.items():
-        stream, what, rule = stream_name(name), None, None
+        axes = _axes(stream, list(each.values())[-1], tensor, what) if rule else "torch"
+        zero = frozenset(padding_rows(held_by[other] for other in names))
+        yield Planned("parameter", stream, site, what, rule is not None, axes, zero)
+    listed = ruling.for_buffers(rules, (held_by[name] for name in parameters))
+    for name, site in buffers_held.items():
+        each, what, rule = held_by[name], None, None
+        stream, (key, owner) = next(iter(each)), list(each.items())[-1]
         if buffers:
-            owner_name, _, key = name.rpartition(".")
-            rule = lookup(stream)
-            what = rule.what if rule else default_buffer(parts[owner_name], key)
+            rule = ruling.first(listed, each)
+            what = rule.what if rule else default_buffer(owner, key)
         if what is not None:
             _check("buffer", stream, site.tensor)
         yield Planned("buffer", stream, site, what, rule is not None)
 
 
+def _axes(name: str, holder: torch.nn.Module, tensor: Any, what: Any) -> str:
+    """Which axes of a parameter are what to a rule that does not say so."""
+    if not ruling.takes_axes(what):
+        return "torch"
+    axes, certain = axes_of(name, holder, tensor)
+    if not certain:
+        warnings.warn(
+            f"parameter {name!r} of shape {tuple(tensor.shape)}, in a {type(holder).__name__}, is"
+            f" drawn as {tensor.shape[0]} stacked matrices (out, in), each with fans of its own. "
+            "Say so in its rule, with batch_dims=1, or with batch_dims=0 if it is the kernel of a "
+            "convolution (input_axes= and output_axes= in an initializer of initfast).",
+            stacklevel=5,
+        )
+    return axes
+
+
 def _check(kind: str, name: str, tensor: Any) -> None:
     if is_lazy(tensor):
         raise ValueError(
-            f"{kind} {name!r} has no shape yet; run a batch through the lazy module first"
+            f"{kind} {name!r} has no shape yet; run a batch through the lazy module first, or give "
+            "a rule None, which leaves it as it is"
         )
     try:
         targets.check(tensor)
@@ -182,29 +227,30 @@ def _check(kind: str, name: str, tensor: Any) -> None:
         raise TypeError(f"{kind} {name!r}: {error}") from None
 
 
-def _sites(
-    module: torch.nn.Module, parts: dict[str, torch.nn.Module], kind: str
-) -> Iterator[tuple[str, Site]]:
-    """Every parameter or buffer by name, once for each module that holds it."""
+def _sites(parts: dict[str, torch.nn.Module], kind: str) -> Iterator[tuple[str, Site | Computed]]:
+    """Every parameter or buffer by name, once for each module that holds it.
+
+    A weight that a module computes is there in the place of what it is computed from.
+    """
     seen: set[int] = set()
+    weights = {path: list(computed(part)) for path, part in parts.items()}
+    hidden = {
+        (id(site.holder), site.key)
+        for each in weights.values()
+        for weight in each
+        for site in (*weight.parameters, *weight.buffers)
+    }
     for path, part in parts.items():
-        if id(part) not in seen:
-            seen.add(id(part))
-            holder: dict[str, Any] = getattr(part, kind)
-            for key, tensor in holder.items():
-                if tensor is not None:
-                    yield f"{path}.{key}" if path else key, Site(holder, key)
-
-
-def _ancestors(parts: dict[str, torch.nn.Module], name: str) -> dict[str, torch.nn.Module]:
-    """The modules that hold a parameter, outermost first, by the parameter's name within them."""
-    steps = name.split(".")
-    return {stream_name(".".join(steps[i:])): parts[".".join(steps[:i])] for i in range(len(steps))}
-
-
-def stream_name(name: str) -> str:
-    """The name of a parameter without what wrappers put into it."""
-    return _WRAPPERS.sub("", name)
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        prefix = f"{path}." if path else ""
+        if kind == "_parameters":
+            yield from ((f"{prefix}{weight.key}", weight) for weight in weights[path])
+        holder: dict[str, Any] = getattr(part, kind)
+        for key, tensor in holder.items():
+            if tensor is not None and (id(holder), key) not in hidden:
+                yield f"{prefix}{key}", Site(holder, key)
 
 
 def _base_seed(seed: int | Seed | None, tensors: Iterable[Any]) -> Seed:
