@@ -77,7 +77,12 @@ def initialize(
 
     The values of a parameter depend on the seed, its name, global shape and dtype and on what it is
     drawn from, so that any sharding of the model holds the same. Tied parameters are written once,
-    in the stream of the first of their names and by the rule of the first name that has one.
+    in the stream of the first of their names and by the rule of the first name that has one. Names
+    are those of the plain model: what torch.compile, DataParallel, DistributedDataParallel,
+    AveragedModel, FSDP and activation checkpointing put before them does not count. Padding rows of
+    embeddings are 0 under any rule. A weight with a parametrization (weight_norm, spectral_norm,
+    orthogonal, also the older hooks) is drawn as a whole under its own name and assigned through
+    `right_inverse`.
 
     Args:
         module: any module, on any device. Parameters on the meta device get memory first, ties
@@ -88,23 +93,34 @@ def initialize(
             all ranks need the same.
         rules: pairs (pattern, what), or a dict of them; the first that matches a parameter's name
             decides. A pattern is a glob ("*.attn.*.weight") or an `re.Pattern`, and has to fit the
-            whole of a name. `what` is a function of `torch.nn.init` by name or itself
-            ("xavier_uniform_"), the same with arguments ("trunc_normal_(std=0.02)",
-            ("trunc_normal_", {"std": 0.02}) or a functools.partial of keywords), any other text
-            that `initfast.get` takes ("he_normal"), an initializer of initfast (its seed is not
-            used, and its fans are torch's), or None: leave as it is. A parameter
-            without a rule is drawn from what its module's own `reset_parameters` draws from. What a
-            model does on top of that, in its own __init__, needs rules (or `patch`).
-        buffers: also apply rules to buffers, and reset the running statistics of normalisation
-            layers. All other buffers stay as they are in either case, and must not be on the meta
-            device, where they are nothing.
+            whole of a name; or a module class, for the parameters that its instances themselves
+            hold, or with a dict of rules for the names within them
+            ({nn.Linear: {"weight": "xavier_uniform_", "bias": "zeros_"}}).
+
+            `what` is a function of `torch.nn.init` by name or itself ("xavier_uniform_"), the same
+            with arguments ("trunc_normal_(std=0.02)", ("trunc_normal_", {"std": 0.02}) or a
+            functools.partial of keywords), any other text that `initfast.get` takes ("he_normal"),
+            an initializer of initfast (its seed is not used, and its fans are torch's), `blocks` of
+            any of these for a parameter that packs several, or None: leave as it is, of any tensor
+            class, lazy ones too. A parameter without a rule is drawn from what its module's own
+            `reset_parameters` draws from. What a model does on top of that, in its own __init__,
+            needs rules (or `patch`).
+
+            Parameters of three dims outside a convolution are stacked matrices, (expert, out, in)
+            or, if the module has a true `is_transposed`, (expert, in, out): each has its own fans
+            and is orthogonal in itself. A warning points this out unless a name says "expert" or
+            "moe" or the rule says `batch_dims`.
+        buffers: reset the running statistics of normalisation layers, and apply to buffers the
+            rules that match no parameter ("*" is for parameters alone). All other buffers stay as
+            they are in either case, and must not be on the meta device, where they are nothing.
         device: where meta tensors get their memory; default: where the mesh of a DTensor is, else
             the CPU.
 
     Raises:
         ValueError: if a parameter has neither rule nor default, a rule matches nothing, an argument
-            does not fit a parameter, or a buffer on the meta device has no known values. Nothing
-            has been written then.
+            does not fit a parameter, a buffer on the meta device has no known values, or a
+            parameter is a flat shard of FSDP1 or a placeholder of DeepSpeed ZeRO-3. Nothing has
+            been written then.
         TypeError: if a parameter is of a tensor class that is not known, or a rule is no rule.
     """
     entries = list(_entries(module, ruling.parse(rules), buffers))

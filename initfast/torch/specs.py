@@ -42,8 +42,8 @@ def spec_from(
 
     Raises:
         ValueError: naming the parameter, for what `initialize` refuses, and what no initializer of
-            Keras writes: `dirac_`, `sparse_`, `orthogonal_` of more than two dims, buffers on the
-            meta device or with infinities.
+            Keras writes: `dirac_`, `sparse_`, `orthogonal_` of more than two dims, `blocks` unless
+            each is constant, parametrized weights, buffers on the meta device or with infinities.
     """
     asked = None if dtype is None else resolve(dtype)
     parts = dict(module.named_modules(remove_duplicate=False))

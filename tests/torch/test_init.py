@@ -67,7 +67,7 @@ def test_every_function_is_here_with_torch_s_arguments():
         assert [(p.name, p.default, p.kind) for p in ours[: len(theirs)]] == [
             (p.name, p.default, p.kind) for p in theirs
         ]
-        kept = {"orthogonal_": ["batch_dims"]} | dict.fromkeys(FANS, ["groups", "batch_dims"])
+        kept = {"orthogonal_": ["batch_dims"]} | {each: ["groups", "batch_dims"] for each in FANS}
         seeded = [*kept.get(name, []), "seed", "name"]
         assert [p.name for p in extra] == (seeded if name in DRAWING else [])
         assert all(p.kind is p.KEYWORD_ONLY for p in extra)
