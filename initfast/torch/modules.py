@@ -182,11 +182,11 @@ def plan(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> It
     shards = flat_shards(parts)
     tied: dict[Any, list[str]] = {}
     for name, site in parameters.items():
-        key = id(site) if isinstance(site, Computed) else memory_of(site.tensor)
-        tied.setdefault(key, []).append(name)
+        memory = id(site) if isinstance(site, Computed) else memory_of(site.tensor)
+        tied.setdefault(memory, []).append(name)
     for names in tied.values():
         name, site, each = names[0], parameters[names[0]], held_by[names[0]]
-        tensor, (stream, *_) = site.tensor, each
+        tensor, stream, owner = site.tensor, next(iter(each)), list(each.values())[-1]
         rule = next(filter(None, (ruling.first(rules, held_by[other]) for other in names)), None)
         if rule is None or rule.what is not None:
             for part in _tensors(site):
@@ -194,13 +194,12 @@ def plan(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> It
                 check_unsharded(stream, part, shards)
         what = rule.what if rule else default(each, tensor)
         if what is None and rule is None:
-            owner = type(list(each.values())[-1]).__name__
             raise ValueError(
                 "every parameter needs a rule or a module that initfast knows; received "
-                f"{stream!r}, of shape "
-                f"{tuple(tensor.shape)}, in a {owner}: give a rule such as ({stream!r}, 'zeros_')"
+                f"{stream!r}, of shape {tuple(tensor.shape)}, in a {type(owner).__name__}: "
+                f"give a rule such as ({stream!r}, 'zeros_')"
             )
-        axes = _axes(stream, list(each.values())[-1], tensor, what) if rule else "torch"
+        axes = _axes(stream, owner, tensor, what) if rule else "torch"
         zero = frozenset(padding_rows(held_by[other] for other in names))
         yield Planned("parameter", stream, site, what, rule is not None, axes, zero)
     listed = ruling.for_buffers(rules, (held_by[name] for name in parameters))
