@@ -95,6 +95,7 @@ class Initializer:
             logical = indexing.normalize_shape(shape)
             part = indexing.whole(logical) if index is None else indexing.select(logical, index)
             target = view(out, dtype, part.shape)
+        self._check_out(out, logical)
         self._fill(target, logical, part, moments)
         return out
 
@@ -177,6 +178,9 @@ class Initializer:
         target = new(part.shape, self._dtype(dtype))
         self._write(target, shape, part)
         return target.owner
+
+    def _check_out(self, out: object, shape: indexing.Dims) -> None:
+        """Warn if the caller of `fill` probably means another call for this memory."""
 
     def _fill(
         self,

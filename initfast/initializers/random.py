@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +13,7 @@ from initfast.core import distributions, indexing
 from initfast.core.dtypes import DType
 from initfast.core.seeds import AnySeed
 from initfast.initializers.base import RandomInitializer
-from initfast.initializers.fans import check_axes, compute_fans
+from initfast.initializers.fans import check_axes, compute_fans, torch_fans
 from initfast.initializers.validation import number
 
 if TYPE_CHECKING:
@@ -174,6 +176,21 @@ class VarianceScaling(RandomInitializer):
         self.input_axes = check_axes("input_axes", input_axes)
         self.output_axes = check_axes("output_axes", output_axes)
         super().__init__(seed)
+
+    def _check_out(self, out: object, shape: indexing.Dims) -> None:
+        torch = sys.modules.get("torch")  # who has a Parameter has imported it
+        if torch is None or not isinstance(out, torch.nn.Parameter) or len(shape) < 2:
+            return
+        ours, theirs = compute_fans(shape), torch_fans(shape)
+        alike = {"fan_in": ours[0] == theirs[0], "fan_out": ours[1] == theirs[1]}
+        if None in (self.input_axes, self.output_axes) and not alike.get(self.mode, len(shape) < 3):
+            warnings.warn(
+                f"{type(self).__name__} takes the fans of a torch Parameter of shape {shape} for "
+                "(in, out), Keras' order, but a weight of torch is (out, in): call "
+                "initfast.torch.initialize or a function of initfast.torch, or pass input_axes= "
+                "and output_axes=",
+                stacklevel=3,
+            )
 
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
         return _scaled(
