@@ -4,6 +4,7 @@ included.
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
@@ -13,8 +14,8 @@ from torch.nn.parameter import is_lazy
 
 from initfast.core.seeds import Seed, root_seed
 from initfast.initializers.base import Initializer
+from initfast.torch import recording, streams, targets
 from initfast.torch import rules as ruling
-from initfast.torch import streams, targets
 from initfast.torch.defaults import Spec, default, default_buffer
 from initfast.torch.materialise import Site, is_meta, materialise, memory_of
 
@@ -112,63 +113,110 @@ def initialize(
 
 
 def _entries(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[_Entry]:
-    """What is to be written. Raises if anything has no known values."""
+    """What is to be written. Raises if a tensor on the meta device has no known values."""
+    unset: dict[str, list[str]] = {"parameter": [], "buffer": []}
     for planned in plan(module, rules, buffers):
         if planned.what is not None:
             yield _Entry(planned.name, planned.site, planned.fill)
-        elif not is_meta(planned.site.tensor):
-            continue
-        elif planned.kind == "parameter":
-            raise ValueError(
-                f"a parameter on the meta device has nothing to leave; received {planned.name!r} "
-                "and a rule None"
-            )
-        else:
-            known = "" if buffers else ", which knows running statistics,"
-            raise ValueError(
-                "a buffer on the meta device has no values, and initfast does not know those of "
-                f"{planned.name!r}: "
-                f"make it on the CPU, or give buffers=True{known} and a rule"
-            )
+        elif is_meta(planned.site.tensor):
+            unset[planned.kind].append(planned.name)
+    if unset["parameter"]:
+        raise ValueError(
+            "a parameter on the meta device has nothing to leave; received "
+            f"{', '.join(map(repr, unset['parameter']))} and a rule None"
+        )
+    if unset["buffer"]:
+        raise ValueError(
+            "a buffer on the meta device has no values, and initfast does not know those of "
+            f"{', '.join(map(repr, unset['buffer']))}: "
+            "make it on the CPU, or pass a rule of its name"
+        )
 
 
-def plan(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[Planned]:
-    """Every parameter, each memory once, then every buffer, with what it is drawn from.
+def plan(
+    module: torch.nn.Module,
+    rules: list[ruling.Rule],
+    buffers: bool,
+    recorded: recording.Recording | None = None,
+) -> Iterator[Planned]:
+    """Every parameter, each memory once, then every buffer, with what it is drawn from: a rule, or
+    the model's own initialisation, or its layer's default.
 
     Raises:
-        ValueError: if a parameter has neither rule nor default, or a rule matches nothing.
+        ValueError: if parameters have none of them (all are named), or a rule matches nothing.
     """
     parts = dict(module.named_modules(remove_duplicate=False))
     parameters = dict(_sites(module, parts, "_parameters"))
     held = dict(_sites(module, parts, "_buffers"))
-    considered = [stream_name(name) for name in (*parameters, *(held if buffers else ()))]
-    lookup = ruling.lookup(rules, considered)
+    # A rule of exactly a buffer's name asks for the buffer.
+    exact = {rule.pattern for rule in rules} & {glob.escape(stream_name(name)) for name in held}
+    asked = [name for name in held if buffers or glob.escape(stream_name(name)) in exact]
+    lookup = ruling.lookup(rules, [stream_name(name) for name in (*parameters, *asked)])
     tied: dict[Any, list[str]] = {}
     for name, site in parameters.items():
         _check("parameter", stream_name(name), site.tensor)
         tied.setdefault(memory_of(site.tensor), []).append(name)
-    for names in tied.values():
-        name, site = names[0], parameters[names[0]]
-        tensor, stream = site.tensor, stream_name(name)
-        rule = next(filter(None, (lookup(stream_name(each)) for each in names)), None)
-        what = rule.what if rule else default(_ancestors(parts, name), tensor)
-        if what is None and rule is None:
+    by_rule = {
+        names[0]: next(filter(None, (lookup(stream_name(each)) for each in names)), None)
+        for names in tied.values()
+    }
+    sites = {**{name: parameters[name] for name in by_rule}, **held}
+    defaults = {
+        recording.place(site): default(_ancestors(parts, name), site.tensor)
+        if name in by_rule
+        else default_buffer(parts[name.rpartition(".")[0]], site.key)
+        for name, site in sites.items()
+    }
+    if recorded is None:
+        needed = not all(by_rule.values()) or any(is_meta(site.tensor) for site in held.values())
+        recorded = (
+            recording.record(module, defaults) if needed and recording.has_own(module) else {}
+        )
+    problems = []
+    for name, rule in by_rule.items():
+        site, stream = parameters[name], stream_name(name)
+        known = recording.known(site, recorded, defaults)
+        frozen = not (known.own or site.tensor.requires_grad)  # its constructor may know better
+        what = rule.what if rule else None if frozen else known.what
+        if what is None and rule is None and (is_meta(site.tensor) or site.tensor.requires_grad):
             owner = type(parts[name.rpartition(".")[0]]).__name__
-            raise ValueError(
-                "every parameter needs a rule or a module that initfast knows; received "
-                f"{stream!r}, of shape "
-                f"{tuple(tensor.shape)}, in a {owner}: give a rule such as ({stream!r}, 'zeros_')"
-            )
+            why = "frozen as its constructor made it" if frozen else known.why
+            problems.append((stream, site.tensor, owner, why))
+            continue
         yield Planned("parameter", stream, site, what, rule is not None)
+    if problems:
+        raise ValueError(_unknown(problems))
     for name, site in held.items():
         stream, what, rule = stream_name(name), None, None
-        if buffers:
-            owner_name, _, key = name.rpartition(".")
+        if name in asked:
             rule = lookup(stream)
-            what = rule.what if rule else default_buffer(parts[owner_name], key)
+            what = rule.what if rule else None
+        if rule is None and (buffers or is_meta(site.tensor)):
+            what = recording.known(site, recorded, defaults).what
         if what is not None:
             _check("buffer", stream, site.tensor)
         yield Planned("buffer", stream, site, what, rule is not None)
+
+
+def _unknown(problems: list[tuple[str, Any, str, str]]) -> str:
+    listed = "; ".join(
+        f"{stream!r}, of shape {tuple(tensor.shape)}, in a {owner}{why and f' ({why})'}"
+        for stream, tensor, owner, why in problems
+    )
+    stream, tensor, *_ = problems[0]
+    return (
+        "every parameter needs a rule or a module that initialises it in a method or that initfast "
+        f"knows; received {listed}: pass rules such as "
+        f"({stream!r}, {_harmless(stream, tensor)!r}), or rules_from(a function that builds the "
+        "model)"
+    )
+
+
+def _harmless(name: str, tensor: Any) -> Any:
+    """What a parameter of this name and rank usually holds at first."""
+    if name.endswith("bias"):
+        return "zeros_"
+    return "ones_" if tensor.dim() < 2 else "normal_(std=0.02)"
 
 
 def _check(kind: str, name: str, tensor: Any) -> None:

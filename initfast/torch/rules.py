@@ -72,8 +72,8 @@ def parse(rules: Iterable[Any]) -> list[Rule]:
 
 
 def _what(given: Any) -> Spec | Initializer | None:
-    if given is None:
-        return None
+    if given is None or isinstance(given, Spec):  # as rules_from gives it
+        return given
     if isinstance(given, functools.partial):
         if given.args:
             raise TypeError(f"a partial must hold keyword arguments only; received {given!r}")
