@@ -36,11 +36,13 @@ from initfast.torch.init import (
     zeros_,
 )
 from initfast.torch.modules import initialize
+from initfast.torch.packed import blocks
 from initfast.torch.patching import patch
 from initfast.torch.ruleset import rules_from
 from initfast.torch.specs import spec_from
 
 __all__ = [
+    "blocks",
     "calculate_gain",
     "constant_",
     "diagnose",

@@ -5,8 +5,10 @@ described in a spec; all else is played again as a whole."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import Any
+from collections.abc import Container
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,37 +25,52 @@ _NEW = {
     torch.ops.aten.randn.default: "normal_",
     torch.ops.aten.randn_like.default: "normal_",
 }
-_COPIES = {"clone", "_to_copy", "contiguous"}
+_COPIES = {"clone", "_to_copy"}
 
 
 class _Stuck(Exception):
     """No single function says it."""
 
 
-def fold(steps: list[Event], ref: Ref) -> Spec | None:
-    """The function that gives a tensor the values of these steps; None if there is not one."""
-    known: dict[int, tuple[Spec, Ref]] = {}
+class _State(NamedTuple):
+    """What a storage holds: a draw, the tensor as which it was drawn, and rows that are 0."""
+
+    spec: Spec
+    shaped: Ref
+    zeros: frozenset[int] = frozenset()
+
+
+def fold(steps: list[Event], ref: Ref, zeros: Container[int]) -> Spec | None:
+    """The function that gives a tensor the values of these steps; None if there is not one.
+
+    Args:
+        zeros: rows that may be set to 0, because they are in any case.
+    """
+    known: dict[int, _State] = {}
     try:
         for step in steps:
-            out, spec, shaped = _step(step, known)
-            known[out] = spec, shaped
-        spec, shaped = known[ref.key]
+            out = (step.writes or step.outs)[0]
+            if out is None or len(step.writes) + len(step.outs) != 1:
+                return None
+            known[out.key] = _step(step, out, known)
+        spec, shaped, rows = known[ref.key]
     except (_Stuck, KeyError):
         return None
     alike = ref.contiguous and ref.size == shaped.size
-    free = spec.function in _IID and spec.zero_row is None
+    free = spec.function in _IID and not rows
     if spec.function == "erfinv" or not ref.whole or not (free or alike):
         return None
+    if not all(row in zeros for row in rows):
+        return None
+    if len(ref.size) == 3 and "batch_dims" in _parameters(spec.function):
+        # Three dims of a rule may be taken for stacked matrices; torch never takes them so.
+        spec = spec._replace(arguments={"batch_dims": 0, **spec.arguments})
     return spec
 
 
-def _step(step: Event, known: dict[int, tuple[Spec, Ref]]) -> tuple[int, Spec, Ref]:
-    """The storage that a step writes, what it holds then, and the tensor as which it was drawn."""
+def _step(step: Event, out: Ref, known: dict[int, _State]) -> _State:
     name, args = step.name, step.args
     if name == "held" or step.kwargs.get("memory_format"):
-        raise _Stuck
-    out = (step.writes or step.outs)[0]
-    if out is None or len(step.writes) + len(step.outs) != 1:
         raise _Stuck
     if not out.whole:
         return _row(step, out, known)
@@ -65,46 +82,48 @@ def _step(step: Event, known: dict[int, tuple[Spec, Ref]]) -> tuple[int, Spec, R
         spec = Spec(name, _named(name, args[1:], step.kwargs))
     elif step.function in _NEW:
         spec = Spec(_NEW[step.function], {})
-    elif name == "normal" and step.function is torch.ops.aten.normal.float_float:
+    elif step.function is torch.ops.aten.normal.float_float:
         spec = Spec("normal_", {"mean": args[0], "std": args[1]})
     elif name in ("fill_", "zero_", "zeros_like", "ones_like"):
         value = args[1] if name == "fill_" else float(name == "ones_like")
-        spec = constant(float(value) if isinstance(value, torch.Tensor) else value)
+        spec = constant(_number(value))
     elif name == "copy_" and isinstance(args[1], Ref):
-        spec, shaped = _read(args[1], known)
-        return out.key, spec, out if shaped.size == args[1].size == out.size else shaped
+        state = _read(args[1], known)
+        same = state.shaped.size == args[1].size == out.size
+        return state._replace(shaped=out) if same else state
     else:
-        spec, shaped = _read(args[0], known)
-        return out.key, _changed(step, spec, shaped), shaped
-    return out.key, spec, out
+        state = _read(args[0], known)
+        return state._replace(spec=_changed(step, state))
+    return _State(spec, out)
 
 
-def _read(source: Any, known: dict[int, tuple[Spec, Ref]]) -> tuple[Spec, Ref]:
+def _read(source: Any, known: dict[int, _State]) -> _State:
     if not isinstance(source, Ref) or not source.whole:
         raise _Stuck
     return known[source.key]
 
 
-def _row(step: Event, out: Ref, known: dict[int, tuple[Spec, Ref]]) -> tuple[int, Spec, Ref]:
+def _row(step: Event, out: Ref, known: dict[int, _State]) -> _State:
     """A row of zeros in what was drawn before: the padding of an embedding."""
-    spec, shaped = known[out.key]
+    state = known[out.key]
+    size, row = state.shaped.size, math.prod(state.shaped.size[1:])
     zero = step.name == "zero_" or (step.name == "fill_" and step.args[1] == 0)
-    row = math.prod(shaped.size[1:])
-    if not (zero and spec.zero_row is None and shaped.contiguous and out.contiguous):
+    if not (zero and len(size) > 1 and row and state.shaped.contiguous and out.contiguous):
         raise _Stuck
-    if len(shaped.size) < 2 or not row or out.numel != row or out.offset % row:
+    if out.numel != row or out.offset % row:
         raise _Stuck
-    return out.key, spec._replace(zero_row=out.offset // row), shaped
+    return state._replace(zeros=state.zeros | {out.offset // row})
 
 
-def _changed(step: Event, spec: Spec, shaped: Ref) -> Spec:
+def _changed(step: Event, state: _State) -> Spec:
     """What a draw is after an operation with numbers."""
-    name = step.name.removesuffix("_") if step.name != "_to_copy" else step.name
-    numbers = [_number(each) for each in step.args[1:]]
-    numbers += [_number(each) for key, each in step.kwargs.items() if key in ("min", "max")]
+    name = step.name.removesuffix("_")
+    spec, shaped, rows = state
     if name in _COPIES:
         return spec
-    if spec.zero_row is not None or step.kwargs.get("alpha", 1) != 1:
+    numbers = [_number(each) for each in step.args[1:]]
+    numbers += [_number(each) for key, each in step.kwargs.items() if key in ("min", "max")]
+    if step.kwargs.get("alpha", 1) != 1 or (rows and name not in ("mul", "div", "neg")):
         raise _Stuck
     if name == "erfinv" and spec.function == "uniform_":
         return Spec("erfinv", {"a": 0.0, "b": 1.0, "reach": _plain(spec, shaped).arguments})
@@ -162,14 +181,11 @@ def _truncated(spec: Spec, low: float, high: float) -> Spec:
 
 def _plain(spec: Spec, shaped: Ref) -> Spec:
     """The same draw by the function whose arguments are its distribution's, all of them."""
-    if spec.zero_row is not None:
-        raise _Stuck
     if spec.function == "trunc_normal_":
         return Spec(
             "trunc_normal_", {"mean": 0.0, "std": 1.0, "a": -2.0, "b": 2.0} | dict(spec.arguments)
         )
-    recipe = recipes.RECIPES[spec.function]
-    says = recipe(shaped.size, shaped.dtype, **spec.arguments).says
+    says = recipes.RECIPES[spec.function](shaped.size, shaped.dtype, **spec.arguments).says
     given = None if says is None else says()
     if type(given) is RandomNormal:
         return Spec("normal_", {"mean": given.mean, "std": given.stddev})
@@ -180,6 +196,10 @@ def _plain(spec: Spec, shaped: Ref) -> Spec:
     if type(given) is Constant and isinstance(given.value, int | float):
         return Spec("constant_", {"val": given.value})
     raise _Stuck
+
+
+def _parameters(function: str) -> Container[str]:
+    return inspect.signature(recipes.RECIPES[function]).parameters
 
 
 def constant(value: Any) -> Spec:

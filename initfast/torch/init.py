@@ -11,6 +11,14 @@ alone. Those that draw also take, by keyword:
     name: the stream within the seed, such as the parameter's name. Two tensors of one seed need two
         names.
 
+Those that use fans, and `orthogonal_`, also take:
+
+    batch_dims: how many leading dims count stacked arrays, such as the experts of (expert, out,
+        in). Each has its own fans and is orthogonal in itself. In a stack of (in, out) the fan_in
+        of torch's names is the fan_out here. Default 0, torch's.
+    groups: the groups of a convolution, by which its fan_out is divided (not in `orthogonal_`).
+        Default 1, torch's, which gives a depthwise kernel a fan_out that is too large.
+
 A DTensor gets its local part of the tensor that would be drawn in one piece, and fans of its global
 shape. It needs a seed, or a `generator` that is in the same state on all ranks; were that not so,
 shards would belong to different tensors and replicas would differ, and nobody would notice. Tensors
@@ -87,11 +95,13 @@ def xavier_uniform_(
     gain: float = 1.0,
     generator: Generator = None,
     *,
+    groups: int = 1,
+    batch_dims: int = 0,
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
     """Uniform in `+-gain * sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010)."""
-    return _fill("xavier_uniform_", tensor, (gain,), generator, seed, name)
+    return _fill("xavier_uniform_", tensor, (gain, groups, batch_dims), generator, seed, name)
 
 
 def xavier_normal_(
@@ -99,11 +109,13 @@ def xavier_normal_(
     gain: float = 1.0,
     generator: Generator = None,
     *,
+    groups: int = 1,
+    batch_dims: int = 0,
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
     """Normal of std `gain * sqrt(2 / (fan_in + fan_out))` (Glorot and Bengio 2010)."""
-    return _fill("xavier_normal_", tensor, (gain,), generator, seed, name)
+    return _fill("xavier_normal_", tensor, (gain, groups, batch_dims), generator, seed, name)
 
 
 def kaiming_uniform_(
@@ -113,13 +125,16 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Generator = None,
     *,
+    groups: int = 1,
+    batch_dims: int = 0,
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
     """Uniform in `+-gain * sqrt(3 / fan)`, gain from `calculate_gain(nonlinearity, a)` (He et al.
     2015).
     """
-    return _fill("kaiming_uniform_", tensor, (a, mode, nonlinearity), generator, seed, name)
+    arguments = (a, mode, nonlinearity, groups, batch_dims)
+    return _fill("kaiming_uniform_", tensor, arguments, generator, seed, name)
 
 
 def kaiming_normal_(
@@ -129,13 +144,16 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator = None,
     *,
+    groups: int = 1,
+    batch_dims: int = 0,
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
     """Normal of std `gain / sqrt(fan)`, gain from `calculate_gain(nonlinearity, a)` (He et al.
     2015).
     """
-    return _fill("kaiming_normal_", tensor, (a, mode, nonlinearity), generator, seed, name)
+    arguments = (a, mode, nonlinearity, groups, batch_dims)
+    return _fill("kaiming_normal_", tensor, arguments, generator, seed, name)
 
 
 def orthogonal_(
@@ -143,6 +161,7 @@ def orthogonal_(
     gain: float = 1,
     generator: Generator = None,
     *,
+    batch_dims: int = 0,
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
@@ -151,7 +170,7 @@ def orthogonal_(
 
     The QR decomposition is LAPACK's, so values are the same up to rounding between machines and
     numbers of BLAS threads. A shard costs the time and memory of the whole."""
-    return _fill("orthogonal_", tensor, (gain,), generator, seed, name)
+    return _fill("orthogonal_", tensor, (gain, batch_dims), generator, seed, name)
 
 
 def sparse_(
@@ -207,6 +226,7 @@ def _fill(
     name: str | None = None,
 ) -> torch.Tensor:
     targets.check(tensor)
+    targets.check_lasting(tensor)
     fill = recipes.RECIPES[function](tuple(tensor.shape), tensor.dtype, *arguments)
     target = targets.find(tensor)
     if target is not None:

@@ -5,8 +5,8 @@ included.
 from __future__ import annotations
 
 import glob
-import re
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -16,14 +16,14 @@ from initfast.core.seeds import Seed, root_seed
 from initfast.initializers.base import Initializer
 from initfast.torch import recording, streams, targets
 from initfast.torch import rules as ruling
-from initfast.torch.defaults import Spec, default, default_buffer
+from initfast.torch.defaults import Spec, axes_of, default, default_buffer, padding_rows
 from initfast.torch.materialise import Site, is_meta, materialise, memory_of
+from initfast.torch.names import holders
+from initfast.torch.packed import Blocks
+from initfast.torch.parametrized import Computed, computed
+from initfast.torch.unsharded import check_unsharded, flat_shards
 
 AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
-
-# What torch.compile, activation checkpointing and FSDP put between the names; state dicts leave it
-# out too.
-_WRAPPERS = re.compile(r"\b(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
 
 
 class Planned(NamedTuple):
@@ -33,9 +33,11 @@ class Planned(NamedTuple):
 
     kind: str
     name: str
-    site: Site
-    what: Spec | Initializer | None
+    site: Site | Computed
+    what: Spec | Initializer | Blocks | None
     by_rule: bool
+    axes: str = "torch"
+    zero_rows: frozenset[int] = frozenset()
 
     @property
     def fill(self) -> targets.Fill:
@@ -46,15 +48,21 @@ class Planned(NamedTuple):
         """The same in another dtype."""
         assert self.what is not None
         try:
-            return ruling.make_fill(self.what, tuple(self.site.tensor.shape), dtype)
+            fill = ruling.make_fill(self.what, tuple(self.site.tensor.shape), dtype, self.axes)
+            return ruling.with_zero_rows(fill, self.zero_rows) if self.zero_rows else fill
         except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
             raise ValueError(f"{self.kind} {self.name!r}: {error}") from error
 
 
 class _Entry(NamedTuple):
     name: str
-    site: Site
+    site: Site | Computed
     fill: targets.Fill
+
+    @property
+    def tensors(self) -> list[Any]:
+        """The tensors that are written."""
+        return _tensors(self.site)
 
 
 def initialize(
@@ -70,7 +78,12 @@ def initialize(
 
     The values of a parameter depend on the seed, its name, global shape and dtype and on what it is
     drawn from, so that any sharding of the model holds the same. Tied parameters are written once,
-    in the stream of the first of their names and by the rule of the first name that has one.
+    in the stream of the first of their names and by the rule of the first name that has one. Names
+    are those of the plain model: what torch.compile, DataParallel, DistributedDataParallel,
+    AveragedModel, FSDP and activation checkpointing put before them does not count. Padding rows of
+    embeddings are 0 under any rule. A weight with a parametrization (weight_norm, spectral_norm,
+    orthogonal, also the older hooks) is drawn as a whole under its own name and assigned through
+    `right_inverse`.
 
     Args:
         module: any module, on any device. Parameters on the meta device get memory first, ties
@@ -81,35 +94,57 @@ def initialize(
             all ranks need the same.
         rules: pairs (pattern, what), or a dict of them; the first that matches a parameter's name
             decides. A pattern is a glob ("*.attn.*.weight") or an `re.Pattern`, and has to fit the
-            whole of a name. `what` is a function of `torch.nn.init` by name or itself
-            ("xavier_uniform_"), the same with arguments ("trunc_normal_(std=0.02)",
-            ("trunc_normal_", {"std": 0.02}) or a functools.partial of keywords), any other text
-            that `initfast.get` takes ("he_normal"), an initializer of initfast (its seed is not
-            used, and its fans are torch's), or None: leave as it is. A parameter
-            without a rule is drawn from what its module's own `reset_parameters` draws from. What a
-            model does on top of that, in its own __init__, needs rules (or `patch`).
-        buffers: also apply rules to buffers, and reset the running statistics of normalisation
-            layers. All other buffers stay as they are in either case, and must not be on the meta
-            device, where they are nothing.
+            whole of a name; or a module class, for the parameters that its instances themselves
+            hold, or with a dict of rules for the names within them
+            ({nn.Linear: {"weight": "xavier_uniform_", "bias": "zeros_"}}).
+
+            `what` is a function of `torch.nn.init` by name or itself ("xavier_uniform_"), the same
+            with arguments ("trunc_normal_(std=0.02)", ("trunc_normal_", {"std": 0.02}) or a
+            functools.partial of keywords), any other text that `initfast.get` takes ("he_normal"),
+            an initializer of initfast (its seed is not used, and its fans are torch's), `blocks` of
+            any of these for a parameter that packs several, or None: leave as it is, of any tensor
+            class, lazy ones too. A parameter without a rule is drawn from what its module's own
+            `reset_parameters` draws from. What a model does on top of that, in its own __init__,
+            needs rules (or `patch`).
+
+            Parameters of three dims outside a convolution are stacked matrices, (expert, out, in)
+            or, if the module has a true `is_transposed`, (expert, in, out): each has its own fans
+            and is orthogonal in itself. A warning points this out unless a name says "expert" or
+            "moe" or the rule says `batch_dims`.
+        buffers: reset the running statistics of normalisation layers, and apply to buffers the
+            rules that match no parameter ("*" is for parameters alone). All other buffers stay as
+            they are in either case, and must not be on the meta device, where they are nothing.
         device: where meta tensors get their memory; default: where the mesh of a DTensor is, else
             the CPU.
 
     Raises:
         ValueError: if a parameter has neither rule nor default, a rule matches nothing, an argument
-            does not fit a parameter, or a buffer on the meta device has no known values. Nothing
-            has been written then.
+            does not fit a parameter, a buffer on the meta device has no known values, or a
+            parameter is a flat shard of FSDP1 or a placeholder of DeepSpeed ZeRO-3. Nothing has
+            been written then.
         TypeError: if a parameter is of a tensor class that is not known, or a rule is no rule.
     """
     entries = list(_entries(module, ruling.parse(rules), buffers))
-    base = _base_seed(seed, (entry.site.tensor for entry in entries))
-    found = [(entry, targets.find(entry.site.tensor)) for entry in entries]
+    base = _base_seed(seed, (tensor for entry in entries for tensor in entry.tensors))
+    _check_memory(entries)
     if any(is_meta(tensor) for tensor in (*module.parameters(), *module.buffers())):
         materialise(module, device)
-        found = [(entry, targets.find(entry.site.tensor)) for entry in entries]
-    for entry, target in found:
-        if target is not None:
-            targets.write(entry.site.tensor, target, entry.fill, base.named(entry.name))
+        _check_memory(entries)
+    for entry in entries:
+        entry.site.write(entry.fill, base.named(entry.name))
     return module
+
+
+def _check_memory(entries: Iterable[_Entry]) -> None:
+    """Raise what writing would raise, before anything is written."""
+    for entry in entries:
+        for tensor in entry.tensors:
+            targets.find(tensor)
+
+
+def _tensors(site: Site | Computed) -> list[Any]:
+    """The tensors behind a parameter: itself, or those that it is computed from."""
+    return [part.tensor for part in (site.parameters if isinstance(site, Computed) else (site,))]
 
 
 def _entries(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[_Entry]:
@@ -118,7 +153,7 @@ def _entries(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -
     for planned in plan(module, rules, buffers):
         if planned.what is not None:
             yield _Entry(planned.name, planned.site, planned.fill)
-        elif is_meta(planned.site.tensor):
+        elif any(map(is_meta, _tensors(planned.site))):
             unset[planned.kind].append(planned.name)
     if unset["parameter"]:
         raise ValueError(
@@ -146,61 +181,95 @@ def plan(
         ValueError: if parameters have none of them (all are named), or a rule matches nothing.
     """
     parts = dict(module.named_modules(remove_duplicate=False))
-    parameters = dict(_sites(module, parts, "_parameters"))
-    held = dict(_sites(module, parts, "_buffers"))
+    parameters = dict(_sites(parts, "_parameters"))
+    held = dict(_sites(parts, "_buffers"))
+    held_by = {name: holders(parts, name) for name in (*parameters, *held)}
     # A rule of exactly a buffer's name asks for the buffer.
-    exact = {rule.pattern for rule in rules} & {glob.escape(stream_name(name)) for name in held}
-    asked = [name for name in held if buffers or glob.escape(stream_name(name)) in exact]
-    lookup = ruling.lookup(rules, [stream_name(name) for name in (*parameters, *asked)])
+    exact = {rule.pattern for rule in rules}
+    asked = [name for name in held if buffers or glob.escape(next(iter(held_by[name]))) in exact]
+    ruling.check_used(rules, [held_by[name] for name in (*parameters, *asked)])
+    shards = flat_shards(parts)
     tied: dict[Any, list[str]] = {}
     for name, site in parameters.items():
-        _check("parameter", stream_name(name), site.tensor)
-        tied.setdefault(memory_of(site.tensor), []).append(name)
-    by_rule = {
-        names[0]: next(filter(None, (lookup(stream_name(each)) for each in names)), None)
-        for names in tied.values()
-    }
-    sites = {**{name: parameters[name] for name in by_rule}, **held}
-    defaults = {
-        recording.place(site): default(_ancestors(parts, name), site.tensor)
-        if name in by_rule
-        else default_buffer(parts[name.rpartition(".")[0]], site.key)
-        for name, site in sites.items()
-    }
-    if recorded is None:
-        needed = not all(by_rule.values()) or any(is_meta(site.tensor) for site in held.values())
-        recorded = (
-            recording.record(module, defaults) if needed and recording.has_own(module) else {}
-        )
+        key = id(site) if isinstance(site, Computed) else memory_of(site.tensor)
+        tied.setdefault(key, []).append(name)
+    by_rule: dict[str, ruling.Rule | None] = {}
+    for names in tied.values():
+        name, site = names[0], parameters[names[0]]
+        rule = next(filter(None, (ruling.first(rules, held_by[other]) for other in names)), None)
+        if rule is None or rule.what is not None:
+            for part in _tensors(site):
+                stream = next(iter(held_by[name]))
+                _check("parameter", stream, part)
+                check_unsharded(stream, part, shards)
+        by_rule[name] = rule
+    known = _known(module, by_rule, {**parameters, **held}, held_by, recorded)
     problems = []
-    for name, rule in by_rule.items():
-        site, stream = parameters[name], stream_name(name)
-        known = recording.known(site, recorded, defaults)
-        frozen = not (known.own or site.tensor.requires_grad)  # its constructor may know better
-        what = rule.what if rule else None if frozen else known.what
-        if what is None and rule is None and (is_meta(site.tensor) or site.tensor.requires_grad):
-            owner = type(parts[name.rpartition(".")[0]]).__name__
-            why = "frozen as its constructor made it" if frozen else known.why
-            problems.append((stream, site.tensor, owner, why))
+    for names in tied.values():
+        name, site, each, rule = (
+            names[0],
+            parameters[names[0]],
+            held_by[names[0]],
+            by_rule[names[0]],
+        )
+        tensor, stream, own = site.tensor, next(iter(each)), known[name]
+        trained = any(part.requires_grad for part in _tensors(site))
+        frozen = not (own.own or trained)  # its constructor may know better than its layer
+        what = rule.what if rule else None if frozen else own.what
+        if what is None and rule is None and (trained or any(map(is_meta, _tensors(site)))):
+            why = "frozen as its constructor made it" if frozen else own.why
+            problems.append((stream, tensor, list(each.values())[-1], why))
             continue
-        yield Planned("parameter", stream, site, what, rule is not None)
+        axes = _axes(stream, list(each.values())[-1], tensor, what) if rule else "torch"
+        zero = frozenset(padding_rows(held_by[other] for other in names))
+        yield Planned("parameter", stream, site, what, rule is not None, axes, zero)
     if problems:
         raise ValueError(_unknown(problems))
+    listed = ruling.for_buffers(rules, (held_by[name] for name in parameters))
     for name, site in held.items():
-        stream, what, rule = stream_name(name), None, None
+        stream, what, rule = next(iter(held_by[name])), None, None
         if name in asked:
-            rule = lookup(stream)
-            what = rule.what if rule else None
-        if rule is None and (buffers or is_meta(site.tensor)):
-            what = recording.known(site, recorded, defaults).what
+            rule = ruling.first(listed, held_by[name])
+        if rule is not None:
+            what = rule.what
+        elif buffers or is_meta(site.tensor):
+            what = known[name].what
         if what is not None:
             _check("buffer", stream, site.tensor)
         yield Planned("buffer", stream, site, what, rule is not None)
 
 
-def _unknown(problems: list[tuple[str, Any, str, str]]) -> str:
+def _known(
+    module: torch.nn.Module,
+    by_rule: Mapping[str, ruling.Rule | None],
+    sites: Mapping[str, Site | Computed],
+    held_by: Mapping[str, ruling.Holders],
+    recorded: recording.Recording | None,
+) -> dict[str, recording.Known]:
+    """What tensors without a rule are drawn from, by name. `by_rule` names the parameters."""
+    defaults = {}
+    for name, site in sites.items():
+        if name in by_rule and by_rule[name] is None:
+            defaults[name] = default(held_by[name], site.tensor)
+        elif name not in by_rule and isinstance(site, Site):
+            key, owner = list(held_by[name].items())[-1]
+            defaults[name] = default_buffer(owner, key)
+    if recorded is None:
+        lacking = not all(by_rule.values()) or any(is_meta(each) for each in module.buffers())
+        recorded = {}
+        if lacking and recording.has_own(module):
+            places = {recording.place(sites[name]): what for name, what in defaults.items()}
+            recorded = recording.record(module, places)
+    return {
+        name: recorded.get(recording.place(site), recording.Known(defaults.get(name), own=False))
+        for name, site in sites.items()
+    }
+
+
+def _unknown(problems: list[tuple[str, Any, torch.nn.Module, str]]) -> str:
     listed = "; ".join(
-        f"{stream!r}, of shape {tuple(tensor.shape)}, in a {owner}{why and f' ({why})'}"
+        f"{stream!r}, of shape {tuple(tensor.shape)}, in a {type(owner).__name__}"
+        f"{why and f' ({why})'}"
         for stream, tensor, owner, why in problems
     )
     stream, tensor, *_ = problems[0]
@@ -219,10 +288,27 @@ def _harmless(name: str, tensor: Any) -> Any:
     return "ones_" if tensor.dim() < 2 else "normal_(std=0.02)"
 
 
+def _axes(name: str, holder: torch.nn.Module, tensor: Any, what: Any) -> str:
+    """Which axes of a parameter are what to a rule that does not say so."""
+    if not ruling.takes_axes(what):
+        return "torch"
+    axes, certain = axes_of(name, holder, tensor)
+    if not certain:
+        warnings.warn(
+            f"parameter {name!r} of shape {tuple(tensor.shape)}, in a {type(holder).__name__}, is"
+            f" drawn as {tensor.shape[0]} stacked matrices (out, in), each with fans of its own. "
+            "Say so in its rule, with batch_dims=1, or with batch_dims=0 if it is the kernel of a "
+            "convolution (input_axes= and output_axes= in an initializer of initfast).",
+            stacklevel=5,
+        )
+    return axes
+
+
 def _check(kind: str, name: str, tensor: Any) -> None:
     if is_lazy(tensor):
         raise ValueError(
-            f"{kind} {name!r} has no shape yet; run a batch through the lazy module first"
+            f"{kind} {name!r} has no shape yet; run a batch through the lazy module first, or give "
+            "a rule None, which leaves it as it is"
         )
     try:
         targets.check(tensor)
@@ -230,29 +316,30 @@ def _check(kind: str, name: str, tensor: Any) -> None:
         raise TypeError(f"{kind} {name!r}: {error}") from None
 
 
-def _sites(
-    module: torch.nn.Module, parts: dict[str, torch.nn.Module], kind: str
-) -> Iterator[tuple[str, Site]]:
-    """Every parameter or buffer by name, once for each module that holds it."""
+def _sites(parts: dict[str, torch.nn.Module], kind: str) -> Iterator[tuple[str, Site | Computed]]:
+    """Every parameter or buffer by name, once for each module that holds it.
+
+    A weight that a module computes is there in the place of what it is computed from.
+    """
     seen: set[int] = set()
+    weights = {path: list(computed(part)) for path, part in parts.items()}
+    hidden = {
+        (id(site.holder), site.key)
+        for each in weights.values()
+        for weight in each
+        for site in (*weight.parameters, *weight.buffers)
+    }
     for path, part in parts.items():
-        if id(part) not in seen:
-            seen.add(id(part))
-            holder: dict[str, Any] = getattr(part, kind)
-            for key, tensor in holder.items():
-                if tensor is not None:
-                    yield f"{path}.{key}" if path else key, Site(holder, key)
-
-
-def _ancestors(parts: dict[str, torch.nn.Module], name: str) -> dict[str, torch.nn.Module]:
-    """The modules that hold a parameter, outermost first, by the parameter's name within them."""
-    steps = name.split(".")
-    return {stream_name(".".join(steps[i:])): parts[".".join(steps[:i])] for i in range(len(steps))}
-
-
-def stream_name(name: str) -> str:
-    """The name of a parameter without what wrappers put into it."""
-    return _WRAPPERS.sub("", name)
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        prefix = f"{path}." if path else ""
+        if kind == "_parameters":
+            yield from ((f"{prefix}{weight.key}", weight) for weight in weights[path])
+        holder: dict[str, Any] = getattr(part, kind)
+        for key, tensor in holder.items():
+            if tensor is not None and (id(holder), key) not in hidden:
+                yield f"{prefix}{key}", Site(holder, key)
 
 
 def _base_seed(seed: int | Seed | None, tensors: Iterable[Any]) -> Seed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -38,8 +38,11 @@ class History:
             for key in {each.key for each in (*event.writes, *event.outs) if each is not None}:
                 self._places[key].append(place)
 
-    def what(self, ref: Ref) -> tuple[Spec | Initializer, bool]:
+    def what(self, ref: Ref, zeros: Container[int] = ()) -> tuple[Spec | Initializer, bool]:
         """What a tensor is drawn from, and whether more says so than its layer's default.
+
+        Args:
+            zeros: its rows that are 0 in any case.
 
         Raises:
             Unknown: see there.
@@ -47,7 +50,7 @@ class History:
         """
         steps, complete = self._relevant(ref)
         own = any(step.name != "initial" for step in steps)
-        spec = folding.fold(steps, ref)
+        spec = folding.fold(steps, ref, zeros)
         if spec is not None:
             return spec, own
         for step in steps:

@@ -27,7 +27,8 @@ from initfast.initializers.fans import torch_fans
 from initfast.initializers.random import RandomNormal, RandomUniform, TruncatedNormal
 from initfast.initializers.validation import number
 from initfast.torch import matrices
-from initfast.torch.targets import Fill, Target, draw
+from initfast.torch.fills import Fill, Target
+from initfast.torch.targets import draw
 
 NOTHING = Fill(lambda target, seed: None, draws=False, says=Zeros)
 
@@ -93,13 +94,17 @@ def dirac(shape: Dims, dtype: torch.dtype, groups: int = 1) -> Fill:
     return matrices.points([filters.flatten(), taps.repeat(groups), *middle])
 
 
-def xavier_uniform(shape: Dims, dtype: torch.dtype, gain: float = 1.0) -> Fill:
-    bound = math.sqrt(3.0) * _xavier_stddev(shape, gain)
+def xavier_uniform(
+    shape: Dims, dtype: torch.dtype, gain: float = 1.0, groups: int = 1, batch_dims: int = 0
+) -> Fill:
+    bound = math.sqrt(3.0) * _xavier_stddev(shape, gain, groups, batch_dims)
     return uniform(shape, dtype, -bound, bound)
 
 
-def xavier_normal(shape: Dims, dtype: torch.dtype, gain: float = 1.0) -> Fill:
-    return normal(shape, dtype, 0.0, _xavier_stddev(shape, gain))
+def xavier_normal(
+    shape: Dims, dtype: torch.dtype, gain: float = 1.0, groups: int = 1, batch_dims: int = 0
+) -> Fill:
+    return normal(shape, dtype, 0.0, _xavier_stddev(shape, gain, groups, batch_dims))
 
 
 def kaiming_uniform(
@@ -108,10 +113,12 @@ def kaiming_uniform(
     a: float = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
+    groups: int = 1,
+    batch_dims: int = 0,
 ) -> Fill:
     if _no_elements(shape):
         return NOTHING
-    bound = math.sqrt(3.0) * _kaiming_stddev(shape, a, mode, nonlinearity)
+    bound = math.sqrt(3.0) * _kaiming_stddev(shape, a, mode, nonlinearity, groups, batch_dims)
     return uniform(shape, dtype, -bound, bound)
 
 
@@ -121,17 +128,20 @@ def kaiming_normal(
     a: float = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
+    groups: int = 1,
+    batch_dims: int = 0,
 ) -> Fill:
     if _no_elements(shape):
         return NOTHING
-    return normal(shape, dtype, 0.0, _kaiming_stddev(shape, a, mode, nonlinearity))
+    stddev = _kaiming_stddev(shape, a, mode, nonlinearity, groups, batch_dims)
+    return normal(shape, dtype, 0.0, stddev)
 
 
-def orthogonal(shape: Dims, dtype: torch.dtype, gain: float = 1) -> Fill:
-    if len(shape) < 2:
+def orthogonal(shape: Dims, dtype: torch.dtype, gain: float = 1, batch_dims: int = 0) -> Fill:
+    if len(_unstacked(shape, batch_dims)) < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     resolve(dtype)
-    return matrices.orthogonal(shape, number("gain", gain))
+    return matrices.orthogonal(shape, number("gain", gain), batch_dims)
 
 
 def sparse(shape: Dims, dtype: torch.dtype, sparsity: float, std: float = 0.01) -> Fill:
@@ -199,18 +209,39 @@ def _stddev(std: float) -> float:
     return found
 
 
-def _xavier_stddev(shape: Dims, gain: float) -> float:
-    fan_in, fan_out = torch_fans(shape)
+def _xavier_stddev(shape: Dims, gain: float, groups: int, batch_dims: int) -> float:
+    fan_in, fan_out = _fans(shape, groups, batch_dims)
     return gain * math.sqrt(2.0 / float(fan_in + fan_out))
 
 
-def _kaiming_stddev(shape: Dims, a: float, mode: str, nonlinearity: Any) -> float:
+def _kaiming_stddev(
+    shape: Dims, a: float, mode: str, nonlinearity: Any, groups: int, batch_dims: int
+) -> float:
     mode = mode.lower()
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
-    fan_in, fan_out = torch_fans(shape)
+    fan_in, fan_out = _fans(shape, groups, batch_dims)
     gain = float(calculate_gain(nonlinearity, a))
     return gain / math.sqrt(fan_in if mode == "fan_in" else fan_out)
+
+
+def _fans(shape: Dims, groups: int, batch_dims: int) -> tuple[int, int]:
+    one = _unstacked(shape, batch_dims)
+    if type(groups) is not int or groups < 1 or (one and one[0] % groups):
+        raise ValueError(
+            f"groups must be a positive integer that divides the {one[0] if one else 0} outputs;"
+            f" received {groups!r}"
+        )
+    return torch_fans(one, groups)
+
+
+def _unstacked(shape: Dims, batch_dims: int) -> Dims:
+    """The shape of one of the arrays that the leading dims count."""
+    if type(batch_dims) is not int or not 0 <= batch_dims <= len(shape):
+        raise ValueError(
+            f"batch_dims must be an integer in [0, {len(shape)}]; received {batch_dims!r}"
+        )
+    return shape[batch_dims:]
 
 
 def _no_elements(shape: Dims) -> bool:

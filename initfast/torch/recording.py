@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from initfast.initializers.base import Initializer
 from initfast.torch import preserving, programs
-from initfast.torch.defaults import Spec
+from initfast.torch.defaults import Spec, padding_rows
 from initfast.torch.materialise import Site, is_meta, memory_of
+from initfast.torch.parametrized import Computed
 from initfast.torch.tape import Event, Tape
-from initfast.torch.targets import is_sharded, local_part
+from initfast.torch.targets import is_plain, is_sharded, local_part
 
 Place = tuple[int, str]  # id of a module's dict of tensors, and the key
 # In the order of a constructor, which sets its own parameters before it looks at its children's.
@@ -48,15 +51,9 @@ class Known(NamedTuple):
 Recording = Mapping[Place, Known]
 
 
-def place(site: Site) -> Place:
+def place(site: Site | Computed) -> Place:
     """The key of a recording."""
-    return id(site.holder), site.key
-
-
-def known(site: Site, recording: Recording, defaults: Mapping[Place, Spec | None]) -> Known:
-    """What a tensor is drawn from, by the recording or else by its layer's default."""
-    found = recording.get(place(site))
-    return Known(defaults[place(site)], own=False) if found is None else found
+    return id(site.module if isinstance(site, Computed) else site.holder), site.key
 
 
 def has_own(module: nn.Module) -> bool:
@@ -77,7 +74,7 @@ def record(module: nn.Module, defaults: Mapping[Place, Spec | None]) -> Recordin
         protected={
             local_part(tensor).untyped_storage()._cdata
             for tensor in (*module.parameters(), *module.buffers())
-            if not is_meta(tensor)
+            if _understood(tensor) and not is_lazy(tensor) and not is_meta(tensor)
         }
     )
     with preserving.attributes(module):
@@ -103,12 +100,18 @@ def build(make: Callable[[], nn.Module]) -> tuple[nn.Module, Recording]:
 
 
 def _held(module: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Every parameter and buffer: its name, its module's dict of such, and the key in there."""
+    """Every parameter and buffer that has a shape: its name, its module's dict of such, and the key
+    in there.
+    """
     for path, part in module.named_modules():
         for holder in (part._parameters, part._buffers):
             for key, tensor in holder.items():
-                if tensor is not None:
+                if tensor is not None and not is_lazy(tensor) and _understood(tensor):
                     yield f"{path}.{key}" if path else key, holder, key
+
+
+def _understood(tensor: Any) -> bool:
+    return is_plain(tensor) or is_sharded(tensor)
 
 
 def _found(module: nn.Module, tape: Tape, untouched: list[torch.Tensor]) -> Recording:
@@ -116,11 +119,15 @@ def _found(module: nn.Module, tape: Tape, untouched: list[torch.Tensor]) -> Reco
     refs = {each: tape.ref(tensor) for each, tensor in tensors.items() if tape.holds(tensor)}
     same = {id(tensor) for tensor in untouched if tensor._version == 0}
     history = programs.History(tape.events)
+    padding: dict[int, set[int]] = defaultdict(set)
+    for part in module.modules():
+        for key, tensor in part._parameters.items():
+            padding[id(tensor)] |= padding_rows([{key: part}])
     found: dict[Place, Known] = {}
     for each, tensor in tensors.items():
         if each in refs:
             try:
-                found[each] = Known(*history.what(refs[each]))
+                found[each] = Known(*history.what(refs[each], padding[id(tensor)]))
             except programs.Unknown:
                 found[each] = Known(None)
             except ValueError as error:

@@ -14,7 +14,9 @@ from initfast.core.types import DTypeLike
 from initfast.files import specs
 from initfast.torch import rules as ruling
 from initfast.torch.defaults import Spec
-from initfast.torch.modules import Planned, plan, stream_name
+from initfast.torch.modules import Planned, plan
+from initfast.torch.names import stream_name
+from initfast.torch.parametrized import Computed
 from initfast.torch.targets import has_values, local_part
 
 _REMEDY = "give a rule for it, or a rule None, which leaves it out of the spec"
@@ -40,13 +42,14 @@ def spec_from(
 
     Raises:
         ValueError: naming the parameter, for what `initialize` refuses, and what no initializer of
-            Keras writes: `dirac_`, `sparse_`, `orthogonal_` of more than two dims, buffers on the
-            meta device or with infinities.
+            Keras writes: `dirac_`, `sparse_`, `orthogonal_` of more than two dims, `blocks` unless
+            each is constant, parametrized weights, buffers on the meta device or with infinities.
     """
     asked = None if dtype is None else resolve(dtype)
+    parts = dict(module.named_modules(remove_duplicate=False))
     passing = {
-        stream_name(f"{path}.{key}" if path else key)
-        for path, part in module.named_modules(remove_duplicate=False)
+        stream_name(parts, f"{path}.{key}" if path else key)
+        for path, part in parts.items()
         for key in part._non_persistent_buffers_set
     }
     found: dict[str, Any] = {}
@@ -60,6 +63,11 @@ def spec_from(
 def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
     tensor = planned.site.tensor
     try:
+        if isinstance(planned.site, Computed):
+            raise ValueError(
+                "a spec cannot describe a parametrized weight: describe the module without its "
+                "parametrization, or initialize it and save its state_dict"
+            )
         kind = (
             asked
             if asked is not None and tensor.is_floating_point()

@@ -54,6 +54,9 @@ def raw(tensor):
     return tensor.detach().contiguous().view(torch.uint8).numpy()
 
 
+FANS = ("xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_")
+
+
 def test_every_function_is_here_with_torch_s_arguments():
     deprecated = {name for name in torch.nn.init.__all__ if f"{name}_" in torch.nn.init.__all__}
     assert set(torch.nn.init.__all__) - deprecated == {*DRAWING, *PLAIN, "calculate_gain"}
@@ -64,7 +67,9 @@ def test_every_function_is_here_with_torch_s_arguments():
         assert [(p.name, p.default, p.kind) for p in ours[: len(theirs)]] == [
             (p.name, p.default, p.kind) for p in theirs
         ]
-        assert [p.name for p in extra] == (["seed", "name"] if name in DRAWING else [])
+        kept = {"orthogonal_": ["batch_dims"]} | {each: ["groups", "batch_dims"] for each in FANS}
+        seeded = [*kept.get(name, []), "seed", "name"]
+        assert [p.name for p in extra] == (seeded if name in DRAWING else [])
         assert all(p.kind is p.KEYWORD_ONLY for p in extra)
 
 
@@ -407,7 +412,9 @@ def test_refusals_write_nothing(call, kind, message):
 
 
 class Odd(torch.Tensor):
-    pass
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        return super().__torch_function__(function, types, args, kwargs or {})
 
 
 def test_inference_tensors():
