@@ -13,7 +13,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from initfast.core import indexing
 from initfast.core.buffers import Buffer
+from initfast.core.dtypes import DType, resolve_numeric
 from initfast.core.seeds import AnySeed, Seed
+from initfast.core.types import DTypeLike
 from initfast.initializers.base import Initializer, RandomInitializer
 from initfast.initializers.constant import Constant
 from initfast.torch import draws, folding
@@ -164,6 +166,9 @@ class Recorded(RandomInitializer):
         if values.is_floating_point():
             values = values.double()
         target.array[...] = indexing.cut(values.numpy(), part)
+
+    def _dtype(self, dtype: DTypeLike) -> DType:
+        return resolve_numeric(dtype)
 
     # Its values are not those that a kernel draws.
     _write_measured = Initializer._write_measured
