@@ -7,13 +7,14 @@ from __future__ import annotations
 import glob
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 import torch
 from torch.nn.parameter import is_lazy
 
 from initfast.core.seeds import Seed, root_seed
 from initfast.initializers.base import Initializer
+from initfast.initializers.fixed_rows import FixedRows
 from initfast.torch import recording, streams, targets
 from initfast.torch import rules as ruling
 from initfast.torch.defaults import Spec, axes_of, default, default_buffer, padding_rows
@@ -58,6 +59,7 @@ class _Entry(NamedTuple):
     name: str
     site: Site | Computed
     fill: targets.Fill
+    what: Any
 
     @property
     def tensors(self) -> list[Any]:
@@ -65,6 +67,7 @@ class _Entry(NamedTuple):
         return _tensors(self.site)
 
 
+@overload
 def initialize(
     module: AnyModule,
     seed: int | Seed | None = None,
@@ -72,7 +75,27 @@ def initialize(
     *,
     buffers: bool = False,
     device: Any = None,
-) -> AnyModule:
+    report: Literal[False] = False,
+) -> AnyModule: ...
+@overload
+def initialize(
+    module: torch.nn.Module,
+    seed: int | Seed | None = None,
+    rules: Iterable[Any] = (),
+    *,
+    buffers: bool = False,
+    device: Any = None,
+    report: Literal[True],
+) -> dict[str, Initializer | str]: ...
+def initialize(
+    module: Any,
+    seed: int | Seed | None = None,
+    rules: Iterable[Any] = (),
+    *,
+    buffers: bool = False,
+    device: Any = None,
+    report: bool = False,
+) -> Any:
     """Initialise every parameter of `module` in place, each from the stream of its own name, and
     return the module.
 
@@ -103,25 +126,36 @@ def initialize(
             functools.partial of keywords), any other text that `initfast.get` takes ("he_normal"),
             an initializer of initfast (its seed is not used, and its fans are torch's), `blocks` of
             any of these for a parameter that packs several, or None: leave as it is, of any tensor
-            class, lazy ones too. A parameter without a rule is drawn from what its module's own
-            `reset_parameters` draws from. What a model does on top of that, in its own __init__,
-            needs rules (or `patch`).
+            class, lazy ones too.
+
+            A parameter without a rule is drawn from what the model's own `_init_weights`,
+            `init_weights` or `reset_parameters` draws it from (see `rules_from`), else from what
+            its layer's does. What a constructor does on top of that needs
+            `rules_from(a function that builds the model)`. A frozen parameter (requires_grad=False)
+            that only a layer's default is known for stays as it is.
 
             Parameters of three dims outside a convolution are stacked matrices, (expert, out, in)
             or, if the module has a true `is_transposed`, (expert, in, out): each has its own fans
             and is orthogonal in itself. A warning points this out unless a name says "expert" or
             "moe" or the rule says `batch_dims`.
-        buffers: reset the running statistics of normalisation layers, and apply to buffers the
-            rules that match no parameter ("*" is for parameters alone). All other buffers stay as
-            they are in either case, and must not be on the meta device, where they are nothing.
+        buffers: reset the running statistics of normalisation layers and what the model's own
+            initialisation computes (rotary frequencies, positions), and apply to buffers the rules
+            that match no parameter ("*" is for parameters alone). Without it, buffers are written
+            that are on the meta device, where they have no values, or that a rule names in full.
         device: where meta tensors get their memory; default: where the mesh of a DTensor is, else
             the CPU.
+        report: return what was drawn from what, in place of the module.
+
+    Returns:
+        The module; or, with `report`, the initializer of each parameter and buffer that was
+        written, by name, with its stream: `found[name].block(shape, ...)` makes its values again. A
+        text stands for what no initializer writes, such as `sparse_`.
 
     Raises:
-        ValueError: if a parameter has neither rule nor default, a rule matches nothing, an argument
-            does not fit a parameter, a buffer on the meta device has no known values, or a
-            parameter is a flat shard of FSDP1 or a placeholder of DeepSpeed ZeRO-3. Nothing has
-            been written then.
+        ValueError: if parameters have neither rule nor default (all are named), a rule matches
+            nothing, an argument does not fit a parameter, a buffer on the meta device has no known
+            values, or a parameter is a flat shard of FSDP1 or a placeholder of DeepSpeed ZeRO-3.
+            Nothing has been written then.
         TypeError: if a parameter is of a tensor class that is not known, or a rule is no rule.
     """
     entries = list(_entries(module, ruling.parse(rules), buffers))
@@ -132,7 +166,16 @@ def initialize(
         _check_memory(entries)
     for entry in entries:
         entry.site.write(entry.fill, base.named(entry.name))
+    if report:
+        return {entry.name: _reported(entry, base.named(entry.name)) for entry in entries}
     return module
+
+
+def _reported(entry: _Entry, seed: Seed) -> Initializer | str:
+    if entry.fill.says is None:
+        return ruling.shown(entry.what)
+    initializer, rows = entry.fill.says().with_seed(seed), entry.fill.fixed_rows
+    return FixedRows(initializer, rows) if rows else initializer
 
 
 def _check_memory(entries: Iterable[_Entry]) -> None:
@@ -152,7 +195,7 @@ def _entries(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -
     unset: dict[str, list[str]] = {"parameter": [], "buffer": []}
     for planned in plan(module, rules, buffers):
         if planned.what is not None:
-            yield _Entry(planned.name, planned.site, planned.fill)
+            yield _Entry(planned.name, planned.site, planned.fill, planned.what)
         elif any(map(is_meta, _tensors(planned.site))):
             unset[planned.kind].append(planned.name)
     if unset["parameter"]:

@@ -177,6 +177,14 @@ def make_fill(what: Any, shape: Dims, dtype: torch.dtype, axes: str = "torch") -
     return RECIPES[what.function](shape, dtype, **arguments)
 
 
+def shown(what: Any) -> str:
+    """Return a rule's right-hand side as text, such as `sparse_(sparsity=0.1)`."""
+    if not isinstance(what, Spec):
+        return repr(what)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in what.arguments.items())
+    return f"{what.function}({arguments})"
+
+
 def takes_axes(what: Any) -> bool:
     """Whether it depends on which axes of a tensor are what, and does not say so itself."""
     if isinstance(what, Blocks):
