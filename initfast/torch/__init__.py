@@ -38,6 +38,7 @@ from initfast.torch.init import (
 from initfast.torch.modules import initialize
 from initfast.torch.packed import blocks
 from initfast.torch.patching import patch
+from initfast.torch.ruleset import rules_from
 from initfast.torch.specs import spec_from
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "ones_",
     "orthogonal_",
     "patch",
+    "rules_from",
     "sparse_",
     "spec_from",
     "trunc_normal_",

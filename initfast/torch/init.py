@@ -22,8 +22,10 @@ Those that use fans, and `orthogonal_`, also take:
 A DTensor gets its local part of the tensor that would be drawn in one piece, and fans of its global
 shape. It needs a seed, or a `generator` that is in the same state on all ranks; were that not so,
 shards would belong to different tensors and replicas would differ, and nobody would notice. Tensors
-elsewhere than on the CPU are drawn in CPU memory and copied. Errors are ValueError or TypeError,
-and torch's own RuntimeError for ranges turned around."""
+elsewhere than on the CPU are drawn in CPU memory and copied. Complex tensors are drawn as by torch,
+the parts of each element next to each other in the stream; only `trunc_normal_`, `orthogonal_` and
+`sparse_` refuse them. Errors are ValueError or TypeError, and torch's own RuntimeError for ranges
+turned around."""
 
 from __future__ import annotations
 
@@ -228,12 +230,10 @@ def _fill(
     targets.check(tensor)
     targets.check_lasting(tensor)
     fill = recipes.RECIPES[function](tuple(tensor.shape), tensor.dtype, *arguments)
-    target = targets.find(tensor)
+    target, stream = targets.find(tensor), Seed(0)
+    # A rank whose part is empty draws its seed as well, so that all ranks go on alike.
+    if fill.draws and tensor.numel() and targets.has_values(tensor):
+        stream = streams.choose(seed, name, generator, targets.is_sharded(tensor))
     if target is not None:
-        stream = (
-            streams.choose(seed, name, generator, targets.is_sharded(tensor))
-            if fill.draws
-            else Seed(0)
-        )
         targets.write(tensor, target, fill, stream)
     return tensor

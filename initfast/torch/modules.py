@@ -4,17 +4,19 @@ included.
 
 from __future__ import annotations
 
+import glob
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 import torch
 from torch.nn.parameter import is_lazy
 
 from initfast.core.seeds import Seed, root_seed
 from initfast.initializers.base import Initializer
+from initfast.initializers.fixed_rows import FixedRows
+from initfast.torch import recording, streams, targets
 from initfast.torch import rules as ruling
-from initfast.torch import streams, targets
 from initfast.torch.defaults import Spec, axes_of, default, default_buffer, padding_rows
 from initfast.torch.materialise import Site, is_meta, materialise, memory_of
 from initfast.torch.names import holders
@@ -57,6 +59,7 @@ class _Entry(NamedTuple):
     name: str
     site: Site | Computed
     fill: targets.Fill
+    what: Any
 
     @property
     def tensors(self) -> list[Any]:
@@ -64,6 +67,7 @@ class _Entry(NamedTuple):
         return _tensors(self.site)
 
 
+@overload
 def initialize(
     module: AnyModule,
     seed: int | Seed | None = None,
@@ -71,7 +75,27 @@ def initialize(
     *,
     buffers: bool = False,
     device: Any = None,
-) -> AnyModule:
+    report: Literal[False] = False,
+) -> AnyModule: ...
+@overload
+def initialize(
+    module: torch.nn.Module,
+    seed: int | Seed | None = None,
+    rules: Iterable[Any] = (),
+    *,
+    buffers: bool = False,
+    device: Any = None,
+    report: Literal[True],
+) -> dict[str, Initializer | str]: ...
+def initialize(
+    module: Any,
+    seed: int | Seed | None = None,
+    rules: Iterable[Any] = (),
+    *,
+    buffers: bool = False,
+    device: Any = None,
+    report: bool = False,
+) -> Any:
     """Initialise every parameter of `module` in place, each from the stream of its own name, and
     return the module.
 
@@ -102,25 +126,36 @@ def initialize(
             functools.partial of keywords), any other text that `initfast.get` takes ("he_normal"),
             an initializer of initfast (its seed is not used, and its fans are torch's), `blocks` of
             any of these for a parameter that packs several, or None: leave as it is, of any tensor
-            class, lazy ones too. A parameter without a rule is drawn from what its module's own
-            `reset_parameters` draws from. What a model does on top of that, in its own __init__,
-            needs rules (or `patch`).
+            class, lazy ones too.
+
+            A parameter without a rule is drawn from what the model's own `_init_weights`,
+            `init_weights` or `reset_parameters` draws it from (see `rules_from`), else from what
+            its layer's does. What a constructor does on top of that needs
+            `rules_from(a function that builds the model)`. A frozen parameter (requires_grad=False)
+            that only a layer's default is known for stays as it is.
 
             Parameters of three dims outside a convolution are stacked matrices, (expert, out, in)
             or, if the module has a true `is_transposed`, (expert, in, out): each has its own fans
             and is orthogonal in itself. A warning points this out unless a name says "expert" or
             "moe" or the rule says `batch_dims`.
-        buffers: reset the running statistics of normalisation layers, and apply to buffers the
-            rules that match no parameter ("*" is for parameters alone). All other buffers stay as
-            they are in either case, and must not be on the meta device, where they are nothing.
+        buffers: reset the running statistics of normalisation layers and what the model's own
+            initialisation computes (rotary frequencies, positions), and apply to buffers the rules
+            that match no parameter ("*" is for parameters alone). Without it, buffers are written
+            that are on the meta device, where they have no values, or that a rule names in full.
         device: where meta tensors get their memory; default: where the mesh of a DTensor is, else
             the CPU.
+        report: return what was drawn from what, in place of the module.
+
+    Returns:
+        The module; or, with `report`, the initializer of each parameter and buffer that was
+        written, by name, with its stream: `found[name].block(shape, ...)` makes its values again. A
+        text stands for what no initializer writes, such as `sparse_`.
 
     Raises:
-        ValueError: if a parameter has neither rule nor default, a rule matches nothing, an argument
-            does not fit a parameter, a buffer on the meta device has no known values, or a
-            parameter is a flat shard of FSDP1 or a placeholder of DeepSpeed ZeRO-3. Nothing has
-            been written then.
+        ValueError: if parameters have neither rule nor default (all are named), a rule matches
+            nothing, an argument does not fit a parameter, a buffer on the meta device has no known
+            values, or a parameter is a flat shard of FSDP1 or a placeholder of DeepSpeed ZeRO-3.
+            Nothing has been written then.
         TypeError: if a parameter is of a tensor class that is not known, or a rule is no rule.
     """
     entries = list(_entries(module, ruling.parse(rules), buffers))
@@ -131,7 +166,16 @@ def initialize(
         _check_memory(entries)
     for entry in entries:
         entry.site.write(entry.fill, base.named(entry.name))
+    if report:
+        return {entry.name: _reported(entry, base.named(entry.name)) for entry in entries}
     return module
+
+
+def _reported(entry: _Entry, seed: Seed) -> Initializer | str:
+    if entry.fill.says is None:
+        return ruling.shown(entry.what)
+    initializer, rows = entry.fill.says().with_seed(seed), entry.fill.fixed_rows
+    return FixedRows(initializer, rows) if rows else initializer
 
 
 def _check_memory(entries: Iterable[_Entry]) -> None:
@@ -147,71 +191,144 @@ def _tensors(site: Site | Computed) -> list[Any]:
 
 
 def _entries(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[_Entry]:
-    """What is to be written. Raises if anything has no known values."""
+    """What is to be written. Raises if a tensor on the meta device has no known values."""
+    unset: dict[str, list[str]] = {"parameter": [], "buffer": []}
     for planned in plan(module, rules, buffers):
         if planned.what is not None:
-            yield _Entry(planned.name, planned.site, planned.fill)
-        elif not any(map(is_meta, _tensors(planned.site))):
-            continue
-        elif planned.kind == "parameter":
-            raise ValueError(
-                f"a parameter on the meta device has nothing to leave; received {planned.name!r} "
-                "and a rule None"
-            )
-        else:
-            known = "" if buffers else ", which knows running statistics,"
-            raise ValueError(
-                "a buffer on the meta device has no values, and initfast does not know those of "
-                f"{planned.name!r}: "
-                f"make it on the CPU, or give buffers=True{known} and a rule"
-            )
+            yield _Entry(planned.name, planned.site, planned.fill, planned.what)
+        elif any(map(is_meta, _tensors(planned.site))):
+            unset[planned.kind].append(planned.name)
+    if unset["parameter"]:
+        raise ValueError(
+            "a parameter on the meta device has nothing to leave; received "
+            f"{', '.join(map(repr, unset['parameter']))} and a rule None"
+        )
+    if unset["buffer"]:
+        raise ValueError(
+            "a buffer on the meta device has no values, and initfast does not know those of "
+            f"{', '.join(map(repr, unset['buffer']))}: "
+            "make it on the CPU, or pass a rule of its name"
+        )
 
 
-def plan(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[Planned]:
-    """Every parameter, each memory once, then every buffer, with what it is drawn from.
+def plan(
+    module: torch.nn.Module,
+    rules: list[ruling.Rule],
+    buffers: bool,
+    recorded: recording.Recording | None = None,
+) -> Iterator[Planned]:
+    """Every parameter, each memory once, then every buffer, with what it is drawn from: a rule, or
+    the model's own initialisation, or its layer's default.
 
     Raises:
-        ValueError: if a parameter has neither rule nor default, or a rule matches nothing.
+        ValueError: if parameters have none of them (all are named), or a rule matches nothing.
     """
     parts = dict(module.named_modules(remove_duplicate=False))
     parameters = dict(_sites(parts, "_parameters"))
-    buffers_held = dict(_sites(parts, "_buffers"))
-    held_by = {name: holders(parts, name) for name in (*parameters, *buffers_held)}
-    considered = [held_by[name] for name in (*parameters, *(buffers_held if buffers else ()))]
-    ruling.check_used(rules, considered)
+    held = dict(_sites(parts, "_buffers"))
+    held_by = {name: holders(parts, name) for name in (*parameters, *held)}
+    # A rule of exactly a buffer's name asks for the buffer.
+    exact = {rule.pattern for rule in rules}
+    asked = [name for name in held if buffers or glob.escape(next(iter(held_by[name]))) in exact]
+    ruling.check_used(rules, [held_by[name] for name in (*parameters, *asked)])
     shards = flat_shards(parts)
     tied: dict[Any, list[str]] = {}
     for name, site in parameters.items():
         memory = id(site) if isinstance(site, Computed) else memory_of(site.tensor)
         tied.setdefault(memory, []).append(name)
+    by_rule: dict[str, ruling.Rule | None] = {}
     for names in tied.values():
-        name, site, each = names[0], parameters[names[0]], held_by[names[0]]
-        tensor, stream, owner = site.tensor, next(iter(each)), list(each.values())[-1]
+        name, site = names[0], parameters[names[0]]
         rule = next(filter(None, (ruling.first(rules, held_by[other]) for other in names)), None)
         if rule is None or rule.what is not None:
             for part in _tensors(site):
+                stream = next(iter(held_by[name]))
                 _check("parameter", stream, part)
                 check_unsharded(stream, part, shards)
-        what = rule.what if rule else default(each, tensor)
-        if what is None and rule is None:
-            raise ValueError(
-                "every parameter needs a rule or a module that initfast knows; received "
-                f"{stream!r}, of shape {tuple(tensor.shape)}, in a {type(owner).__name__}: "
-                f"give a rule such as ({stream!r}, 'zeros_')"
-            )
-        axes = _axes(stream, owner, tensor, what) if rule else "torch"
+        by_rule[name] = rule
+    known = _known(module, by_rule, {**parameters, **held}, held_by, recorded)
+    problems = []
+    for names in tied.values():
+        name, site, each, rule = (
+            names[0],
+            parameters[names[0]],
+            held_by[names[0]],
+            by_rule[names[0]],
+        )
+        tensor, stream, own = site.tensor, next(iter(each)), known[name]
+        trained = any(part.requires_grad for part in _tensors(site))
+        frozen = not (own.own or trained)  # its constructor may know better than its layer
+        what = rule.what if rule else None if frozen else own.what
+        if what is None and rule is None and (trained or any(map(is_meta, _tensors(site)))):
+            why = "frozen as its constructor made it" if frozen else own.why
+            problems.append((stream, tensor, list(each.values())[-1], why))
+            continue
+        axes = _axes(stream, list(each.values())[-1], tensor, what) if rule else "torch"
         zero = frozenset(padding_rows(held_by[other] for other in names))
         yield Planned("parameter", stream, site, what, rule is not None, axes, zero)
+    if problems:
+        raise ValueError(_unknown(problems))
     listed = ruling.for_buffers(rules, (held_by[name] for name in parameters))
-    for name, site in buffers_held.items():
-        each, what, rule = held_by[name], None, None
-        stream, (key, owner) = next(iter(each)), list(each.items())[-1]
-        if buffers:
-            rule = ruling.first(listed, each)
-            what = rule.what if rule else default_buffer(owner, key)
+    for name, site in held.items():
+        stream, what, rule = next(iter(held_by[name])), None, None
+        if name in asked:
+            rule = ruling.first(listed, held_by[name])
+        if rule is not None:
+            what = rule.what
+        elif buffers or is_meta(site.tensor):
+            what = known[name].what
         if what is not None:
             _check("buffer", stream, site.tensor)
         yield Planned("buffer", stream, site, what, rule is not None)
+
+
+def _known(
+    module: torch.nn.Module,
+    by_rule: Mapping[str, ruling.Rule | None],
+    sites: Mapping[str, Site | Computed],
+    held_by: Mapping[str, ruling.Holders],
+    recorded: recording.Recording | None,
+) -> dict[str, recording.Known]:
+    """What tensors without a rule are drawn from, by name. `by_rule` names the parameters."""
+    defaults = {}
+    for name, site in sites.items():
+        if name in by_rule and by_rule[name] is None:
+            defaults[name] = default(held_by[name], site.tensor)
+        elif name not in by_rule and isinstance(site, Site):
+            key, owner = list(held_by[name].items())[-1]
+            defaults[name] = default_buffer(owner, key)
+    if recorded is None:
+        lacking = not all(by_rule.values()) or any(is_meta(each) for each in module.buffers())
+        recorded = {}
+        if lacking and recording.has_own(module):
+            places = {recording.place(sites[name]): what for name, what in defaults.items()}
+            recorded = recording.record(module, places)
+    return {
+        name: recorded.get(recording.place(site), recording.Known(defaults.get(name), own=False))
+        for name, site in sites.items()
+    }
+
+
+def _unknown(problems: list[tuple[str, Any, torch.nn.Module, str]]) -> str:
+    listed = "; ".join(
+        f"{stream!r}, of shape {tuple(tensor.shape)}, in a {type(owner).__name__}"
+        f"{why and f' ({why})'}"
+        for stream, tensor, owner, why in problems
+    )
+    stream, tensor, *_ = problems[0]
+    return (
+        "every parameter needs a rule or a module that initialises it in a method or that initfast "
+        f"knows; received {listed}: pass rules such as "
+        f"({stream!r}, {_harmless(stream, tensor)!r}), or rules_from(a function that builds the "
+        "model)"
+    )
+
+
+def _harmless(name: str, tensor: Any) -> Any:
+    """What a parameter of this name and rank usually holds at first."""
+    if name.endswith("bias"):
+        return "zeros_"
+    return "ones_" if tensor.dim() < 2 else "normal_(std=0.02)"
 
 
 def _axes(name: str, holder: torch.nn.Module, tensor: Any, what: Any) -> str:

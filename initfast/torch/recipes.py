@@ -19,6 +19,7 @@ from torch.nn.init import calculate_gain
 from initfast.core.dtypes import DType, resolve
 from initfast.core.indexing import Dims
 from initfast.core.rounding import GRIDS
+from initfast.core.seeds import Seed
 from initfast.initializers import blocks
 from initfast.initializers.base import RandomInitializer
 from initfast.initializers.bounds import in_stddevs
@@ -39,11 +40,14 @@ def uniform(shape: Dims, dtype: torch.dtype, a: float = 0.0, b: float = 1.0) -> 
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}"
         )
-    return draw(RandomUniform(low, high, seed=0), shape, dtype)
+    return _draw(RandomUniform(low, high, seed=0), shape, dtype)
 
 
 def normal(shape: Dims, dtype: torch.dtype, mean: float = 0.0, std: float = 1.0) -> Fill:
-    return draw(RandomNormal(number("mean", mean), _stddev(std), seed=0), shape, dtype)
+    mean, std = number("mean", mean), _stddev(std)
+    if dtype.is_complex:  # of this variance in all, with a real mean
+        return _draw(RandomNormal(0.0, std * math.sqrt(0.5), seed=0), shape, dtype, mean)
+    return _draw(RandomNormal(mean, std, seed=0), shape, dtype)
 
 
 def trunc_normal(
@@ -196,6 +200,21 @@ def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> 
         if not a <= value <= b:
             raise ValueError(f"[a, b] must contain a {dtype.name} number; received a={a}, b={b}")
     return RandomUniform(float(value), float(value), seed=0)
+
+
+def _draw(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, mean: float = 0) -> Fill:
+    """Every element drawn; the parts of a complex one are the two elements of one more dim."""
+    if not dtype.is_complex:
+        return draw(initializer, shape, dtype)
+    drawn = draw(initializer, (*shape, 2), dtype.to_real())
+
+    def run(target: Target, seed: Seed) -> None:
+        where = None if target.where is None else (*target.where, slice(0, 2))
+        drawn.run(Target(torch.view_as_real(target.local), (*target.shape, 2), where), seed)
+        if mean:
+            target.local.add_(mean)
+
+    return Fill(run)
 
 
 def _bound(name: str, value: float) -> float:

@@ -105,8 +105,8 @@ def _pairs(rules: Any, kind: Any = None) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _what(given: Any) -> Spec | Initializer | Blocks | None:
-    if given is None:
-        return None
+    if given is None or isinstance(given, Spec):  # a Spec is a rule of rules_from
+        return given
     if isinstance(given, Blocks):
         return Blocks(tuple(map(_what, given.whats)), given.dim, given.sizes)
     if isinstance(given, functools.partial):
@@ -175,6 +175,14 @@ def make_fill(what: Any, shape: Dims, dtype: torch.dtype, axes: str = "torch") -
             mode = str(arguments.get("mode", "fan_in")).lower()
             arguments["mode"] = {"fan_in": "fan_out", "fan_out": "fan_in"}.get(mode, mode)
     return RECIPES[what.function](shape, dtype, **arguments)
+
+
+def shown(what: Any) -> str:
+    """Return a rule's right-hand side as text, such as `sparse_(sparsity=0.1)`."""
+    if not isinstance(what, Spec):
+        return repr(what)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in what.arguments.items())
+    return f"{what.function}({arguments})"
 
 
 def takes_axes(what: Any) -> bool:

@@ -12,11 +12,13 @@ import torch
 from initfast.core.dtypes import DType, resolve, resolve_numeric
 from initfast.core.types import DTypeLike
 from initfast.files import specs
+from initfast.initializers.constant import Constant
 from initfast.torch import rules as ruling
 from initfast.torch.defaults import Spec
 from initfast.torch.modules import Planned, plan
 from initfast.torch.names import stream_name
 from initfast.torch.parametrized import Computed
+from initfast.torch.programs import Recorded
 from initfast.torch.targets import has_values, local_part
 
 _REMEDY = "give a rule for it, or a rule None, which leaves it out of the spec"
@@ -25,8 +27,8 @@ _REMEDY = "give a rule for it, or a rule None, which leaves it out of the spec"
 def spec_from(
     module: torch.nn.Module, rules: Iterable[Any] = (), *, dtype: DTypeLike = None
 ) -> dict[str, Any]:
-    """The spec of a module: what `initialize(module, seed, rules, buffers=True)` would draw, for
-    `checkpoint.save`.
+    """Return the spec of a module: what `initialize(module, seed, rules, buffers=True)` would draw,
+    for `checkpoint.save`.
 
     Nothing is drawn, and modules on the meta device are as good as others. Tied parameters are
     there once, under the first of their names. Persistent buffers that are neither running
@@ -38,7 +40,9 @@ def spec_from(
         dtype: what all floating tensors are made in; default: each in its own.
 
     Returns:
-        The spec, as `json.dump` takes it.
+        The spec, as `json.dump` takes it, unless a model computes values that JSON has no words
+        for, such as Mamba's time steps, or more than 65536 of them, such as Whisper's positions:
+        their "init" is an initializer then, which `checkpoint.save` and `checkpoint.plan` take.
 
     Raises:
         ValueError: naming the parameter, for what `initialize` refuses, and what no initializer of
@@ -86,7 +90,10 @@ def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
                 f"no initializer of Keras writes what {name} does in the shape "
                 f"{tuple(tensor.shape)}"
             )
-        return specs.tensor(fill.says(), tuple(tensor.shape), kind, fill.fixed_rows)
+        said = fill.says()
+        if isinstance(said, Recorded) or (isinstance(said, Constant) and not specs.short(said)):
+            return {"shape": list(tensor.shape), "dtype": kind.name, "init": said}
+        return specs.tensor(said, tuple(tensor.shape), kind, fill.fixed_rows)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{planned.kind} {planned.name!r}: {error}; {_REMEDY}") from error
 

@@ -30,6 +30,7 @@ from torch.distributed.tensor.placement_types import _StridedShard
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrizations
 
+import initfast as ift
 import initfast.torch as init
 
 LIMIT = datetime.timedelta(seconds=60)  # where one rank fails, the others wait for it
@@ -306,11 +307,82 @@ def check_pieces():
     assert local.isnan().all()
 
 
+class Own(Block):
+    """A model that draws its weights by itself, in every way that torch has."""
+
+    def __init__(self):
+        super().__init__()
+        self.small = nn.Parameter(
+            torch.randn(3, 2)
+        )  # of 3 rows, so that one of four ranks has none
+        self.square = nn.Parameter(torch.empty(6, 6))
+
+    def draw(self):
+        for module in self.modules():
+            if module is not self and hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+        with torch.no_grad():
+            self.small.uniform_(-2, 2).erfinv_()
+            self.small.normal_(0.0, 0.02)
+            self.embedding.weight.uniform_(-0.9, 0.9).erfinv_()
+        nn.init.orthogonal_(self.square)
+        nn.init.trunc_normal_(self.up.weight, std=0.02)
+        nn.init.sparse_(self.down.weight, 0.5)
+        nn.init.normal_(self.up.bias)
+        return self
+
+
+def patched(model, seed=42):
+    with init.patch(seed):
+        return model.draw()
+
+
+def equal_to_unsharded(sharded):
+    expected = patched(Own())
+    for name, parameter in sharded.named_parameters():
+        assert isinstance(parameter, DTensor)
+        assert torch.equal(raw(parameter.full_tensor()), raw(expected.get_parameter(name))), name
+
+
+def check_patch_fsdp():
+    with torch.device("meta"):
+        model = Own()
+    fully_shard(model.up, mesh=MESH)
+    fully_shard(model, mesh=MESH)
+    model.to_empty(device="cpu")
+    equal_to_unsharded(patched(model))
+    equal_to_unsharded(patched(fully_shard(Own(), mesh=MESH), ift.Seed(42)))
+
+
+def check_patch_ddp():
+    torch.manual_seed(torch.distributed.get_rank())
+    with init.patch(seed=42):
+        model = Own().draw()
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    wrapped = nn.parallel.DistributedDataParallel(model)  # makes all equal to rank 0's
+    for name, parameter in wrapped.module.named_parameters():
+        assert torch.equal(parameter, before[name]), name
+
+
+def check_patch_fsdp_by_tensor_parallel():
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+    with torch.device("meta"):
+        model = Own()
+    parallelize_module(model, mesh["tp"], {"up": ColwiseParallel(), "down": RowwiseParallel()})
+    fully_shard(model, mesh=mesh["dp"])
+    model.to_empty(device="cpu")
+    equal_to_unsharded(patched(model))
+
+
 WITH_TWO = [
     "rows", "columns", "replicas", "uneven", "dtypes", "convolutions", "the_version_counter",
-    "seeds", "fsdp_from_meta", "fsdp_in_place", "fsdp_packed", "ddp", "fsdp_1",
+    "seeds", "fsdp_from_meta", "fsdp_in_place", "fsdp_packed", "ddp", "fsdp_1", "patch_fsdp",
+    "patch_ddp",
 ]  # fmt: skip
-CHECKS = {2: WITH_TWO, 4: [*WITH_TWO, "2d", "fsdp_by_tensor_parallel", "pieces"]}
+CHECKS = {
+    2: WITH_TWO,
+    4: [*WITH_TWO, "2d", "fsdp_by_tensor_parallel", "patch_fsdp_by_tensor_parallel", "pieces"],
+}
 
 
 def run(rank: int, world: int, folder: str) -> None:

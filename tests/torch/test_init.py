@@ -413,7 +413,7 @@ def test_empty_tensors():
         (lambda t: init.trunc_normal_(t, 1.0, 0.0, 1.00000001, 1.00000002), ValueError, "must contain a float32"),
         (lambda t: init.sparse_(t, 1.5), ValueError, r"sparsity must lie in \[0, 1\]"),
         (lambda t: init.normal_(t.to(torch.int32)), ValueError, "random values need a floating dtype"),
-        (lambda t: init.normal_(t.to(torch.complex64)), ValueError, "random values need a floating dtype"),
+        (lambda t: init.trunc_normal_(t.to(torch.complex64)), ValueError, "random values need a floating dtype"),
         (lambda t: init.normal_(t[:1].expand(4, 4)), ValueError, "share memory"),
         (lambda t: init.normal_(t.to_sparse()), ValueError, "strided memory"),
         (lambda t: init.normal_(t.numpy()), TypeError, "received ndarray"),
