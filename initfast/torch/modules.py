@@ -134,6 +134,9 @@ def initialize(
             `rules_from(a function that builds the model)`. A frozen parameter (requires_grad=False)
             that only a layer's default is known for stays as it is.
 
+            The arguments of functions with fans may have `groups`, the groups of a convolution, by
+            which torch does not divide the fan_out; groups="module" takes those of each module.
+
             Parameters of three dims outside a convolution are stacked matrices, (expert, out, in)
             or, if the module has a true `is_transposed`, (expert, in, out): each has its own fans
             and is orthogonal in itself. A warning points this out unless a name says "expert" or
@@ -249,21 +252,17 @@ def plan(
     known = _known(module, by_rule, {**parameters, **held}, held_by, recorded)
     problems = []
     for names in tied.values():
-        name, site, each, rule = (
-            names[0],
-            parameters[names[0]],
-            held_by[names[0]],
-            by_rule[names[0]],
-        )
-        tensor, stream, own = site.tensor, next(iter(each)), known[name]
+        name, each = names[0], held_by[names[0]]
+        site, rule, own = parameters[name], by_rule[name], known[name]
+        tensor, stream, owner = site.tensor, next(iter(each)), list(each.values())[-1]
         trained = any(part.requires_grad for part in _tensors(site))
         frozen = not (own.own or trained)  # its constructor may know better than its layer
-        what = rule.what if rule else None if frozen else own.what
+        what = ruling.within(rule.what, owner) if rule else None if frozen else own.what
         if what is None and rule is None and (trained or any(map(is_meta, _tensors(site)))):
             why = "frozen as its constructor made it" if frozen else own.why
-            problems.append((stream, tensor, list(each.values())[-1], why))
+            problems.append((stream, tensor, owner, why))
             continue
-        axes = _axes(stream, list(each.values())[-1], tensor, what) if rule else "torch"
+        axes = _axes(stream, owner, tensor, what) if rule else "torch"
         zero = frozenset(padding_rows(held_by[other] for other in names))
         yield Planned("parameter", stream, site, what, rule is not None, axes, zero)
     if problems:
