@@ -76,7 +76,7 @@ def serialize(initializer: Initializer | None) -> dict[str, Any] | None:
     return {
         "module": "initfast",
         "class_name": name,
-        "config": initializer.get_config(),
+        "config": dict(initializer.get_config()),
         "registered_name": None,
     }
 

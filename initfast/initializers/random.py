@@ -114,12 +114,10 @@ class TruncatedNormal(RandomInitializer):
         return _truncated_normal(self.mean, self.stddev, self.lower, self.upper, dtype)
 
     def get_config(self) -> dict[str, Any]:
-        bounds = (
-            {}
-            if (self.lower, self.upper) == (-2.0, 2.0)
-            else {"lower": self.lower, "upper": self.upper}
-        )
-        return {**super().get_config(), **bounds}
+        config = super().get_config()
+        if (self.lower, self.upper) != (-2.0, 2.0):
+            config.update(lower=self.lower, upper=self.upper)
+        return config
 
 
 class VarianceScaling(RandomInitializer):

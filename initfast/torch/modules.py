@@ -18,6 +18,10 @@ from initfast.torch import streams, targets
 from initfast.torch.defaults import Spec, default, default_buffer
 from initfast.torch.materialise import Site, is_meta, materialise, memory_of
 
+_NAME_IT = (
+    "initialize the whole model at once, or give each layer a stream of its own, "
+    "seed=Seed(42).named('layers.0')"
+)
 AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
 
 # What torch.compile, activation checkpointing and FSDP put between the names; state dicts leave it
@@ -76,6 +80,7 @@ def initialize(
             kept. DTensors (FSDP2, tensor parallelism) get their local part; fans are of the global
             shape.
         seed: integer in [0, 2**64), or a `Seed`, whose name then comes before the parameters'.
+            A ReusedSeedWarning says if single layers of one model get one seed without a name.
             None: drawn from torch's default generator; refused if a parameter is a DTensor, because
             all ranks need the same.
         rules: pairs (pattern, what), or a dict of them; the first that matches a parameter's name
@@ -105,9 +110,14 @@ def initialize(
     if any(is_meta(tensor) for tensor in (*module.parameters(), *module.buffers())):
         materialise(module, device)
         found = [(entry, targets.find(entry.site.tensor)) for entry in entries]
+    single = seed is not None and base.name is None and not any(module.children())
     for entry, target in found:
         if target is not None:
-            targets.write(entry.site.tensor, target, entry.fill, base.named(entry.name))
+            stream = base.named(entry.name)
+            # Of a single layer, whose names do not say which layer it is.
+            if single and entry.fill.draws and not targets.is_sharded(entry.site.tensor):
+                streams.note(stream, target.local, _NAME_IT)
+            targets.write(entry.site.tensor, target, entry.fill, stream)
     return module
 
 

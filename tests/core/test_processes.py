@@ -93,6 +93,35 @@ def test_processes_fill_windows_of_one_array(tmp_path, method, target):
         )
 
 
+FORKED = """
+import os, warnings
+import numpy as np
+import initfast as ift
+warnings.simplefilter("always")
+generator = ift.SeedGenerator(42)
+init = ift.HeNormal(seed=generator)
+init((2, 2))
+child = os.fork() == 0
+with warnings.catch_warnings(record=True) as caught:
+    for _ in range(2):
+        init((2, 2))  # drawn here
+    ift.HeNormal(seed=ift.SeedGenerator(42))((2, 2))
+lines = open(__file__).read().splitlines()
+told = [(w.category.__name__, lines[w.lineno - 1].strip()) for w in caught]
+assert told == [("ReusedSeedWarning", "init((2, 2))  # drawn here")] * child, told
+assert generator.counter == 3
+if not child:
+    assert os.wait()[1] == 0
+"""
+
+
+def test_a_generator_warns_in_a_forked_process(tmp_path):
+    program = tmp_path / "forked.py"
+    program.write_text(FORKED)
+    found = subprocess.run([sys.executable, program], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
 ALONE = """
 import sys
 import initfast as ift

@@ -82,6 +82,7 @@ def values(module):
     return {name: tensor.detach().clone() for name, tensor in module.named_parameters()}
 
 
+@pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")  # a layer made twice on purpose
 @pytest.mark.parametrize("name", MODULES)
 def test_defaults_are_torch_s(name):
     torch.manual_seed(1)
@@ -219,6 +220,7 @@ def test_ties_of_memory_alone(device):
     assert model.a.weight.requires_grad and not model.c.weight.requires_grad
 
 
+@pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")  # a layer made twice on purpose
 def test_meta_models_equal_others():
     for make in (Decoder, MODULES["LSTM"], MODULES["Transformer"], MODULES["MultiheadAttention"]):
         with torch.device("meta"):
@@ -231,6 +233,7 @@ def test_meta_models_equal_others():
         assert all(same(made[name], expected[name]) for name in made)
 
 
+@pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")  # a layer made twice on purpose
 def test_a_materialised_lstm_runs():
     with torch.device("meta"):
         lstm = nn.LSTM(3, 4)
@@ -538,7 +541,7 @@ def test_streams_of_a_patch_count_the_draws():
         explicit = nn.init.normal_(torch.empty(4), 0.0, 1.0, torch.Generator().manual_seed(2))
         named = nn.init.normal_(torch.empty(4), seed=9, name="w")
         nn.init.normal_(torch.empty(4, device="meta"))
-        ours = init.normal_(torch.empty(4), seed=3)
+        ours = init.normal_(torch.empty(4), seed=3, name="w")
         last = nn.init.normal_(torch.empty(4))
     assert same(layer.weight, nn_uniform((5, 8), 0, ift.Seed(6)))
     assert same(
@@ -547,7 +550,7 @@ def test_streams_of_a_patch_count_the_draws():
     )
     assert same(explicit, init.normal_(torch.empty(4), generator=torch.Generator().manual_seed(2)))
     assert same(named, init.normal_(torch.empty(4), seed=9, name="w"))
-    assert same(ours, init.normal_(torch.empty(4), seed=3))
+    assert same(ours, init.normal_(torch.empty(4), seed=3, name="w"))
     assert same(last, init.normal_(torch.empty(4), seed=ift.Seed(6, 2)))
 
 
