@@ -12,6 +12,7 @@ from initfast.core.dtypes import DType
 from initfast.core.seeds import AnySeed
 from initfast.initializers.base import RandomInitializer
 from initfast.initializers.fans import check_axes, compute_fans
+from initfast.initializers.precision import check_normal, check_table, check_uniform
 from initfast.initializers.validation import number
 
 if TYPE_CHECKING:
@@ -252,9 +253,29 @@ class HeNormal(_Preset, row=(2.0, "fan_in", "truncated_normal"), source=_HE): ..
 # A small call is dominated by making its Source, so each one is made once. Only floats without
 # -0.0, strings and tuples of plain integers come in, so that equal keys are the same parameters.
 _SOURCES = 1024
-_uniform = lru_cache(_SOURCES)(distributions.uniform)
-_normal = lru_cache(_SOURCES)(distributions.normal)
-_truncated_normal = lru_cache(_SOURCES)(distributions.truncated_normal)
+
+
+@lru_cache(_SOURCES)
+def _uniform(minval: float, maxval: float, dtype: DType) -> Source:
+    source = distributions.uniform(minval, maxval, dtype)
+    check_uniform(minval, maxval, dtype)
+    return source
+
+
+@lru_cache(_SOURCES)
+def _normal(mean: float, stddev: float, dtype: DType) -> Source:
+    source = distributions.normal(mean, stddev, dtype)
+    check_normal(mean, stddev, dtype)
+    return source
+
+
+@lru_cache(_SOURCES)
+def _truncated_normal(
+    mean: float, stddev: float, lower: float, upper: float, dtype: DType
+) -> Source:
+    source = distributions.truncated_normal(mean, stddev, lower, upper, dtype)
+    check_normal(mean, stddev, dtype, lower, upper)
+    return source
 
 
 @lru_cache(_SOURCES)
@@ -270,14 +291,14 @@ def _scaled(
     fan_in, fan_out = compute_fans(shape, input_axes, output_axes)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
     variance = scale / max(1.0, fan)
+    if mode != "fan_out" and None in (input_axes, output_axes):
+        check_table(shape, math.sqrt(variance))
     if distribution == "uniform":
         limit = math.sqrt(3.0 * variance)
-        return distributions.uniform(-limit, limit, dtype)
+        return _uniform(-limit, limit, dtype)
     if distribution == "untruncated_normal":
-        return distributions.normal(0.0, math.sqrt(variance), dtype)
-    return distributions.truncated_normal(
-        0.0, math.sqrt(variance) / TRUNCATED_STDDEV, -2.0, 2.0, dtype
-    )
+        return _normal(0.0, math.sqrt(variance), dtype)
+    return _truncated_normal(0.0, math.sqrt(variance) / TRUNCATED_STDDEV, -2.0, 2.0, dtype)
 
 
 def _stddev(value: object) -> float:
