@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from initfast.core.indexing import shape_hint
 from initfast.core.warn import warn
 
 __all__ = ["ReusedSeedWarning", "Seed", "SeedGenerator"]
@@ -279,7 +280,7 @@ def given_seed(seed: AnySeed) -> Seed | SeedGenerator | int | None:
     try:
         return _word("seed", seed)
     except ValueError:
-        raise ValueError(_SEED_RULE.format(seed=seed)) from None
+        raise ValueError(_SEED_RULE.format(seed=seed) + shape_hint(seed)) from None
 
 
 def serialize_seed(seed: Seed | SeedGenerator) -> dict[str, Any]:

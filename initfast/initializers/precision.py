@@ -15,19 +15,24 @@ from initfast.core.warn import warn
 
 __all__ = ["check_normal", "check_table", "check_uniform"]
 
+Below = Callable[[Fraction], float]
+"""The share of the values below an edge."""
+
 _NEARLY_ALL = 0.9
+_ROOT_2 = math.sqrt(2.0)
 _ROWS = 100_000  # from here on the first of two dims is more likely a vocabulary than inputs
 
 
 def check_uniform(minval: float, maxval: float, dtype: DType) -> None:
     """Warn if nearly all values in [minval, maxval) are one number of the dtype."""
+    if minval == maxval or not _narrow((minval + maxval) / 2, maxval - minval, dtype):
+        return
+    grid, low, high = GRIDS[dtype.name], Fraction(minval), Fraction(maxval)
 
     def below(edge: Fraction) -> float:
-        place = (edge - Fraction(minval)) / (Fraction(maxval) - Fraction(minval))
-        return float(min(max(place, Fraction(0)), Fraction(1)))
+        return float(min(max((edge - low) / (high - low), Fraction(0)), Fraction(1)))
 
-    if minval < maxval:
-        _check((minval + maxval) / 2, maxval - minval, below, dtype)
+    _check(grid.nearest((low + high) / 2), grid.up(low), grid.below(high), below, dtype)
 
 
 def check_normal(
@@ -36,39 +41,52 @@ def check_normal(
     """Warn if nearly all normal values within the bounds, in deviations, are one number of the
     dtype.
     """
+    centre = min(max(0.0, lower), upper)
+    if not stddev or not _narrow(mean + stddev * centre, stddev * min(upper - lower, 1.0), dtype):
+        return
+    grid, exact = GRIDS[dtype.name], (Fraction(mean), Fraction(stddev))
+    first, last = -grid.largest, grid.largest
+    if math.isfinite(lower) and math.isfinite(upper):
+        first = grid.up(exact[0] + Fraction(lower) * exact[1])
+        last = grid.down(exact[0] + Fraction(upper) * exact[1])
 
     def probability(z: float) -> float:
-        """Of a standard normal below z; by the upper tail if the bounds lie there."""
-        return math.erfc(z / math.sqrt(2) if lower > 0 else -z / math.sqrt(2)) / 2
+        """Of a standard normal below z; if the bounds are in the upper tail, above it, negative."""
+        z = min(max(z, lower), upper)
+        return -math.erfc(z / _ROOT_2) / 2 if lower > 0 else math.erfc(-z / _ROOT_2) / 2
 
     def below(edge: Fraction) -> float:
-        try:
-            z = float((edge - Fraction(mean)) / Fraction(stddev))
-        except OverflowError:
-            z = math.copysign(math.inf, edge - Fraction(mean))
-        first, last = probability(lower), probability(upper)
-        if first == last:
-            return 0.0
-        return (probability(min(max(z, lower), upper)) - first) / (last - first)
+        mass = probability(upper) - probability(lower)
+        z = (edge - exact[0]) / exact[1]
+        found = float(z) if abs(z) < 2**64 else math.copysign(math.inf, z)
+        return (probability(found) - probability(lower)) / mass if mass else 0.0
 
-    if stddev:
-        centre = mean + stddev * min(max(0.0, lower), upper)
-        _check(centre, stddev * min(upper - lower, 1.0), below, dtype)
+    _check(grid.nearest(exact[0] + Fraction(centre) * exact[1]), first, last, below, dtype)
 
 
-def _check(centre: float, spread: float, below: Callable[[Fraction], float], dtype: DType) -> None:
+def _narrow(centre: float, spread: float, dtype: DType) -> bool:
+    """Whether a spread is less than two steps between numbers of the dtype: in the usual case it is
+    not, and needs no exact arithmetic.
+    """
     grid = GRIDS[dtype.name]
-    # The usual case, without exact arithmetic.
-    if spread > max(abs(centre) * 2.0 ** (1 - grid.precision), 2.0**grid.smallest):
-        return
-    value = grid.nearest(Fraction(centre))
+    step = max(abs(centre) * 2.0 ** (1 - grid.precision), 2.0**grid.smallest)
+    return spread <= 2.0 * step
+
+
+def _check(value: Fraction, first: Fraction, last: Fraction, below: Below, dtype: DType) -> None:
+    """Warn if nearly all values are rounded to `value`, or to the nearest of `first` and `last`,
+    beyond which none is.
+    """
+    grid, value = GRIDS[dtype.name], min(max(value, first), last)
     least, most = grid.below(value), -grid.below(-value)
-    share = below((value + most) / 2) - below((least + value) / 2)
+    share = (1.0 if most > last else below((value + most) / 2)) - (
+        0.0 if least < first else below((least + value) / 2)
+    )
     if share >= _NEARLY_ALL:
         warn(
             f"{share:.0%} of the values are {float(value):g}, because numbers of {dtype.name} "
-            f"there are {float(most - value):.3g} apart: draw in a wider dtype, such as float32, "
-            "or with a larger deviation",
+            f"there are {float(most - value):.3g} apart: draw in a wider dtype, or with a larger "
+            "deviation",
             RuntimeWarning,
         )
 

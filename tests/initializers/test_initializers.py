@@ -582,6 +582,7 @@ def test_a_part_is_the_same_part_of_the_whole(kind, data):
 @pytest.mark.parametrize(
     "kind", [kind for kind in EVERY if kind.__name__ not in ("Orthogonal", "STFT")]
 )
+@pytest.mark.filterwarnings("ignore:the fan_in of shape")
 def test_parts_of_arrays_too_large_to_exist(kind):
     made = kind(seed=8) if kind in FACES else kind()
     shape = (2**40, 2**20)

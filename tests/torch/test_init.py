@@ -244,6 +244,7 @@ def test_cuda_tensors_get_the_same_values():
         (0.0, 0.125, 1.0, 3.0),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.* of the values are:RuntimeWarning")
 def test_truncated_normals_stay_within_their_bounds(dtype, mean, std, a, b):
     values = init.trunc_normal_(empty(20000, dtype=dtype), mean, std, a, b, seed=5).to(
         torch.float64
@@ -272,6 +273,7 @@ def test_bounds_hold_where_they_are_finer_than_the_mean():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bound", [2.0, 1e30, 1e308, math.inf])
+@pytest.mark.filterwarnings("ignore:.* of the values are:RuntimeWarning")
 def test_bounds_beyond_reach_leave_a_normal(dtype, bound):
     found = init.trunc_normal_(
         empty(1000, dtype=dtype), std=0.02, a=-bound, b=bound, seed=5, name="w"
