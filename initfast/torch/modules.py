@@ -234,8 +234,8 @@ def plan(
     shards = flat_shards(parts)
     tied: dict[Any, list[str]] = {}
     for name, site in parameters.items():
-        key = id(site) if isinstance(site, Computed) else memory_of(site.tensor)
-        tied.setdefault(key, []).append(name)
+        memory = id(site) if isinstance(site, Computed) else memory_of(site.tensor)
+        tied.setdefault(memory, []).append(name)
     by_rule: dict[str, ruling.Rule | None] = {}
     for names in tied.values():
         name, site = names[0], parameters[names[0]]
@@ -249,21 +249,17 @@ def plan(
     known = _known(module, by_rule, {**parameters, **held}, held_by, recorded)
     problems = []
     for names in tied.values():
-        name, site, each, rule = (
-            names[0],
-            parameters[names[0]],
-            held_by[names[0]],
-            by_rule[names[0]],
-        )
-        tensor, stream, own = site.tensor, next(iter(each)), known[name]
+        name, site, each = names[0], parameters[names[0]], held_by[names[0]]
+        tensor, stream, owner = site.tensor, next(iter(each)), list(each.values())[-1]
+        rule, own = by_rule[name], known[name]
         trained = any(part.requires_grad for part in _tensors(site))
         frozen = not (own.own or trained)  # its constructor may know better than its layer
         what = rule.what if rule else None if frozen else own.what
         if what is None and rule is None and (trained or any(map(is_meta, _tensors(site)))):
             why = "frozen as its constructor made it" if frozen else own.why
-            problems.append((stream, tensor, list(each.values())[-1], why))
+            problems.append((stream, tensor, owner, why))
             continue
-        axes = _axes(stream, list(each.values())[-1], tensor, what) if rule else "torch"
+        axes = _axes(stream, owner, tensor, what) if rule else "torch"
         zero = frozenset(padding_rows(held_by[other] for other in names))
         yield Planned("parameter", stream, site, what, rule is not None, axes, zero)
     if problems:

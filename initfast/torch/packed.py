@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -56,9 +55,8 @@ def blocks(
     >>> fused = blocks("xavier_uniform_", sizes=[4096, 1024, 1024])   # a fused qkv weight
     """
     lengths = None if sizes is None else tuple(map(operator.index, sizes))
-    numbers = {n for n in (count, lengths and len(lengths)) if n is not None}
-    if len(what) > 1:
-        numbers.add(len(what))
+    said = (count, None if lengths is None else len(lengths), len(what) if len(what) > 1 else None)
+    numbers = {number for number in said if number is not None}
     if not what or len(numbers) != 1 or min(numbers) < 1 or min(lengths or (1,)) < 1:
         raise ValueError(
             "blocks needs an initializer, and either one for each block or count= or sizes=, which"
@@ -94,7 +92,7 @@ def fill(packed: Blocks, shape: Dims, make: Callable[[Any, Dims], Fill]) -> Fill
             if part is not None:
                 each.run(part, seed.named(str(place)))
 
-    rows = _constant_rows(spans, fills) if dim == 0 and math.prod(shape) else None
+    rows = _constant_rows(spans, fills) if dim == 0 and 0 not in shape else None
     return Fill(
         run,
         draws=any(each.draws for each in fills),

@@ -113,19 +113,17 @@ def computed(module: nn.Module) -> Iterator[Computed]:
                     for name in each._buffers
                 )
                 yield Computed(module, key, by, parameters, buffers)
-    for hook in module._forward_pre_hooks.values():
-        parts: tuple[str, ...] = ()
-        if isinstance(hook, WeightNorm):
-            parts, held = (f"{hook.name}_g", f"{hook.name}_v"), ()
-        elif isinstance(hook, SpectralNorm):
-            parts, held = (f"{hook.name}_orig",), (f"{hook.name}_u", f"{hook.name}_v")
-        if parts:
+    hooks: Any = module._forward_pre_hooks.values()
+    for hook in hooks:
+        if isinstance(hook, WeightNorm | SpectralNorm):
+            old = isinstance(hook, WeightNorm)
+            parts, held = (("_g", "_v"), ()) if old else (("_orig",), ("_u", "_v"))
             yield Computed(
                 module,
                 hook.name,
                 hook,
-                tuple(Site(module._parameters, key) for key in parts),
-                tuple(Site(module._buffers, key) for key in held),
+                tuple(Site(module._parameters, hook.name + part) for part in parts),
+                tuple(Site(module._buffers, hook.name + part) for part in held),
             )
 
 

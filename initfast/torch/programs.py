@@ -20,10 +20,11 @@ from initfast.initializers.base import Initializer, RandomInitializer
 from initfast.initializers.constant import Constant
 from initfast.torch import draws, folding
 from initfast.torch.defaults import Spec
-from initfast.torch.tape import DRAWING, Event, Ref
+from initfast.torch.recipes import RECIPES
+from initfast.torch.tape import Event, Ref
 
 # These write without reading what was there.
-_OVERWRITE = {"fill_", "zero_", "copy_", "held", "initial", *draws.IN_PLACE, *DRAWING}
+_OVERWRITE = {"fill_", "zero_", "copy_", "held", "initial", *draws.IN_PLACE, *RECIPES}
 
 
 class Unknown(ValueError):

@@ -91,7 +91,7 @@ def build(make: Callable[[], nn.Module]) -> tuple[nn.Module, Recording]:
     """The module that `make` builds, whose drawn tensors are on the meta device, and what all of
     its tensors are drawn from.
     """
-    tape = Tape(building=True)
+    tape = Tape()
     with tape:
         module = make()
     if not isinstance(module, nn.Module):

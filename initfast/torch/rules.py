@@ -8,7 +8,7 @@ import copy
 import functools
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -238,7 +238,7 @@ def for_buffers(rules: Iterable[Rule], parameters: Iterable[Holders]) -> list[Ru
     return [rule for rule in rules if not rule.fits("") and not any(map(rule.matches, listed))]
 
 
-def check_used(rules: Iterable[Rule], listed: list[Holders]) -> None:
+def check_used(rules: Iterable[Rule], listed: Sequence[Holders]) -> None:
     """Refuse a rule that matches nothing, which a misspelt pattern does.
 
     Raises:

@@ -16,7 +16,8 @@ from initfast.core.seeds import Seed
 from initfast.initializers import blocks
 from initfast.initializers.base import RandomInitializer
 from initfast.torch import shards, staging
-from initfast.torch.fills import Fill, Target
+from initfast.torch.fills import Fill as Fill
+from initfast.torch.fills import Target as Target
 
 
 def is_sharded(tensor: Any) -> bool:

@@ -102,7 +102,7 @@ def test_the_values_depend_on_the_seed_alone(name, size):
     assert any(not torch.equal(states[0][key], value) for key, value in state(made).items())
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if not name.startswith("old")])
+@pytest.mark.parametrize("name", KINDS)
 def test_modules_on_meta_equal_others(name):
     made = init.initialize(model(KINDS[name]).to("meta"), seed=1)
     expected = state(init.initialize(model(KINDS[name]), seed=1))
