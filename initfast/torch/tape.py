@@ -79,7 +79,7 @@ class Event(NamedTuple):
         return str(self.function.overloadpacket.__name__)
 
 
-class Tape(TorchDispatchMode):
+class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ignore]
     """The context in which operations are recorded, in `events`.
 
     Args:
@@ -87,7 +87,7 @@ class Tape(TorchDispatchMode):
     """
 
     def __init__(self, protected: Collection[int] = ()) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.events: list[Event] = []
         self._protected = protected
         self._storages: dict[int, Any] = {}  # also keeps them, so that no key comes twice
@@ -97,10 +97,10 @@ class Tape(TorchDispatchMode):
         self._functions = nn_init.handled(DRAWING, self._handle)
         self._functions.__enter__()
         _running.tape = self
-        return super().__enter__()
+        return super().__enter__()  # type: ignore[no-untyped-call, unused-ignore]
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call, unused-ignore]
         _running.tape = self._before
         self._functions.__exit__(None, None, None)
 
@@ -157,9 +157,10 @@ class Tape(TorchDispatchMode):
             kwargs["device"] = _CPU
         # In this order: what is adopted here gets its event before this one.
         writes = tuple(map(self.ref, written))
-        recorded = tree_map(self._noted, (args, kwargs))
+        arguments, options = tree_map(self._noted, (args, kwargs))
+        outs: tuple[Ref | None, ...] = ()
         if written:
-            result, outs = written[0] if len(written) == 1 else tuple(written), ()
+            result = written[0] if len(written) == 1 else tuple(written)
         else:
             if "device" in kwargs or not tensors:
                 kwargs["device"] = _META
@@ -168,7 +169,7 @@ class Tape(TorchDispatchMode):
                 self.ref(each) if isinstance(each, torch.Tensor) else None
                 for each in (result if isinstance(result, tuple | list) else (result,))
             )
-        self.events.append(Event(func, *recorded, writes, outs, draws))
+        self.events.append(Event(func, arguments, options, writes, outs, draws))
         return result
 
     def _compute(self, func: Any, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
