@@ -10,7 +10,7 @@ import torch
 from initfast.core.seeds import Seed
 from initfast.torch import rules, targets
 from initfast.torch.defaults import Spec
-from initfast.torch.tape import DRAWING, Event
+from initfast.torch.tape import Event
 
 
 def specified(tensor: torch.Tensor, spec: Spec, seed: Seed) -> torch.Tensor:
@@ -98,7 +98,7 @@ def check(event: Event) -> None:
 
 def play(event: Event, args: Any, kwargs: dict[str, Any], seed: Seed) -> Any:
     """Do what an event that draws did, from a stream of initfast."""
-    if event.name in DRAWING and isinstance(event.function, str):
+    if isinstance(event.function, str):
         return specified(args[0], Spec(event.name, kwargs), seed)
     if event.function in _NEW:
         return _NEW[event.function](seed, *args, **kwargs)

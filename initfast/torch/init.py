@@ -29,13 +29,14 @@ turned around."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, TypeAlias
 
 import torch
 from torch.nn.init import calculate_gain, constant_, ones_, zeros_
 
 from initfast.core.seeds import AnySeed, Seed, SeedGenerator
-from initfast.torch import recipes, streams, targets
+from initfast.torch import recipes, streams, tape, targets
 
 __all__ = [
     "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_",
@@ -232,7 +233,13 @@ def _fill(
 ) -> torch.Tensor:
     targets.check(tensor)
     targets.check_lasting(tensor)
-    fill = recipes.RECIPES[function](tuple(tensor.shape), tensor.dtype, *arguments)
+    recipe = recipes.RECIPES[function]
+    fill = recipe(tuple(tensor.shape), tensor.dtype, *arguments)
+    recording = tape.current()
+    if recording is not None:  # a model's own initialisation may be written with these functions
+        names = list(inspect.signature(recipe).parameters)[2:]
+        recording.draw(function, tensor, dict(zip(names, arguments, strict=False)))
+        return tensor
     target, stream = targets.find(tensor), Seed(0)
     # A rank whose part is empty draws its seed as well, so that all ranks go on alike.
     if fill.draws and tensor.numel() and targets.has_values(tensor):

@@ -20,10 +20,11 @@ from initfast.initializers.base import Initializer, RandomInitializer
 from initfast.initializers.constant import Constant
 from initfast.torch import draws, folding
 from initfast.torch.defaults import Spec
-from initfast.torch.tape import DRAWING, Event, Ref
+from initfast.torch.recipes import RECIPES
+from initfast.torch.tape import Event, Ref
 
 # These write without reading what was there.
-_OVERWRITE = {"fill_", "zero_", "copy_", "held", "initial", *draws.IN_PLACE, *DRAWING}
+_OVERWRITE = {"fill_", "zero_", "copy_", "held", "initial", *draws.IN_PLACE, *RECIPES}
 
 
 class Unknown(ValueError):
@@ -131,7 +132,8 @@ class Recorded(RandomInitializer):
             if not isinstance(value, Ref):
                 return value
             if value.key not in storages:
-                storages[value.key] = torch.UntypedStorage(value.nbytes).fill_(255)
+                memory = torch.full((value.nbytes,), 255, dtype=torch.uint8)
+                storages[value.key] = memory.untyped_storage()
             held = torch.empty(0, dtype=value.dtype)
             return held.set_(storages[value.key], value.offset, value.size, value.stride)
 
@@ -155,7 +157,9 @@ class Recorded(RandomInitializer):
                 for out, made in zip(step.outs, results, strict=False):
                     if out is not None:
                         storages[out.key] = made.untyped_storage()
-            return tensor(self.ref).clone().detach()
+            result = tensor(self.ref).clone()
+        assert isinstance(result, torch.Tensor)
+        return result
 
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         if shape != self.ref.size:

@@ -5,6 +5,7 @@ on tensors without values, and say what each parameter is drawn from.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -91,7 +92,7 @@ def build(make: Callable[[], nn.Module]) -> tuple[nn.Module, Recording]:
     """The module that `make` builds, whose drawn tensors are on the meta device, and what all of
     its tensors are drawn from.
     """
-    tape = Tape(building=True)
+    tape = Tape()
     with tape:
         module = make()
     if not isinstance(module, nn.Module):
@@ -149,7 +150,7 @@ def _rebuilt(module: nn.Module, found: Recording) -> Recording:
         }
         if wanted and hasattr(part, "initialize_weights") and hasattr(part, "config"):
             try:
-                twin, recorded = build(lambda part=part: type(part)(copy.deepcopy(part.config)))
+                twin, recorded = build(functools.partial(type(part), copy.deepcopy(part.config)))
             except Exception as error:
                 why = f"{type(part).__name__}(config) cannot be recorded: {error}"
                 more.update({each: Known(None, why=why) for each in wanted.values()})

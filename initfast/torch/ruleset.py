@@ -10,11 +10,12 @@ from torch import nn
 from initfast.initializers.base import Initializer
 from initfast.torch import modules, recording
 from initfast.torch.defaults import Spec
+from initfast.torch.packed import Blocks
 
 
 def rules_from(
     model: nn.Module | Callable[[], nn.Module],
-) -> list[tuple[str, Spec | Initializer | None]]:
+) -> list[tuple[str, Spec | Initializer | Blocks | None]]:
     """Return what a model's own initialisation draws each parameter from, as rules for
     `initialize` and `spec_from`.
 

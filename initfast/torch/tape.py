@@ -7,17 +7,16 @@ on a draw (positions, rotary frequencies, sinusoids) is computed as usual, on th
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import threading
-import types
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
+
+from initfast.torch import nn_init
 
 # Those that draw; most of them do nothing on the meta device, so that no operation would be seen.
 DRAWING = (
@@ -80,32 +79,35 @@ class Event(NamedTuple):
         return str(self.function.overloadpacket.__name__)
 
 
-class Tape(TorchDispatchMode):
+class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ignore]
     """The context in which operations are recorded, in `events`.
 
     Args:
-        building: whether a model is being built: `torch.empty` then makes meta tensors.
         protected: storages (`_cdata`) of tensors that must not be written.
     """
 
-    def __init__(self, building: bool = False, protected: Collection[int] = ()) -> None:
-        super().__init__()
+    def __init__(self, protected: Collection[int] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.events: list[Event] = []
-        self._building = building
         self._protected = protected
         self._storages: dict[int, Any] = {}  # also keeps them, so that no key comes twice
 
     def __enter__(self) -> Any:
         self._before = getattr(_running, "tape", None)
-        self._hooks = contextlib.ExitStack()
-        self._hooks.enter_context(_hooked())
+        self._functions = nn_init.handled(DRAWING, self._handle)
+        self._functions.__enter__()
         _running.tape = self
-        return super().__enter__()
+        return super().__enter__()  # type: ignore[no-untyped-call, unused-ignore]
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call, unused-ignore]
         _running.tape = self._before
-        self._hooks.close()
+        self._functions.__exit__(None, None, None)
+
+    def _handle(self, name: str, tensor: torch.Tensor, arguments: dict[str, Any]) -> bool:
+        arguments.pop("generator", None)
+        self.draw(name, tensor, arguments)
+        return True
 
     def ref(self, tensor: Any) -> Ref:
         """The reference to a tensor, which the tape holds from now on."""
@@ -131,7 +133,7 @@ class Tape(TorchDispatchMode):
         return bool(tensor.is_meta) or tensor.untyped_storage()._cdata in self._storages
 
     def draw(self, name: str, tensor: torch.Tensor, arguments: dict[str, Any]) -> None:
-        """Record a function of `torch.nn.init`."""
+        """Record a function of `torch.nn.init`, or of this package by that name."""
         with _disable_current_modes():
             self._allow(tensor)
             ref = self.ref(tensor)
@@ -155,9 +157,10 @@ class Tape(TorchDispatchMode):
             kwargs["device"] = _CPU
         # In this order: what is adopted here gets its event before this one.
         writes = tuple(map(self.ref, written))
-        recorded = tree_map(self._noted, (args, kwargs))
+        arguments, options = tree_map(self._noted, (args, kwargs))
+        outs: tuple[Ref | None, ...] = ()
         if written:
-            result, outs = written[0] if len(written) == 1 else tuple(written), ()
+            result = written[0] if len(written) == 1 else tuple(written)
         else:
             if "device" in kwargs or not tensors:
                 kwargs["device"] = _META
@@ -166,15 +169,17 @@ class Tape(TorchDispatchMode):
                 self.ref(each) if isinstance(each, torch.Tensor) else None
                 for each in (result if isinstance(result, tuple | list) else (result,))
             )
-        self.events.append(Event(func, *recorded, writes, outs, draws))
+        self.events.append(Event(func, arguments, options, writes, outs, draws))
         return result
 
     def _compute(self, func: Any, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
-        """Values that depend on no draw, on the CPU if a default device says meta."""
+        """Values that depend on no draw, on the CPU if a default device says meta; memory without
+        values is on the meta device.
+        """
         empty = not tensors and func.overloadpacket.__name__.startswith("empty")
-        if empty and self._building:
+        if empty:
             kwargs["device"] = _META
-        elif not empty and kwargs.get("device") == _META:
+        elif kwargs.get("device") == _META:
             kwargs["device"] = _CPU
         return func(*args, **kwargs)
 
@@ -206,48 +211,3 @@ def _meta(value: Any) -> Any:
     if not isinstance(value, torch.Tensor) or value.is_meta:
         return value
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=_META)
-
-
-@contextlib.contextmanager
-def _hooked() -> Iterator[None]:
-    """Let the functions of `torch.nn.init` ask for a tape first.
-
-    Their code is replaced, not their names: partials, default arguments and dicts of other packages
-    hold the functions themselves."""
-    before: list[tuple[Any, Any]] = []
-    try:
-        for name in DRAWING:
-            function = inspect.unwrap(getattr(torch.nn.init, name))
-            if function.__module__ == "torch.nn.init" and name not in _ORIGINALS:
-                _ORIGINALS[name] = types.FunctionType(
-                    function.__code__, function.__globals__, name, function.__defaults__
-                )
-                before.append((function, function.__code__))
-                function.__code__ = _hook.__code__.replace(co_name=name)
-        yield
-    finally:
-        for function, code in before:
-            function.__code__ = code
-            del _ORIGINALS[function.__name__]
-
-
-_ORIGINALS: dict[str, Any] = {}
-
-
-def _hook(*args: Any, **kwargs: Any) -> Any:  # runs with the globals of torch.nn.init
-    import sys
-
-    tape = sys.modules["initfast.torch.tape"]
-    return tape.hooked(sys._getframe().f_code.co_name, args, kwargs)
-
-
-def hooked(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What a function of `torch.nn.init` does while some thread records."""
-    tape, original = current(), _ORIGINALS[name]
-    if tape is None:
-        return original(*args, **kwargs)
-    arguments = dict(inspect.signature(original).bind(*args, **kwargs).arguments)
-    tensor = arguments.pop("tensor")
-    arguments.pop("generator", None)
-    tape.draw(name, tensor, arguments)
-    return tensor

@@ -252,6 +252,59 @@ def check_fsdp_1():
                 assert torch.equal(raw(found), raw(wanted))
 
 
+class OwnInit(nn.Module):
+    """A model with an initialisation of its own, part of which takes several steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = Block()
+        self.steps = nn.Parameter(torch.empty(9, 2))
+        self.register_buffer("angles", torch.arange(3) / 7)
+        self.init_weights()
+
+    def init_weights(self):
+        for name, parameter in self.block.named_parameters():
+            if parameter.dim() > 1:
+                nn.init.trunc_normal_(parameter, std=0.02 / (1 + name.count("down")))
+        with torch.no_grad():
+            self.steps.copy_(torch.log(torch.rand(9, 2) + 0.5))
+            self.angles.copy_(torch.arange(3) / 7)
+
+    def forward(self, ids):
+        return self.block(ids) * self.steps.exp().mean()
+
+
+def equal_to_whole(model, rules):
+    expected = init.initialize(OwnInit(), seed=42)
+    assert 0.01 < expected.block.up.weight.std() < 0.025  # not what a layer draws by itself
+    assert -0.7 < expected.steps.min() < expected.steps.max() < 0.41
+    init.initialize(model, seed=42, rules=rules)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(raw(parameter.full_tensor()), raw(expected.get_parameter(name))), name
+    assert torch.equal(model.angles, expected.angles)
+    trains(model, expected)
+
+
+def check_fsdp_own_initialisation():
+    for before in (True, False):
+        with torch.device("meta"):
+            model = OwnInit()
+        rules = init.rules_from(model) if before else []
+        fully_shard(model.block.up, mesh=MESH)
+        fully_shard(model, mesh=MESH)
+        equal_to_whole(model, rules)
+
+
+def check_2d_own_initialisation():
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+    with torch.device("meta"):
+        model = OwnInit()
+    plan = {"up": ColwiseParallel(), "down": RowwiseParallel()}
+    parallelize_module(model.block, mesh["tp"], plan)
+    fully_shard(model, mesh=mesh["dp"])
+    equal_to_whole(model, init.rules_from(model))
+
+
 def check_2d():
     mesh = init_device_mesh("cpu", (2, 2))
     for placements in (
@@ -412,12 +465,19 @@ def check_patch_fsdp_by_tensor_parallel():
 
 WITH_TWO = [
     "rows", "columns", "replicas", "uneven", "dtypes", "convolutions", "the_version_counter",
-    "seeds", "fsdp_from_meta", "fsdp_in_place", "fsdp_packed", "ddp", "fsdp_1", "recorded",
-    "patch_fsdp", "patch_ddp",
+    "seeds", "fsdp_from_meta", "fsdp_in_place", "patch_fsdp", "patch_ddp", "fsdp_packed", "ddp",
+    "fsdp_1", "fsdp_own_initialisation", "recorded",
 ]  # fmt: skip
 CHECKS = {
     2: WITH_TWO,
-    4: [*WITH_TWO, "2d", "fsdp_by_tensor_parallel", "patch_fsdp_by_tensor_parallel", "pieces"],
+    4: [
+        *WITH_TWO,
+        "2d",
+        "fsdp_by_tensor_parallel",
+        "2d_own_initialisation",
+        "patch_fsdp_by_tensor_parallel",
+        "pieces",
+    ],
 }
 
 

@@ -10,6 +10,9 @@ from torch import nn  # noqa: E402
 import initfast.torch as init  # noqa: E402
 from initfast.torch import staging, targets  # noqa: E402
 
+# Tensors of one seed are compared here.
+pytestmark = pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")
+
 
 class Events:
     """What happens to the buffers, as a device would see it."""
