@@ -76,7 +76,7 @@ def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
             )
             raise ValueError(
                 f"no initializer of Keras writes what {name} does in the shape "
-                f"{tuple(tensor.shape)}"
+                f"{tuple(tensor.shape)} of {tensor.dtype}"
             )
         return specs.tensor(fill.says(), tuple(tensor.shape), kind, fill.fixed_rows)
     except (TypeError, ValueError) as error:
