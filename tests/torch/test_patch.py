@@ -463,9 +463,7 @@ BUILDS = {
     "subclass of Tensor": lambda: nn.init.trunc_normal_(torch.zeros(3).as_subclass(Named)),
     "nine dims": lambda: nn.init.xavier_uniform_(torch.empty((2,) * 9)),
     "jacrev": lambda: torch.func.jacrev(lambda x: nn.Linear(3, 3)(x))(torch.zeros(3)),
-    "a nested tensor": lambda: torch.randn_like(
-        torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged)
-    ),
+    "a nested tensor": lambda: nested().dim(),
     "torch.compile": lambda: compiled()(torch.zeros(3)),
     "torch.cond, which compiles": lambda: torch.cond(
         torch.tensor(True), torch.sin, torch.cos, (torch.ones(3),)
@@ -482,6 +480,10 @@ BUILDS = {
     "fake": lambda: fake(),
     "an optimizer's step": lambda: step(),
 }
+
+
+def nested():
+    return torch.randn_like(torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged))
 
 
 def fake():
