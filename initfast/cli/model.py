@@ -1,8 +1,12 @@
 """`initfast model SPEC.json --out FOLDER --seed 42`: write a model in Hugging Face's layout."""
 
 import argparse
+import json
+import os
 import re
 import time
+from collections.abc import Callable
+from typing import Any
 
 from initfast.cli.options import as_usage_errors, integer, thread_scope
 from initfast.cli.progress import progress
@@ -17,7 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "spec",
         metavar="SPEC.json",
+        nargs="?",
         help='{"tensors": {name: {"shape", "dtype", "init"}}}, as `spec_from` returns it',
+    )
+    parser.add_argument(
+        "--config",
+        metavar="config.json",
+        help="in place of a spec: the config of a Hugging Face model, which is copied, so that"
+        " from_pretrained loads the folder (needs transformers)",
     )
     parser.add_argument(
         "--out", required=True, help="a folder, or a file that ends in .safetensors"
@@ -61,16 +72,60 @@ def run(arguments: argparse.Namespace) -> None:
             raise ValueError("--resume and --shard need --seed, so that all files are of one model")
         seed = seeds.draw_seed() if arguments.seed is None else integer(arguments.seed, "--seed")
         scope = thread_scope(arguments.threads)
-        spec = specs.read(arguments.spec, arguments.dtype)
+        if (arguments.spec is None) == (arguments.config is None):
+            raise ValueError("either SPEC.json or --config is required")
+        config = None
+        source = arguments.spec
+        if arguments.config is not None:
+            source, config = _described(arguments.config, arguments.dtype)
+        spec = specs.read(source, arguments.dtype)
         job = checkpoint.plan(spec, arguments.out, seed, arguments.max_shard_size)
+        if config is not None and not job.is_folder:
+            raise ValueError(f"--config needs a folder as --out; received {arguments.out!r}")
+    copy = None if config is None else _copy(job, config, arguments)
     start = time.perf_counter()
     with scope, progress(job.data_bytes(shard), show=not arguments.quiet) as advance:
         result = checkpoint.write(
             job, shard=shard, resume=arguments.resume, force=arguments.force, progress=advance
         )
+        if copy is not None:
+            copy()
     seconds = time.perf_counter() - start
     size = f"{len(spec.entries)} tensors, {spec.elements} elements"
     print(summary(arguments.out, size, job, result, shard, seconds, seed))
+
+
+def _described(path: str, dtype: str | None) -> tuple[Any, dict[str, Any]]:
+    """Return the spec of a config.json, and the config that belongs next to the weights."""
+    try:
+        from initfast.torch.huggingface import spec_of_config
+    except ImportError as error:
+        raise ImportError(f"--config needs PyTorch and transformers: {error}") from error
+    return spec_of_config(path, dtype)
+
+
+def _copy(
+    job: Job, config: dict[str, Any], arguments: argparse.Namespace
+) -> Callable[[], None] | None:
+    """Return what writes config.json, atomically; None if it is in place.
+
+    Raises:
+        OSError: another config is there, and --force is not given.
+    """
+    path = job.folder / "config.json"
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    if path.exists():
+        if json.loads(path.read_text(encoding="utf-8")) == config:
+            return None
+        if not arguments.force:
+            raise OSError(f"{path} exists and differs: use --force to replace it")
+
+    def write() -> None:
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+
+    return write
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -227,12 +227,7 @@ def _from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
             raise ValueError(
                 "out must have memory behind it; received a tensor with too little storage"
             )
-        bits = tensor.detach()
-        if is_floating(own):  # torch gives NumPy no bfloat16 or float8, but the bits of any dtype
-            bits = bits.view(
-                (torch.uint8, torch.int16, torch.int32, torch.int64)[own.itemsize.bit_length() - 1]
-            )
-        return bits.numpy(), own
+        return np.asarray(_Memory(tensor.detach(), own)), own
     except (
         RuntimeError
     ) as error:  # inside vmap or grad, nested, zero tensors: no memory that one could write into
@@ -240,6 +235,26 @@ def _from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
         raise ValueError(
             f"a tensor must be strided memory of its own; torch says of the one received: {reason}"
         ) from None
+
+
+class _Memory:
+    """The memory of a tensor for NumPy, also of a bfloat16 or float8 type, as its bits.
+
+    `Tensor.numpy` would forbid to resize the tensor's storage for good, which FSDP does.
+    """
+
+    def __init__(self, tensor: Any, dtype: DType) -> None:
+        size, address = tensor.element_size(), tensor.data_ptr()
+        if tensor.numel() and not address:
+            raise RuntimeError("it has no address")
+        self.tensor = tensor  # kept alive by the array, whose base this is
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (address, False),
+            "shape": tuple(tensor.shape),
+            "strides": tuple(stride * size for stride in tensor.stride()),
+            "typestr": np.dtype(f"u{size}").str if is_floating(dtype) else dtype.str,
+        }
 
 
 def _is_shared_memory(out: object) -> bool:

@@ -4,8 +4,9 @@
                                 "init": {"class_name": "RandomNormal", "config": {"stddev": 0.02}}},
                  "ln_f.bias": {"shape": [768], "dtype": "float32", "init": "zeros"}}}
 
-"init" is one of the 41 strings of Keras or an initializer as Keras JSON. Its seed is ignored: a
-tensor is drawn from the stream of its name. Two keys are optional: "stream", a name that replaces
+"init" is one of the 41 strings of Keras or an initializer as Keras JSON; in a dict that is not read
+from JSON, also an initializer itself. Its seed is ignored: a tensor is drawn from the stream of its
+name. Two keys are optional: "stream", a name that replaces
 the tensor's as that of the stream, and "fixed_rows", [[start, stop, value], ...], rows of the first
 dim that hold one value, such as the padding of an embedding."""
 
@@ -33,7 +34,7 @@ from initfast.initializers.fixed_rows import FixedRows, Rows
 from initfast.initializers.stft import STFT
 from initfast.initializers.validation import cast, number
 
-__all__ = ["AnySpec", "Entry", "Spec", "held", "read", "tensor"]
+__all__ = ["AnySpec", "Entry", "Spec", "held", "read", "short", "tensor"]
 
 _NUMPY = (
     "bool",
@@ -124,6 +125,12 @@ def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
     else:
         listed = source if isinstance(source, Mapping) else _load(Path(source))
         if list(listed) != ["tensors"]:
+            if "tensors" not in listed and {"model_type", "architectures"} & set(listed):
+                raise ValueError(
+                    "a spec must have the one key 'tensors'; received the config of a Hugging Face "
+                    "model: pass it as `initfast model --config`, or build the model on the meta "
+                    "device and pass what spec_from returns"
+                )
             raise ValueError(
                 f"a spec must have the one key 'tensors'; received {_short(list(listed))}"
             )
@@ -132,7 +139,7 @@ def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
                 "the 'tensors' must be an object of one or more;"
                 f" received {_short(listed['tensors'])}"
             )
-        made: dict[str, Initializer] = {}
+        made: dict[Any, Initializer] = {}
         entries = (_entry(name, given, made) for name, given in listed["tensors"].items())
     if dtype is not None:
         kind = _FLOATING[dtype]
@@ -181,6 +188,11 @@ def held(values: Array) -> Initializer:
     return Constant(values)
 
 
+def short(constant: Constant) -> bool:
+    """Whether a spec written here spells out the values of a constant."""
+    return np.size(constant.value) <= _SPELT_OUT
+
+
 def _load(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
@@ -206,7 +218,7 @@ def _no_constants(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _entry(name: Any, given: Any, made: dict[str, Initializer]) -> Entry:
+def _entry(name: Any, given: Any, made: dict[Any, Initializer]) -> Entry:
     """Return one tensor. `made` caches the initializers, as most models have few."""
     _check_name("name of a tensor", name)
     if not isinstance(given, Mapping):
@@ -235,7 +247,9 @@ def _entry(name: Any, given: Any, made: dict[str, Initializer]) -> Entry:
         shape = normalize_shape(
             tuple(given["shape"]) if isinstance(given["shape"], list) else given["shape"]
         )
-        key = given["init"] if isinstance(given["init"], str) else json.dumps(given["init"])
+        key = given["init"]
+        if not isinstance(key, str | Initializer):
+            key = json.dumps(key)
         if key not in made:
             made[key] = _initializer(given["init"])
         rows = _fixed_rows(given.get("fixed_rows", ()), shape, kind)
@@ -258,6 +272,8 @@ def _check_name(what: str, name: Any) -> None:
 
 
 def _initializer(given: Any) -> Initializer:
+    if isinstance(given, Initializer) and type(given) is not Initializer:
+        return given
     if isinstance(given, str):
         initializer = grammar.parse(given, seed=0)
     else:

@@ -94,8 +94,8 @@ def compute_fans(
     return AXES["keras"].fans(tuple(shape))
 
 
-def torch_fans(shape: Dims) -> tuple[int, int]:
-    """Return (fan_in, fan_out) as `torch.nn.init` computes them, which knows nothing of groups.
+def torch_fans(shape: Dims, groups: int = 1) -> tuple[int, int]:
+    """Return (fan_in, fan_out) as `torch.nn.init` computes them, which always has one group.
 
     Raises:
         ValueError: there are fewer than two dims.
@@ -104,7 +104,7 @@ def torch_fans(shape: Dims) -> tuple[int, int]:
         raise ValueError(
             "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
         )
-    return AXES["torch"].fans(shape)
+    return AXES["torch"].fans(shape, groups)
 
 
 def jax_fans(

@@ -15,7 +15,7 @@ from initfast.initializers.base import Initializer, RandomInitializer
 from initfast.initializers.random import RandomNormal
 from initfast.initializers.validation import number
 
-__all__ = ["Orthogonal"]
+__all__ = ["Orthogonal", "orthonormal"]
 
 
 class Orthogonal(RandomInitializer):
@@ -63,9 +63,17 @@ class Orthogonal(RandomInitializer):
     def _matrix(self, shape: indexing.Dims, seed: Seed, dtype: DType) -> Array:
         rows, cols = math.prod(shape[:-1]), shape[-1]
         normals = RandomNormal(0.0, 1.0, seed)((max(rows, cols), min(rows, cols)), dtype)
-        q, r = np.linalg.qr(normals)
-        q *= np.where(np.diagonal(r) < 0.0, -self.gain, self.gain).astype(q.dtype)
+        q = orthonormal(normals, self.gain)
         return np.reshape(q if rows >= cols else q.T, shape)
+
+
+def orthonormal(normals: Array, gain: float) -> Array:
+    """Return `gain` times the Q of a matrix of at least as many rows as columns, with the signs
+    that make the diagonal of R positive.
+    """
+    q, r = np.linalg.qr(normals)
+    q *= np.where(np.diagonal(r) < 0.0, -gain, gain).astype(q.dtype)
+    return q
 
 
 def _check_rank(shape: indexing.Dims) -> None:

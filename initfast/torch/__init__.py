@@ -3,8 +3,9 @@ another engine.
 
 Every function of `torch.nn.init` is here under its own name, with the same arguments and fans and
 in place, plus `seed=` and `name=`. `initialize` fills a model's parameters, each from the stream of
-its own name; `patch` makes `torch.nn.init` itself draw with initfast while a model is built;
-`spec_from` describes a model for `initfast model`.
+its own name; `patch` makes torch itself draw with initfast while a model is built;
+`rules_from` says what a model's own initialisation draws; `spec_from` describes a model for
+`initfast model`.
 
     import initfast.torch as init
 
@@ -36,10 +37,13 @@ from initfast.torch.init import (
     zeros_,
 )
 from initfast.torch.modules import initialize
+from initfast.torch.packed import blocks
 from initfast.torch.patching import patch
+from initfast.torch.ruleset import rules_from
 from initfast.torch.specs import spec_from
 
 __all__ = [
+    "blocks",
     "calculate_gain",
     "constant_",
     "diagnose",
@@ -52,6 +56,7 @@ __all__ = [
     "ones_",
     "orthogonal_",
     "patch",
+    "rules_from",
     "sparse_",
     "spec_from",
     "trunc_normal_",

@@ -5,22 +5,20 @@ modules.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from initfast.initializers.fans import torch_fans
+from initfast.torch.parametrized import shape_of
 
 
 class Spec(NamedTuple):
-    """A function of `torch.nn.init` by name, its arguments, and the row that is 0 afterwards, if
-    there is one.
-    """
+    """A function of `torch.nn.init` by name, and its arguments."""
 
     function: str
     arguments: Mapping[str, Any] = {}
-    zero_row: int | None = None
 
 
 ONES, ZEROS = Spec("ones_"), Spec("zeros_")
@@ -46,6 +44,35 @@ def default(ancestors: Mapping[str, nn.Module], parameter: Any) -> Spec | None:
     return None
 
 
+def axes_of(name: str, holder: nn.Module, parameter: Any) -> tuple[str, bool]:
+    """The row of `fans.AXES` for a parameter that a rule draws, and whether this is certain: three
+    dims outside a convolution are stacked matrices.
+    """
+    kind = type(holder).__name__.lower()
+    if (
+        parameter.dim() != 3
+        or parameter.shape[0] == 1
+        or isinstance(holder, _THREE_DIMS)
+        or "conv" in kind
+    ):
+        return "torch", True
+    # As transformers says of the experts that it multiplies from the left.
+    stacked = "keras experts" if getattr(holder, "is_transposed", False) else "torch experts"
+    return stacked, any(word in f"{kind}.{name}".lower() for word in ("expert", "moe"))
+
+
+def padding_rows(holders: Iterable[Mapping[str, nn.Module]]) -> set[int]:
+    """The rows of a parameter that are 0 whatever it is drawn from: the padding of the embeddings
+    that it belongs to, by the holders of each of its names.
+    """
+    found = set()
+    for each in holders:
+        module = each.get("weight")
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
+            found.add(module.padding_idx)
+    return found
+
+
 def default_buffer(module: nn.Module, name: str) -> Spec | None:
     """What a buffer of one of torch's own modules holds at first."""
     if isinstance(module, _NORM) and type(module).reset_running_stats is _NORM.reset_running_stats:
@@ -59,17 +86,19 @@ def _within(bound: float) -> Spec:
 
 def _by_fan_in(module: Any, name: str, parameter: Any) -> Spec | None:
     if name == "bias":
-        fan_in, _ = torch_fans(tuple(module.weight.shape))
+        fan_in, _ = torch_fans(shape_of(module, "weight"))
         return _within(1 / math.sqrt(fan_in) if fan_in > 0 else 0.0)
     return _KAIMING if name == "weight" else None
 
 
 def _bilinear(module: Any, name: str, parameter: Any) -> Spec | None:
-    return _within(1 / math.sqrt(module.weight.shape[1])) if name in ("weight", "bias") else None
+    if name not in ("weight", "bias"):
+        return None
+    return _within(1 / math.sqrt(shape_of(module, "weight")[1]))
 
 
 def _embedding(module: Any, name: str, parameter: Any) -> Spec | None:
-    return Spec("normal_", {}, module.padding_idx) if name == "weight" else None
+    return Spec("normal_") if name == "weight" else None
 
 
 def _recurrent(module: Any, name: str, parameter: Any) -> Spec | None:
@@ -98,6 +127,7 @@ def _prelu(module: Any, name: str, parameter: Any) -> Spec | None:
     return Spec("constant_", {"val": module.init}) if name == "weight" else None
 
 
+_THREE_DIMS = (nn.modules.conv._ConvNd, nn.Bilinear, nn.MultiheadAttention)
 _NORM: Any = nn.modules.batchnorm._NormBase  # BatchNorm, SyncBatchNorm and InstanceNorm
 _Row = Callable[[Any, str, Any], Spec | None]
 _TABLE: dict[Any, tuple[str, _Row]] = {

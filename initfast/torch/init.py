@@ -9,23 +9,34 @@ alone. Those that draw also take, by keyword:
         `generator`, or from torch's default one, so that `torch.manual_seed` governs; each call
         moves that on by one draw.
     name: the stream within the seed, such as the parameter's name. Two tensors of one seed need two
-        names.
+        names; a ReusedSeedWarning says if a second one is drawn without.
+
+Those that use fans, and `orthogonal_`, also take:
+
+    batch_dims: how many leading dims count stacked arrays, such as the experts of (expert, out,
+        in). Each has its own fans and is orthogonal in itself. In a stack of (in, out) the fan_in
+        of torch's names is the fan_out here. Default 0, torch's.
+    groups: the groups of a convolution, by which its fan_out is divided (not in `orthogonal_`).
+        Default 1, torch's, which gives a depthwise kernel a fan_out that is too large.
 
 A DTensor gets its local part of the tensor that would be drawn in one piece, and fans of its global
 shape. It needs a seed, or a `generator` that is in the same state on all ranks; were that not so,
 shards would belong to different tensors and replicas would differ, and nobody would notice. Tensors
-elsewhere than on the CPU are drawn in CPU memory and copied. Errors are ValueError or TypeError,
-and torch's own RuntimeError for ranges turned around."""
+elsewhere than on the CPU are drawn in CPU memory and copied. Complex tensors are drawn as by torch,
+the parts of each element next to each other in the stream; only `trunc_normal_`, `orthogonal_` and
+`sparse_` refuse them. Errors are ValueError or TypeError, and torch's own RuntimeError for ranges
+turned around."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, TypeAlias
 
 import torch
 from torch.nn.init import calculate_gain, constant_, ones_, zeros_
 
-from initfast.core.seeds import AnySeed, Seed
-from initfast.torch import recipes, streams, targets
+from initfast.core.seeds import AnySeed, Seed, SeedGenerator
+from initfast.torch import recipes, streams, tape, targets
 
 __all__ = [
     "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_",
@@ -87,11 +98,13 @@ def xavier_uniform_(
     gain: float = 1.0,
     generator: Generator = None,
     *,
+    groups: int = 1,
+    batch_dims: int = 0,
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
     """Uniform in `+-gain * sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010)."""
-    return _fill("xavier_uniform_", tensor, (gain,), generator, seed, name)
+    return _fill("xavier_uniform_", tensor, (gain, groups, batch_dims), generator, seed, name)
 
 
 def xavier_normal_(
@@ -99,11 +112,13 @@ def xavier_normal_(
     gain: float = 1.0,
     generator: Generator = None,
     *,
+    groups: int = 1,
+    batch_dims: int = 0,
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
     """Normal of std `gain * sqrt(2 / (fan_in + fan_out))` (Glorot and Bengio 2010)."""
-    return _fill("xavier_normal_", tensor, (gain,), generator, seed, name)
+    return _fill("xavier_normal_", tensor, (gain, groups, batch_dims), generator, seed, name)
 
 
 def kaiming_uniform_(
@@ -113,13 +128,16 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Generator = None,
     *,
+    groups: int = 1,
+    batch_dims: int = 0,
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
     """Uniform in `+-gain * sqrt(3 / fan)`, gain from `calculate_gain(nonlinearity, a)` (He et al.
     2015).
     """
-    return _fill("kaiming_uniform_", tensor, (a, mode, nonlinearity), generator, seed, name)
+    arguments = (a, mode, nonlinearity, groups, batch_dims)
+    return _fill("kaiming_uniform_", tensor, arguments, generator, seed, name)
 
 
 def kaiming_normal_(
@@ -129,13 +147,16 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator = None,
     *,
+    groups: int = 1,
+    batch_dims: int = 0,
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
     """Normal of std `gain / sqrt(fan)`, gain from `calculate_gain(nonlinearity, a)` (He et al.
     2015).
     """
-    return _fill("kaiming_normal_", tensor, (a, mode, nonlinearity), generator, seed, name)
+    arguments = (a, mode, nonlinearity, groups, batch_dims)
+    return _fill("kaiming_normal_", tensor, arguments, generator, seed, name)
 
 
 def orthogonal_(
@@ -143,6 +164,7 @@ def orthogonal_(
     gain: float = 1,
     generator: Generator = None,
     *,
+    batch_dims: int = 0,
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
@@ -151,7 +173,7 @@ def orthogonal_(
 
     The QR decomposition is LAPACK's, so values are the same up to rounding between machines and
     numbers of BLAS threads. A shard costs the time and memory of the whole."""
-    return _fill("orthogonal_", tensor, (gain,), generator, seed, name)
+    return _fill("orthogonal_", tensor, (gain, batch_dims), generator, seed, name)
 
 
 def sparse_(
@@ -193,6 +215,9 @@ _ARGUMENTS = """
     `generator`, or from torch's default one) and `name`, the stream within it: see
     help(initfast.torch.init). Returns the tensor.
     """
+_NAME_IT = (
+    "pass each tensor's name=, such as name='layers.0.weight', to give it a stream of its own"
+)
 for _function in _DRAWING:
     if _function.__doc__:  # none under -OO
         _function.__doc__ = _function.__doc__.rstrip() + _ARGUMENTS.format(name=_function.__name__)
@@ -207,13 +232,21 @@ def _fill(
     name: str | None = None,
 ) -> torch.Tensor:
     targets.check(tensor)
-    fill = recipes.RECIPES[function](tuple(tensor.shape), tensor.dtype, *arguments)
-    target = targets.find(tensor)
+    targets.check_lasting(tensor)
+    recipe = recipes.RECIPES[function]
+    fill = recipe(tuple(tensor.shape), tensor.dtype, *arguments)
+    recording = tape.current()
+    if recording is not None:  # a model's own initialisation may be written with these functions
+        names = list(inspect.signature(recipe).parameters)[2:]
+        recording.draw(function, tensor, dict(zip(names, arguments, strict=False)))
+        return tensor
+    target, stream = targets.find(tensor), Seed(0)
+    # A rank whose part is empty draws its seed as well, so that all ranks go on alike.
+    if fill.draws and tensor.numel() and targets.has_values(tensor):
+        stream = streams.choose(seed, name, generator, targets.is_sharded(tensor))
     if target is not None:
-        stream = (
-            streams.choose(seed, name, generator, targets.is_sharded(tensor))
-            if fill.draws
-            else Seed(0)
-        )
+        fixed = seed is not None and not isinstance(seed, SeedGenerator) and stream.name is None
+        if fill.draws and fixed and not targets.is_sharded(tensor):
+            streams.note(stream, target.local, _NAME_IT)
         targets.write(tensor, target, fill, stream)
     return tensor

@@ -8,7 +8,10 @@ from collections import defaultdict
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.parameter import is_lazy
 
+from initfast.core.seeds import Seed
+from initfast.torch import targets
 from initfast.torch.targets import is_sharded, local_part
 
 
@@ -22,6 +25,12 @@ class Site(NamedTuple):
     def tensor(self) -> Any:
         return self.holder[self.key]
 
+    def write(self, fill: targets.Fill, seed: Seed) -> None:
+        """Write the part of the tensor that this process holds, if there is one."""
+        target = targets.find(self.tensor)
+        if target is not None:
+            targets.write(self.tensor, target, fill, seed)
+
 
 def is_meta(tensor: Any) -> bool:
     """Whether the tensor, or the local part of a DTensor, is on the meta device."""
@@ -32,6 +41,8 @@ def memory_of(tensor: Any) -> tuple[Any, ...]:
     """Equal for tensors over the same elements of the same storage: tied ones, also a matrix and
     its transpose.
     """
+    if is_lazy(tensor) or not (targets.is_plain(tensor) or is_sharded(tensor)):
+        return ("unknown", id(tensor))
     local = local_part(tensor)
     if not local.numel():
         return ("empty", id(tensor))
@@ -77,6 +88,8 @@ def materialise(module: torch.nn.Module, device: Any = None) -> None:
         if new is old:
             continue  # a DTensor is changed in place, and so keeps its ties
         vars(new).update(vars(old))
+        if type(new) is torch.nn.Parameter and isinstance(old, torch.nn.Parameter):
+            new.__class__ = type(old)  # a subclass that adds nothing to the memory
         for place in places[1:]:
             place.holder[place.key] = new
         first = twins[memory_of(old)]

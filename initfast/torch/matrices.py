@@ -17,8 +17,10 @@ from initfast.core.indexing import Dims
 from initfast.core.seeds import Seed
 from initfast.initializers.base import RandomInitializer
 from initfast.initializers.constant import Identity
-from initfast.initializers.orthogonal import Orthogonal
-from initfast.torch.targets import Fill, Target, draw, starts
+from initfast.initializers.orthogonal import Orthogonal, orthonormal
+from initfast.initializers.random import RandomNormal
+from initfast.torch.fills import Fill, Target, narrow, starts
+from initfast.torch.targets import draw
 
 _PIECE = 1 << 22  # words that choose the zeros of a sparse matrix, held at a time
 
@@ -45,21 +47,31 @@ def identity(rows: int) -> Fill:
     return points([torch.arange(rows, device="cpu")] * 2)._replace(says=Identity)
 
 
-def orthogonal(shape: Dims, gain: float) -> Fill:
-    """An orthogonal matrix of the first dim by all others. A shard costs as much as the whole, from
-    which it is cut.
+def orthogonal(shape: Dims, gain: float, batch_dims: int = 0) -> Fill:
+    """An orthogonal matrix of the first dim by all others, for each place of `batch_dims` dims
+    before them. A part of a matrix costs as much as the whole, from which it is cut.
     """
+    stacks, one = shape[:batch_dims], shape[batch_dims:]
+    rows, cols = one[0], math.prod(one[1:])
+    normals = (math.prod(stacks), max(rows, cols), min(rows, cols))
 
     def run(target: Target, seed: Seed) -> None:
-        shape, local = target.shape, target.local
+        local, where = target.local, narrow(target, 0, 0, target.local.shape[0]).where
+        assert where is not None
         kind = FLOAT64 if local.dtype == torch.float64 else FLOAT32
-        matrix = Orthogonal(gain, seed=seed)((shape[0], math.prod(shape[1:])), kind)
-        whole = torch.from_numpy(matrix).view(shape)
-        local.copy_(whole if target.where is None else whole[target.where])
+        for place in np.ndindex(*local.shape[:batch_dims]):
+            number = 0
+            for size, index, part in zip(stacks, place, where, strict=False):
+                number = number * size + part.start + index
+            drawn = RandomNormal(0.0, 1.0, seed).block(normals, number, kind)
+            q = orthonormal(drawn, gain)
+            matrix = torch.from_numpy(q if rows >= cols else np.ascontiguousarray(q.T)).view(one)
+            local[place].copy_(matrix[where[batch_dims:]])
 
     # Our own matrix is Keras', of all dims but the last by the last.
-    alike = shape[0] == math.prod(shape[:-1])
-    return Fill(run, says=(lambda: Orthogonal(gain, seed=0)) if alike else None)
+    alike = shape[0] == math.prod(shape[:-1]) and not batch_dims
+    said = (lambda: Orthogonal(gain, seed=0)) if alike else None
+    return Fill(run, says=said, unsplit=batch_dims)
 
 
 def sparse(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, zeros: int) -> Fill:
@@ -85,7 +97,7 @@ def sparse(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, zero
             chosen = _chosen(seed, (rows, cols), left + low, high - low, zeros)[top : top + height]
             bits[:, low:high].masked_fill_(torch.from_numpy(chosen), 0)
 
-    return Fill(run)
+    return Fill(run, unsplit=0)
 
 
 def _chosen(

@@ -11,9 +11,31 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["preserved"]
+__all__ = ["attributes", "preserved"]
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
+
+
+@contextlib.contextmanager
+def attributes(module: nn.Module) -> Iterator[None]:
+    """Put the attributes of all modules back at the end, and the very same tensors, whose values
+    are not looked at.
+    """
+    held = [
+        (
+            vars(part),
+            dict(vars(part)),
+            [(vars(part)[name], dict(vars(part)[name])) for name in _REGISTRIES],
+        )
+        for part in module.modules()
+    ]
+    try:
+        yield
+    finally:
+        for current, before, registries in held:
+            _restore(current, before)
+            for registry, entries in registries:
+                _restore(registry, entries)
 
 
 @contextlib.contextmanager
@@ -24,16 +46,9 @@ def preserved(module: nn.Module) -> Iterator[None]:
     tensors = [*module.parameters(), *module.buffers()]
     held = [(each, each.detach().clone(), each.requires_grad) for each in tensors]
     gradients = [(each, each.grad) for each in module.parameters()]
-    attributes = [
-        (
-            vars(part),
-            dict(vars(part)),
-            [(vars(part)[name], dict(vars(part)[name])) for name in _REGISTRIES],
-        )
-        for part in module.modules()
-    ]
     try:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(attributes(module))
             for kind in {"cpu"} | {each.device.type for each in tensors}:
                 if kind == "cpu":
                     stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -44,10 +59,6 @@ def preserved(module: nn.Module) -> Iterator[None]:
                     stack.enter_context(torch.random.fork_rng(devices=places, device_type=kind))
             yield
     finally:
-        for current, before, registries in attributes:
-            _restore(current, before)
-            for registry, entries in registries:
-                _restore(registry, entries)
         with torch.no_grad():
             for tensor, values, _ in held:
                 # Copied in any case: not all that writes in place counts up the version,

@@ -19,6 +19,7 @@ from torch.nn.init import calculate_gain
 from initfast.core.dtypes import DType, resolve
 from initfast.core.indexing import Dims
 from initfast.core.rounding import GRIDS
+from initfast.core.seeds import Seed
 from initfast.initializers import blocks
 from initfast.initializers.base import RandomInitializer
 from initfast.initializers.bounds import in_stddevs
@@ -27,7 +28,8 @@ from initfast.initializers.fans import torch_fans
 from initfast.initializers.random import RandomNormal, RandomUniform, TruncatedNormal
 from initfast.initializers.validation import number
 from initfast.torch import matrices
-from initfast.torch.targets import Fill, Target, draw
+from initfast.torch.fills import Fill, Target
+from initfast.torch.targets import draw
 
 NOTHING = Fill(lambda target, seed: None, draws=False, says=Zeros)
 
@@ -38,11 +40,14 @@ def uniform(shape: Dims, dtype: torch.dtype, a: float = 0.0, b: float = 1.0) -> 
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}"
         )
-    return draw(RandomUniform(low, high, seed=0), shape, dtype)
+    return _draw(RandomUniform(low, high, seed=0), shape, dtype)
 
 
 def normal(shape: Dims, dtype: torch.dtype, mean: float = 0.0, std: float = 1.0) -> Fill:
-    return draw(RandomNormal(number("mean", mean), _stddev(std), seed=0), shape, dtype)
+    mean, std = number("mean", mean), _stddev(std)
+    if dtype.is_complex:  # of this variance in all, with a real mean
+        return _draw(RandomNormal(0.0, std * math.sqrt(0.5), seed=0), shape, dtype, mean)
+    return _draw(RandomNormal(mean, std, seed=0), shape, dtype)
 
 
 def trunc_normal(
@@ -93,13 +98,17 @@ def dirac(shape: Dims, dtype: torch.dtype, groups: int = 1) -> Fill:
     return matrices.points([filters.flatten(), taps.repeat(groups), *middle])
 
 
-def xavier_uniform(shape: Dims, dtype: torch.dtype, gain: float = 1.0) -> Fill:
-    bound = math.sqrt(3.0) * _xavier_stddev(shape, gain)
+def xavier_uniform(
+    shape: Dims, dtype: torch.dtype, gain: float = 1.0, groups: int = 1, batch_dims: int = 0
+) -> Fill:
+    bound = math.sqrt(3.0) * _xavier_stddev(shape, gain, groups, batch_dims)
     return uniform(shape, dtype, -bound, bound)
 
 
-def xavier_normal(shape: Dims, dtype: torch.dtype, gain: float = 1.0) -> Fill:
-    return normal(shape, dtype, 0.0, _xavier_stddev(shape, gain))
+def xavier_normal(
+    shape: Dims, dtype: torch.dtype, gain: float = 1.0, groups: int = 1, batch_dims: int = 0
+) -> Fill:
+    return normal(shape, dtype, 0.0, _xavier_stddev(shape, gain, groups, batch_dims))
 
 
 def kaiming_uniform(
@@ -108,10 +117,12 @@ def kaiming_uniform(
     a: float = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
+    groups: int = 1,
+    batch_dims: int = 0,
 ) -> Fill:
     if _no_elements(shape):
         return NOTHING
-    bound = math.sqrt(3.0) * _kaiming_stddev(shape, a, mode, nonlinearity)
+    bound = math.sqrt(3.0) * _kaiming_stddev(shape, a, mode, nonlinearity, groups, batch_dims)
     return uniform(shape, dtype, -bound, bound)
 
 
@@ -121,17 +132,20 @@ def kaiming_normal(
     a: float = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
+    groups: int = 1,
+    batch_dims: int = 0,
 ) -> Fill:
     if _no_elements(shape):
         return NOTHING
-    return normal(shape, dtype, 0.0, _kaiming_stddev(shape, a, mode, nonlinearity))
+    stddev = _kaiming_stddev(shape, a, mode, nonlinearity, groups, batch_dims)
+    return normal(shape, dtype, 0.0, stddev)
 
 
-def orthogonal(shape: Dims, dtype: torch.dtype, gain: float = 1) -> Fill:
-    if len(shape) < 2:
+def orthogonal(shape: Dims, dtype: torch.dtype, gain: float = 1, batch_dims: int = 0) -> Fill:
+    if len(_unstacked(shape, batch_dims)) < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     resolve(dtype)
-    return matrices.orthogonal(shape, number("gain", gain))
+    return matrices.orthogonal(shape, number("gain", gain), batch_dims)
 
 
 def sparse(shape: Dims, dtype: torch.dtype, sparsity: float, std: float = 0.01) -> Fill:
@@ -188,6 +202,21 @@ def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> 
     return RandomUniform(float(value), float(value), seed=0)
 
 
+def _draw(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, mean: float = 0) -> Fill:
+    """Every element drawn; the parts of a complex one are the two elements of one more dim."""
+    if not dtype.is_complex:
+        return draw(initializer, shape, dtype)
+    drawn = draw(initializer, (*shape, 2), dtype.to_real())
+
+    def run(target: Target, seed: Seed) -> None:
+        where = None if target.where is None else (*target.where, slice(0, 2))
+        drawn.run(Target(torch.view_as_real(target.local), (*target.shape, 2), where), seed)
+        if mean:
+            target.local.add_(mean)
+
+    return Fill(run)
+
+
 def _bound(name: str, value: float) -> float:
     return float(value) if value in (math.inf, -math.inf) else number(name, value)
 
@@ -199,18 +228,39 @@ def _stddev(std: float) -> float:
     return found
 
 
-def _xavier_stddev(shape: Dims, gain: float) -> float:
-    fan_in, fan_out = torch_fans(shape)
+def _xavier_stddev(shape: Dims, gain: float, groups: int, batch_dims: int) -> float:
+    fan_in, fan_out = _fans(shape, groups, batch_dims)
     return gain * math.sqrt(2.0 / float(fan_in + fan_out))
 
 
-def _kaiming_stddev(shape: Dims, a: float, mode: str, nonlinearity: Any) -> float:
+def _kaiming_stddev(
+    shape: Dims, a: float, mode: str, nonlinearity: Any, groups: int, batch_dims: int
+) -> float:
     mode = mode.lower()
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
-    fan_in, fan_out = torch_fans(shape)
+    fan_in, fan_out = _fans(shape, groups, batch_dims)
     gain = float(calculate_gain(nonlinearity, a))
     return gain / math.sqrt(fan_in if mode == "fan_in" else fan_out)
+
+
+def _fans(shape: Dims, groups: int, batch_dims: int) -> tuple[int, int]:
+    one = _unstacked(shape, batch_dims)
+    if type(groups) is not int or groups < 1 or (one and one[0] % groups):
+        raise ValueError(
+            f"groups must be a positive integer that divides the {one[0] if one else 0} outputs;"
+            f" received {groups!r}"
+        )
+    return torch_fans(one, groups)
+
+
+def _unstacked(shape: Dims, batch_dims: int) -> Dims:
+    """The shape of one of the arrays that the leading dims count."""
+    if type(batch_dims) is not int or not 0 <= batch_dims <= len(shape):
+        raise ValueError(
+            f"batch_dims must be an integer in [0, {len(shape)}]; received {batch_dims!r}"
+        )
+    return shape[batch_dims:]
 
 
 def _no_elements(shape: Dims) -> bool:

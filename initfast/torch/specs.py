@@ -12,9 +12,13 @@ import torch
 from initfast.core.dtypes import DType, resolve, resolve_numeric
 from initfast.core.types import DTypeLike
 from initfast.files import specs
+from initfast.initializers.constant import Constant
 from initfast.torch import rules as ruling
 from initfast.torch.defaults import Spec
-from initfast.torch.modules import Planned, plan, stream_name
+from initfast.torch.modules import Planned, plan
+from initfast.torch.names import stream_name
+from initfast.torch.parametrized import Computed
+from initfast.torch.programs import Recorded
 from initfast.torch.targets import has_values, local_part
 
 _REMEDY = "give a rule for it, or a rule None, which leaves it out of the spec"
@@ -23,8 +27,8 @@ _REMEDY = "give a rule for it, or a rule None, which leaves it out of the spec"
 def spec_from(
     module: torch.nn.Module, rules: Iterable[Any] = (), *, dtype: DTypeLike = None
 ) -> dict[str, Any]:
-    """The spec of a module: what `initialize(module, seed, rules, buffers=True)` would draw, for
-    `checkpoint.save`.
+    """Return the spec of a module: what `initialize(module, seed, rules, buffers=True)` would draw,
+    for `checkpoint.save`.
 
     Nothing is drawn, and modules on the meta device are as good as others. Tied parameters are
     there once, under the first of their names. Persistent buffers that are neither running
@@ -36,17 +40,20 @@ def spec_from(
         dtype: what all floating tensors are made in; default: each in its own.
 
     Returns:
-        The spec, as `json.dump` takes it.
+        The spec, as `json.dump` takes it, unless a model computes values that JSON has no words
+        for, such as Mamba's time steps, or more than 65536 of them, such as Whisper's positions:
+        their "init" is an initializer then, which `checkpoint.save` and `checkpoint.plan` take.
 
     Raises:
         ValueError: naming the parameter, for what `initialize` refuses, and what no initializer of
-            Keras writes: `dirac_`, `sparse_`, `orthogonal_` of more than two dims, buffers on the
-            meta device or with infinities.
+            Keras writes: `dirac_`, `sparse_`, `orthogonal_` of more than two dims, `blocks` unless
+            each is constant, parametrized weights, buffers on the meta device or with infinities.
     """
     asked = None if dtype is None else resolve(dtype)
+    parts = dict(module.named_modules(remove_duplicate=False))
     passing = {
-        stream_name(f"{path}.{key}" if path else key)
-        for path, part in module.named_modules(remove_duplicate=False)
+        stream_name(parts, f"{path}.{key}" if path else key)
+        for path, part in parts.items()
         for key in part._non_persistent_buffers_set
     }
     found: dict[str, Any] = {}
@@ -60,6 +67,11 @@ def spec_from(
 def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
     tensor = planned.site.tensor
     try:
+        if isinstance(planned.site, Computed):
+            raise ValueError(
+                "a spec cannot describe a parametrized weight: describe the module without its "
+                "parametrization, or initialize it and save its state_dict"
+            )
         kind = (
             asked
             if asked is not None and tensor.is_floating_point()
@@ -76,9 +88,12 @@ def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
             )
             raise ValueError(
                 f"no initializer of Keras writes what {name} does in the shape "
-                f"{tuple(tensor.shape)}"
+                f"{tuple(tensor.shape)} of {tensor.dtype}"
             )
-        return specs.tensor(fill.says(), tuple(tensor.shape), kind, fill.fixed_rows)
+        said = fill.says()
+        if isinstance(said, Recorded) or (isinstance(said, Constant) and not specs.short(said)):
+            return {"shape": list(tensor.shape), "dtype": kind.name, "init": said}
+        return specs.tensor(said, tuple(tensor.shape), kind, fill.fixed_rows)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{planned.kind} {planned.name!r}: {error}; {_REMEDY}") from error
 

@@ -5,8 +5,7 @@ version counter.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -15,32 +14,10 @@ from initfast.core.dtypes import resolve
 from initfast.core.indexing import Dims
 from initfast.core.seeds import Seed
 from initfast.initializers import blocks
-from initfast.initializers.base import Initializer, RandomInitializer
-from initfast.initializers.fixed_rows import Rows
-from initfast.torch import shards
-
-
-class Target(NamedTuple):
-    """Memory of this process, and the part of the logical tensor of `shape` that it holds (None:
-    all of it).
-    """
-
-    local: torch.Tensor
-    shape: Dims
-    where: tuple[slice, ...] | None
-
-
-class Fill(NamedTuple):
-    """How to write a target. One that draws writes CPU memory and needs a seed; others write on any
-    device.
-
-    `says` makes the initializer of initfast that writes the same with the same seed, but for
-    `fixed_rows`; None if there is none."""
-
-    run: Callable[[Target, Seed], None]
-    draws: bool = True
-    says: Callable[[], Initializer] | None = None
-    fixed_rows: tuple[Rows, ...] = ()
+from initfast.initializers.base import RandomInitializer
+from initfast.torch import shards, staging
+from initfast.torch.fills import Fill as Fill
+from initfast.torch.fills import Target as Target
 
 
 def is_sharded(tensor: Any) -> bool:
@@ -52,15 +29,12 @@ def check(tensor: Any) -> None:
     """Refuse what is no tensor, or one whose memory only its own class understands.
 
     Raises:
-        TypeError: if it is neither a plain tensor or Parameter, nor a DTensor.
+        TypeError: if it is neither a DTensor nor a tensor whose class leaves torch's functions as
+            they are.
     """
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"tensor must be a torch.Tensor; received {type(tensor).__name__}")
-    if (
-        type(tensor) not in (torch.Tensor, torch.nn.Parameter)
-        and not is_sharded(tensor)
-        and not _is_fake(tensor)
-    ):
+    if not is_plain(tensor) and not is_sharded(tensor) and not _is_fake(tensor):
         raise TypeError(
             f"tensor must be a torch.Tensor, Parameter or DTensor; received "
             f"{type(tensor).__module__}.{type(tensor).__name__}, whose memory only that class "
@@ -68,13 +42,48 @@ def check(tensor: Any) -> None:
         )
 
 
+def check_lasting(tensor: torch.Tensor) -> None:
+    """Refuse the result of a computation, such as `module.weight` under a parametrization: what is
+    written into it is lost. A view of a parameter is not one.
+
+    Raises:
+        ValueError: it is one.
+    """
+    base = tensor._base if tensor._is_view() else tensor
+    if base is not None and base.grad_fn is not None:
+        raise ValueError(
+            "tensor must be a parameter, a view of one or memory without a grad_fn; received the "
+            f"result of a computation ({type(base.grad_fn).__name__}), which nothing keeps. For a "
+            "parametrized weight call initfast.torch.initialize, or assign a filled tensor to "
+            "module.weight; for memory that is your own pass tensor.detach()"
+        )
+
+
+def is_plain(tensor: Any) -> bool:
+    """Whether the class of a tensor, which may be a subclass, leaves torch's functions as they are,
+    so that its memory is what it seems.
+    """
+    kind = type(tensor)
+    return kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__ and any(
+        _function(kind) is _function(each) for each in (torch.Tensor, torch.nn.Parameter)
+    )
+
+
+def _function(kind: Any) -> Any:
+    return getattr(kind.__torch_function__, "__func__", kind.__torch_function__)
+
+
 def local_part(tensor: Any) -> torch.Tensor:
-    """The plain tensor that holds this process' part: `tensor` itself unless it is sharded."""
+    """The plain tensor that holds this process' part: `tensor` itself unless it is sharded or of a
+    subclass.
+    """
     local: torch.Tensor = tensor
-    if is_sharded(tensor):
-        with torch.no_grad():  # else to_local is a step of the autograd graph
+    with torch.no_grad():  # else to_local is a step of the autograd graph
+        if is_sharded(tensor):
             local = tensor.to_local()
-        check(local)
+            check(local)
+        if type(local) not in (torch.Tensor, torch.nn.Parameter) and is_plain(local):
+            local = local.as_subclass(torch.Tensor)
     return local
 
 
@@ -103,18 +112,21 @@ def find(tensor: Any) -> Target | None:
 
 
 def write(tensor: Any, target: Target, fill: Fill, seed: Seed) -> None:
-    """Write the target of a tensor, outside autograd, which hears of it by the version counter."""
-    local = target.local
+    """Write the target of a tensor outside autograd, and bump the version counter so that autograd
+    notices.
+    """
     with torch.no_grad():
-        if fill.draws and not _on_cpu(local):
-            staged = torch.empty(local.shape, dtype=local.dtype, device="cpu")
-            fill.run(target._replace(local=staged), seed)
-            local.copy_(staged)
+        if fill.draws and not _on_cpu(target.local):
+            staging.write(target, fill, seed)
         else:
             fill.run(target, seed)
-    for changed in {id(tensor): tensor, id(local): local}.values():
-        if not changed.is_inference():
-            torch.autograd.graph.increment_version(changed)
+    _changed(tensor, target.local)
+
+
+def _changed(tensor: Any, local: torch.Tensor) -> None:
+    for each in {id(tensor): tensor, id(local): local}.values():
+        if not each.is_inference():
+            torch.autograd.graph.increment_version(each)
 
 
 def draw(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype) -> Fill:
@@ -127,13 +139,11 @@ def draw(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype) -> Fil
     return Fill(run, says=lambda: initializer)
 
 
-def starts(target: Target) -> Dims:
-    """The logical place of a target's first element, dim by dim."""
-    return (
-        (0,) * len(target.shape)
-        if target.where is None
-        else tuple(part.start for part in target.where)
-    )
+def assign(tensor: Any, target: Target, value: torch.Tensor) -> None:
+    """Write into the target of a tensor its part of `value`, the whole logical tensor."""
+    with torch.no_grad():
+        target.local.copy_(value if target.where is None else value[target.where])
+    _changed(tensor, target.local)
 
 
 def _on_cpu(tensor: torch.Tensor) -> bool:

@@ -688,6 +688,15 @@ REFUSED_TENSORS = {
 }
 
 
+def test_the_storage_of_a_filled_tensor_can_be_resized():
+    torch = pytest.importorskip("torch")
+    for dtype in (torch.float32, torch.bfloat16):
+        tensor = torch.empty(4, 3, dtype=dtype)
+        view(tensor).array[...] = 1
+        assert (tensor == 1).all()
+        tensor.untyped_storage().resize_(0)  # as FSDP frees what it has gathered
+
+
 @pytest.mark.parametrize("name", REFUSED_TENSORS)
 def test_refused_tensors(torch, name):
     make, error, message = REFUSED_TENSORS[name]

@@ -7,6 +7,7 @@ FOLDER/RANK.json."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -23,11 +24,15 @@ if __name__ != "__main__":
 import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import _random as torch_random
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.distributed.tensor.placement_types import _StridedShard
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import parametrizations
 
+import initfast as ift
 import initfast.torch as init
 
 LIMIT = datetime.timedelta(seconds=60)  # where one rank fails, the others wait for it
@@ -58,6 +63,25 @@ class Block(nn.Module):
 
     def forward(self, ids):
         return self.head(self.norm(self.down(torch.relu(self.up(self.embedding(ids))))))
+
+
+class Packed(nn.Module):
+    """Parameters that hold several: experts, gates, q, k and v; and a weight that is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.experts = nn.Parameter(torch.empty(5, 6, 4))
+        self.qkv = nn.Parameter(torch.empty(12, 8))
+        self.gates = nn.LSTM(3, 4)
+        self.normed = parametrizations.weight_norm(nn.Linear(6, 7))
+
+
+PACKED = {
+    "experts": "orthogonal_",
+    "qkv": init.blocks("xavier_normal_", "orthogonal_", sizes=[8, 4]),
+    "gates.weight_hh*": init.blocks("orthogonal_", count=4),
+    "gates.bias*": init.blocks("zeros_", "ones_", "normal_", "zeros_"),
+}
 
 
 def share(tensor, mesh, placements):
@@ -191,6 +215,98 @@ def check_fsdp_in_place():
     trains(model, equal_models(model))
 
 
+def check_fsdp_packed():
+    expected = init.initialize(Packed(), seed=42, rules=PACKED)
+    for device in ("cpu", "meta"):
+        with torch.device(device):
+            model = Packed()
+        fully_shard(model, mesh=MESH)
+        init.initialize(model, seed=42, rules=PACKED)
+        for name, parameter in model.named_parameters():
+            found = parameter.full_tensor()
+            assert torch.equal(raw(found), raw(expected.get_parameter(name))), (device, name)
+
+
+def check_ddp():
+    rules = {"up.*": "normal_", nn.LayerNorm: "zeros_"}
+    model = DistributedDataParallel(Block())
+    init.initialize(model, seed=42, rules=rules)
+    expected = init.initialize(Block(), seed=42, rules=rules)
+    for name, parameter in model.module.named_parameters():
+        assert torch.equal(raw(parameter), raw(expected.get_parameter(name))), name
+    assert torch.allclose(model(torch.arange(11)), expected(torch.arange(11)), atol=1e-5)
+
+
+def check_fsdp_1():
+    expected = init.initialize(nn.Sequential(nn.Linear(6, 10), nn.Linear(10, 3)), seed=42)
+    for use_orig_params in (True, False):
+        inner = nn.Sequential(nn.Linear(6, 10), nn.Linear(10, 3))
+        model = FullyShardedDataParallel(
+            inner, use_orig_params=use_orig_params, device_id=torch.device("cpu")
+        )
+        for module in (model, model.module):
+            with pytest.raises(ValueError, match="a piece of a flat parameter"):
+                init.initialize(module, seed=42)
+        with FullyShardedDataParallel.summon_full_params(model):
+            init.initialize(model, seed=42)
+        with FullyShardedDataParallel.summon_full_params(model):
+            for found, wanted in zip(model.parameters(), expected.parameters(), strict=True):
+                assert torch.equal(raw(found), raw(wanted))
+
+
+class OwnInit(nn.Module):
+    """A model with an initialisation of its own, part of which takes several steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = Block()
+        self.steps = nn.Parameter(torch.empty(9, 2))
+        self.register_buffer("angles", torch.arange(3) / 7)
+        self.init_weights()
+
+    def init_weights(self):
+        for name, parameter in self.block.named_parameters():
+            if parameter.dim() > 1:
+                nn.init.trunc_normal_(parameter, std=0.02 / (1 + name.count("down")))
+        with torch.no_grad():
+            self.steps.copy_(torch.log(torch.rand(9, 2) + 0.5))
+            self.angles.copy_(torch.arange(3) / 7)
+
+    def forward(self, ids):
+        return self.block(ids) * self.steps.exp().mean()
+
+
+def equal_to_whole(model, rules):
+    expected = init.initialize(OwnInit(), seed=42)
+    assert 0.01 < expected.block.up.weight.std() < 0.025  # not what a layer draws by itself
+    assert -0.7 < expected.steps.min() < expected.steps.max() < 0.41
+    init.initialize(model, seed=42, rules=rules)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(raw(parameter.full_tensor()), raw(expected.get_parameter(name))), name
+    assert torch.equal(model.angles, expected.angles)
+    trains(model, expected)
+
+
+def check_fsdp_own_initialisation():
+    for before in (True, False):
+        with torch.device("meta"):
+            model = OwnInit()
+        rules = init.rules_from(model) if before else []
+        fully_shard(model.block.up, mesh=MESH)
+        fully_shard(model, mesh=MESH)
+        equal_to_whole(model, rules)
+
+
+def check_2d_own_initialisation():
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+    with torch.device("meta"):
+        model = OwnInit()
+    plan = {"up": ColwiseParallel(), "down": RowwiseParallel()}
+    parallelize_module(model.block, mesh["tp"], plan)
+    fully_shard(model, mesh=mesh["dp"])
+    equal_to_whole(model, init.rules_from(model))
+
+
 def check_2d():
     mesh = init_device_mesh("cpu", (2, 2))
     for placements in (
@@ -214,10 +330,15 @@ def check_fsdp_by_tensor_parallel():
         model = Block()
     parallelize_module(model, mesh["tp"], {"up": ColwiseParallel(), "down": RowwiseParallel()})
     fully_shard(model, mesh=mesh["dp"])
-    init.initialize(model, seed=42)
+    rules = {
+        "up.*": init.blocks("normal_", "ones_", sizes=[3, 7]),
+        "down.weight": init.blocks("orthogonal_", count=2, dim=1),
+        "embedding.*": "he_normal",
+    }
+    init.initialize(model, seed=42, rules=rules)
     kinds = {type(placement) for placement in model.up.weight.placements}
     assert _StridedShard in kinds, kinds  # the case whose offsets are hard
-    trains(model, equal_models(model))
+    trains(model, equal_models(model, rules))
 
 
 def check_pieces():
@@ -241,11 +362,145 @@ def check_pieces():
     assert local.isnan().all()
 
 
+class Recorded(Packed):
+    """A model that initialises itself in a method."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = Block()
+
+    def init_weights(self):
+        self.apply(self._init_weights)
+        nn.init.trunc_normal_(self.experts, std=0.02)
+        nn.init.xavier_uniform_(self.qkv)
+
+    def _init_weights(self, module):
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+
+
+def check_recorded():
+    expected = init.initialize(Recorded(), seed=42)
+    assert expected.block.up.weight.std() < 0.05 and expected.experts.std() < 0.05
+    rules = init.rules_from(Recorded())
+    mesh = init_device_mesh("cpu", (MESH.size() // 2, 2), mesh_dim_names=("dp", "tp"))
+    plan = {"block.up": ColwiseParallel(), "block.down": RowwiseParallel()}
+    for parallel in (False, True):
+        for arguments in ({}, {"rules": rules}):
+            with torch.device("meta"):
+                model = Recorded()
+            if parallel:
+                parallelize_module(model, mesh["tp"], plan)
+            fully_shard(model, mesh=mesh["dp"] if parallel else MESH)
+            init.initialize(model, seed=42, **arguments)
+            for name, parameter in model.named_parameters():
+                found = parameter.full_tensor()
+                assert torch.equal(raw(found), raw(expected.get_parameter(name))), (name, arguments)
+
+
+class Own(Block):
+    """A model that draws its weights by itself, in every way that torch has."""
+
+    def __init__(self):
+        super().__init__()
+        self.small = nn.Parameter(
+            torch.randn(3, 2)
+        )  # of 3 rows, so that one of four ranks has none
+        self.square = nn.Parameter(torch.empty(6, 6))
+
+    def draw(self):
+        for module in self.modules():
+            if module is not self and hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+        with torch.no_grad():
+            self.small.uniform_(-2, 2).erfinv_()
+            self.small.normal_(0.0, 0.02)
+            self.embedding.weight.uniform_(-0.9, 0.9).erfinv_()
+        nn.init.orthogonal_(self.square)
+        nn.init.trunc_normal_(self.up.weight, std=0.02)
+        nn.init.sparse_(self.down.weight, 0.5)
+        nn.init.normal_(self.up.bias)
+        return self
+
+
+def patched(model, seed=42):
+    with init.patch(seed):
+        return model.draw()
+
+
+def equal_to_unsharded(sharded):
+    expected = patched(Own())
+    for name, parameter in sharded.named_parameters():
+        assert isinstance(parameter, DTensor)
+        assert torch.equal(raw(parameter.full_tensor()), raw(expected.get_parameter(name))), name
+
+
+def check_patch_fsdp():
+    with torch.device("meta"):
+        model = Own()
+    fully_shard(model.up, mesh=MESH)
+    fully_shard(model, mesh=MESH)
+    model.to_empty(device="cpu")
+    equal_to_unsharded(patched(model))
+    equal_to_unsharded(patched(fully_shard(Own(), mesh=MESH), ift.Seed(42)))
+
+
+def check_patch_ddp():
+    torch.manual_seed(torch.distributed.get_rank())
+    with init.patch(seed=42):
+        model = Own().draw()
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    wrapped = nn.parallel.DistributedDataParallel(model)  # makes all equal to rank 0's
+    for name, parameter in wrapped.module.named_parameters():
+        assert torch.equal(parameter, before[name]), name
+
+
+def check_patch_leaves_new_shards_to_torch():
+    """On a CPU torch itself has no tracker, and refuses; on CUDA it has one."""
+
+    class Tracker:
+        @contextlib.contextmanager
+        def _distribute_region(self, spec):
+            yield
+
+    before, torch_random._rng_tracker = torch_random._rng_tracker, Tracker()
+    try:
+        torch.manual_seed(torch.distributed.get_rank())
+        with pytest.warns(UserWarning, match="randn .a shard of a DTensor"), init.patch(seed=42):
+            shard = torch.distributed.tensor.randn(8, device_mesh=MESH, placements=[Shard(0)])
+    finally:
+        torch_random._rng_tracker = before
+    whole = shard.full_tensor()
+    assert whole.unique().numel() == 8
+
+
+def check_patch_fsdp_by_tensor_parallel():
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+    with torch.device("meta"):
+        model = Own()
+    parallelize_module(model, mesh["tp"], {"up": ColwiseParallel(), "down": RowwiseParallel()})
+    fully_shard(model, mesh=mesh["dp"])
+    model.to_empty(device="cpu")
+    equal_to_unsharded(patched(model))
+
+
 WITH_TWO = [
     "rows", "columns", "replicas", "uneven", "dtypes", "convolutions", "the_version_counter",
-    "seeds", "fsdp_from_meta", "fsdp_in_place",
+    "seeds", "fsdp_from_meta", "fsdp_in_place", "patch_fsdp", "patch_ddp", "fsdp_packed", "ddp",
+    "fsdp_1", "fsdp_own_initialisation", "recorded",
+    "patch_leaves_new_shards_to_torch",
 ]  # fmt: skip
-CHECKS = {2: WITH_TWO, 4: [*WITH_TWO, "2d", "fsdp_by_tensor_parallel", "pieces"]}
+CHECKS = {
+    2: WITH_TWO,
+    4: [
+        *WITH_TWO,
+        "2d",
+        "fsdp_by_tensor_parallel",
+        "2d_own_initialisation",
+        "patch_fsdp_by_tensor_parallel",
+        "pieces",
+    ],
+}
 
 
 def run(rank: int, world: int, folder: str) -> None:
