@@ -48,8 +48,8 @@ def array(
         name: of the keys; default: a token of all of the above, the same in every process.
 
     >>> import initfast
-    >>> table = array(initfast.HeNormal(seed=42), (1_000_000, 768), chunks=(100_000, -1))
-    >>> row = initfast.HeNormal(seed=42).block((1_000_000, 768), np.s_[-1, :9])
+    >>> table = array(initfast.RandomNormal(seed=42), (1_000_000, 768), chunks=(100_000, -1))
+    >>> row = initfast.RandomNormal(seed=42).block((1_000_000, 768), np.s_[-1, :9])
     >>> bool((table[-1, :9].compute() == row).all())
     True
     """

@@ -71,7 +71,7 @@ def test_any_shape(shape):
 
 
 def test_nothing_is_made_before_it_is_computed():
-    class Watched(ift.HeNormal):
+    class Watched(ift.RandomNormal):
         made = 0
 
         def _write(self, target, shape, part):
@@ -85,7 +85,7 @@ def test_nothing_is_made_before_it_is_computed():
     assert Watched.made == 0
     np.testing.assert_array_equal(
         ida.array(Watched(seed=1), (2**20, 64), chunks=(2**10, 8))[-1, 9:12].compute(),
-        ift.HeNormal(seed=1).block((2**20, 64), np.s_[-1, 9:12]),
+        ift.RandomNormal(seed=1).block((2**20, 64), np.s_[-1, 9:12]),
     )
     assert Watched.made == 2**13  # the one chunk that holds it
     assert corner.shape == (3, 2)

@@ -56,7 +56,7 @@ def resolve(dtype: object = None) -> DType:
         raise ValueError(
             f"random values need a floating dtype: one of {_CHOICES}; received {found.name!r}"
         )
-    raise ValueError(f"dtype must be one of {_CHOICES}; received {dtype!r}")
+    raise ValueError(f"dtype must be one of {_CHOICES}; received {dtype!r}{_hint(dtype)}")
 
 
 def resolve_numeric(dtype: object = None) -> DType:
@@ -75,6 +75,7 @@ def resolve_numeric(dtype: object = None) -> DType:
         return found
     raise ValueError(
         f"dtype must be one of {_CHOICES}, or another numeric dtype of NumPy; received {dtype!r}"
+        f"{_hint(dtype)}"
     )
 
 
@@ -86,6 +87,10 @@ def is_floating(dtype: DType) -> bool:
 def bits_of(dtype: DType) -> DType:
     """Return the unsigned integer dtype of the same size."""
     return np.dtype(f"u{dtype.itemsize}")
+
+
+def _hint(dtype: object) -> str:
+    return ": a shape is one argument, as in init((4, 4))" if isinstance(dtype, int) else ""
 
 
 def _described(dtype: object) -> DType | None:

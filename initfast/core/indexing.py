@@ -76,6 +76,18 @@ def normalize_shape(shape: object) -> Dims:
     return dims
 
 
+def shape_hint(value: object) -> str:
+    """Return what to add to the message about an argument of a constructor that looks like a shape,
+    else "".
+    """
+    if not isinstance(value, tuple | list) or not all(type(size) is int for size in value):
+        return ""
+    return (
+        ". An initializer is a class: make it first, then call it with the shape, as in "
+        f"HeNormal(seed=42)({tuple(value)})"
+    )
+
+
 def whole(shape: Dims) -> Part:
     """Return all of a logical array of `shape`."""
     return Part(shape, 0, _steps(shape))

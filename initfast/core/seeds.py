@@ -6,11 +6,15 @@ after the other."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from initfast.core.indexing import shape_hint
+from initfast.core.warn import warn
 
 __all__ = ["ReusedSeedWarning", "Seed", "SeedGenerator"]
 
@@ -22,7 +26,18 @@ _SEED_RULE = (
 
 
 class ReusedSeedWarning(UserWarning):
-    """A second whole array was made of one fixed stream: both hold the same values."""
+    """A second whole array was made of one fixed stream: both hold the same values.
+
+    It comes once, and points to the line that made the second array: if an initializer of a fixed
+    seed, or a copy of it, makes two arrays or fills two; if a function of `initfast.torch` draws
+    two tensors that exist at the same time with one seed and no names; if `initfast.torch.
+    initialize` is called with one seed for two single layers; if a forked process draws from its
+    parent's `SeedGenerator`.
+
+    No fault, and silent: parts of one array (`block`, `rows`, `fill` with an index, shards); the
+    same memory filled again; two initializers, models or names that were given the same seed, as
+    one does to make the same values again; what has been JSON or a pickle in between.
+    """
 
 
 def _word(name: str, value: object) -> int:
@@ -133,6 +148,17 @@ class Seed:
         return Seed.from_config, (self.get_config(),)
 
 
+_forks = 0  # how often this process and those it comes from were forked off
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
 class SeedGenerator:
     """A new stream at each draw, as in Keras: streams 0, 1, 2, ... of one seed. Thread-safe.
 
@@ -144,13 +170,15 @@ class SeedGenerator:
         name: a label, kept because Keras' configs have it; it does not choose the stream.
 
     Its config holds the seed and not the count, as in Keras: a clone starts again. A pickle keeps
-    the count."""
+    the count. After a fork, parent and child hold the same count, so that the first draw in a child
+    is a ReusedSeedWarning: workers need seeds or names of their own."""
 
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
         self._given = None if seed is None else _word("seed", seed)
         self._seed = draw_seed() if self._given is None else self._given
         self._count = 0
         self._lock = threading.Lock()
+        self._fork = _forks
         self.name = "seed_generator" if name is None else name
 
     @property
@@ -165,6 +193,14 @@ class SeedGenerator:
 
     def next(self) -> Seed:
         """The next stream; the first equals the plain integer seed."""
+        if self._fork != _forks:
+            self._fork = _forks
+            warn(
+                f"{self!r} was made before this process was forked: other workers draw the same "
+                "values from it. Make one in each worker, with a seed of its own, or name the "
+                f"streams, seed=Seed({self._seed}).named('worker 0/kernel').",
+                ReusedSeedWarning,
+            )
         with self._lock:
             count = self._count
             self._count = count + 1
@@ -188,11 +224,13 @@ class SeedGenerator:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+        return {key: value for key, value in self.__dict__.items() if key not in _OF_THE_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        self.__dict__.update(state, _lock=threading.Lock(), _fork=_forks)
 
+
+_OF_THE_PROCESS = ("_lock", "_fork")
 
 AnySeed = int | np.integer[Any] | Seed | SeedGenerator | Mapping[str, Any] | None
 """What an initializer takes as `seed`; the mapping is the serialized form of a Seed or
@@ -242,7 +280,7 @@ def given_seed(seed: AnySeed) -> Seed | SeedGenerator | int | None:
     try:
         return _word("seed", seed)
     except ValueError:
-        raise ValueError(_SEED_RULE.format(seed=seed)) from None
+        raise ValueError(_SEED_RULE.format(seed=seed) + shape_hint(seed)) from None
 
 
 def serialize_seed(seed: Seed | SeedGenerator) -> dict[str, Any]:

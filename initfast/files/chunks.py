@@ -81,7 +81,7 @@ class Maker:
             self._tensor, self._whole = chunk.tensor, None
             if chunk.tensor.initializer.whole_only:
                 array = buffers.empty(chunk.tensor.shape, chunk.tensor.dtype)
-                chunk.tensor.initializer.fill(array)
+                chunk.tensor.initializer.fill(array, array.shape, ...)
                 self._whole = array.reshape(-1).view(_BYTE)
         return self._whole
 

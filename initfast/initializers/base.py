@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -24,6 +23,8 @@ from initfast.core.seeds import (
     live_seed,
 )
 from initfast.core.types import Array, DTypeLike, Index, RowIds, Shape
+from initfast.core.warn import warn
+from initfast.initializers.copies import Config, Uses
 from initfast.initializers.validation import decode, encode
 
 if TYPE_CHECKING:
@@ -95,7 +96,10 @@ class Initializer:
             logical = indexing.normalize_shape(shape)
             part = indexing.whole(logical) if index is None else indexing.select(logical, index)
             target = view(out, dtype, part.shape)
+        self._check_out(out, logical)
         self._fill(target, logical, part, moments)
+        if index is None:
+            self._count_whole(target.address)
         return out
 
     def fill_run(
@@ -173,10 +177,16 @@ class Initializer:
     def _dtype(self, dtype: DTypeLike) -> DType:
         return resolve_numeric(dtype)
 
+    def _count_whole(self, address: int = -1) -> None:
+        """Note that a whole array was made, in memory at `address`; -1: in memory of its own."""
+
     def _new(self, shape: indexing.Dims, part: indexing.Part, dtype: DTypeLike) -> Array:
         target = new(part.shape, self._dtype(dtype))
         self._write(target, shape, part)
         return target.owner
+
+    def _check_out(self, out: object, shape: indexing.Dims) -> None:
+        """Warn if the caller of `fill` probably means another call for this memory."""
 
     def _fill(
         self,
@@ -268,7 +278,7 @@ class RandomInitializer(Direct):
     def _set_seed(self, seed: AnySeed) -> None:
         self._given_seed = given_seed(seed)
         self._live_seed = live_seed(self._given_seed)
-        self._draws = 0  # whole arrays made of a fixed stream; counted no further than 2
+        self._uses = Uses()
 
     @property
     def seed(self) -> int | Seed | SeedGenerator:
@@ -313,21 +323,28 @@ class RandomInitializer(Direct):
         live = self._live_seed
         return live if isinstance(live, Seed) else live.next()
 
-    def _count_whole(self) -> None:
-        """Warn of the second whole array of one stream, which holds the values of the first."""
+    def _count_whole(self, address: int = -1) -> None:
         live = self._live_seed
-        if isinstance(live, Seed) and self._draws < 2:
-            self._draws += 1
-            if self._draws == 2:
-                warnings.warn(
-                    f"{self!r} has one fixed stream and makes a second whole array: both hold the "
-                    "same values. Give "
-                    "each array a stream of its own, "
-                    f"seed=Seed({live.seed}).named('layer/kernel'), or a new one at "
-                    f"each call, seed=SeedGenerator({live.seed}).",
-                    ReusedSeedWarning,
-                    stacklevel=3,
-                )
+        if isinstance(live, Seed) and self._uses.again(address):
+            warn(
+                f"{self!r}, or a copy of it, has one fixed stream and makes a second whole array: "
+                "both hold the same values. Give each array a stream of its own, "
+                f"seed=Seed({live.seed}).named('layer/kernel'), or a new one at each call, "
+                f"seed=SeedGenerator({live.seed}).",
+                ReusedSeedWarning,
+            )
 
     def get_config(self) -> dict[str, Any]:
-        return {"seed": encode(self._given_seed), **super().get_config()}
+        return Config({"seed": encode(self._given_seed), **super().get_config()}, self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        made = super().from_config(config)
+        if isinstance(config, Config):
+            made._join(config.origin)
+        return made
+
+    def _join(self, origin: Self) -> None:
+        """Become a copy of another initializer, unless a seed of None was drawn again."""
+        if self._live_seed == origin._live_seed:
+            self._uses = origin._uses

@@ -76,7 +76,7 @@ def serialize(initializer: Initializer | None) -> dict[str, Any] | None:
     return {
         "module": "initfast",
         "class_name": name,
-        "config": initializer.get_config(),
+        "config": dict(initializer.get_config()),
         "registered_name": None,
     }
 
@@ -125,6 +125,24 @@ def deserialize(
 
 def unknown(name: str, known: Iterable[str], shown: Any) -> ValueError:
     """Return Keras' error for an unknown name, with the nearest of the known ones."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f". Did you mean {near[0]!r}?" if near else ""
+    near = _nearest(name, [each for each in known if each.lower() != "initializer"])
+    hint = f". Did you mean {near!r}?" if near else ""
     return ValueError(f"Could not interpret initializer identifier: {shown}{hint}")
+
+
+_SYNONYMS = {"xavier": "glorot", "kaiming": "he", "msra": "he"}
+
+
+def _nearest(name: str, known: list[str]) -> str | None:
+    """Return the name of the same distribution in another spelling or library, or a similar one."""
+    plain = _snake_case(name.rpartition(".")[2])
+    if plain in known:
+        return plain
+    family, _, rest = plain.partition("_")
+    similar = difflib.get_close_matches(family, _SYNONYMS, n=1, cutoff=0.8)
+    for each in (family, *similar, *(_SYNONYMS[other] for other in similar)):
+        same = [choice for choice in known if choice.startswith(f"{each}_")]
+        if same:
+            return difflib.get_close_matches(f"{each}_{rest}", same, n=1, cutoff=0.0)[0]
+    near = difflib.get_close_matches(plain, known, n=1)
+    return near[0] if near else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from initfast.core import distributions, indexing
 from initfast.core.dtypes import DType
 from initfast.core.seeds import AnySeed
+from initfast.core.warn import warn
 from initfast.initializers.base import RandomInitializer
-from initfast.initializers.fans import check_axes, compute_fans
+from initfast.initializers.fans import check_axes, compute_fans, torch_fans
+from initfast.initializers.precision import check_normal, check_table, check_uniform
 from initfast.initializers.validation import number
 
 if TYPE_CHECKING:
@@ -114,12 +117,10 @@ class TruncatedNormal(RandomInitializer):
         return _truncated_normal(self.mean, self.stddev, self.lower, self.upper, dtype)
 
     def get_config(self) -> dict[str, Any]:
-        bounds = (
-            {}
-            if (self.lower, self.upper) == (-2.0, 2.0)
-            else {"lower": self.lower, "upper": self.upper}
-        )
-        return {**super().get_config(), **bounds}
+        config = super().get_config()
+        if (self.lower, self.upper) != (-2.0, 2.0):
+            config.update(lower=self.lower, upper=self.upper)
+        return config
 
 
 class VarianceScaling(RandomInitializer):
@@ -174,6 +175,21 @@ class VarianceScaling(RandomInitializer):
         self.input_axes = check_axes("input_axes", input_axes)
         self.output_axes = check_axes("output_axes", output_axes)
         super().__init__(seed)
+
+    def _check_out(self, out: object, shape: indexing.Dims) -> None:
+        torch = sys.modules.get("torch")  # who has a Parameter has imported it
+        if torch is None or not isinstance(out, torch.nn.Parameter) or len(shape) < 2:
+            return
+        ours, theirs = compute_fans(shape), torch_fans(shape)
+        alike = {"fan_in": ours[0] == theirs[0], "fan_out": ours[1] == theirs[1]}
+        if None in (self.input_axes, self.output_axes) and not alike.get(self.mode, len(shape) < 3):
+            warn(
+                f"{type(self).__name__} takes the fans of a torch Parameter of shape {shape} for "
+                "(in, out), Keras' order, but a weight of torch is (out, in): call "
+                "initfast.torch.initialize or a function of initfast.torch, or pass input_axes= "
+                "and output_axes=",
+                UserWarning,
+            )
 
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
         return _scaled(
@@ -254,9 +270,29 @@ class HeNormal(_Preset, row=(2.0, "fan_in", "truncated_normal"), source=_HE): ..
 # A small call is dominated by making its Source, so each one is made once. Only floats without
 # -0.0, strings and tuples of plain integers come in, so that equal keys are the same parameters.
 _SOURCES = 1024
-_uniform = lru_cache(_SOURCES)(distributions.uniform)
-_normal = lru_cache(_SOURCES)(distributions.normal)
-_truncated_normal = lru_cache(_SOURCES)(distributions.truncated_normal)
+
+
+@lru_cache(_SOURCES)
+def _uniform(minval: float, maxval: float, dtype: DType) -> Source:
+    source = distributions.uniform(minval, maxval, dtype)
+    check_uniform(minval, maxval, dtype)
+    return source
+
+
+@lru_cache(_SOURCES)
+def _normal(mean: float, stddev: float, dtype: DType) -> Source:
+    source = distributions.normal(mean, stddev, dtype)
+    check_normal(mean, stddev, dtype)
+    return source
+
+
+@lru_cache(_SOURCES)
+def _truncated_normal(
+    mean: float, stddev: float, lower: float, upper: float, dtype: DType
+) -> Source:
+    source = distributions.truncated_normal(mean, stddev, lower, upper, dtype)
+    check_normal(mean, stddev, dtype, lower, upper)
+    return source
 
 
 @lru_cache(_SOURCES)
@@ -272,14 +308,14 @@ def _scaled(
     fan_in, fan_out = compute_fans(shape, input_axes, output_axes)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
     variance = scale / max(1.0, fan)
+    if mode != "fan_out" and None in (input_axes, output_axes):
+        check_table(shape, math.sqrt(variance))
     if distribution == "uniform":
         limit = math.sqrt(3.0 * variance)
-        return distributions.uniform(-limit, limit, dtype)
+        return _uniform(-limit, limit, dtype)
     if distribution == "untruncated_normal":
-        return distributions.normal(0.0, math.sqrt(variance), dtype)
-    return distributions.truncated_normal(
-        0.0, math.sqrt(variance) / TRUNCATED_STDDEV, -2.0, 2.0, dtype
-    )
+        return _normal(0.0, math.sqrt(variance), dtype)
+    return _truncated_normal(0.0, math.sqrt(variance) / TRUNCATED_STDDEV, -2.0, 2.0, dtype)
 
 
 def _stddev(value: object) -> float:

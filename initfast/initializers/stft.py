@@ -46,7 +46,8 @@ class STFT(FromIndex):
         periodic: bool = False,
     ) -> None:
         if not isinstance(side, str) or side not in ("real", "imag"):
-            raise ValueError(f"side should be 'real' or 'imag', not {side}")
+            hint = indexing.shape_hint(side)
+            raise ValueError(f"side should be 'real' or 'imag', not {side}{hint}")
         if scaling is not None and (
             not isinstance(scaling, str) or scaling not in ("density", "spectrum")
         ):

@@ -12,6 +12,7 @@ import numpy as np
 
 from initfast.core.buffers import view
 from initfast.core.dtypes import is_floating, resolve_numeric
+from initfast.core.indexing import shape_hint
 from initfast.core.seeds import Seed, SeedGenerator, serialize_seed
 from initfast.core.types import Array
 
@@ -26,7 +27,9 @@ def number(name: str, value: object) -> float:
         ):
             value = value.item()
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, np.generic)):
-            raise TypeError(f"{name} must be a finite number; received {value!r}")
+            raise TypeError(
+                f"{name} must be a finite number; received {value!r}{shape_hint(value)}"
+            )
     try:
         found = float(value)
     except OverflowError:

@@ -4,9 +4,7 @@ from four such copies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any
 
 from initfast.core.seeds import Seed
 
@@ -24,20 +22,6 @@ class Kin:
         place = self._drawn
         self._drawn = place + 1
         return place
-
-
-class Config(dict[str, Any]):
-    """A config that knows whose it is, until it becomes JSON.
-
-    Keras passes it straight on, or after it has set the axes of a kernel:
-    `cls.from_config(init.get_config())`."""
-
-    def __init__(self, config: Mapping[str, Any], origin: Any) -> None:
-        super().__init__(config)
-        self.origin = origin
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
 
 
 class Scope:

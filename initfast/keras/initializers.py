@@ -12,8 +12,9 @@ import keras
 from initfast.core import indexing
 from initfast.core.seeds import AnySeed, Seed, SeedGenerator
 from initfast.initializers import base, constant, orthogonal, random, stft
+from initfast.initializers.copies import Config
 from initfast.keras import tensors
-from initfast.keras.copies import ACTIVE, Config, Kin, stream_of_copy
+from initfast.keras.copies import ACTIVE, Kin, stream_of_copy
 
 Plain = TypeVar("Plain", bound=base.Initializer)
 
@@ -60,9 +61,6 @@ class _Random(InitfastInitializer, base.RandomInitializer):
     _kin: Kin | None = None
     _place: int | None = None
 
-    def get_config(self) -> dict[str, Any]:
-        return Config(super().get_config(), self)
-
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The initializer of a config, ours or Keras'; a copy, if the config comes straight from
@@ -70,9 +68,11 @@ class _Random(InitfastInitializer, base.RandomInitializer):
         """
         made = super().from_config(config)
         scope = ACTIVE.get()
-        if isinstance(config, Config):
-            made._join(config.origin)
-        elif scope is not None and not isinstance(made.seed, SeedGenerator):
+        if (
+            scope is not None
+            and not isinstance(config, Config)
+            and not isinstance(made.seed, SeedGenerator)
+        ):
             made._kin = scope.kin(made.seed if isinstance(made.seed, Seed) else Seed(made.seed))
         return made
 

@@ -9,7 +9,7 @@ alone. Those that draw also take, by keyword:
         `generator`, or from torch's default one, so that `torch.manual_seed` governs; each call
         moves that on by one draw.
     name: the stream within the seed, such as the parameter's name. Two tensors of one seed need two
-        names.
+        names; a ReusedSeedWarning says if a second one is drawn without.
 
 Those that use fans, and `orthogonal_`, also take:
 
@@ -35,7 +35,7 @@ from typing import Any, TypeAlias
 import torch
 from torch.nn.init import calculate_gain, constant_, ones_, zeros_
 
-from initfast.core.seeds import AnySeed, Seed
+from initfast.core.seeds import AnySeed, Seed, SeedGenerator
 from initfast.torch import recipes, streams, tape, targets
 
 __all__ = [
@@ -215,6 +215,9 @@ _ARGUMENTS = """
     `generator`, or from torch's default one) and `name`, the stream within it: see
     help(initfast.torch.init). Returns the tensor.
     """
+_NAME_IT = (
+    "pass each tensor's name=, such as name='layers.0.weight', to give it a stream of its own"
+)
 for _function in _DRAWING:
     if _function.__doc__:  # none under -OO
         _function.__doc__ = _function.__doc__.rstrip() + _ARGUMENTS.format(name=_function.__name__)
@@ -242,5 +245,8 @@ def _fill(
     if fill.draws and tensor.numel() and targets.has_values(tensor):
         stream = streams.choose(seed, name, generator, targets.is_sharded(tensor))
     if target is not None:
+        fixed = seed is not None and not isinstance(seed, SeedGenerator) and stream.name is None
+        if fill.draws and fixed and not targets.is_sharded(tensor):
+            streams.note(stream, target.local, _NAME_IT)
         targets.write(tensor, target, fill, stream)
     return tensor

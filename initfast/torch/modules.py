@@ -5,7 +5,6 @@ included.
 from __future__ import annotations
 
 import glob
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar, overload
 
@@ -13,6 +12,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from initfast.core.seeds import Seed, root_seed
+from initfast.core.warn import warn
 from initfast.initializers.base import Initializer
 from initfast.initializers.fixed_rows import FixedRows
 from initfast.torch import recording, streams, targets
@@ -24,6 +24,10 @@ from initfast.torch.packed import Blocks
 from initfast.torch.parametrized import Computed, computed
 from initfast.torch.unsharded import check_unsharded, flat_shards
 
+_NAME_IT = (
+    "initialize the whole model at once, or give each layer a stream of its own, "
+    "seed=Seed(42).named('layers.0')"
+)
 AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
 
 
@@ -113,6 +117,7 @@ def initialize(
             kept. DTensors (FSDP2, tensor parallelism) get their local part; fans are of the global
             shape.
         seed: integer in [0, 2**64), or a `Seed`, whose name then comes before the parameters'.
+            A ReusedSeedWarning says if single layers of one model get one seed without a name.
             None: drawn from torch's default generator; refused if a parameter is a DTensor, because
             all ranks need the same.
         rules: pairs (pattern, what), or a dict of them; the first that matches a parameter's name
@@ -133,6 +138,9 @@ def initialize(
             its layer's does. What a constructor does on top of that needs
             `rules_from(a function that builds the model)`. A frozen parameter (requires_grad=False)
             that only a layer's default is known for stays as it is.
+
+            The arguments of functions with fans may have `groups`, the groups of a convolution, by
+            which torch does not divide the fan_out; groups="module" takes those of each module.
 
             Parameters of three dims outside a convolution are stacked matrices, (expert, out, in)
             or, if the module has a true `is_transposed`, (expert, in, out): each has its own fans
@@ -164,8 +172,13 @@ def initialize(
     if any(is_meta(tensor) for tensor in (*module.parameters(), *module.buffers())):
         materialise(module, device)
         _check_memory(entries)
+    # Of a single layer, whose names do not say which layer it is.
+    single = seed is not None and base.name is None and not any(module.children())
     for entry in entries:
-        entry.site.write(entry.fill, base.named(entry.name))
+        stream = base.named(entry.name)
+        if single and entry.fill.draws and not any(map(targets.is_sharded, entry.tensors)):
+            streams.note(stream, targets.local_part(entry.tensors[0]), _NAME_IT)
+        entry.site.write(entry.fill, stream)
     if report:
         return {entry.name: _reported(entry, base.named(entry.name)) for entry in entries}
     return module
@@ -249,12 +262,12 @@ def plan(
     known = _known(module, by_rule, {**parameters, **held}, held_by, recorded)
     problems = []
     for names in tied.values():
-        name, site, each = names[0], parameters[names[0]], held_by[names[0]]
+        name, each = names[0], held_by[names[0]]
+        site, rule, own = parameters[name], by_rule[name], known[name]
         tensor, stream, owner = site.tensor, next(iter(each)), list(each.values())[-1]
-        rule, own = by_rule[name], known[name]
         trained = any(part.requires_grad for part in _tensors(site))
         frozen = not (own.own or trained)  # its constructor may know better than its layer
-        what = rule.what if rule else None if frozen else own.what
+        what = ruling.within(rule.what, owner) if rule else None if frozen else own.what
         if what is None and rule is None and (trained or any(map(is_meta, _tensors(site)))):
             why = "frozen as its constructor made it" if frozen else own.why
             problems.append((stream, tensor, owner, why))
@@ -333,12 +346,12 @@ def _axes(name: str, holder: torch.nn.Module, tensor: Any, what: Any) -> str:
         return "torch"
     axes, certain = axes_of(name, holder, tensor)
     if not certain:
-        warnings.warn(
+        warn(
             f"parameter {name!r} of shape {tuple(tensor.shape)}, in a {type(holder).__name__}, is"
             f" drawn as {tensor.shape[0]} stacked matrices (out, in), each with fans of its own. "
             "Say so in its rule, with batch_dims=1, or with batch_dims=0 if it is the kernel of a "
             "convolution (input_axes= and output_axes= in an initializer of initfast).",
-            stacklevel=5,
+            UserWarning,
         )
     return axes
 

@@ -105,8 +105,10 @@ def _pairs(rules: Any, kind: Any = None) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _what(given: Any) -> Spec | Initializer | Blocks | None:
-    if given is None or isinstance(given, Spec):  # a Spec is a rule of rules_from
-        return given
+    if given is None:
+        return None
+    if isinstance(given, Spec):  # as rules_from gives it, of a function of torch as it is
+        return _with(given, batch_dims=0) if takes_axes(given) else given
     if isinstance(given, Blocks):
         return Blocks(tuple(map(_what, given.whats)), given.dim, given.sizes)
     if isinstance(given, functools.partial):
@@ -168,13 +170,25 @@ def make_fill(what: Any, shape: Dims, dtype: torch.dtype, axes: str = "torch") -
         return _drawn_by(what, shape, dtype, axes)
     if 0 in shape:
         return NOTHING
-    arguments = dict(what.arguments)
     if axes != "torch" and takes_axes(what):
-        arguments["batch_dims"] = len(AXES[axes].batch)
         if axes.startswith("keras") and what.function.startswith("kaiming"):
-            mode = str(arguments.get("mode", "fan_in")).lower()
-            arguments["mode"] = {"fan_in": "fan_out", "fan_out": "fan_in"}.get(mode, mode)
-    return RECIPES[what.function](shape, dtype, **arguments)
+            mode = str(what.arguments.get("mode", "fan_in")).lower()
+            what = _with(what, mode={"fan_in": "fan_out", "fan_out": "fan_in"}.get(mode, mode))
+        what = _with(what, batch_dims=len(AXES[axes].batch))
+    return RECIPES[what.function](shape, dtype, **what.arguments)
+
+
+def within(what: Any, module: nn.Module) -> Any:
+    """What a rule says of a parameter of this module: groups="module" are the module's own."""
+    if isinstance(what, Blocks):
+        return Blocks(tuple(within(each, module) for each in what.whats), what.dim, what.sizes)
+    if isinstance(what, Spec) and what.arguments.get("groups") == "module":
+        return _with(what, groups=getattr(module, "groups", 1))
+    return what
+
+
+def _with(spec: Spec, **arguments: Any) -> Spec:
+    return Spec(spec.function, {**spec.arguments, **arguments})
 
 
 def shown(what: Any) -> str:
@@ -192,7 +206,8 @@ def takes_axes(what: Any) -> bool:
     if isinstance(what, VarianceScaling):
         return (what.input_axes, what.output_axes) == (None, None)
     if isinstance(what, Spec):
-        known = inspect.signature(RECIPES[what.function]).parameters
+        function = RECIPES.get(what.function)
+        known = inspect.signature(function).parameters if function else ()
         return "batch_dims" in known and "batch_dims" not in what.arguments
     return isinstance(what, Orthogonal)
 
@@ -204,6 +219,12 @@ def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype, axes: str) ->
         given.input_axes = check_axes("input_axes", fans["input_axes"])
         given.output_axes = check_axes("output_axes", fans["output_axes"])
     example = given.with_seed(0)
+    if example is given and getattr(given, "seed", None) is not None:
+        raise ValueError(
+            f"{type(given).__name__} has a seed but no with_seed(seed), so that all parameters "
+            "would be drawn from one stream: write that method, or derive from a random "
+            "initializer of initfast"
+        )
     blocks.check(example, shape, resolve_numeric(dtype))
 
     def run(target: Target, seed: Seed) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
-from initfast.core.seeds import AnySeed, Seed, SeedGenerator, given_seed
+from initfast.core.seeds import AnySeed, ReusedSeedWarning, Seed, SeedGenerator, given_seed
+from initfast.core.warn import warn
 
 
 def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Seed:
@@ -57,3 +59,30 @@ def draw_seed(generator: Any = None) -> Seed:
     device = "cpu" if generator is None else generator.device
     drawn = torch.empty((), dtype=torch.int64, device=device).random_(generator=generator)
     return Seed(int(drawn.item()))
+
+
+_MOST = 4096
+_drawn: dict[Seed, tuple[StorageWeakRef, int] | None] = {}
+"""The tensor last drawn from each stream that no name chose; None once that was warned of."""
+
+
+def note(stream: Seed, tensor: torch.Tensor, way_out: str) -> None:
+    """Warn, once for each stream, if another tensor that still exists was drawn from it.
+
+    A tensor that is drawn again is no fault, and neither is one whose predecessor is gone: a cell
+    of a notebook that runs twice, a loop over trials.
+    """
+    if len(_drawn) > _MOST:
+        _drawn.clear()
+    place = tensor.data_ptr()
+    before = _drawn.get(stream, ())
+    if before is None:
+        return
+    if before and before[1] != place and not before[0].expired():
+        _drawn[stream] = None
+        warn(
+            f"two tensors are drawn from {stream}, and hold the same values: {way_out}",
+            ReusedSeedWarning,
+        )
+        return
+    _drawn[stream] = StorageWeakRef(tensor.untyped_storage()), place

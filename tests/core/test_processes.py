@@ -93,12 +93,41 @@ def test_processes_fill_windows_of_one_array(tmp_path, method, target):
         )
 
 
+FORKED = """
+import os, warnings
+import numpy as np
+import initfast as ift
+warnings.simplefilter("always")
+generator = ift.SeedGenerator(42)
+init = ift.HeNormal(seed=generator)
+init((2, 2))
+child = os.fork() == 0
+with warnings.catch_warnings(record=True) as caught:
+    for _ in range(2):
+        init((2, 2))  # drawn here
+    ift.HeNormal(seed=ift.SeedGenerator(42))((2, 2))
+lines = open(__file__).read().splitlines()
+told = [(w.category.__name__, lines[w.lineno - 1].strip()) for w in caught]
+assert told == [("ReusedSeedWarning", "init((2, 2))  # drawn here")] * child, told
+assert generator.counter == 3
+if not child:
+    assert os.wait()[1] == 0
+"""
+
+
+def test_a_generator_warns_in_a_forked_process(tmp_path):
+    program = tmp_path / "forked.py"
+    program.write_text(FORKED)
+    found = subprocess.run([sys.executable, program], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
 ALONE = """
 import sys
 import initfast as ift
 init = ift.HeNormal(seed=ift.Seed(2**63 + 1).named("\\u00c4/1"))
 index = slice(-3, None), slice(5, 95, 2)
-sys.stdout.buffer.write(init.block((10**6, 100), index, "bfloat16").tobytes())
+sys.stdout.buffer.write(init.block((10**5, 100), index, "bfloat16").tobytes())
 """
 
 
@@ -114,4 +143,4 @@ def test_a_process_of_its_own_draws_the_same(hash_seed):
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )
     init = ift.HeNormal(seed=ift.Seed(2**63 + 1).named("\u00c4/1"))
-    assert found.stdout == init.block((10**6, 100), np.s_[-3:, 5:95:2], "bfloat16").tobytes()
+    assert found.stdout == init.block((10**5, 100), np.s_[-3:, 5:95:2], "bfloat16").tobytes()

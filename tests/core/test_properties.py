@@ -22,6 +22,12 @@ from initfast.core import indexing
 from initfast.core.buffers import view
 from initfast.core.dtypes import FLOATING, resolve_numeric
 
+# Any parameters and shapes may come up, also those that nobody wants.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.* of the values are:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:the fan_in of shape"),
+]
+
 CASES = int(os.environ.get("INITFAST_PROPERTY_CASES") or number(10_000))
 FLOATS = [dtype.name for dtype in FLOATING]
 OTHERS = ["int8", "uint16", "int32", "int64", "bool", "complex64"]

@@ -154,7 +154,7 @@ def test_presets_are_rows_over_variance_scaling(kind):
 @pytest.mark.parametrize(("initializer", "shape", "drawn_as"), FORMULAS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_formulas(initializer, shape, drawn_as, dtype):
-    initializer, drawn_as = initializer.clone(), drawn_as.clone()
+    initializer, drawn_as = pickle.loads(pickle.dumps((initializer, drawn_as)))
     assert raw(initializer(shape, dtype)) == raw(drawn_as(shape, dtype))
 
 
@@ -458,7 +458,7 @@ def test_a_refused_call_leaves_the_generator_where_it_was():
 @pytest.mark.parametrize("kind", RANDOM)
 def test_clones(kind):
     fixed = kind(seed=4)
-    assert raw(fixed.clone()((3, 4))) == raw(fixed((3, 4)))
+    assert raw(fixed.clone().block((3, 4), ...)) == raw(fixed((3, 4)))
     unseeded = kind()
     assert unseeded.clone().seed != unseeded.seed
     generator = kind(seed=SeedGenerator(4))
@@ -489,7 +489,6 @@ def test_parts_and_generators_never_warn(kind):
         fixed.block((4, 3), 1)
         fixed.rows((4, 3), [1])
         moving((2, 3))
-    fixed((2, 3))
 
 
 @pytest.mark.parametrize("seed", [None, 5, Seed(5).named("a/b"), Seed(5, 6), SeedGenerator(5)])
@@ -500,7 +499,7 @@ def test_pickles_and_json(kind, seed):
     config = json.loads(json.dumps(made.get_config()))
     assert kind.from_config(config).get_config() == config == again.get_config()
     if seed is not None:
-        assert raw(kind.from_config(config)((3, 3))) == raw(made.clone()((3, 3)))
+        assert raw(kind.from_config(config)((3, 3))) == raw(made.clone().block((3, 3), ...))
     assert raw(again((3, 3))) == raw(made((3, 3)))
 
 
@@ -583,6 +582,7 @@ def test_a_part_is_the_same_part_of_the_whole(kind, data):
 @pytest.mark.parametrize(
     "kind", [kind for kind in EVERY if kind.__name__ not in ("Orthogonal", "STFT")]
 )
+@pytest.mark.filterwarnings("ignore:the fan_in of shape")
 def test_parts_of_arrays_too_large_to_exist(kind):
     made = kind(seed=8) if kind in FACES else kind()
     shape = (2**40, 2**20)

@@ -329,3 +329,31 @@ def test_serialize_takes_only_what_deserialize_gives():
             ValueError, match="serialize takes the initializers of initfast; received"
         ):
             serialize(foreign)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "config"),
+    [
+        ("XavierUniform", "xavier_uniform", "glorot_uniform"),
+        ("xavier_unifrom", "xavier_uniform", "glorot_uniform"),
+        ("Xavier_normal", "xavier_normal", "glorot_normal"),
+        ("KaimingUniform", "kaiming_uniform", "he_uniform"),
+        ("kaimming_normal", "kaiming_normal", "he_normal"),
+        ("msra_uniform", "he_uniform", "he_uniform"),
+        ("jax.nn.initializers.lecun_normal", "lecun_normal", "lecun_normal"),
+        ("HE_NORMAL", "he_normal", "he_normal"),
+        ("TruncatedNormalInitializer", "truncated_normal", "truncated_normal"),
+        ("random_norml", "random_normal", "random_normal"),
+    ],
+)
+def test_a_hint_leads_to_the_same_distribution(name, text, config):
+    with pytest.raises(ValueError, match=rf"Did you mean '{text}'\?$"):
+        get(name)
+    with pytest.raises(ValueError, match=rf"Did you mean '{config}'\?$"):
+        get({"class_name": name, "config": {}})
+
+
+@pytest.mark.parametrize("name", ["gaussian", "heinit"])
+def test_no_hint_leads_elsewhere(name):
+    with pytest.raises(ValueError, match=f"identifier: {name}$"):
+        get(name)

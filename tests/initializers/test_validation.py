@@ -5,11 +5,13 @@ read its.
 import json
 import os
 import pickle
+import re
 
 import ml_dtypes
 import numpy as np
 import pytest
 
+import initfast as ift
 from initfast.initializers.constant import Constant, Identity, Ones, Zeros
 from initfast.initializers.orthogonal import Orthogonal
 from initfast.initializers.registry import deserialize, serialize
@@ -62,3 +64,32 @@ def test_keras_reads_our_arrays_and_we_read_its():
     for value in (np.array([1.0, 2.0]), [1, 2], (1, 2), keras().ops.array([1.0, 2.0])):
         wrote = json.loads(json.dumps(theirs.serialize(theirs.Constant(value))))
         assert deserialize(wrote)((2, 2)).tolist() == [[1.0, 2.0], [1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("he_normal", (4, 4)),
+        ("random_normal", (4, 4)),
+        ("random_uniform", [4, 4]),
+        ("truncated_normal", (3,)),
+        ("variance_scaling", (4, 4)),
+        ("orthogonal", (4, 4)),
+        ("identity", (4, 4)),
+        ("stft", (4, 1, 3)),
+    ],
+)
+def test_a_class_called_with_a_shape(name, shape):
+    hint = re.escape(
+        f"An initializer is a class: make it first, then call it with the shape, as in HeNormal(seed=42)({tuple(shape)})"
+    )
+    with pytest.raises((TypeError, ValueError), match=hint):
+        getattr(ift, name)(shape)
+
+
+@pytest.mark.parametrize("initializer", [ift.HeNormal(seed=1), ift.Zeros(), ift.STFT()])
+def test_a_shape_as_several_arguments(initializer):
+    with pytest.raises(
+        ValueError, match=r"received 4: a shape is one argument, as in init\(\(4, 4"
+    ):
+        initializer(4, 4)

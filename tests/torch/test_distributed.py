@@ -360,6 +360,42 @@ def check_pieces():
     assert local.isnan().all()
 
 
+class Recorded(Packed):
+    """A model that initialises itself in a method."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = Block()
+
+    def init_weights(self):
+        self.apply(self._init_weights)
+        nn.init.trunc_normal_(self.experts, std=0.02)
+        nn.init.xavier_uniform_(self.qkv)
+
+    def _init_weights(self, module):
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+
+
+def check_recorded():
+    expected = init.initialize(Recorded(), seed=42)
+    assert expected.block.up.weight.std() < 0.05 and expected.experts.std() < 0.05
+    rules = init.rules_from(Recorded())
+    mesh = init_device_mesh("cpu", (MESH.size() // 2, 2), mesh_dim_names=("dp", "tp"))
+    plan = {"block.up": ColwiseParallel(), "block.down": RowwiseParallel()}
+    for parallel in (False, True):
+        for arguments in ({}, {"rules": rules}):
+            with torch.device("meta"):
+                model = Recorded()
+            if parallel:
+                parallelize_module(model, mesh["tp"], plan)
+            fully_shard(model, mesh=mesh["dp"] if parallel else MESH)
+            init.initialize(model, seed=42, **arguments)
+            for name, parameter in model.named_parameters():
+                found = parameter.full_tensor()
+                assert torch.equal(raw(found), raw(expected.get_parameter(name))), (name, arguments)
+
+
 class Own(Block):
     """A model that draws its weights by itself, in every way that torch has."""
 
@@ -429,8 +465,8 @@ def check_patch_fsdp_by_tensor_parallel():
 
 WITH_TWO = [
     "rows", "columns", "replicas", "uneven", "dtypes", "convolutions", "the_version_counter",
-    "seeds", "fsdp_from_meta", "fsdp_in_place", "patch_fsdp", "patch_ddp", "fsdp_packed", "ddp",
-    "fsdp_1", "fsdp_own_initialisation",
+    "seeds", "fsdp_from_meta", "fsdp_in_place", "fsdp_packed", "ddp", "fsdp_1", "recorded",
+    "patch_fsdp", "patch_ddp", "fsdp_own_initialisation",
 ]  # fmt: skip
 CHECKS = {
     2: WITH_TWO,

@@ -217,7 +217,9 @@ def test_fake_tensors_are_left_alone():
 @pytest.mark.parametrize("name", [*DRAWING, "eye_"])
 def test_other_devices_get_the_same_values(name, monkeypatch):
     expected = getattr(init, name)(
-        empty(6, 10), *{**DRAWING, **PLAIN}[name], **({"seed": 2} if name in DRAWING else {})
+        empty(6, 10),
+        *{**DRAWING, **PLAIN}[name],
+        **({"seed": 2, "name": "w"} if name in DRAWING else {}),
     )
     monkeypatch.setattr(
         targets, "_on_cpu", lambda tensor: False
@@ -225,9 +227,28 @@ def test_other_devices_get_the_same_values(name, monkeypatch):
     tensor = empty(10, 6).t()
     before = tensor._version
     getattr(init, name)(
-        tensor, *{**DRAWING, **PLAIN}[name], **({"seed": 2} if name in DRAWING else {})
+        tensor, *{**DRAWING, **PLAIN}[name], **({"seed": 2, "name": "w"} if name in DRAWING else {})
     )
     assert same(tensor, expected) and tensor._version > before
+
+
+def test_initializers_with_keras_fans_warn_of_parameters():
+    weight = torch.nn.Linear(10, 1000).weight
+    for make in (ift.HeNormal, ift.LecunUniform):
+        with pytest.warns(
+            UserWarning, match=r"\(1000, 10\) for \(in, out\).*initfast\.torch"
+        ) as seen:
+            make(seed=1).fill(weight)
+        assert seen[0].filename == __file__
+    conv = torch.nn.Conv1d(4, 6, 3).weight
+    with pytest.warns(UserWarning, match=r"\(6, 4, 3\)"):
+        ift.GlorotUniform(seed=1).fill(conv)
+    # Where the fans are the same, or said, or not used, there is nothing to say.
+    ift.GlorotUniform(seed=1).fill(weight)
+    ift.HeNormal(seed=1).fill(torch.nn.Linear(8, 8).weight)
+    ift.HeNormal(seed=1, input_axes=[1], output_axes=[0]).fill(weight)
+    ift.HeNormal(seed=1).fill(weight.detach())
+    ift.RandomNormal(seed=1).fill(weight)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -247,6 +268,7 @@ def test_cuda_tensors_get_the_same_values():
         (0.0, 0.125, 1.0, 3.0),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.* of the values are:RuntimeWarning")
 def test_truncated_normals_stay_within_their_bounds(dtype, mean, std, a, b):
     values = init.trunc_normal_(empty(20000, dtype=dtype), mean, std, a, b, seed=5).to(
         torch.float64
@@ -267,16 +289,21 @@ def test_bounds_hold_where_they_are_finer_than_the_mean():
         assert a <= Fraction(mean) + lower * Fraction(std)
         assert Fraction(mean) + upper * Fraction(std) <= b
         for dtype in (torch.float32, torch.float64):
-            values = init.trunc_normal_(empty(9, dtype=dtype), mean, std, a, b, seed=1).double()
+            values = init.trunc_normal_(
+                empty(9, dtype=dtype), mean, std, a, b, seed=1, name="w"
+            ).double()
             assert a <= values.min() and values.max() <= b
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bound", [2.0, 1e30, 1e308, math.inf])
+@pytest.mark.filterwarnings("ignore:.* of the values are:RuntimeWarning")
 def test_bounds_beyond_reach_leave_a_normal(dtype, bound):
-    found = init.trunc_normal_(empty(1000, dtype=dtype), std=0.02, a=-bound, b=bound, seed=5)
-    assert same(found, init.normal_(empty(1000, dtype=dtype), std=0.02, seed=5))
-    init.trunc_normal_(empty(10, dtype=dtype), std=1e-30, a=-bound, b=bound, seed=5)
+    found = init.trunc_normal_(
+        empty(1000, dtype=dtype), std=0.02, a=-bound, b=bound, seed=5, name="w"
+    )
+    assert same(found, init.normal_(empty(1000, dtype=dtype), std=0.02, seed=5, name="w"))
+    init.trunc_normal_(empty(10, dtype=dtype), std=1e-30, a=-bound, b=bound, seed=5, name="w")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -314,14 +341,16 @@ def test_orthogonal_rows_or_columns(shape, dtype):
 @pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("shape", [(10, 7), (1, 5), (7, 300)])
 def test_sparse_columns(sparsity, shape, monkeypatch):
-    found = init.sparse_(empty(*shape), sparsity, seed=3)
+    found = init.sparse_(empty(*shape), sparsity, seed=3, name="w")
     zeros = found == 0
     assert (zeros.sum(0) == math.ceil(sparsity * shape[0])).all()
-    assert torch.equal(found[~zeros], init.normal_(empty(*shape), std=0.01, seed=3)[~zeros])
+    assert torch.equal(
+        found[~zeros], init.normal_(empty(*shape), std=0.01, seed=3, name="w")[~zeros]
+    )
     monkeypatch.setattr(
         "initfast.torch.matrices._PIECE", 20
     )  # columns worked on at a time do not matter
-    assert same(found, init.sparse_(empty(*shape), sparsity, seed=3))
+    assert same(found, init.sparse_(empty(*shape), sparsity, seed=3, name="w"))
 
 
 def test_the_zeros_of_sparse_are_spread_evenly():
@@ -419,8 +448,8 @@ class Odd(torch.Tensor):
 
 def test_inference_tensors():
     with torch.inference_mode():
-        tensor = init.normal_(torch.empty(3), seed=1)
-        assert same(tensor, init.normal_(empty(3), seed=1))
+        tensor = init.normal_(torch.empty(3), seed=1, name="w")
+        assert same(tensor, init.normal_(empty(3), seed=1, name="w"))
     with pytest.raises(RuntimeError, match="outside InferenceMode"):
         init.normal_(tensor, seed=1)
 

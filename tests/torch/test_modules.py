@@ -80,6 +80,7 @@ def values(module):
     return {name: tensor.detach().clone() for name, tensor in module.named_parameters()}
 
 
+@pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")  # a layer made twice on purpose
 @pytest.mark.parametrize("name", MODULES)
 def test_defaults_are_torch_s(name):
     torch.manual_seed(1)
@@ -217,6 +218,7 @@ def test_ties_of_memory_alone(device):
     assert model.a.weight.requires_grad and not model.c.weight.requires_grad
 
 
+@pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")  # a layer made twice on purpose
 def test_meta_models_equal_others():
     for make in (Decoder, MODULES["LSTM"], MODULES["Transformer"], MODULES["MultiheadAttention"]):
         with torch.device("meta"):
@@ -229,6 +231,7 @@ def test_meta_models_equal_others():
         assert all(same(made[name], expected[name]) for name in made)
 
 
+@pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")  # a layer made twice on purpose
 def test_a_materialised_lstm_runs():
     with torch.device("meta"):
         lstm = nn.LSTM(3, 4)

@@ -19,6 +19,9 @@ from torch import nn  # noqa: E402
 
 import initfast.torch as init  # noqa: E402
 
+# Tensors of one seed are compared here.
+pytestmark = pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")
+
 
 def same(a, b):
     return a.dtype == b.dtype and torch.equal(a, b)

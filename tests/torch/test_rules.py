@@ -15,6 +15,9 @@ from torch import nn  # noqa: E402
 
 import initfast.torch as init  # noqa: E402
 
+# Tensors of one seed are compared here.
+pytestmark = pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")
+
 
 def same(a, b):
     return a.shape == b.shape and torch.equal(a.detach(), b.detach())
@@ -242,6 +245,17 @@ def test_three_dims_that_may_be_either_are_pointed_out():
     init.initialize(Unnamed(), seed=1, rules={"w": "normal_"})  # nothing depends on it
 
 
+class Drawing(Unnamed):
+    def reset_parameters(self):
+        nn.init.xavier_uniform_(self.w)
+
+
+def test_what_a_model_itself_draws_has_torch_s_fans():
+    expected = init.xavier_uniform_(torch.empty(8, 32, 64), seed=1, name="w")
+    assert same(init.initialize(Drawing(), seed=1).w, expected)
+    assert same(init.initialize(Drawing(), seed=1, rules=init.rules_from(Drawing())).w, expected)
+
+
 @pytest.mark.parametrize("make", [lambda: nn.Conv1d(32, 16, 7), lambda: nn.Bilinear(8, 9, 7)])
 def test_convolutions_are_not_stacks(make):
     found = init.initialize(make(), seed=1, rules={"weight": "xavier_normal_"}).weight
@@ -263,6 +277,16 @@ def test_groups_divide_the_fan_out():
     }
     made = init.initialize(nn.Conv2d(256, 256, 3, groups=256), seed=1, rules=rules)
     assert made.weight.std().item() == pytest.approx(math.sqrt(2 / 9), rel=0.05)
+    rules = {
+        nn.Conv2d: {
+            "weight": "kaiming_normal_(mode='fan_out', nonlinearity='relu', groups='module')"
+        }
+    }
+    made = init.initialize(
+        nn.Sequential(nn.Conv2d(64, 64, 3, groups=64), nn.Conv2d(64, 64, 3)), seed=1, rules=rules
+    )
+    for conv, fan_out in zip(made, (9, 64 * 9), strict=True):
+        assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.1)
     found = init.xavier_normal_(torch.empty(shape), groups=256, seed=1)
     assert found.std().item() == pytest.approx(math.sqrt(2 / 18), rel=0.05)
     for groups in (0, 3, 1.0):
@@ -406,6 +430,36 @@ def test_a_subclass_of_an_initializer_has_torch_s_fans_and_the_seed():
         output_axes=[0],
     )
     assert np.array_equal(made[0].weight.detach().numpy(), expected((1000, 10)))
+
+
+class Drawn(ift.Initializer):
+    """Draws by itself, and nobody can give it a seed."""
+
+    def __init__(self, seed=None):
+        self.seed = seed
+
+    def __call__(self, shape, dtype=None):
+        return np.random.default_rng(self.seed).normal(size=shape).astype(dtype)
+
+
+class Reseeded(Drawn):
+    def with_seed(self, seed):
+        return Reseeded([seed.seed, seed.stream] if isinstance(seed, ift.Seed) else seed)
+
+
+def test_a_subclass_with_a_seed_of_its_own_takes_that_of_the_parameter_or_is_refused():
+    def make():
+        return nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+
+    with pytest.raises(
+        ValueError, match=r"parameter '0\.weight': Drawn has a seed but no with_seed"
+    ):
+        init.initialize(make(), seed=1, rules={"*.weight": Drawn(5)})
+    made = init.initialize(make(), seed=1, rules={"*.weight": Reseeded(5)})
+    assert not same(made[0].weight, made[1].weight)
+    assert same(
+        made[0].weight, init.initialize(make(), seed=1, rules={"*.weight": Reseeded(6)})[0].weight
+    )
 
 
 # pieces that do not say what they are pieces of
