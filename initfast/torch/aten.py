@@ -6,6 +6,7 @@ down: `Tensor.normal_`, `torch.randn`, a function of `torch.nn.init`, one of a u
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -103,7 +104,29 @@ def _normal(given: dict[str, Any], tensor: torch.Tensor) -> Draw:
 
 
 def _standard(function: str) -> Callable[[dict[str, Any]], Draw]:
-    return lambda given: Draw(_empty(given), function, _STANDARD)
+    def make(given: dict[str, Any]) -> Draw:
+        if _makes_a_shard():
+            raise TypeError(
+                "a shard of a DTensor that does not exist yet; draw into "
+                "torch.distributed.tensor.empty instead"
+            )
+        return Draw(_empty(given), function, _STANDARD)
+
+    return make
+
+
+def _makes_a_shard() -> bool:
+    """Whether `torch.distributed.tensor.rand` or `randn` is the caller, on a local shape.
+
+    Nothing else tells such a draw from others; initfast would give all ranks the same shard."""
+    module = sys.modules.get("torch.distributed.tensor._api")
+    factory = getattr(module, "_dtensor_init_helper", None)
+    if factory is None:
+        return False
+    frame = sys._getframe()
+    while frame and frame.f_code is not factory.__code__:
+        frame = frame.f_back  # type: ignore[assignment]
+    return frame is not None
 
 
 def _torch_normal(given: dict[str, Any]) -> Draw | None:

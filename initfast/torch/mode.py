@@ -38,6 +38,10 @@ class Mode(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
         self._torch_seed = torch.default_generator.initial_seed()
 
     @classmethod
+    def is_infra_mode(cls) -> bool:
+        return True  # else torch.compile refuses, or leaves out, what it would compile
+
+    @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # torch's way to skip it imports torch._dynamo, which takes seconds
 
@@ -128,18 +132,24 @@ class Mode(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
         return None
 
 
+_dynamo = torch._C._dynamo.eval_frame
+if hasattr(_dynamo, "set_code_exec_strategy"):  # what torch.compile runs is not to be compiled here
+    _skip = _dynamo._FrameExecStrategy(_dynamo._FrameAction.SKIP, _dynamo._FrameAction.SKIP)
+    _dynamo.set_code_exec_strategy(Mode.__torch_dispatch__.__code__, _skip)
+
+
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
     """Return the same elements as a tensor that `initfast.torch.init` takes.
 
     Raises:
         TypeError: if only the tensor's own class knows its memory.
     """
-    kind = type(tensor)
     if targets.is_sharded(tensor):
         return tensor
-    if kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__:
+    if type(tensor).__torch_dispatch__ is torch.Tensor.__torch_dispatch__:
         with torch._C.DisableTorchFunctionSubclass():
             tensor = tensor.as_subclass(torch.Tensor)
+    targets.check(tensor)
     # Elements are numbered in C order, whatever the dims; a complex one has a dim of its own.
     return tensor.view(-1) if tensor.dim() >= MAX_DIMS else tensor
 

@@ -88,7 +88,7 @@ def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
             )
             raise ValueError(
                 f"no initializer of Keras writes what {name} does in the shape "
-                f"{tuple(tensor.shape)}"
+                f"{tuple(tensor.shape)} of {tensor.dtype}"
             )
         said = fill.says()
         if isinstance(said, Recorded) or (isinstance(said, Constant) and not specs.short(said)):

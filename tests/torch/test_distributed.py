@@ -7,6 +7,7 @@ FOLDER/RANK.json."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -25,6 +26,7 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import _random as torch_random
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.distributed.tensor.placement_types import _StridedShard
 from torch.nn.parallel import DistributedDataParallel
@@ -453,6 +455,25 @@ def check_patch_ddp():
         assert torch.equal(parameter, before[name]), name
 
 
+def check_patch_leaves_new_shards_to_torch():
+    """On a CPU torch itself has no tracker, and refuses; on CUDA it has one."""
+
+    class Tracker:
+        @contextlib.contextmanager
+        def _distribute_region(self, spec):
+            yield
+
+    before, torch_random._rng_tracker = torch_random._rng_tracker, Tracker()
+    try:
+        torch.manual_seed(torch.distributed.get_rank())
+        with pytest.warns(UserWarning, match="randn .a shard of a DTensor"), init.patch(seed=42):
+            shard = torch.distributed.tensor.randn(8, device_mesh=MESH, placements=[Shard(0)])
+    finally:
+        torch_random._rng_tracker = before
+    whole = shard.full_tensor()
+    assert whole.unique().numel() == 8
+
+
 def check_patch_fsdp_by_tensor_parallel():
     mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
     with torch.device("meta"):
@@ -466,7 +487,7 @@ def check_patch_fsdp_by_tensor_parallel():
 WITH_TWO = [
     "rows", "columns", "replicas", "uneven", "dtypes", "convolutions", "the_version_counter",
     "seeds", "fsdp_from_meta", "fsdp_in_place", "fsdp_packed", "ddp", "fsdp_1", "recorded",
-    "patch_fsdp", "patch_ddp", "fsdp_own_initialisation",
+    "patch_fsdp", "patch_ddp", "patch_leaves_new_shards_to_torch", "fsdp_own_initialisation",
 ]  # fmt: skip
 CHECKS = {
     2: WITH_TWO,

@@ -89,6 +89,7 @@ WAYS = {
     "within jacrev": (lambda: torch.func.jacrev(lambda x: torch.empty(3).normal_() * x)(torch.ones(3)).diagonal(), lambda: normal(3)),
     "within vmap, the same": (lambda: vmapped("same"), lambda: normal(3).expand(2, 3)),
     "within vmap, different": (lambda: vmapped("different"), lambda: normal(2, 3)),
+    "within torch.compile": (lambda: compiled()(torch.zeros(3)), lambda: normal(3)),
     "within functionalize": (lambda: torch.func.functionalize(lambda x: x + torch.empty(3).uniform_())(torch.zeros(3)), lambda: uniform(3)),
     "a function of ours without a seed": (lambda: init.normal_(torch.empty(3)), lambda: normal(3, seed=int(uniform(1, high=2.0**53, dtype=torch.float64)))),
 }  # fmt: skip
@@ -102,16 +103,19 @@ class Tagged(nn.Parameter):
     pass
 
 
+def compiled():
+    return torch.compile(lambda x: x + torch.randn(3), backend="eager", fullgraph=True)
+
+
 def vmapped(randomness):
     function = torch.func.vmap(lambda x: x + torch.randn(3), randomness=randomness)
     return function(torch.zeros(2, 3))
 
 
 def slow(names):
-    """torch.func's derivatives import torch._dynamo, which takes seconds."""
-    return [
-        pytest.param(name, marks=pytest.mark.long) if "jacrev" in name else name for name in names
-    ]
+    """torch.compile and torch.func's derivatives import torch._dynamo, which takes seconds."""
+    long = [name for name in names if "jacrev" in name or "compile" in name]
+    return [pytest.param(name, marks=pytest.mark.long) if name in long else name for name in names]
 
 
 @pytest.mark.parametrize("way", slow(WAYS))
@@ -462,6 +466,11 @@ BUILDS = {
     "subclass of Tensor": lambda: nn.init.trunc_normal_(torch.zeros(3).as_subclass(Named)),
     "nine dims": lambda: nn.init.xavier_uniform_(torch.empty((2,) * 9)),
     "jacrev": lambda: torch.func.jacrev(lambda x: nn.Linear(3, 3)(x))(torch.zeros(3)),
+    "a nested tensor": lambda: nested().dim(),
+    "torch.compile": lambda: compiled()(torch.zeros(3)),
+    "torch.cond, which compiles": lambda: torch.cond(
+        torch.tensor(True), torch.sin, torch.cos, (torch.ones(3),)
+    ),
     "meta": lambda: torch.device("meta")(nn.Linear)(3, 3),
     "the device before": lambda: torch.device("cpu")(torch.randn)(3),
     "a leaf that needs a gradient": lambda: nn.Parameter(torch.empty(3)).normal_(),
@@ -474,6 +483,10 @@ BUILDS = {
     "fake": lambda: fake(),
     "an optimizer's step": lambda: step(),
 }
+
+
+def nested():
+    return torch.randn_like(torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged))
 
 
 def fake():
@@ -498,7 +511,7 @@ def outcome(make):
     return type(found), getattr(found, "shape", None), getattr(found, "requires_grad", None)
 
 
-@pytest.mark.filterwarnings("ignore:nothing was drawn")
+@pytest.mark.filterwarnings("ignore:nothing was drawn", "ignore:torch drew")
 @pytest.mark.parametrize("name", slow(BUILDS))
 def test_what_builds_or_fails_without_a_patch_does_so_with_it(name):
     expected = outcome(BUILDS[name])
