@@ -3,9 +3,8 @@ another engine.
 
 Every function of `torch.nn.init` is here under its own name, with the same arguments and fans and
 in place, plus `seed=` and `name=`. `initialize` fills a model's parameters, each from the stream of
-its own name; `patch` makes torch itself draw with initfast while a model is built;
-`rules_from` says what a model's own initialisation draws; `spec_from` describes a model for
-`initfast model`.
+its own name; `patch` makes torch itself draw with initfast while a model is built; `rules_from`
+says what a model's own initialisation draws; `spec_from` describes a model for `initfast model`.
 
     import initfast.torch as init
 

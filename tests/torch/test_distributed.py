@@ -486,9 +486,8 @@ def check_patch_fsdp_by_tensor_parallel():
 
 WITH_TWO = [
     "rows", "columns", "replicas", "uneven", "dtypes", "convolutions", "the_version_counter",
-    "seeds", "fsdp_from_meta", "fsdp_in_place", "patch_fsdp", "patch_ddp", "fsdp_packed", "ddp",
-    "fsdp_1", "fsdp_own_initialisation", "recorded",
-    "patch_leaves_new_shards_to_torch",
+    "seeds", "fsdp_from_meta", "fsdp_in_place", "fsdp_packed", "ddp", "fsdp_1", "recorded",
+    "patch_fsdp", "patch_ddp", "patch_leaves_new_shards_to_torch", "fsdp_own_initialisation",
 ]  # fmt: skip
 CHECKS = {
     2: WITH_TWO,

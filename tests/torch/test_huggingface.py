@@ -19,6 +19,8 @@ import initfast.torch as init  # noqa: E402
 from initfast.cli.program import main  # noqa: E402
 from initfast.files import formats  # noqa: E402
 
+# The same model is made several times on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")
 SIZES = {
     "hidden_size": 64,
     "intermediate_size": 96,

@@ -19,6 +19,8 @@ from torch import nn  # noqa: E402
 
 import initfast.torch as init  # noqa: E402
 
+# The same model is made several times on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")
 ORIGINALS = {name: getattr(nn.init, name).__code__ for name in nn.init.__all__ if name[-1] == "_"}
 
 
