@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from initfast.core import distributions, indexing
 from initfast.core.dtypes import DType
 from initfast.core.seeds import AnySeed
+from initfast.core.warn import warn
 from initfast.initializers.base import RandomInitializer
-from initfast.initializers.fans import check_axes, compute_fans
+from initfast.initializers.fans import AXES, check_axes, compute_fans
 from initfast.initializers.precision import check_normal, check_table, check_uniform
 from initfast.initializers.validation import number
 
@@ -41,6 +43,7 @@ class RandomNormal(RandomInitializer):
     """
 
     _config_keys = ("mean", "stddev")
+    _always_shown = ("stddev",)
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: AnySeed = None) -> None:
         self.mean = number("mean", mean)
@@ -63,6 +66,7 @@ class RandomUniform(RandomInitializer):
     """
 
     _config_keys = ("minval", "maxval")
+    _always_shown = ("minval", "maxval")
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: AnySeed = None) -> None:
         self.minval = number("minval", minval)
@@ -92,6 +96,7 @@ class TruncatedNormal(RandomInitializer):
     """
 
     _config_keys = ("mean", "stddev")
+    _always_shown = ("stddev",)
 
     def __init__(
         self,
@@ -137,7 +142,7 @@ class VarianceScaling(RandomInitializer):
     dtype('float16')
     """
 
-    _config_keys: ClassVar[tuple[str, ...]] = (
+    _config_keys: ClassVar[tuple[str, ...] | None] = (
         "scale",
         "mode",
         "distribution",
@@ -173,6 +178,13 @@ class VarianceScaling(RandomInitializer):
         self.input_axes = check_axes("input_axes", input_axes)
         self.output_axes = check_axes("output_axes", output_axes)
         super().__init__(seed)
+
+    def _check_out(self, out: object, shape: indexing.Dims) -> None:
+        # Whoever holds a Parameter has imported torch.
+        nn = getattr(sys.modules.get("torch"), "nn", None)
+        held = isinstance(out, getattr(nn, "Parameter", ()))
+        if held and len(shape) > 1 and (self.input_axes, self.output_axes) == (None, None):
+            _check_parameter(type(self).__name__, self.mode, shape)
 
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
         return _scaled(
@@ -288,8 +300,7 @@ def _scaled(
     shape: indexing.Dims,
     dtype: DType,
 ) -> Source:
-    fan_in, fan_out = compute_fans(shape, input_axes, output_axes)
-    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
+    fan = _fan(mode, compute_fans(shape, input_axes, output_axes))
     variance = scale / max(1.0, fan)
     if mode != "fan_out" and None in (input_axes, output_axes):
         check_table(shape, math.sqrt(variance))
@@ -299,6 +310,24 @@ def _scaled(
     if distribution == "untruncated_normal":
         return _normal(0.0, math.sqrt(variance), dtype)
     return _truncated_normal(0.0, math.sqrt(variance) / TRUNCATED_STDDEV, -2.0, 2.0, dtype)
+
+
+def _fan(mode: str, fans: tuple[int, int]) -> float:
+    return {"fan_in": fans[0], "fan_out": fans[1], "fan_avg": sum(fans) / 2}[mode]
+
+
+@lru_cache(_SOURCES)
+def _check_parameter(name: str, mode: str, shape: indexing.Dims) -> None:
+    """Warn, once, of a weight of torch, which is (out, in), with fans of (in, out)."""
+    ours, torchs = (_fan(mode, AXES[engine].fans(shape)) for engine in ("keras", "torch"))
+    if ours != torchs:
+        warn(
+            f"{name} takes a weight of shape {shape} as (in, out), with {mode} {ours:g}, and a "
+            f"torch.nn.Parameter is (out, in), with {mode} {torchs:g}: use initfast.torch, its "
+            "functions or initialize(module, seed), or pass "
+            f"input_axes and output_axes",
+            RuntimeWarning,
+        )
 
 
 def _stddev(value: object) -> float:

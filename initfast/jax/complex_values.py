@@ -32,6 +32,7 @@ class _Complex(Direct):
 
     def __init__(self, stddev: Any, seed: Seed) -> None:
         self.stddev = number("stddev", stddev)
+        self.seed = seed
         self._streams = [Seed(seed.seed, seed.stream ^ bits) for bits in (_FIRST, _SECOND)]
 
     def _dtype(self, dtype: DTypeLike) -> DType:
@@ -86,6 +87,8 @@ class Unitary(Initializer):
     """A matrix with orthonormal columns, or rows if there are fewer, times `scale`: the complex
     `Orthogonal`, with the phases that make the diagonal of R positive.
     """
+
+    _config_keys = ()
 
     def __init__(self, scale: Any, seed: Seed) -> None:
         self.scale = number("scale", scale)

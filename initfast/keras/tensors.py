@@ -97,7 +97,7 @@ def assign(variable: Any, init: Initializer) -> None:
         if type(value) in (torch.Tensor, torch.nn.Parameter) and is_floating(
             resolve_numeric(dtype)
         ):
-            init.fill(value, shape, ...)  # with an index: not an array of its own
+            init.fill(value.detach(), shape, ...)  # with an index: not an array of its own
             torch.autograd.graph.increment_version(value)
             return
     if backend == "jax" and len(value.sharding.device_set) > 1:

@@ -22,7 +22,6 @@ from initfast.initializers.constant import Ones, Zeros
 from initfast.initializers.fans import AXES
 from initfast.initializers.fixed_rows import Rows
 from initfast.initializers.orthogonal import Orthogonal
-from initfast.initializers.random import VarianceScaling
 from initfast.torch.defaults import ONES, ZEROS, Spec
 from initfast.torch.recipes import NOTHING, RECIPES
 from initfast.torch.targets import Fill, Target, starts
@@ -131,13 +130,8 @@ def make_fill(what: Spec | Initializer, shape: Dims, dtype: torch.dtype) -> Fill
 
 
 def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype) -> Fill:
-    if (
-        isinstance(given, VarianceScaling)
-        and len(shape) > 1
-        and (given.input_axes, given.output_axes) == (None, None)
-    ):
-        axes = AXES["torch"].arguments(len(shape))
-        given = type(given).from_config({**given.get_config(), **axes})
+    if len(shape) > 1:
+        given = given.with_axes(**AXES["torch"].arguments(len(shape)))
     example = given.with_seed(0)
     blocks.check(example, shape, resolve_numeric(dtype))
 
