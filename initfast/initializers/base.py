@@ -332,7 +332,7 @@ class Direct(Initializer):
     """Base of the initializers that make any part by itself, in `_write`; the whole is one too."""
 
     whole_only = False
-    _config_keys = ()
+    _config_keys: ClassVar[tuple[str, ...] | None] = ()
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         logical = indexing.normalize_shape(shape)
@@ -372,7 +372,7 @@ class RandomInitializer(Direct):
     def __init__(self, seed: AnySeed = None) -> None:
         self._set_seed(seed)
 
-    _config_keys = None
+    _config_keys: ClassVar[tuple[str, ...] | None] = None
     input_axes: tuple[int, ...] | None = None
     output_axes: tuple[int, ...] | None = None
 

@@ -78,11 +78,12 @@ def note(stream: Seed, tensor: torch.Tensor, way_out: str) -> None:
     before = _drawn.get(stream, ())
     if before is None:
         return
-    if before and before[1] != place and not before[0].expired():
+    if before and before[1] != place and not before[0].expired():  # type: ignore[no-untyped-call]
         _drawn[stream] = None
         warn(
             f"two tensors are drawn from {stream}, and hold the same values: {way_out}",
             ReusedSeedWarning,
         )
         return
-    _drawn[stream] = StorageWeakRef(tensor.untyped_storage()), place
+    storage = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+    _drawn[stream] = storage, place
