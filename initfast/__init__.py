@@ -19,7 +19,8 @@ An initializer is made once, with its parameters and a seed, and called for each
 - `HeNormal`, `HeUniform`, `GlorotNormal`, `GlorotUniform`, `LecunNormal`, `LecunUniform`: scaled by
   fan, which `compute_fans` tells; all are rows of `VarianceScaling`. `RandomNormal`,
   `RandomUniform`, `TruncatedNormal`: of given parameters. `Orthogonal`, `Identity`, `STFT`,
-  `Constant`, `Zeros`, `Ones`: the rest of Keras'. `Initializer`: the base of your own.
+  `Constant`, `Zeros`, `Ones`: the rest of Keras'. `RandomInitializer`, `Initializer`: the bases of
+  your own.
 - `get`, `serialize`, `deserialize`: by Keras' names, and to and from Keras' JSON.
 - `Seed(42).named("layer/kernel")`: a stream for each tensor. `SeedGenerator(42)`: a new stream at
   each call.
@@ -57,6 +58,7 @@ from initfast.initializers import (
     LecunUniform,
     Ones,
     Orthogonal,
+    RandomInitializer,
     RandomNormal,
     RandomUniform,
     TruncatedNormal,
@@ -119,6 +121,7 @@ __all__ = [
     "Ones",
     "Orthogonal",
     "OrthogonalInitializer",
+    "RandomInitializer",
     "RandomNormal",
     "RandomUniform",
     "ReusedSeedWarning",

@@ -28,7 +28,7 @@ from initfast.core.indexing import Dims, normalize_shape
 from initfast.core.seeds import Seed
 from initfast.core.types import Array, DTypeLike
 from initfast.initializers import blocks, grammar, registry
-from initfast.initializers.base import Initializer
+from initfast.initializers.base import Initializer, RandomInitializer
 from initfast.initializers.constant import Constant
 from initfast.initializers.fixed_rows import FixedRows, Rows
 from initfast.initializers.stft import STFT
@@ -159,6 +159,8 @@ def tensor(
     Raises:
         ValueError: the initializer is not one of initfast's.
     """
+    if isinstance(initializer, RandomInitializer):
+        initializer = initializer.resolved(shape)
     serialized = registry.serialize(initializer)
     assert serialized is not None
     config = {

@@ -4,7 +4,7 @@
 and `registry` finds them by name and by Keras' JSON. `fans` is the one place that knows which axes
 of a weight are inputs and outputs."""
 
-from initfast.initializers.base import Initializer
+from initfast.initializers.base import Initializer, RandomInitializer
 from initfast.initializers.constant import Constant, Identity, Ones, Zeros
 from initfast.initializers.fans import compute_fans
 from initfast.initializers.orthogonal import Orthogonal
@@ -36,6 +36,7 @@ __all__ = [
     "LecunUniform",
     "Ones",
     "Orthogonal",
+    "RandomInitializer",
     "RandomNormal",
     "RandomUniform",
     "TruncatedNormal",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from initfast.core.seeds import (
 from initfast.core.types import Array, DTypeLike, Index, RowIds, Shape
 from initfast.core.warn import warn
 from initfast.initializers.copies import Config, Uses
+from initfast.initializers.fans import check_axes, compute_fans
 from initfast.initializers.validation import decode, encode
 
 if TYPE_CHECKING:
@@ -36,16 +37,28 @@ Out = TypeVar("Out")
 class Initializer:
     """Base class of all initializers.
 
-    A subclass writes `__call__(shape, dtype=None)`, and `get_config()` if its constructor takes
-    arguments, as in Keras. It then has `fill`, `fill_run`, `block` and `rows` too, which make the
-    whole array and cut the part out of it."""
+    A subclass writes `__call__(shape, dtype=None)`, as in Keras, and keeps each argument of its
+    constructor in an attribute of that name (or writes `get_config()`). It then has `fill`,
+    `fill_run`, `block` and `rows` too, which make the whole array and cut the part out of it. If
+    the constructor takes `seed`, or `input_axes` and `output_axes`, those that engines choose for a
+    tensor go to it. `RandomInitializer` is the base of those that draw, and makes only the part.
+    """
 
-    _config_keys: ClassVar[tuple[str, ...]] = ()
+    _config_keys: ClassVar[tuple[str, ...] | None] = None
+    """The arguments in a config; None: all that the constructor has."""
+
+    _always_shown: ClassVar[tuple[str, ...]] = ()
+    """The arguments that repr shows with their default values too."""
 
     whole_only: ClassVar[bool] = True
     """Whether a part costs as much as the whole array, from which it is cut; callers then make the
     whole once.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls) and "_config_keys" not in vars(cls):
+            cls._config_keys = None  # those of the base are not its arguments
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         """A new array of `shape`, float32 unless `dtype` says otherwise, aligned to 64 bytes."""
@@ -96,7 +109,8 @@ class Initializer:
             logical = indexing.normalize_shape(shape)
             part = indexing.whole(logical) if index is None else indexing.select(logical, index)
             target = view(out, dtype, part.shape)
-        self._check_out(out, logical)
+        if not isinstance(out, np.ndarray):
+            self._check_out(out, logical)
         self._fill(target, logical, part, moments)
         if index is None:
             self._count_whole(target.address)
@@ -150,25 +164,61 @@ class Initializer:
         logical = indexing.normalize_shape(shape)
         return self._new(logical, indexing.select(logical, index), dtype)
 
-    def rows(self, shape: Shape, ids: RowIds, dtype: DTypeLike = None) -> Array:
-        """The rows `init(shape)[ids]` of a logical array, byte for byte, as a new array.
+    @overload
+    def rows(self, shape: Shape, ids: RowIds, dtype: DTypeLike = None) -> Array: ...
+    @overload
+    def rows(self, shape: Shape, ids: RowIds, dtype: DTypeLike = None, *, out: Out) -> Out: ...
+    def rows(self, shape: Shape, ids: RowIds, dtype: DTypeLike = None, *, out: Any = None) -> Any:
+        """The rows `init(shape)[ids]` of a logical array, byte for byte, as a new array or in
+        `out`.
 
         Args:
             shape: the logical shape, of at least one dim.
             ids: integers in [0, shape[0]) in an array of any rank, in any order, with repeats or
                 without.
-            dtype: default float32.
+            dtype: default float32, or that of `out`.
+            out: a writable buffer as for `fill`, of the shape `ids.shape + shape[1:]`; it is filled
+                and returned.
         """
         logical = indexing.normalize_shape(shape)
-        return self._new(logical, indexing.take(logical, ids), dtype)
+        part = indexing.take(logical, ids)
+        if out is None:
+            return self._new(logical, part, dtype)
+        self._write(view(out, dtype, part.shape), logical, part)
+        return out
 
     def with_seed(self, seed: AnySeed) -> Self:
-        """The same initializer with another seed; one that draws nothing is returned as it is.
+        """The same initializer with another seed; one that takes no seed is returned as it is.
 
         Args:
             seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
+
+        >>> import initfast as ift
+        >>> ift.HeNormal(seed=42).with_seed(43)
+        HeNormal(seed=43)
         """
-        return self
+        return self._with(seed=seed)
+
+    def with_axes(self, input_axes: Sequence[int], output_axes: Sequence[int]) -> Self:
+        """The same initializer with fans of other axes; one that takes none, or has axes of its
+        own, is returned as it is.
+        """
+        given = (getattr(self, "input_axes", None), getattr(self, "output_axes", None))
+        if given != (None, None):
+            return self
+        return self._with(input_axes=input_axes, output_axes=output_axes)
+
+    def _with(self, **arguments: Any) -> Self:
+        """Return a new initializer with other arguments, or this one if it does not take them."""
+        if not arguments.keys() <= inspect.signature(type(self)).parameters.keys():
+            return self
+        config = self.get_config()
+        if not arguments.keys() <= config.keys():
+            raise TypeError(
+                f"get_config() must return every argument of the constructor; "
+                f"{type(self).__name__} takes {', '.join(arguments)}, which are not in its config"
+            )
+        return self.from_config({**config, **arguments})
 
     def pinned(self) -> Self:
         """Return this initializer with one fixed stream: its own, or its SeedGenerator's next."""
@@ -177,6 +227,9 @@ class Initializer:
     def _dtype(self, dtype: DTypeLike) -> DType:
         return resolve_numeric(dtype)
 
+    def _check_out(self, out: object, shape: indexing.Dims) -> None:
+        """Warn of memory in which the axes of `shape` mean something else than here."""
+
     def _count_whole(self, address: int = -1) -> None:
         """Note that a whole array was made, in memory at `address`; -1: in memory of its own."""
 
@@ -184,9 +237,6 @@ class Initializer:
         target = new(part.shape, self._dtype(dtype))
         self._write(target, shape, part)
         return target.owner
-
-    def _check_out(self, out: object, shape: indexing.Dims) -> None:
-        """Warn if the caller of `fill` probably means another call for this memory."""
 
     def _fill(
         self,
@@ -214,7 +264,20 @@ class Initializer:
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments for JSON; `from_config` makes an equal initializer."""
-        return {key: encode(getattr(self, key)) for key in self._config_keys}
+        keys = self._config_keys
+        if keys is None:
+            keys = tuple(
+                name
+                for name, parameter in inspect.signature(type(self)).parameters.items()
+                if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            )
+        for key in keys:
+            if not hasattr(self, key):
+                raise TypeError(
+                    f"{type(self).__name__} must keep its argument {key!r} in an attribute of that "
+                    "name, or write get_config()"
+                )
+        return {key: encode(getattr(self, key)) for key in keys}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -238,11 +301,29 @@ class Initializer:
         """Return a new initializer of the same config; a seed of None is drawn again."""
         return self.from_config(self.get_config())
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is of the same class, with the same arguments and the same seed: then
+        both make the same values. Those of a SeedGenerator are equal if they share it.
+        """
+        if self is other:
+            return True
+        if type(other) is not type(self):
+            return NotImplemented
+        assert isinstance(other, Initializer)
+        return self._arguments() == other._arguments()
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def _arguments(self) -> dict[str, Any]:
+        return self.get_config()
+
     def __repr__(self) -> str:
         shown = []
         for name, parameter in inspect.signature(type(self)).parameters.items():
             value = getattr(self, name, parameter.default)
-            if isinstance(value, np.ndarray) or value != parameter.default:
+            always = name in self._always_shown
+            if always or isinstance(value, np.ndarray) or value != parameter.default:
                 shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -251,6 +332,7 @@ class Direct(Initializer):
     """Base of the initializers that make any part by itself, in `_write`; the whole is one too."""
 
     whole_only = False
+    _config_keys: ClassVar[tuple[str, ...] | None] = ()
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         logical = indexing.normalize_shape(shape)
@@ -263,7 +345,22 @@ class Direct(Initializer):
 
 
 class RandomInitializer(Direct):
-    """Base of the initializers that draw from a stream: a subclass defines `_source`.
+    """Base of the initializers that draw from a stream.
+
+    A subclass says in `for_shape(shape)` which initializer of initfast draws an array of a logical
+    shape. Seeds, axes, parts, moments, configs and copies then work as for all others:
+
+    >>> import initfast as ift
+    >>> class DepthScaled(ift.RandomInitializer):
+    ...     def __init__(self, layers, seed=None):
+    ...         super().__init__(seed)
+    ...         self.layers = layers
+    ...
+    ...     def for_shape(self, shape):
+    ...         fan_in, _ = self.fans(shape)
+    ...         return ift.RandomNormal(stddev=(2 * self.layers * fan_in) ** -0.5)
+    >>> DepthScaled(12, seed=42).rows((10**9, 64), [7]).shape
+    (1, 64)
 
     Args:
         seed: None (drawn once from Python's `random`), an integer in [0, 2**64) or a `Seed`: every
@@ -274,6 +371,36 @@ class RandomInitializer(Direct):
 
     def __init__(self, seed: AnySeed = None) -> None:
         self._set_seed(seed)
+
+    _config_keys: ClassVar[tuple[str, ...] | None] = None
+    input_axes: tuple[int, ...] | None = None
+    output_axes: tuple[int, ...] | None = None
+
+    def for_shape(self, shape: indexing.Dims) -> RandomInitializer:
+        """Return the initializer that draws an array of this logical shape, such as a RandomNormal;
+        its own seed is not used.
+        """
+        raise NotImplementedError("random initializers must implement `for_shape(shape)`")
+
+    def resolved(self, shape: indexing.Dims) -> RandomInitializer:
+        """Return the initializer of initfast that draws the same array of this logical shape."""
+        if type(self).for_shape is RandomInitializer.for_shape:
+            return self
+        return self.for_shape(shape).resolved(shape).with_seed(self._given_seed)
+
+    def fans(self, shape: Shape) -> tuple[int, int]:
+        """Return (fan_in, fan_out) of a logical shape, by the axes of this initializer if it has
+        any: `compute_fans`.
+        """
+        return compute_fans(indexing.normalize_shape(shape), self.input_axes, self.output_axes)
+
+    def with_axes(self, input_axes: Sequence[int], output_axes: Sequence[int]) -> Self:
+        if (self.input_axes, self.output_axes) != (None, None):
+            return self
+        made = copy.copy(self)
+        made.input_axes = check_axes("input_axes", input_axes)
+        made.output_axes = check_axes("output_axes", output_axes)
+        return made
 
     def _set_seed(self, seed: AnySeed) -> None:
         self._given_seed = given_seed(seed)
@@ -307,7 +434,13 @@ class RandomInitializer(Direct):
         return resolve(dtype)
 
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
-        raise NotImplementedError("random initializers must implement `_source(shape, dtype)`")
+        made = self.for_shape(shape)
+        if not isinstance(made, RandomInitializer) or made.whole_only:
+            raise TypeError(
+                "for_shape must return a random initializer of initfast, such as RandomNormal; "
+                f"received {made!r}"
+            )
+        return made._source(shape, dtype)
 
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         source = self._source(shape, resolve(target.dtype))
@@ -335,7 +468,12 @@ class RandomInitializer(Direct):
             )
 
     def get_config(self) -> dict[str, Any]:
-        return Config({"seed": encode(self._given_seed), **super().get_config()}, self)
+        others = {key: value for key, value in super().get_config().items() if key != "seed"}
+        return Config({"seed": encode(self._given_seed), **others}, self)
+
+    def _arguments(self) -> dict[str, Any]:
+        axes = (self.input_axes, self.output_axes)
+        return {**self.get_config(), "seed": self.seed, "axes": axes}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

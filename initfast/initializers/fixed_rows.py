@@ -33,6 +33,8 @@ class FixedRows(Direct):
         rows: (start, stop, value) triples; later ones count where they overlap.
     """
 
+    _config_keys = ()
+
     def __init__(self, inner: Initializer, rows: Sequence[Rows]) -> None:
         self.inner = inner
         self.whole_only = inner.whole_only  # type: ignore[misc]  # as it is in each case

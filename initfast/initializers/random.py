@@ -13,7 +13,7 @@ from initfast.core.dtypes import DType
 from initfast.core.seeds import AnySeed
 from initfast.core.warn import warn
 from initfast.initializers.base import RandomInitializer
-from initfast.initializers.fans import check_axes, compute_fans, torch_fans
+from initfast.initializers.fans import AXES, check_axes, compute_fans
 from initfast.initializers.precision import check_normal, check_table, check_uniform
 from initfast.initializers.validation import number
 
@@ -43,6 +43,7 @@ class RandomNormal(RandomInitializer):
     """
 
     _config_keys = ("mean", "stddev")
+    _always_shown = ("stddev",)
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: AnySeed = None) -> None:
         self.mean = number("mean", mean)
@@ -65,6 +66,7 @@ class RandomUniform(RandomInitializer):
     """
 
     _config_keys = ("minval", "maxval")
+    _always_shown = ("minval", "maxval")
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: AnySeed = None) -> None:
         self.minval = number("minval", minval)
@@ -94,6 +96,7 @@ class TruncatedNormal(RandomInitializer):
     """
 
     _config_keys = ("mean", "stddev")
+    _always_shown = ("stddev",)
 
     def __init__(
         self,
@@ -139,7 +142,7 @@ class VarianceScaling(RandomInitializer):
     dtype('float16')
     """
 
-    _config_keys: ClassVar[tuple[str, ...]] = (
+    _config_keys: ClassVar[tuple[str, ...] | None] = (
         "scale",
         "mode",
         "distribution",
@@ -177,19 +180,11 @@ class VarianceScaling(RandomInitializer):
         super().__init__(seed)
 
     def _check_out(self, out: object, shape: indexing.Dims) -> None:
-        torch = sys.modules.get("torch")  # who has a Parameter has imported it
-        if torch is None or not isinstance(out, torch.nn.Parameter) or len(shape) < 2:
-            return
-        ours, theirs = compute_fans(shape), torch_fans(shape)
-        alike = {"fan_in": ours[0] == theirs[0], "fan_out": ours[1] == theirs[1]}
-        if None in (self.input_axes, self.output_axes) and not alike.get(self.mode, len(shape) < 3):
-            warn(
-                f"{type(self).__name__} takes the fans of a torch Parameter of shape {shape} for "
-                "(in, out), Keras' order, but a weight of torch is (out, in): call "
-                "initfast.torch.initialize or a function of initfast.torch, or pass input_axes= "
-                "and output_axes=",
-                UserWarning,
-            )
+        # Whoever holds a Parameter has imported torch.
+        nn = getattr(sys.modules.get("torch"), "nn", None)
+        held = isinstance(out, getattr(nn, "Parameter", ()))
+        if held and len(shape) > 1 and (self.input_axes, self.output_axes) == (None, None):
+            _check_parameter(type(self).__name__, self.mode, shape)
 
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
         return _scaled(
@@ -305,8 +300,7 @@ def _scaled(
     shape: indexing.Dims,
     dtype: DType,
 ) -> Source:
-    fan_in, fan_out = compute_fans(shape, input_axes, output_axes)
-    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
+    fan = _fan(mode, compute_fans(shape, input_axes, output_axes))
     variance = scale / max(1.0, fan)
     if mode != "fan_out" and None in (input_axes, output_axes):
         check_table(shape, math.sqrt(variance))
@@ -316,6 +310,24 @@ def _scaled(
     if distribution == "untruncated_normal":
         return _normal(0.0, math.sqrt(variance), dtype)
     return _truncated_normal(0.0, math.sqrt(variance) / TRUNCATED_STDDEV, -2.0, 2.0, dtype)
+
+
+def _fan(mode: str, fans: tuple[int, int]) -> float:
+    return {"fan_in": fans[0], "fan_out": fans[1], "fan_avg": sum(fans) / 2}[mode]
+
+
+@lru_cache(_SOURCES)
+def _check_parameter(name: str, mode: str, shape: indexing.Dims) -> None:
+    """Warn, once, of a weight of torch, which is (out, in), with fans of (in, out)."""
+    ours, torchs = (_fan(mode, AXES[engine].fans(shape)) for engine in ("keras", "torch"))
+    if ours != torchs:
+        warn(
+            f"{name} takes a weight of shape {shape} as (in, out), with {mode} {ours:g}, and a "
+            f"torch.nn.Parameter is (out, in), with {mode} {torchs:g}: use initfast.torch, its "
+            "functions or initialize(module, seed), or pass "
+            f"input_axes and output_axes",
+            RuntimeWarning,
+        )
 
 
 def _stddev(value: object) -> float:

@@ -30,9 +30,11 @@ _STDDEV_OF_CUT = 0.95311164380491208  # of a complex standard normal with a modu
 class _Complex(Direct):
     """Base: a subclass says what the two draws are, and how they make an element."""
 
-    def __init__(self, stddev: Any, seed: Seed) -> None:
+    def __init__(self, stddev: Any, seed: Seed | int) -> None:
         self.stddev = number("stddev", stddev)
-        self._streams = [Seed(seed.seed, seed.stream ^ bits) for bits in (_FIRST, _SECOND)]
+        self.seed = seed
+        fixed = seed if isinstance(seed, Seed) else Seed(seed)
+        self._streams = [Seed(fixed.seed, fixed.stream ^ bits) for bits in (_FIRST, _SECOND)]
 
     def _dtype(self, dtype: DTypeLike) -> DType:
         native = resolve_numeric(dtype)
@@ -67,7 +69,7 @@ class Disk(_Complex):
             uniform in a disk.
     """
 
-    def __init__(self, stddev: Any, seed: Seed, truncated: bool) -> None:
+    def __init__(self, stddev: Any, seed: Seed | int, truncated: bool) -> None:
         super().__init__(stddev, seed)
         self.truncated = truncated
 
@@ -86,6 +88,8 @@ class Unitary(Initializer):
     """A matrix with orthonormal columns, or rows if there are fewer, times `scale`: the complex
     `Orthogonal`, with the phases that make the diagonal of R positive.
     """
+
+    _config_keys = ()
 
     def __init__(self, scale: Any, seed: Seed) -> None:
         self.scale = number("scale", scale)

@@ -164,6 +164,8 @@ def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None)
 class _Columns(Initializer):
     """`Orthogonal` or `Unitary` whose columns lie along any axis."""
 
+    _config_keys = ()
+
     def __init__(
         self, kind: Any, scale: Any, column_axis: int, shape: indexing.Dims, seed: Seed
     ) -> None:
@@ -185,6 +187,8 @@ class _Columns(Initializer):
 
 class _Centre(Initializer):
     """`_Columns` in the middle of zeros."""
+
+    _config_keys = ()
 
     def __init__(
         self, kind: Any, scale: Any, column_axis: int, shape: indexing.Dims, seed: Seed

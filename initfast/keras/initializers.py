@@ -106,6 +106,12 @@ class _Random(InitfastInitializer, base.RandomInitializer):
         return stream_of_copy(seed, self._place)
 
 
+class InitfastRandomInitializer(_Random):
+    """Base of your own initializers that draw, as `initfast.RandomInitializer`: write
+    `for_shape(shape)`. Register the class with Keras to save models that hold it.
+    """
+
+
 def _dims(shape: Any) -> indexing.Dims:
     return indexing.normalize_shape(tuple(shape))
 
@@ -134,6 +140,8 @@ def _adapted(plain: type[Plain]) -> type[Plain]:
 _register = keras.saving.register_keras_serializable(package="initfast")
 InitfastInitializer.__module__ = "initfast.keras"
 Initializer = _register(InitfastInitializer)
+InitfastRandomInitializer.__module__ = "initfast.keras"
+RandomInitializer = _register(InitfastRandomInitializer)
 
 Constant = InitfastConstant = _adapted(constant.Constant)
 GlorotNormal = InitfastGlorotNormal = _adapted(random.GlorotNormal)

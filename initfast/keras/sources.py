@@ -103,14 +103,9 @@ def with_seed(found: Any, seed: Seed, axes: dict[str, Any] | None = None) -> bas
     config = dict(found.get_config())
     if isinstance(found, keras.initializers.Identity):
         config["gain"] = found.gain  # Keras forgets it
-    if (
-        axes
-        and {"input_axes", "output_axes"} <= config.keys()
-        and None in (config["input_axes"], config["output_axes"])
-    ):
-        config.update(axes)
     config.pop("seed", None)
-    return plain.from_config(config).with_seed(seed)
+    made = plain.from_config(config).with_seed(seed)
+    return made.with_axes(**axes) if axes else made
 
 
 def _axes(layer: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ one tensor.
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import re
@@ -21,7 +20,7 @@ from initfast.core.seeds import Seed
 from initfast.initializers import blocks, grammar, registry
 from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Ones, Zeros
-from initfast.initializers.fans import AXES, check_axes
+from initfast.initializers.fans import AXES
 from initfast.initializers.fixed_rows import Rows
 from initfast.initializers.orthogonal import Orthogonal
 from initfast.initializers.random import VarianceScaling
@@ -213,11 +212,8 @@ def takes_axes(what: Any) -> bool:
 
 
 def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype, axes: str) -> Fill:
-    if isinstance(given, VarianceScaling) and len(shape) > 1 and takes_axes(given):
-        # On a copy: a subclass may have other arguments.
-        given, fans = copy.copy(given), AXES[axes].arguments(len(shape))
-        given.input_axes = check_axes("input_axes", fans["input_axes"])
-        given.output_axes = check_axes("output_axes", fans["output_axes"])
+    if len(shape) > 1:
+        given = given.with_axes(**AXES[axes].arguments(len(shape)))
     example = given.with_seed(0)
     if example is given and getattr(given, "seed", None) is not None:
         raise ValueError(

@@ -15,6 +15,7 @@ import pytest
 CASES = Path(__file__).parent / "cases"
 ON_ALL = (
     "initializers",
+    "own",
     "copies",
     "saving",
     "layers",

@@ -1,0 +1,197 @@
+"""A user's own initializer, written as documented, in every place that takes one."""
+
+import copy
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import initfast as ift
+from initfast import Seed, SeedGenerator
+from initfast.files import specs
+
+HUGE = (10**9, 64)
+
+
+class DepthScaled(ift.RandomInitializer):
+    """The documented way."""
+
+    def __init__(self, layers, seed=None):
+        super().__init__(seed)
+        self.layers = layers
+
+    def for_shape(self, shape):
+        fan_in, _ = self.fans(shape)
+        return ift.RandomNormal(stddev=(2 * self.layers * fan_in) ** -0.5)
+
+
+class Preset(ift.HeNormal):
+    """A subclass of a preset, with arguments of its own."""
+
+    def __init__(self, layers=2, seed=None):
+        super().__init__(seed)
+        self.layers = layers
+
+
+class Whole(ift.Initializer):
+    """Keras' way: `__call__` alone."""
+
+    def __init__(self, gain=1.0, seed=None, input_axes=None, output_axes=None):
+        self.gain, self.seed = gain, seed
+        self.input_axes, self.output_axes = input_axes, output_axes
+
+    def __call__(self, shape, dtype=None):
+        made = ift.HeNormal(self.seed, self.input_axes, self.output_axes)(shape, dtype)
+        return self.gain * made
+
+
+MAKE = {
+    "DepthScaled": lambda seed: DepthScaled(12, seed),
+    "Preset": lambda seed: Preset(3, seed),
+    "Whole": lambda seed: Whole(2.0, seed),
+}
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+@pytest.mark.parametrize("seed", [42, Seed(42).named("a/b")])
+def test_parts_are_those_of_the_whole(make, seed):
+    init, shape = make(seed), (30, 8)
+    whole = init(shape, "float16")
+    assert init.block(shape, np.s_[3:9, ::2], "float16").tobytes() == whole[3:9, ::2].tobytes()
+    assert init.rows(shape, [7, 0, 7], "float16").tobytes() == whole[[7, 0, 7]].tobytes()
+    moments = []
+    out = init.fill(np.empty((4, 8), "float16"), shape, np.s_[:4], moments=moments.append)
+    assert out.tobytes() == whole[:4].tobytes()
+    assert moments[0].count == 32
+    assert init.fill_run(np.empty(9, "float16"), shape, 5).tobytes() == whole.flat[5:14].tobytes()
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_the_seed_reaches_it(make):
+    init, shape = make(1), (30, 8)
+    for seed in (43, Seed(43).named("a")):
+        again = init.with_seed(seed)
+        assert type(again) is type(init)
+        assert (again(shape) == make(seed)(shape)).all()
+        assert again == make(seed) != init
+    moving = make(SeedGenerator(5))
+    assert not (moving(shape) == moving(shape)).any()
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_the_axes_reach_it(make):
+    init, shape = make(1), (30, 8)
+    turned = init.with_axes([1], [0])
+    np.testing.assert_allclose(turned(shape), init.block(shape, ...) * math.sqrt(30 / 8), rtol=1e-5)
+    assert turned.with_axes([0], [1]) is turned
+    assert turned != init
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_configs_and_copies(make):
+    init, shape = make(Seed(7).named("a")), (30, 8)
+    config = init.get_config()
+    assert {"seed"} < config.keys()
+    copies = [
+        type(init).from_config(json.loads(json.dumps(config))),
+        init.clone(),
+        copy.deepcopy(init),
+        pickle.loads(pickle.dumps(init)),
+    ]
+    for each in copies:
+        assert each == init
+        assert hash(each) == hash(init)
+        assert (each.block(shape, ...) == init.block(shape, ...)).all()
+    assert eval(repr(init), {**globals(), type(init).__name__: type(init)}) == init
+
+
+def test_rows_of_a_huge_table_are_made_alone():
+    init = DepthScaled(12, seed=42)
+    assert not init.whole_only
+    assert init.rows(HUGE, [10**9 - 1]).shape == (1, 64)
+    assert init.block(HUGE, np.s_[5:7]).std() < 1e-4
+
+
+@pytest.mark.parametrize("other", [ift.Zeros(), ift.Orthogonal(), 0.02, None])
+def test_for_shape_must_return_a_random_initializer(other):
+    class Wrong(ift.RandomInitializer):
+        def for_shape(self, shape):
+            return other
+
+    with pytest.raises(TypeError, match="for_shape must return a random initializer of initfast"):
+        Wrong(1)((2, 2))
+    with pytest.raises(NotImplementedError, match="must implement `for_shape"):
+        ift.RandomInitializer(1)((2, 2))
+
+
+def test_arguments_must_be_kept():
+    class Forgets(ift.Initializer):
+        def __init__(self, gain, seed=None):
+            self.seed = seed
+
+    class Hides(Whole):
+        def get_config(self):
+            return {"gain": self.gain}
+
+    with pytest.raises(TypeError, match="Forgets must keep its argument 'gain' in an attribute"):
+        Forgets(2.0).with_seed(3)
+    with pytest.raises(TypeError, match="Hides takes seed, which are not in its config"):
+        Hides(2.0).with_seed(3)
+
+
+def test_one_without_a_seed_is_returned_as_it_is():
+    class Ramp(ift.Initializer):
+        def __call__(self, shape, dtype=None):
+            return np.arange(math.prod(shape), dtype=dtype or "float32").reshape(shape)
+
+    init = Ramp()
+    assert init.with_seed(3) is init
+    assert init.with_axes([0], [1]) is init
+    assert init.rows((4, 2), [1]).tolist() == [[2.0, 3.0]]
+
+
+def test_specs_hold_what_it_draws():
+    entry = specs.tensor(DepthScaled(12), (96, 8), np.dtype("float32"))
+    assert entry["init"]["config"]["stddev"] == pytest.approx((24 * 96) ** -0.5)
+    (read,) = specs.read({"tensors": {"w": entry}}).entries
+    shape, seed = (96, 8), Seed(3).named("w")
+    assert (read.drawn(Seed(3))(shape) == DepthScaled(12, seed)(shape)).all()
+    with pytest.raises(ValueError, match="serialize takes the initializers of initfast"):
+        specs.tensor(Whole(), (96, 8), np.dtype("float32"))
+
+
+def test_equality():
+    generator = SeedGenerator(1)
+    assert ift.HeNormal(seed=generator) == ift.HeNormal(seed=generator)
+    assert ift.HeNormal(seed=SeedGenerator(1)) != ift.HeNormal(seed=SeedGenerator(1))
+    assert ift.HeNormal() != ift.HeNormal()
+    assert ift.HeNormal(1) == ift.HeNormal(np.int64(1)) != ift.HeUniform(1)
+    assert ift.RandomNormal(0.0, 1.0, 1) != ift.RandomNormal(0.0, 2.0, 1)
+    assert ift.Constant([1.0, 2.0]) == ift.Constant([1.0, 2.0]) != ift.Constant([1.0, 3.0])
+    assert ift.Zeros() == ift.Zeros() != 0
+    assert len({ift.Zeros(), ift.Zeros(), ift.HeNormal(1), ift.HeNormal(1)}) == 2
+
+
+def test_repr_shows_the_deviation():
+    assert repr(ift.RandomNormal(seed=1)) == "RandomNormal(stddev=0.05, seed=1)"
+    assert repr(ift.TruncatedNormal(seed=1)) == "TruncatedNormal(stddev=0.05, seed=1)"
+    assert repr(ift.RandomUniform(seed=1)) == "RandomUniform(minval=-0.05, maxval=0.05, seed=1)"
+
+
+@pytest.mark.parametrize("kind", [ift.HeNormal, ift.Orthogonal, ift.Identity])
+def test_rows_into_a_buffer(kind):
+    init, ids = kind(), [[2, 0], [2, 1]]
+    wanted = init.rows((5, 5), ids)
+    memory = np.full((2, 2, 10), 7.0, "float32")
+    out = memory[..., ::2]
+    assert init.rows((5, 5), ids, out=out) is out
+    assert (out == wanted).all() and (memory[..., 1::2] == 7.0).all()
+    raw = bytearray(4 * 20)
+    init.rows((5, 5), ids, "float32", out=raw)
+    assert bytes(raw) == wanted.tobytes()
+    for wrong, error in ((np.empty((4, 5), "float32"), ValueError), ([1.0], TypeError)):
+        with pytest.raises(error, match="received"):
+            init.rows((5, 5), ids, out=wrong)
+    init.rows((5, 5), ids, out=out)  # a part, again

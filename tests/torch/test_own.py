@@ -1,0 +1,98 @@
+"""A user's own initializer in rules and specs, and core initializers handed a Parameter."""
+
+import numpy as np
+import pytest
+
+import initfast as ift
+
+torch = pytest.importorskip("torch")
+
+import initfast.torch as fast  # noqa: E402
+from initfast.initializers import random  # noqa: E402
+
+
+class DepthScaled(ift.RandomInitializer):
+    def __init__(self, layers, seed=None):
+        super().__init__(seed)
+        self.layers = layers
+
+    def for_shape(self, shape):
+        fan_in, _ = self.fans(shape)
+        return ift.RandomNormal(stddev=(2 * self.layers * fan_in) ** -0.5)
+
+
+class Whole(ift.Initializer):
+    """Keras' way, of a whole array, with a seed and axes."""
+
+    def __init__(self, seed=None, input_axes=None, output_axes=None):
+        self.seed, self.input_axes, self.output_axes = seed, input_axes, output_axes
+
+    def __call__(self, shape, dtype=None):
+        return ift.HeNormal(self.seed, self.input_axes, self.output_axes)(shape, dtype)
+
+
+class Preset(ift.HeNormal):
+    def __init__(self, layers, seed=None):
+        super().__init__(seed)
+        self.layers = layers
+
+
+def model():
+    return torch.nn.Sequential(torch.nn.Linear(10, 1000), torch.nn.Linear(1000, 10))
+
+
+@pytest.mark.parametrize(
+    ("mine", "same"),
+    [
+        (DepthScaled(12, seed=9), lambda fan: ift.RandomNormal(stddev=(24 * fan) ** -0.5)),
+        (Whole(seed=9), lambda fan: ift.HeNormal(input_axes=[1], output_axes=[0])),
+        (Preset(3), lambda fan: ift.HeNormal(input_axes=[1], output_axes=[0])),
+    ],
+)
+def test_rules(mine, same):
+    found = fast.initialize(model(), 42, {"*.weight": mine})
+    for name, fan in (("0.weight", 10), ("1.weight", 1000)):
+        weight = found.get_parameter(name).detach().numpy()
+        wanted = same(fan).with_seed(ift.Seed(42).named(name))(weight.shape)
+        assert np.array_equal(weight, wanted)
+
+
+def test_specs():
+    spec = fast.spec_from(model(), {"*.weight": DepthScaled(12), "*.bias": "zeros_"})
+    stddevs = [spec["tensors"][f"{n}.weight"]["init"]["config"]["stddev"] for n in (0, 1)]
+    assert stddevs == pytest.approx([240**-0.5, 24000**-0.5])
+
+
+# --- the fans of core initializers are Keras' ---
+
+
+@pytest.fixture
+def fresh():
+    random._check_parameter.cache_clear()
+
+
+@pytest.mark.parametrize("make", [ift.HeNormal, ift.LecunUniform])
+def test_a_parameter_warns_once(make, fresh):
+    layer = torch.nn.Linear(10, 1000)
+    with pytest.warns(RuntimeWarning, match=r"fan_in 1000, and .* fan_in 10: use initfast.torch"):
+        make(seed=1).fill(layer.weight)  # the line
+    make(seed=1).fill(layer.weight)
+
+
+def test_the_warning_points_to_the_line(fresh):
+    layer = torch.nn.Conv2d(3, 8, 3)
+    with pytest.warns(RuntimeWarning, match=r"GlorotUniform .*fan_avg 72, .* fan_avg 49.5") as told:
+        ift.GlorotUniform(seed=1).fill(layer.weight)
+    assert [warning.filename for warning in told] == [__file__]
+
+
+def test_fans_that_are_meant_stay_silent(fresh):
+    layer = torch.nn.Linear(10, 1000)
+    ift.HeNormal(seed=1).fill(layer.weight.data)
+    ift.HeNormal(seed=1, input_axes=[1], output_axes=[0]).fill(layer.weight)
+    ift.GlorotUniform(seed=1).fill(layer.weight)  # the same mean
+    ift.RandomNormal(seed=1).fill(layer.weight)
+    ift.HeNormal(seed=1).fill(layer.bias)
+    ift.HeNormal(seed=1).fill(torch.nn.Linear(8, 8).weight)
+    fast.initialize(layer, 1, {"weight": "he_normal", "bias": "zeros"})
+    fast.kaiming_normal_(layer.weight, seed=1)
