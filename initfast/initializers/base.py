@@ -24,6 +24,7 @@ from initfast.core.seeds import (
     live_seed,
 )
 from initfast.core.types import Array, DTypeLike, Index, RowIds, Shape
+from initfast.initializers.callers import refuse_keras
 from initfast.initializers.validation import decode, encode
 
 if TYPE_CHECKING:
@@ -241,8 +242,10 @@ class Direct(Initializer):
     """Base of the initializers that make any part by itself, in `_write`; the whole is one too."""
 
     whole_only = False
+    _refuse_keras = refuse_keras
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
+        self._refuse_keras()
         logical = indexing.normalize_shape(shape)
         return self._new(logical, indexing.whole(logical), dtype)
 
@@ -250,6 +253,10 @@ class Direct(Initializer):
         raise NotImplementedError(
             "a direct initializer must implement `_write(target, shape, part)`"
         )
+
+    def get_config(self) -> dict[str, Any]:
+        self._refuse_keras()
+        return super().get_config()
 
 
 class RandomInitializer(Direct):

@@ -12,6 +12,7 @@ import keras
 from initfast.core import indexing
 from initfast.core.seeds import AnySeed, Seed, SeedGenerator
 from initfast.initializers import base, constant, orthogonal, random, stft
+from initfast.initializers.configs import KERAS_PREFIX
 from initfast.keras import tensors
 from initfast.keras.copies import ACTIVE, Config, Kin, stream_of_copy
 
@@ -48,6 +49,9 @@ class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # 
         if layout is not None:
             return tensors.sharded(self.pinned(), _dims(shape), kind, layout)
         return tensors.adopt(super().__call__(shape, kind))
+
+    def _refuse_keras(self) -> None:
+        """Keras may call these."""
 
 
 class _Random(InitfastInitializer, base.RandomInitializer):
@@ -120,7 +124,7 @@ def _adapted(plain: type[Plain]) -> type[Plain]:
     mine = _Random if issubclass(plain, base.RandomInitializer) else InitfastInitializer
     promise = (plain.__doc__ or "").splitlines()[0].strip().replace("{", "{{")
     made = type(
-        f"Initfast{name}",
+        KERAS_PREFIX + name,
         (mine, plain, getattr(keras.initializers, name)),
         {
             "__doc__": _DOC.format(name=name, promise=promise),
