@@ -26,7 +26,8 @@ _DOC = """`initfast.{name}` for Keras: {promise}
     it is 'initfast>Initfast{name}', which loads after `import initfast.keras`.{seed}
     """
 
-_GENERATORS = " `seed` may also be\n    a `keras.random.SeedGenerator`, whose counter is then shared as in Keras."
+_GENERATORS = """ `seed` may also be
+    a `keras.random.SeedGenerator`, whose counter is then shared as in Keras."""
 
 
 class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # type: ignore[misc]

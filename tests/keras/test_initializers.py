@@ -16,6 +16,7 @@ CASES = Path(__file__).parent / "cases"
 ON_ALL = (
     "initializers",
     "copies",
+    "custom",
     "plain",
     "saving",
     "layers",
