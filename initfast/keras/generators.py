@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -24,37 +25,42 @@ class KerasSeedGenerator(SeedGenerator):
 
     def __init__(self, generator: keras.random.SeedGenerator) -> None:
         self.generator = generator
-        super().__init__(_words(generator.state.value)[0], generator.name)
+        super().__init__(_words(lambda: generator.state.value)[0], generator.name)
 
     @property
     def counter(self) -> int:
-        return _words(self.generator.state.value)[1]
+        return _words(lambda: self.generator.state.value)[1]
 
     def next(self) -> Seed:
-        with _eager():
-            return Seed(*_words(self.generator.next()))
+        return Seed(*_words(self.generator.next))
 
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = self.generator.get_config()
         return config if config["seed"] is None else {**config, "seed": self.seed}
 
 
-def _words(state: Any) -> tuple[int, int]:
-    """Return the seed and the counter of a state, as 64-bit words."""
+def _words(read: Callable[[], Any]) -> tuple[int, int]:
+    """Return the seed and the counter of the state that `read` returns, as 64-bit words."""
     try:
-        seed, counter = np.asarray(keras.ops.convert_to_numpy(state)).tolist()
+        with _eager():
+            seed, counter = np.asarray(keras.ops.convert_to_numpy(read() * 1)).tolist()
     except Exception as error:
         raise ValueError(
-            "a keras.random.SeedGenerator has no number yet in a function that is being compiled; "
+            "a keras.random.SeedGenerator has no numbers in a function that is being compiled: "
             "build the layer before, or pass seed=initfast.Seed(...)"
         ) from error
     return seed % 2**64, counter % 2**64
 
 
 def _eager() -> Any:
-    """On TensorFlow, a block in which a generator has numbers also while a function is traced."""
-    if keras.backend.backend() != "tensorflow":
-        return nullcontext()
-    import tensorflow as tf
+    """A block in which a generator has numbers also while a function of the user's is traced."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
 
-    return tf.init_scope()
+        return tf.init_scope()
+    if backend == "jax":
+        import jax
+
+        return jax.ensure_compile_time_eval()
+    return nullcontext()

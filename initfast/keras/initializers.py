@@ -35,6 +35,7 @@ class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # 
 
     _plain: ClassVar[type[base.Initializer]] = base.Initializer
 
+    @tensors.unconverted
     def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
         """A tensor of the backend, over memory of our own that it adopts.
 

@@ -5,7 +5,7 @@ import json
 import pickle
 
 import pytest
-from keras_tools import array, keras, same
+from keras_tools import BACKEND, array, keras, same
 
 import initfast as ift
 import initfast.keras as ik
@@ -90,6 +90,27 @@ def test_a_generator_of_keras_counts_for_all_that_hold_it(seed):
     loaded = keras.initializers.get(json.loads(json.dumps(keras.initializers.serialize(first))))
     assert seed is None or same(loaded(SHAPE), plain(ift.Seed(key)))
     assert first.block(SHAPE, ...).tobytes() == plain(ift.Seed(key, count)).tobytes()
+
+
+def compiled(function):
+    """A function that the backend compiles, where it does that."""
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(function)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function)
+    return function
+
+
+def test_a_generator_of_keras_counts_while_a_function_is_compiled():
+    generator = keras.random.SeedGenerator(7)
+    made = ik.HeNormal(seed=generator)
+    assert same(compiled(lambda: made(SHAPE))(), plain(7))
+    assert array(generator.state).tolist() == [7, 1]
+    assert same(made(SHAPE), plain(ift.Seed(7, 1)))
 
 
 def test_a_generator_of_keras_takes_what_keras_takes():
