@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from typing import Any
 
 import keras
-import numpy as np
 
 from initfast.core.seeds import Seed, SeedGenerator
 
@@ -43,7 +42,7 @@ def _words(read: Callable[[], Any]) -> tuple[int, int]:
     """Return the seed and the counter of the state that `read` returns, as 64-bit words."""
     try:
         with _eager():
-            seed, counter = np.asarray(keras.ops.convert_to_numpy(read() * 1)).tolist()
+            seed, counter = (int(word) for word in read() * 1)
     except Exception as error:
         raise ValueError(
             "a keras.random.SeedGenerator has no numbers in a function that is being compiled: "
