@@ -168,8 +168,8 @@ def tensor(
         for key, value in serialized["config"].items()
         if key != "seed" and value is not None
     }
-    init = {"class_name": serialized["class_name"], "config": config}
     name = type(initializer).__name__
+    init = {"class_name": name, "config": config}
     plain = name.lower() if name.lower() in registry.ALL_OBJECTS else name
     found = {"shape": list(shape), "dtype": dtype.name, "init": init if config else plain}
     rows = [list(each) for each in fixed_rows]

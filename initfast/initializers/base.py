@@ -24,6 +24,7 @@ from initfast.core.seeds import (
 )
 from initfast.core.types import Array, DTypeLike, Index, RowIds, Shape
 from initfast.core.warn import warn
+from initfast.initializers.callers import refuse_keras
 from initfast.initializers.copies import Config, Uses
 from initfast.initializers.fans import check_axes, compute_fans
 from initfast.initializers.validation import decode, encode
@@ -333,8 +334,10 @@ class Direct(Initializer):
 
     whole_only = False
     _config_keys: ClassVar[tuple[str, ...] | None] = ()
+    _refuse_keras = refuse_keras
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
+        self._refuse_keras()
         logical = indexing.normalize_shape(shape)
         return self._new(logical, indexing.whole(logical), dtype)
 
@@ -342,6 +345,10 @@ class Direct(Initializer):
         raise NotImplementedError(
             "a direct initializer must implement `_write(target, shape, part)`"
         )
+
+    def get_config(self) -> dict[str, Any]:
+        self._refuse_keras()
+        return super().get_config()
 
 
 class RandomInitializer(Direct):

@@ -53,6 +53,9 @@ ALL_OBJECTS: dict[str, type[Initializer]] = {
 }
 """Every name of Keras, and its class."""
 
+KERAS_PREFIX = "Initfast"
+"""Before the name of a class in a Keras model: by its bare name Keras would take its own class."""
+
 _MODULES = ("initfast", "keras", "tf_keras", "tensorflow.keras")
 
 
@@ -63,7 +66,8 @@ def serialize(initializer: Initializer) -> dict[str, Any]: ...
 def serialize(initializer: Initializer | None) -> dict[str, Any] | None:
     """Return the JSON form of an initializer, laid out as Keras lays it out.
 
-    Its module is 'initfast', so that Keras does not take it for its own.
+    Its class is named 'InitfastHeNormal' and so on, as in a saved Keras model, so that Keras reads
+    it after `import initfast.keras`, refuses it before, and never takes it for its own.
 
     >>> serialize(random.HeNormal(seed=1))["config"]
     {'seed': 1, 'input_axes': None, 'output_axes': None}
@@ -75,9 +79,9 @@ def serialize(initializer: Initializer | None) -> dict[str, Any] | None:
         raise ValueError(f"serialize takes the initializers of initfast; received {initializer!r}")
     return {
         "module": "initfast",
-        "class_name": name,
+        "class_name": KERAS_PREFIX + name,
         "config": dict(initializer.get_config()),
-        "registered_name": None,
+        "registered_name": f"initfast>{KERAS_PREFIX}{name}",
     }
 
 
@@ -96,7 +100,8 @@ def deserialize(
     Args:
         config: `{"class_name": one of the 41 strings, "config": arguments}`; "config" may be
             missing, "module" must then be that of Keras or initfast, and "registered_name" must not
-            be that of a class of someone else.
+            be that of a class of someone else. A class may have its name in a saved Keras model,
+            such as 'InitfastHeNormal'.
         identifier: what error messages show; default: `config`.
         seed: the seed of a random initializer whose config has none.
     """
@@ -106,13 +111,16 @@ def deserialize(
     if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
         raise ValueError(f"Could not interpret initializer identifier: {shown}")
     name: str = config["class_name"]
+    registered = config.get("registered_name")
+    if name.startswith(KERAS_PREFIX) and registered in (None, f"initfast>{name}"):
+        name, registered = name.removeprefix(KERAS_PREFIX), None
     arguments = config.get("config")
     kind = ALL_OBJECTS.get(name)
     if kind is None:
         raise unknown(name, ALL_OBJECTS, shown)
     module = config.get("module")
     known = module is None or f"{module}.".startswith(tuple(f"{ours}." for ours in _MODULES))
-    if not known or config.get("registered_name") not in (None, name):
+    if not known or registered not in (None, name):
         raise ValueError(f"Could not interpret initializer identifier: {shown}")
     if arguments is None:
         arguments = {}

@@ -1,11 +1,19 @@
-"""Keras 3: initializers that hand the backend its own tensor, without a copy, on TensorFlow, JAX
-and PyTorch.
+"""Initializers for Keras 3 layers, on TensorFlow, JAX and PyTorch: the backend's tensors, without a
+copy.
 
 `HeNormal(seed=42)` and all others of `keras.initializers` are here under the same names, for
-`kernel_initializer=` and its kin; `default(seed)` makes the string names in a block mean them;
-`initialize(model, seed)` draws a built model again, and `spec_from(model)` describes it for
-`initfast model`. Their classes are called `InitfastHeNormal` and so on, because Keras takes its own
-class for every name that it knows."""
+`kernel_initializer=` and similar arguments. The classes of `initfast` itself make NumPy arrays, and
+raise in a Keras layer. Keras finds its own class under every name that it knows, so the classes
+here are called `InitfastHeNormal` and so on, and are saved under these names.
+
+`default(seed)` makes the string names mean these classes in the block that builds a model: each
+weight is drawn once. `initialize(model, seed)` draws the weights of a built model again: they
+depend only on the seed and their paths. `spec_from(model)` describes such a model for
+`initfast model`.
+
+The fans are Keras': those of a depthwise convolution count all input channels. The fans of one of
+its outputs are `HeNormal(input_axes=[0, 1], output_axes=[0, 1, 3])` for `DepthwiseConv2D`,
+`input_axes=[0], output_axes=[0, 2]` for `DepthwiseConv1D`."""
 
 _NEEDED = (
     "initfast.keras needs Keras 3.15 or newer and one of its backends: pip install 'keras>=3.15' "

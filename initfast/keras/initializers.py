@@ -12,9 +12,11 @@ import keras
 from initfast.core import indexing
 from initfast.core.seeds import AnySeed, Seed, SeedGenerator
 from initfast.initializers import base, constant, orthogonal, random, stft
+from initfast.initializers.configs import KERAS_PREFIX
 from initfast.initializers.copies import Config
 from initfast.keras import tensors
 from initfast.keras.copies import ACTIVE, Kin, stream_of_copy
+from initfast.keras.generators import KerasSeedGenerator
 
 Plain = TypeVar("Plain", bound=base.Initializer)
 
@@ -22,8 +24,11 @@ _DOC = """`initfast.{name}` for Keras: {promise}
 
     Arguments are those of `initfast.{name}`, and the values are the same. A call returns the
     backend's own tensor; `block`, `rows` and `fill` return and take NumPy arrays. In a saved model
-    it is 'initfast>Initfast{name}', which loads after `import initfast.keras`.
+    it is 'initfast>Initfast{name}', which loads after `import initfast.keras`.{seed}
     """
+
+_GENERATORS = """ `seed` may also be
+    a `keras.random.SeedGenerator`, whose counter is then shared as in Keras."""
 
 
 class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # type: ignore[misc]
@@ -31,6 +36,7 @@ class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # 
 
     _plain: ClassVar[type[base.Initializer]] = base.Initializer
 
+    @tensors.unconverted
     def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
         """A tensor of the backend, over memory of our own that it adopts.
 
@@ -49,6 +55,9 @@ class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # 
         if layout is not None:
             return tensors.sharded(self.pinned(), _dims(shape), kind, layout)
         return tensors.adopt(super().__call__(shape, kind))
+
+    def _refuse_keras(self) -> None:
+        """Keras may call these."""
 
 
 class _Random(InitfastInitializer, base.RandomInitializer):
@@ -91,7 +100,9 @@ class _Random(InitfastInitializer, base.RandomInitializer):
                 origin._kin = Kin()
             self._kin = origin._kin
 
-    def _set_seed(self, seed: AnySeed) -> None:
+    def _set_seed(self, seed: AnySeed | keras.random.SeedGenerator) -> None:
+        if isinstance(seed, keras.random.SeedGenerator):
+            seed = KerasSeedGenerator(seed)
         super()._set_seed(seed)
         self._kin = self._place = None  # of another seed, it is nobody's copy
 
@@ -125,11 +136,12 @@ def _adapted(plain: type[Plain]) -> type[Plain]:
     name = plain.__name__
     mine = _Random if issubclass(plain, base.RandomInitializer) else InitfastInitializer
     promise = (plain.__doc__ or "").splitlines()[0].strip().replace("{", "{{")
+    seed = _GENERATORS if mine is _Random else ""
     made = type(
-        f"Initfast{name}",
+        KERAS_PREFIX + name,
         (mine, plain, getattr(keras.initializers, name)),
         {
-            "__doc__": _DOC.format(name=name, promise=promise),
+            "__doc__": _DOC.format(name=name, promise=promise, seed=seed),
             "__module__": "initfast.keras",
             "_plain": plain,
         },

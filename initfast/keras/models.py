@@ -10,7 +10,7 @@ from initfast.core.dtypes import resolve
 from initfast.core.seeds import Seed, root_seed
 from initfast.initializers.base import Initializer, RandomInitializer
 from initfast.keras import tensors
-from initfast.keras.sources import Derived, source, with_seed
+from initfast.keras.sources import Derived, axes, source, with_seed
 from initfast.keras.weights import Weight, weights
 
 Rules = Mapping[str, "Initializer | str | Callable[..., Any] | None"]
@@ -32,8 +32,9 @@ def initialize(
         seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.
         rules: initializers for weights by path, or by patterns of `fnmatch` such as '*/kernel'; the
             first that matches counts. None leaves a weight as it is. Needed for weights made to be
-            trained whose layer has no attribute `<weight>_initializer`; other such weights are
-            states and are left alone.
+            trained of which no initializer is known: the layer has no `<weight>_initializer`, and a
+            copy of it, built from its configs, has other weights. Other such weights are states and
+            are left alone.
 
     Returns:
         The initializer of each weight that was drawn, by path. `found[path].block(shape, ...)`
@@ -43,6 +44,9 @@ def initialize(
         ValueError, TypeError: and nothing has been written then. The message names the weights that
             no initializer could be found for.
 
+    An initializer of your own, or derived from one of Keras, is made again from its config with an
+    integer `seed` that depends on `seed` and the weight's name. LoRA pairs are drawn from the
+    defaults of `enable_lora`, because no layer keeps what it was given; rules can say it.
     Seed generators, metrics and optimizers are not touched.
     """
     drawn = {}
@@ -83,7 +87,7 @@ def plan(model: Any, seed: int | Seed | None, rules: Rules | None) -> list[Plann
                 made = (
                     None
                     if rules[pattern] is None
-                    else with_seed(rules[pattern], root.named(weight.path))
+                    else with_seed(rules[pattern], root.named(weight.path), axes(weight))
                 )
             if made is not None:
                 _try(made, weight)

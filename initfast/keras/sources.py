@@ -12,7 +12,9 @@ from initfast.core.seeds import Seed
 from initfast.core.types import Array, DTypeLike, Shape
 from initfast.initializers import base, registry
 from initfast.initializers.fans import einsum_axes
+from initfast.keras import tensors
 from initfast.keras.initializers import ADAPTED
+from initfast.keras.records import added
 from initfast.keras.weights import Weight
 
 # Weights whose initializer is not called <weight>_initializer.
@@ -35,6 +37,29 @@ _WRITTEN: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("SpectralNormalization", "vector_u"): ("TruncatedNormal", {"stddev": 0.02}),
 }
 _BY_NAME = {plain.__name__: plain for plain in ADAPTED}
+# The defaults of enable_lora; what it was given, no layer keeps.
+_LORA = {
+    "lora_kernel_a": "he_uniform",
+    "lora_kernel_b": "zeros",
+    "lora_embeddings_a": "he_uniform",
+    "lora_embeddings_b": "zeros",
+}
+
+
+class Own(base.Initializer):
+    """An initializer of the user's own, as Keras knows them: a call returns a tensor.
+
+    Args:
+        inner: the initializer.
+    """
+
+    def __init__(self, inner: Callable[..., Any]) -> None:
+        self.inner = inner
+
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
+        values = self.inner(shape, dtype=tensors.named_dtype(dtype))
+        made: Array = keras.ops.convert_to_numpy(values)
+        return made
 
 
 class Derived(base.Initializer):
@@ -55,11 +80,10 @@ class Derived(base.Initializer):
 
 
 def source(weight: Weight, seed: Seed) -> base.Initializer | None:
-    """The initializer that a layer says, or is known, to draw a weight from, with `seed` for its
-    own.
+    """Return the initializer that a layer says, or is known, to draw a weight from, with `seed`.
 
-    Returns None if the layer has no initializer for it. TypeError: it has one that is neither
-    initfast's nor Keras'."""
+    Returns None if the layer has no initializer for it. TypeError: it has one that cannot be given
+    a seed."""
     layer, name = weight.layer, weight.variable.name
     for (kind, held), (drawn, config) in _WRITTEN.items():
         if held == name and isinstance(layer, getattr(keras.layers, kind)):
@@ -68,51 +92,65 @@ def source(weight: Weight, seed: Seed) -> base.Initializer | None:
     for attribute in (name, *_ATTRIBUTES.get(name, ())):
         for spelled in (f"{attribute}_initializer", f"_{attribute}_initializer"):
             found = getattr(layer, spelled, None) if found is None else found
+    if found is None and getattr(layer, "lora_enabled", False):
+        found = _LORA.get(name)
+    if found is None and weight.trained:
+        found = added(layer).get(id(weight.variable))
     if found is None:
         return None
-    made = with_seed(found, seed, _axes(layer) if name == "kernel" else {})
+    made = with_seed(found, seed, axes(weight))
     if name == "bias" and getattr(layer, "unit_forget_bias", False):
         return Derived(made, "forget")
     return Derived(made, "sqrt") if name in ("moving_stddev", "renorm_stddev") else made
 
 
-def with_seed(found: Any, seed: Seed, axes: dict[str, Any] | None = None) -> base.Initializer:
-    """Return an initializer of Keras or ours, or its text or config, as ours with another seed.
+def with_seed(found: Any, seed: Seed, kernel_axes: Mapping[str, Any]) -> base.Initializer:
+    """Return an initializer, or its text or config, as one of initfast with another seed.
+
+    One of Keras becomes ours; one of the user's own is made again with an integer seed.
 
     Args:
         found: the initializer; its own seed does not matter.
         seed: where to draw from.
-        axes: input_axes and output_axes, for a VarianceScaling that has none of its own.
+        kernel_axes: input_axes and output_axes, for a VarianceScaling that has none of its own.
 
     Raises:
-        TypeError: it is anything else, whose values a seed could not govern.
+        TypeError: it is a function, or one of the user's own for Keras whose config has no seed.
     """
     if isinstance(found, (str, Mapping)):
         found = registry.get(found)
-    plain: type[base.Initializer] | None = None
-    if isinstance(found, base.Initializer):
-        plain = type(found)
-        if plain in ADAPTED.values():
-            plain = plain._plain  # type: ignore[attr-defined]
-    elif type(found) is getattr(keras.initializers, type(found).__name__, None):
-        plain = _BY_NAME.get(type(found).__name__)
-    if plain is None:
-        raise TypeError(
-            f"an initializer must be one of initfast or of Keras itself; received {found!r}"
-        )
-    config = dict(found.get_config())
+    config = dict(found.get_config()) if hasattr(found, "get_config") else {}
     if isinstance(found, keras.initializers.Identity):
         config["gain"] = found.gain  # Keras forgets it
-    config.pop("seed", None)
-    made = plain.from_config(config).with_seed(seed)
-    return made.with_axes(**axes) if axes else made
+    kind = type(found)
+    if isinstance(found, base.Direct):
+        plain = kind._plain if kind in ADAPTED.values() else kind
+    elif kind is getattr(keras.initializers, kind.__name__, None):
+        plain = _BY_NAME.get(kind.__name__)
+    else:
+        plain = None
+    if plain is not None:
+        config.pop("seed", None)
+        made: base.Initializer = plain.from_config(config).with_seed(seed)
+        return made.with_axes(**kernel_axes) if kernel_axes else made
+    if "seed" not in config:
+        if isinstance(found, base.Initializer):
+            return found  # as `Initializer.with_seed` returns one that draws nothing
+        raise TypeError(
+            "an initializer must be one of initfast or of Keras, or one of your own with a 'seed' "
+            f"in its get_config(); received {found!r}"
+        )
+    # What Keras' own generators take on every backend: 31 bits.
+    config["seed"] = Seed(0).named(f"{seed.seed}/{seed.name}").stream % 2**31
+    own = kind.from_config(config)
+    return own if isinstance(own, base.Initializer) else Own(own)
 
 
-def _axes(layer: Any) -> dict[str, Any]:
-    """Return the axes that EinsumDense gives the initializer of its kernel."""
-    if not isinstance(layer, keras.layers.EinsumDense):
+def axes(weight: Weight) -> dict[str, Any]:
+    """Return the axes that EinsumDense gives the initializer of its kernel; nothing for others."""
+    if weight.variable.name != "kernel" or not isinstance(weight.layer, keras.layers.EinsumDense):
         return {}
-    return einsum_axes(layer.equation).arguments(len(layer.kernel.shape))
+    return einsum_axes(weight.layer.equation).arguments(len(weight.variable.shape))
 
 
 def _forget(bias: Array) -> Array:

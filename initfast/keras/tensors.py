@@ -5,7 +5,7 @@ where it can.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import keras
 
@@ -14,6 +14,8 @@ from initfast.core.dtypes import bits_of, is_floating, resolve_numeric
 from initfast.core.indexing import Dims
 from initfast.core.types import Array
 from initfast.initializers.base import Initializer
+
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 try:  # private, and worth it: without it every shape inference fills the array once more
     from keras.src.backend.common.symbolic_scope import in_symbolic_scope
@@ -33,6 +35,17 @@ def named_dtype(dtype: Any) -> str:
 
         name = jax.dtypes.canonicalize_dtype("float64").name
     return name
+
+
+def unconverted(call: Call) -> Call:
+    """Return a function that TensorFlow runs as it is while it traces one of the user's: AutoGraph
+    would convert its code, and warn of what it cannot.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return call
+    import tensorflow as tf
+
+    return cast(Call, tf.autograph.experimental.do_not_convert(call))
 
 
 def placeholder(shape: Any, dtype: str) -> Any | None:

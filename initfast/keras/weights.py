@@ -37,12 +37,17 @@ def _walk(layer: Any, prefix: str, seen: set[int]) -> Iterator[Weight]:
     inner = list(layer._layers)
     for label, sub in zip(labels(_named(inner)), inner, strict=True):
         yield from _walk(sub, f"{prefix}{label}/", seen)
-    trained, other = list(layer._trainable_variables), list(layer._non_trainable_variables)
-    own = trained + other
-    for number, (label, variable) in enumerate(zip(labels(_named(own)), own, strict=True)):
+    trained = len(layer._trainable_variables)
+    for number, (label, variable) in enumerate(own(layer)):
         if id(variable) not in seen:
             seen.add(id(variable))
-            yield Weight(prefix + label, layer, variable, number < len(trained))
+            yield Weight(prefix + label, layer, variable, number < trained)
+
+
+def own(layer: Any) -> list[tuple[str, Any]]:
+    """Return the variables of a layer itself, not of its sublayers, with their labels."""
+    variables = [*layer._trainable_variables, *layer._non_trainable_variables]
+    return list(zip(labels(_named(variables)), variables, strict=True))
 
 
 def _named(things: Iterable[Any]) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,8 @@ ON_ALL = (
     "initializers",
     "own",
     "copies",
+    "custom",
+    "plain",
     "saving",
     "layers",
     "models",
@@ -77,8 +79,13 @@ def test_on_eight_jax_devices():
     run("jax", ("sharding",), XLA_FLAGS="--xla_force_host_platform_device_count=8")
 
 
+@pytest.mark.long
+def test_in_functions_that_tensorflow_traces():
+    run("tensorflow", ("functions",))
+
+
 def test_every_case_file_runs():
-    assert {path.stem for path in CASES.glob("*.py")} == {*ON_ALL, "sharding"}
+    assert {path.stem for path in CASES.glob("*.py")} == {*ON_ALL, "sharding", "functions"}
 
 
 @pytest.mark.long

@@ -5,7 +5,7 @@ import json
 import pickle
 
 import pytest
-from keras_tools import array, keras, same
+from keras_tools import BACKEND, array, keras, same
 
 import initfast as ift
 import initfast.keras as ik
@@ -70,6 +70,54 @@ def test_a_generator_is_shared():
     origin = ik.HeNormal(seed=ift.SeedGenerator(42))
     pair = [copied(origin)(SHAPE), copied(origin)(SHAPE)]
     assert same(pair[0], plain(ift.Seed(42, 0))) and same(pair[1], plain(ift.Seed(42, 1)))
+
+
+@pytest.mark.parametrize("seed", [7, None])
+def test_a_generator_of_keras_counts_for_all_that_hold_it(seed):
+    generator = keras.random.SeedGenerator(seed)
+    key = int(array(generator.state)[0])
+    assert key == seed or seed is None
+    first, second = ik.HeNormal(seed=generator), ik.RandomNormal(seed=generator)
+    drawn = [first(SHAPE), copied(second)(SHAPE), first(SHAPE)]
+    assert same(drawn[0], plain(ift.Seed(key)))
+    if seed is None:  # as in Keras, a config does not say it
+        count = 2
+    else:
+        assert same(drawn[1], ift.RandomNormal(seed=ift.Seed(key, 1))(SHAPE))
+        count = 3
+    assert same(drawn[2], plain(ift.Seed(key, count - 1)))
+    assert array(generator.state).tolist() == [key, count] and first.seed.counter == count
+    loaded = keras.initializers.get(json.loads(json.dumps(keras.initializers.serialize(first))))
+    assert seed is None or same(loaded(SHAPE), plain(ift.Seed(key)))
+    assert first.block(SHAPE, ...).tobytes() == plain(ift.Seed(key, count)).tobytes()
+
+
+def compiled(function):
+    """A function that the backend compiles, where it does that."""
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(function)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function)
+    return function
+
+
+def test_a_generator_of_keras_counts_while_a_function_is_compiled():
+    generator = keras.random.SeedGenerator(7)
+    made = ik.HeNormal(seed=generator)
+    assert same(compiled(lambda: made(SHAPE))(), plain(7))
+    assert array(generator.state).tolist() == [7, 1]
+    assert same(made(SHAPE), plain(ift.Seed(7, 1)))
+
+
+def test_a_generator_of_keras_takes_what_keras_takes():
+    with pytest.raises(ValueError, match="`seed` argument should be an instance"):
+        ik.HeNormal(seed=object())
+    with pytest.raises(ValueError, match="`seed` argument should be an instance"):
+        ift.HeNormal(seed=keras.random.SeedGenerator(3))
 
 
 def test_no_seed_is_drawn_anew():

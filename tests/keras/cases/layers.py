@@ -38,7 +38,15 @@ def test_multi_head_attention_has_the_right_fans_and_four_streams():
 
 
 @pytest.mark.parametrize(
-    "initializer", [ik.RandomNormal(seed=5), ik.HeNormal(seed=ift.SeedGenerator(5)), ik.HeNormal()]
+    "initializer",
+    [
+        ik.RandomNormal(seed=5),
+        ik.HeNormal(seed=ift.Seed(5).named("attention")),
+        ik.HeNormal(seed=ift.SeedGenerator(5)),
+        ik.HeNormal(seed=keras.random.SeedGenerator(5)),
+        ik.HeNormal(seed=keras.random.SeedGenerator()),
+        ik.HeNormal(),
+    ],
 )
 def test_multi_head_attention_never_repeats_itself(initializer):
     kernels = [array(weight).ravel()[:8].tobytes() for weight in attention(initializer).values()]

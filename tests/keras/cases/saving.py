@@ -28,7 +28,9 @@ def model(seed):
 
 
 @pytest.mark.parametrize(
-    "seed", [7, ift.Seed(7).named("kernel"), ift.SeedGenerator(7), None], ids=str
+    "seed",
+    [7, ift.Seed(7).named("kernel"), ift.SeedGenerator(7), keras.random.SeedGenerator(7), None],
+    ids=lambda seed: type(seed).__name__,
 )
 def test_keras_file(tmp_path, seed):
     made = model(seed)
@@ -47,6 +49,26 @@ def test_keras_file(tmp_path, seed):
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         layer = json.loads(archive.read("config.json"))["config"]["layers"][1]
     assert layer["config"]["kernel_initializer"]["registered_name"] == "initfast>InitfastHeNormal"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: ik.TruncatedNormal(0, 1, seed=1, lower=-1, upper=3),
+        lambda: ik.GlorotUniform(seed=2**63),
+        lambda: ik.GlorotUniform(seed=ift.Seed(1).named("x")),
+        lambda: ik.Orthogonal(seed=1),
+    ],
+)
+def test_what_keras_own_class_does_not_know_is_saved_too(made, tmp_path):
+    layer = keras.layers.Dense(8, kernel_initializer=made())
+    model = keras.Sequential([keras.Input((8,)), layer])
+    model.save(tmp_path / "model.keras")
+    found = keras.saving.load_model(tmp_path / "model.keras").layers[0].kernel_initializer
+    assert type(found) is type(layer.kernel_initializer)
+    for again in (found, type(layer).from_config(layer.get_config()).kernel_initializer):
+        assert same(layer.kernel, again.block((8, 8), ...))
+    assert same(keras.models.clone_model(model).weights[0], array(layer.kernel))
 
 
 def test_weights_file(tmp_path):

@@ -146,3 +146,10 @@ def test_data_parallel_and_a_layout_of_the_variable():
         variable = keras.Variable(ik.HeNormal(seed=2), shape=(8, 8), layout=sharding)
         assert agrees(variable, ift.HeNormal(seed=2)((8, 8)))
         assert variable.value.sharding.is_equivalent_to(sharding, 2)
+
+
+def test_a_class_of_initfast_itself_is_refused_also_where_jax_compiles_its_call():
+    parallel((4, 2), ("batch", "model"), {".*kernel": (None, "model")})
+    layer = L.Dense(16384, kernel_initializer=ift.HeNormal(seed=1))  # from 250 MB on, Keras does
+    with pytest.raises(TypeError, match=r"pass initfast\.keras\.HeNormal\(seed=1\)"):
+        layer.build((None, 4096))

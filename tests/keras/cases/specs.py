@@ -118,6 +118,9 @@ def test_keras_reads_what_is_said():
 
 
 class Odd(L.Layer):
+    def get_config(self):
+        raise NotImplementedError
+
     def build(self, shape):
         self.table = self.add_weight(shape=(3, 2), initializer="zeros", name="table")
 

@@ -1,0 +1,65 @@
+"""A seed generator of Keras as a seed of the initializers here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import keras
+
+from initfast.core.seeds import Seed, SeedGenerator
+
+
+class KerasSeedGenerator(SeedGenerator):
+    """The streams of a `keras.random.SeedGenerator`, of which each draw takes one.
+
+    Its state is (seed, counter), and stream `counter` of that seed is drawn: the values are those
+    of an `initfast.SeedGenerator` of the same seed, and all initializers that hold the generator
+    share its counter, as in Keras.
+
+    Args:
+        generator: the generator of Keras.
+    """
+
+    def __init__(self, generator: keras.random.SeedGenerator) -> None:
+        self.generator = generator
+        super().__init__(_words(lambda: generator.state.value)[0], generator.name)
+
+    @property
+    def counter(self) -> int:
+        return _words(lambda: self.generator.state.value)[1]
+
+    def next(self) -> Seed:
+        return Seed(*_words(self.generator.next))
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.generator.get_config()
+        return config if config["seed"] is None else {**config, "seed": self.seed}
+
+
+def _words(read: Callable[[], Any]) -> tuple[int, int]:
+    """Return the seed and the counter of the state that `read` returns, as 64-bit words."""
+    try:
+        with _eager():
+            seed, counter = (int(word) for word in read() * 1)
+    except Exception as error:
+        raise ValueError(
+            "a keras.random.SeedGenerator has no numbers in a function that is being compiled: "
+            "build the layer before, or pass seed=initfast.Seed(...)"
+        ) from error
+    return seed % 2**64, counter % 2**64
+
+
+def _eager() -> Any:
+    """A block in which a generator has numbers also while a function of the user's is traced."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.init_scope()
+    if backend == "jax":
+        import jax
+
+        return jax.ensure_compile_time_eval()
+    return nullcontext()
