@@ -28,7 +28,7 @@ from initfast.initializers.random import (
     RandomUniform,
     TruncatedNormal,
 )
-from initfast.jax.arrays import place, seed_of
+from initfast.jax.draws import draw
 
 Axes = int | Sequence[int]
 Init = Callable[..., jax.Array]
@@ -187,9 +187,6 @@ def _drawn(build: Callable[[indexing.Dims, Seed], Initializer], default: Any) ->
     """The function of JAX's signature that draws what `build` gives for a shape and a seed."""
 
     def init(key: Any, shape: Shape, dtype: Any = default, out_sharding: Any = None) -> jax.Array:
-        traced = isinstance(key, jax.core.Tracer)
-        logical = indexing.normalize_shape(shape)
-        initializer = build(logical, Seed(0) if traced else seed_of(key))
-        return place(initializer, logical, out_sharding, float if dtype is None else dtype, traced)
+        return draw(build, key, shape, float if dtype is None else dtype, out_sharding)
 
     return init
