@@ -24,6 +24,7 @@ from initfast.jax import ffi
 from initfast.jax.arrays import concrete, enabled, make
 from initfast.jax.keys import seed_of, words_of
 
+P: Any = jax.sharding.PartitionSpec
 Build = Callable[[Seed], Initializer]
 
 
@@ -58,18 +59,20 @@ def draw(
 
 def _constrained(drawn: jax.Array, sharding: Any) -> jax.Array:
     """Ask the partitioner, or the types of an explicit mesh, for this sharding."""
+    constrain: Any = jax.lax.with_sharding_constraint
     spec = getattr(sharding, "spec", sharding)
     if not isinstance(spec, jax.sharding.PartitionSpec):
-        return jax.lax.with_sharding_constraint(drawn, concrete(sharding, drawn.shape))
-    mesh = getattr(sharding, "mesh", None) or jax.sharding.get_abstract_mesh()
-    if mesh.empty:
-        raise ValueError(
-            "sharding must have a mesh of devices, or be used under jax.set_mesh; received "
-            f"{sharding}"
-        )
-    jax.sharding.NamedSharding(mesh, spec).shard_shape(drawn.shape)
-    explicit = jax.sharding.AxisType.Explicit in mesh.axis_types
-    constrain = jax.sharding.reshard if explicit else jax.lax.with_sharding_constraint
+        sharding = concrete(sharding, drawn.shape)
+    else:
+        mesh = getattr(sharding, "mesh", None) or jax.sharding.get_abstract_mesh()
+        if mesh.empty:
+            raise ValueError(
+                "sharding must have a mesh of devices, or be used under jax.set_mesh; received "
+                f"{sharding}"
+            )
+        jax.sharding.NamedSharding(mesh, spec).shard_shape(drawn.shape)
+        if jax.sharding.AxisType.Explicit in mesh.axis_types:
+            constrain = jax.sharding.reshard
     constrained: jax.Array = constrain(drawn, sharding)
     return constrained
 
@@ -81,10 +84,13 @@ _DRAW: Any = Primitive("initfast")
 def _run(
     words: Any, *, build: Build, shape: indexing.Dims, dtype: DType, sharding: Any, **_: Any
 ) -> jax.Array:
+    mesh = jax.sharding.get_mesh()
+    if sharding is None and not mesh.empty:
+        sharding = jax.sharding.NamedSharding(mesh, P())  # as jax.random under jax.set_mesh
     if words.ndim == 1:
         return make(build(seed_of(words)), shape, concrete(sharding, shape), dtype)
-    made: jax.Array = jax.device_put(_on_host(words, build, shape, dtype))
-    return made
+    drawn: jax.Array = jax.device_put(_on_host(words, build, shape, dtype), sharding)
+    return drawn
 
 
 def _on_host(words: Any, build: Build, shape: indexing.Dims, dtype: DType) -> Array:
@@ -104,7 +110,7 @@ def _shaped(words: Any, *, shape: indexing.Dims, dtype: DType, **_: Any) -> Any:
     mesh = words.sharding.mesh
     if mesh.empty:
         mesh = jax.sharding.get_abstract_mesh()
-    spec = jax.sharding.PartitionSpec(*words.sharding.spec[:-1], *(None,) * len(shape))
+    spec = P(*words.sharding.spec[:-1], *(None,) * len(shape))
     return words.update(
         shape=(*words.shape[:-1], *shape),
         dtype=dtype,

@@ -24,6 +24,10 @@ TARGET = f"initfast_fill_{STREAM_VERSION}"
 part of it, so that a program of another version finds none."""
 
 _kernels.limit_xla_threads(get_num_threads())
+# Without types in JAX.
+_P: Any = jax.sharding.PartitionSpec
+_shaped: Any = jax.ShapeDtypeStruct
+
 jax.ffi.register_ffi_target(TARGET, _kernels.xla_handler(), platform="cpu")
 
 
@@ -58,8 +62,8 @@ def fill(call: Call, words: Any) -> Any:
 
 def _run(call: Call, words: Any, start: Any, part: indexing.Dims) -> Any:
     """The part of `part` dims that begins at logical element `start`, for each key."""
-    out = jax.ShapeDtypeStruct((*words.shape[:-1], *part), call.dtype)
-    return jax.ffi.ffi_call(TARGET, out)(
+    handler: Any = jax.ffi.ffi_call(TARGET, _shaped((*words.shape[:-1], *part), call.dtype))
+    return handler(
         words,
         start,
         distribution=call.distribution,
@@ -88,35 +92,43 @@ def _tiles(sharding: Any, dims: int) -> _Tiles:
 
 def _partition(call: Call, mesh: Any, arguments: Any, result: Any) -> Any:
     """How each device makes its own shard: it finds the start of it in a table, by its number."""
-    (words,) = arguments
-    batch = len(words.shape) - 1
+    (keys,) = arguments
+    batch = len(keys.shape) - 1
     tiles = _tiles(result.sharding, len(result.shape))
-    local = -(-np.array(result.shape, np.int64) // tiles.counts)
-    steps = np.array([math.prod(call.shape[d + 1 :]) for d in range(len(call.shape))], np.uint64)
-    first = (tiles.places * local).astype(np.uint64)
-    start = (first[:, batch:] * steps).sum(1, dtype=np.uint64)
-    table = np.stack([start >> np.uint64(32), start & np.uint64(2**32 - 1)], 1).astype(np.uint32)
     devices = jax.sharding.Mesh(np.array(tiles.devices), ("devices",))
+    size = -(-np.array(result.shape, np.int64) // tiles.counts)
+    first = tiles.places * size
+    steps = np.array([math.prod(call.shape[d + 1 :]) for d in range(len(call.shape))], np.uint64)
+    starts = (first[:, batch:].astype(np.uint64) * steps).sum(1, dtype=np.uint64)
+    table = np.stack([starts >> np.uint64(32), starts & np.uint64(2**32 - 1)], 1).astype(np.uint32)
+    cut = _tiles(keys.sharding, batch + 1)
+    alike = cut.counts[-1] == 1 and (cut.places[:, :batch] == tiles.places[:, :batch]).all()
 
     def lower(words: Any) -> Any:
         number = jax.lax.axis_index("devices")
-        own = jax.lax.dynamic_index_in_dim(jax.numpy.asarray(table), number, keepdims=False)
-        return _run(call, words, own, tuple(local[batch:].tolist()))
+        if not alike:  # the device has all keys, and takes its own
+            for d in range(batch):
+                ids = jax.numpy.asarray(first[:, d], np.int32)[number] + np.arange(size[d])
+                words = jax.numpy.take(words, ids, axis=d, mode="clip")
+        start = jax.numpy.asarray(table)[number]
+        return _run(call, words, start, tuple(size[batch:].tolist()))
 
-    return devices, lower, result.sharding, (words.sharding,)
+    whole = jax.sharding.NamedSharding(devices, _P())
+    return devices, lower, result.sharding, (keys.sharding if alike else whole,)
 
 
 def _rule(call: Call, mesh: Any, values: Any, results: Any) -> Any:
-    """Any dim of the result may be cut, and the keys with the dims that they bring; a key may not."""
+    """Any dim of the result may be cut, and keys with the dims that they bring, but not one key."""
     dims = [f"d{d}" for d in range(results[0].rank)]
     keys = dims[: len(dims) - len(call.shape)]
     return f"{' '.join(keys)} w -> {' '.join(dims)}", {"need_replication_factors": ("w",)}
 
 
-fill.def_partition(_partition, sharding_rule=_rule, decode_shardings=False)
+_define: Any = fill.def_partition
+_define(_partition, sharding_rule=_rule, decode_shardings=False)
 
 EXAMPLE = jax.make_jaxpr(partial(fill, Call("normal", (1.0,) * 14, (1,), FLOAT32)))(
-    jax.ShapeDtypeStruct((2,), np.uint32)
+    _shaped((2,), np.uint32)
 )
 """JAX tells the devices to the lowering of a program only if it finds a `custom_partitioning` in a
 parameter of one of its primitives."""

@@ -126,8 +126,8 @@ def test_nnx_layers_by_vmap(nnx):
     def stack(rngs):
         return create(rngs)
 
-    plain = weights(nnx, stack(nnx.Rngs(42).fork(split=3)))
-    compiled = nnx.jit(lambda rngs: stack(rngs))(nnx.Rngs(42).fork(split=3))
+    plain = weights(nnx, stack(nnx.Rngs(42).split(3)))
+    compiled = nnx.jit(lambda rngs: stack(rngs))(nnx.Rngs(42).split(3))
     same_trees(weights(nnx, compiled), plain)
     kernel = np.asarray(plain["inner"]["kernel"])
     assert kernel.shape == (3, 8, 16)
@@ -139,21 +139,18 @@ def test_nnx_layers_by_vmap(nnx):
 
 def test_equinox():
     eqx = pytest.importorskip("equinox")
+    init = ij.he_normal(in_axis=-1, out_axis=-2)
+
+    def kernels(model):
+        return [layer.weight for layer in model.layers]
 
     def create(key):
         model = eqx.nn.MLP(8, 4, 16, 2, key=key)
-        is_linear = lambda x: isinstance(x, eqx.nn.Linear)  # noqa: E731
-        kernels = lambda m: [
-            x.weight for x in jax.tree.leaves(m, is_leaf=is_linear) if is_linear(x)
-        ]  # noqa: E731
-        keys = jax.random.split(key, len(kernels(model)))
-        init = ij.he_normal(in_axis=-1, out_axis=-2)
-        return eqx.tree_at(
-            kernels, model, [init(k, w.shape) for k, w in zip(keys, kernels(model), strict=True)]
-        )
+        keys = jax.random.split(key, len(model.layers))
+        drawn = [init(k, old.shape) for k, old in zip(keys, kernels(model), strict=True)]
+        return eqx.tree_at(kernels, model, drawn)
 
-    plain, compiled = create(KEY), eqx.filter_jit(create)(KEY)
-    same_trees([x.weight for x in compiled.layers], [x.weight for x in plain.layers])
+    same_trees(kernels(eqx.filter_jit(create)(KEY)), kernels(create(KEY)))
     keys = jax.random.split(KEY, 3)
     many = eqx.filter_vmap(create)(keys)
     same_trees(many.layers[1].weight, np.stack([create(key).layers[1].weight for key in keys]))

@@ -189,6 +189,40 @@ def sharded_keys():
 
 
 @case
+def keys_and_draws_sharded_differently():
+    """The keys move, and not what is drawn from them."""
+    words = jax.random.key_data(jax.random.split(KEY, 8))
+    wanted = np.stack([draw(key) for key in words])
+    mesh = MESHES["4x2"]
+    for keys, spec in (
+        (P("x"), P("y")), (P("x"), P(None, "x")), (P("x", "y"), P("y", "x")), (P(None, "y"), P("x")),
+        (P("x"), P()), (P(("x", "y")), P(("y", "x"))),
+    ):  # fmt: skip
+        sharding = NamedSharding(mesh, spec)
+        placed = jax.device_put(words, NamedSharding(mesh, keys))
+        function = jax.jit(jax.vmap(draw), out_shardings=sharding)
+        text = function.lower(placed).compile().as_text()
+        assert made(text) == [sharding.shard_shape(wanted.shape)], made(text)
+        check(function(placed), wanted, sharding)
+
+
+@case
+def an_uneven_number_of_keys():
+    keys = jax.random.split(KEY, 9)
+    wanted = np.stack([draw(key) for key in keys])
+    mesh = MESHES["4x2"]
+    for spec in (P("x"), P(("x", "y")), P("x", "y")):
+
+        def create(keys, spec=spec):
+            drawn = jax.lax.with_sharding_constraint(
+                jax.vmap(draw)(keys), NamedSharding(mesh, spec)
+            )
+            return jax.lax.with_sharding_constraint(drawn * 1, NamedSharding(mesh, P()))
+
+        same(jax.jit(create)(keys), wanted)
+
+
+@case
 def split_in_the_program():
     sharding = NamedSharding(MESHES["8"], P("x"))
 
@@ -299,6 +333,17 @@ def shard_map_over_one_axis():
     )
     with jax.set_mesh(AUTO):
         same(jax.jit(function)(keys), np.concatenate([draw(key, (6, 16)) for key in keys]))
+
+
+@case
+def under_set_mesh():
+    """A plain call gives every device of the mesh the whole, as jax.random does."""
+    with jax.set_mesh(AUTO):
+        check(draw(KEY), draw(KEY), NamedSharding(AUTO, P()))
+        many = jax.vmap(draw)(jax.random.split(KEY, 3))
+        assert many.sharding.is_equivalent_to(NamedSharding(AUTO, P()), 3), many.sharding
+    found = draw(KEY)
+    assert len(found.sharding.device_set) == 1, found.sharding
 
 
 @case
