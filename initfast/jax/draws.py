@@ -130,6 +130,11 @@ def _compile_for_cpu(
     source = source_of(build(Seed(0)), shape, dtype)
     if source is None:
         return _call_host(ctx, words, build=build, shape=shape, dtype=dtype)
+    if ffi.partitioned(ctx) and not getattr(jax.config, "jax_use_shardy_partitioner", True):
+        raise NotImplementedError(
+            "initfast.jax within a jit over several devices needs the Shardy partitioner: "
+            "jax.config.update('jax_use_shardy_partitioner', True)"
+        )
     call = ffi.call_of(source, shape, dtype)
     return mlir.lower_fun(partial(ffi.fill, call), multiple_results=False)(ctx, words)
 

@@ -190,7 +190,6 @@ def sharded_keys():
 
 @case
 def keys_and_draws_sharded_differently():
-    """The keys move, and not what is drawn from them."""
     words = jax.random.key_data(jax.random.split(KEY, 8))
     wanted = np.stack([draw(key) for key in words])
     mesh = MESHES["4x2"]
@@ -200,10 +199,7 @@ def keys_and_draws_sharded_differently():
     ):  # fmt: skip
         sharding = NamedSharding(mesh, spec)
         placed = jax.device_put(words, NamedSharding(mesh, keys))
-        function = jax.jit(jax.vmap(draw), out_shardings=sharding)
-        text = function.lower(placed).compile().as_text()
-        assert made(text) == [sharding.shard_shape(wanted.shape)], made(text)
-        check(function(placed), wanted, sharding)
+        check(jax.jit(jax.vmap(draw), out_shardings=sharding)(placed), wanted, sharding)
 
 
 @case
@@ -392,6 +388,20 @@ def orthogonal_is_refused():
         lambda key: ij.orthogonal()(key, (8, 8)), mesh=AUTO, in_specs=P(), out_specs=P()
     )
     same(jax.jit(function)(KEY), ij.orthogonal()(KEY, (8, 8)))
+
+
+@case
+def the_older_partitioner_is_refused():
+    sharding = NamedSharding(MESHES["8"], P("x"))
+    jax.config.update("jax_use_shardy_partitioner", False)
+    try:
+        jax.jit(lambda key: draw(key, (16, 16)), out_shardings=sharding)(KEY)
+    except NotImplementedError as error:
+        assert "needs the Shardy partitioner" in str(error), error
+    else:
+        raise AssertionError("no refusal")
+    finally:
+        jax.config.update("jax_use_shardy_partitioner", True)
 
 
 @case
