@@ -17,13 +17,13 @@ from initfast._kernels import Source
 from initfast._version import STREAM_VERSION
 from initfast.core import indexing
 from initfast.core.dtypes import FLOAT32, DType
-from initfast.core.threads import get_num_threads
+from initfast.core.threads import get_num_threads_of_process
 
 TARGET = f"initfast_fill_{STREAM_VERSION}"
 """The name under which compiled and exported programs know the handler: the stream's version is
 part of it, so that a program of another version finds none."""
 
-_kernels.limit_xla_threads(get_num_threads())
+_kernels.limit_xla_threads(get_num_threads_of_process())
 # Without types in JAX.
 _P: Any = jax.sharding.PartitionSpec
 _shaped: Any = jax.ShapeDtypeStruct

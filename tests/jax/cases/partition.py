@@ -4,8 +4,11 @@ alone. Prints {case: whether it holds}.
 
 import json
 import math
+import os
 import re
 import sys
+import threading
+import time
 import traceback
 import warnings
 
@@ -15,6 +18,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import initfast as ift
 import initfast.jax as ij
 from initfast.jax import ffi
 
@@ -373,6 +377,31 @@ def large_arrays_take_the_memory_of_their_shards():
     memory = compiled.memory_analysis()
     assert memory.output_size_in_bytes == 4096 * 2048 * 4 // 8, memory
     assert memory.temp_size_in_bytes < 1 << 16, memory
+
+
+@case
+def eight_fills_share_the_threads_of_the_process():
+    """Beside XLA's own threads, at most `threads` - 1."""
+    sharding = NamedSharding(MESHES["8"], P("x"))
+    function = jax.jit(lambda key: draw(key, (1 << 13, 1 << 12)), out_shardings=sharding)
+    function(KEY).block_until_ready()
+    counts, done = [], threading.Event()
+
+    def watch():
+        while not done.is_set():
+            counts.append(len(os.listdir("/proc/self/task")))
+            time.sleep(0.001)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    before = len(os.listdir("/proc/self/task"))
+    ift.set_num_threads(3)
+    for _ in range(3):
+        function(KEY).block_until_ready()
+    done.set()
+    watcher.join()
+    ift.set_num_threads(None)
+    assert 0 < max(counts) - before <= 2, (max(counts), before)
 
 
 @case
