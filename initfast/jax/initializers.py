@@ -28,6 +28,7 @@ from initfast.initializers.random import (
     RandomUniform,
     TruncatedNormal,
 )
+from initfast.jax.complex_values import ComplexNormal, Disk, Unitary
 from initfast.jax.draws import draw
 
 Axes = int | Sequence[int]
@@ -40,14 +41,18 @@ def uniform(scale: Any = 1e-2, dtype: Any = None) -> Init:
 
 
 def normal(stddev: Any = 1e-2, dtype: Any = None) -> Init:
-    """As `jax.nn.initializers.normal`: normal values of mean 0.
+    """As `jax.nn.initializers.normal`: normal values of mean 0, real or complex.
 
     >>> import initfast
     >>> weights = normal(0.02)(jax.random.key(42), (64, 32))
     >>> bool((np.asarray(weights) == initfast.RandomNormal(0.0, 0.02, seed=42)((64, 32))).all())
     True
     """
-    return _drawn(lambda shape, seed: RandomNormal(0.0, stddev, seed), dtype)
+    return _drawn(
+        lambda shape, seed: RandomNormal(0.0, stddev, seed),
+        dtype,
+        lambda shape, seed: ComplexNormal(stddev, seed),
+    )
 
 
 def truncated_normal(
@@ -74,7 +79,8 @@ def variance_scaling(
         scale: finite number >= 0.
         mode: n is 'fan_in', 'fan_out', their mean 'fan_avg' or their geometric mean 'fan_geo_avg';
             unlike in Keras it may be less than 1.
-        distribution: 'truncated_normal', 'normal' (not truncated, unlike in Keras) or 'uniform'.
+        distribution: 'truncated_normal', 'normal' (not truncated, unlike in Keras) or 'uniform';
+            of a complex dtype truncated in the modulus, or uniform in a disk.
         in_axis, out_axis, batch_axis: an axis or several. All others are the receptive field, which
             multiplies both fans; batch axes multiply neither.
         dtype: what `dtype=None` means to the initializer; default: JAX's own default.
@@ -89,23 +95,27 @@ def variance_scaling(
                 f"{name} must be one of {', '.join(map(repr, choices))}; received {value!r}"
             )
 
-    def build(shape: indexing.Dims, seed: Seed) -> Initializer:
-        if 0 in shape:
-            return RandomNormal(seed=seed)  # of no elements, whose variance has no meaning
+    def build(shape: indexing.Dims, seed: Seed, of_complex: bool = False) -> Initializer:
+        if 0 in shape:  # of no elements, whose variance has no meaning
+            return ComplexNormal(0.0, seed) if of_complex else RandomNormal(seed=seed)
         fan_in, fan_out = jax_fans(shape, in_axis, out_axis, batch_axis)
         fans = (fan_in, fan_out, (fan_in + fan_out) / 2, math.sqrt(fan_in * fan_out))
         variance = float(scale) / dict(zip(modes, fans, strict=True))[mode]
         if not variance >= 0.0:
             raise ValueError(f"scale must be a finite number >= 0; received {scale!r}")
+        stddev = math.sqrt(variance)
+        if of_complex and distribution == "normal":
+            return ComplexNormal(stddev, seed)
+        if of_complex:
+            return Disk(stddev, seed, distribution == "truncated_normal")
         if distribution == "uniform":
             limit = math.sqrt(3.0 * variance)
             return RandomUniform(-limit, limit, seed)
-        stddev = math.sqrt(variance)
         if distribution == "normal":
             return RandomNormal(0.0, stddev, seed)
         return TruncatedNormal(0.0, stddev / TRUNCATED_STDDEV, seed)
 
-    return _drawn(build, dtype)
+    return _drawn(build, dtype, partial(build, of_complex=True))
 
 
 def _preset(name: str, scale: float, mode: str, distribution: str) -> Callable[..., Init]:
@@ -133,26 +143,36 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
     """As `jax.nn.initializers.orthogonal`, and with out_sharding too: every process makes the
     whole, once.
     """
-    return _drawn(partial(_Columns, scale, column_axis), dtype)
+    return _drawn(
+        partial(_Columns, Orthogonal, scale, column_axis),
+        dtype,
+        partial(_Columns, Unitary, scale, column_axis),
+    )
 
 
 def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Init:
     """As `jax.nn.initializers.delta_orthogonal`: an orthogonal matrix in the middle of a kernel, 0
     around it.
     """
-    return _drawn(partial(_Centre, scale, column_axis), dtype)
+    return _drawn(
+        partial(_Centre, Orthogonal, scale, column_axis),
+        dtype,
+        partial(_Centre, Unitary, scale, column_axis),
+    )
 
 
 class _Columns(Initializer):
-    """`Orthogonal` whose columns lie along any axis."""
+    """`Orthogonal` or `Unitary` whose columns lie along any axis."""
 
-    def __init__(self, scale: Any, column_axis: int, shape: indexing.Dims, seed: Seed) -> None:
+    def __init__(
+        self, kind: Any, scale: Any, column_axis: int, shape: indexing.Dims, seed: Seed
+    ) -> None:
         if len(shape) < 2:
             raise ValueError(
                 f"orthogonal initializer requires at least a 2D shape; received {shape}"
             )
         self._axis = range(len(shape))[column_axis]
-        self._matrix = Orthogonal(scale, seed)
+        self._matrix = kind(scale, seed)
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         shape = indexing.normalize_shape(shape)
@@ -166,14 +186,16 @@ class _Columns(Initializer):
 class _Centre(Initializer):
     """`_Columns` in the middle of zeros."""
 
-    def __init__(self, scale: Any, column_axis: int, shape: indexing.Dims, seed: Seed) -> None:
+    def __init__(
+        self, kind: Any, scale: Any, column_axis: int, shape: indexing.Dims, seed: Seed
+    ) -> None:
         if len(shape) not in (3, 4, 5):
             raise ValueError(
                 f"Delta orthogonal initializer requires a 3D, 4D or 5D shape; received {shape}"
             )
         if shape[-1] < shape[-2]:
             raise ValueError(f"`fan_in` must be less or equal than `fan_out`; received {shape}")
-        self._middle = _Columns(scale, column_axis, shape[-2:], seed)
+        self._middle = _Columns(kind, scale, column_axis, shape[-2:], seed)
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         shape = indexing.normalize_shape(shape)
@@ -183,10 +205,22 @@ class _Centre(Initializer):
         return made
 
 
-def _drawn(build: Callable[[indexing.Dims, Seed], Initializer], default: Any) -> Init:
-    """The function of JAX's signature that draws what `build` gives for a shape and a seed."""
+Build = Callable[[indexing.Dims, Seed], Initializer]
+
+
+def _drawn(build: Build, default: Any, build_complex: Build | None = None) -> Init:
+    """The function of JAX's signature that draws what `build` gives for a shape and a seed, or
+    `build_complex` for a complex dtype, which otherwise is refused.
+    """
 
     def init(key: Any, shape: Shape, dtype: Any = default, out_sharding: Any = None) -> jax.Array:
-        return draw(build, key, shape, float if dtype is None else dtype, out_sharding)
+        chosen = build if build_complex is None or not _is_complex(dtype) else build_complex
+        return draw(chosen, key, shape, float if dtype is None else dtype, out_sharding)
 
     return init
+
+
+def _is_complex(dtype: Any) -> bool:
+    if any(dtype is plain for plain in (None, bool, int, float, complex)):  # any width
+        return dtype is complex
+    return resolve_numeric(dtype).kind == "c"

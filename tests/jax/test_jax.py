@@ -456,7 +456,12 @@ def test_delta_orthogonal():
             lambda: ij.delta_orthogonal()(KEY, (3, 5, 4)),
             "`fan_in` must be less or equal than `fan_out`",
         ),
-        (lambda: ij.normal()(KEY, (2, 2), "complex64"), "random values need a floating dtype"),
+        (lambda: ij.uniform()(KEY, (2, 2), "complex64"), "random values need a floating dtype"),
+        (
+            lambda: ij.truncated_normal()(KEY, (2, 2), "complex64"),
+            "random values need a floating dtype",
+        ),
+        (lambda: ij.normal()(KEY, (2, 2), "float31"), "dtype must be one of"),
     ],
 )
 def test_messages_of_the_signatures(call, message):

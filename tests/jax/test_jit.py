@@ -82,6 +82,15 @@ def test_64_bits():
             assert found.dtype == "float64"
 
 
+@pytest.mark.parametrize("name", ["normal", "he_normal", "orthogonal"])
+def test_complex_values(name):
+    def draw(key):
+        return DRAWS[name](key, (4, 4), "complex64")
+
+    assert same(jax.jit(draw)(KEY), draw(KEY))
+    assert calls_back(draw, KEY)
+
+
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
 def test_keys_of_every_kind(impl):
     keys = jax.random.split(jax.random.key(7, impl=impl), 3)
