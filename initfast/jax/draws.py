@@ -145,9 +145,9 @@ def _call_host(
     """The program calls back to Python, which makes the whole array: right on one device alone."""
     if ffi.partitioned(ctx):
         raise TypeError(
-            "initfast draws this on the host, as a whole, so not within a jit over several "
-            "devices: make the array outside, with out_sharding=, and pass it in; received "
-            f"{build(Seed(0))!r}"
+            "initfast makes this array on the host, as a whole, which a jit over several devices "
+            "cannot call: make it outside, with out_sharding=, and pass it in; received "
+            f"{type(build(Seed(0))).__name__.strip('_')} of shape {shape} and {dtype.name}"
         )
     made, _, _ = mlir.emit_python_callback(
         ctx,

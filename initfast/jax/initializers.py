@@ -144,9 +144,9 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
     whole, once.
     """
     return _drawn(
-        partial(_Columns, Orthogonal, scale, column_axis),
+        partial(_OrthogonalColumns, Orthogonal, scale, column_axis),
         dtype,
-        partial(_Columns, Unitary, scale, column_axis),
+        partial(_OrthogonalColumns, Unitary, scale, column_axis),
     )
 
 
@@ -155,13 +155,13 @@ def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None)
     around it.
     """
     return _drawn(
-        partial(_Centre, Orthogonal, scale, column_axis),
+        partial(_OrthogonalCentre, Orthogonal, scale, column_axis),
         dtype,
-        partial(_Centre, Unitary, scale, column_axis),
+        partial(_OrthogonalCentre, Unitary, scale, column_axis),
     )
 
 
-class _Columns(Initializer):
+class _OrthogonalColumns(Initializer):
     """`Orthogonal` or `Unitary` whose columns lie along any axis."""
 
     def __init__(
@@ -183,8 +183,8 @@ class _Columns(Initializer):
         return made
 
 
-class _Centre(Initializer):
-    """`_Columns` in the middle of zeros."""
+class _OrthogonalCentre(Initializer):
+    """`_OrthogonalColumns` in the middle of zeros."""
 
     def __init__(
         self, kind: Any, scale: Any, column_axis: int, shape: indexing.Dims, seed: Seed
@@ -195,7 +195,7 @@ class _Centre(Initializer):
             )
         if shape[-1] < shape[-2]:
             raise ValueError(f"`fan_in` must be less or equal than `fan_out`; received {shape}")
-        self._middle = _Columns(kind, scale, column_axis, shape[-2:], seed)
+        self._middle = _OrthogonalColumns(kind, scale, column_axis, shape[-2:], seed)
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         shape = indexing.normalize_shape(shape)

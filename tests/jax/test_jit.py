@@ -11,7 +11,7 @@ jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
 import initfast.jax as ij  # noqa: E402
-from initfast.jax import ffi  # noqa: E402
+from initfast.jax import draws, ffi  # noqa: E402
 
 KEY = jax.random.key(42)
 DRAWS = {
@@ -174,6 +174,24 @@ def test_remat_and_gradients():
     np.testing.assert_allclose(jax.grad(loss)(x, KEY), wanted, rtol=1e-6)
     words = jax.random.key_data(KEY)
     jax.jit(jax.grad(loss, argnums=(0, 1), allow_int=True))(x, words)
+
+
+def test_without_a_handler(monkeypatch):
+    """As on a device that has none: the program calls Python, for any number of keys."""
+    monkeypatch.setattr(draws, "source_of", lambda *_: None)
+    keys = jax.random.split(KEY, 3)
+    for dtype in DTYPES:
+
+        def draw(key, dtype=dtype):
+            return ij.he_normal()(key, (5, 6), dtype)
+
+        assert calls_back(draw, KEY)
+        assert same(jax.jit(draw)(KEY), draw(KEY))
+        assert same(jax.jit(jax.vmap(draw))(keys), np.stack([draw(key) for key in keys]))
+        assert same(
+            jax.jit(lambda keys, f=draw: jax.lax.map(f, keys))(keys),
+            np.stack([draw(key) for key in keys]),
+        )
 
 
 def test_export():
