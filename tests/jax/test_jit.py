@@ -4,6 +4,7 @@ distribution, dtype and transformation.
 
 import numpy as np
 import pytest
+from tiers import sample
 
 import initfast as ift
 
@@ -34,6 +35,10 @@ DRAWS = {
 }
 DTYPES = ("float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 
+SHAPES = [
+    (), (1,), (5,), (4, 4), (64, 33), (3, 1, 5), (0, 4), (1, 2, 1, 2, 1, 2, 1, 2),
+]  # fmt: skip
+
 
 def same(found, wanted):
     """Whether two arrays hold exactly the same bytes."""
@@ -50,7 +55,9 @@ def calls_back(function, *arguments):
     return "python" in jax.jit(function).lower(*arguments).as_text()
 
 
-@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize(
+    "name", sample(DRAWS, "normal", "he_normal", "bounds that keep little", "orthogonal")
+)
 def test_a_compiled_draw_is_the_plain_one(name):
     def draw(key):
         return DRAWS[name](key, (3, 8, 8))
@@ -64,10 +71,8 @@ def test_a_compiled_draw_is_that_of_numpy():
     assert same(found, ift.RandomNormal(0.0, 0.5, seed=42)((64, 33)))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "shape", [(), (1,), (5,), (4, 4), (64, 33), (3, 1, 5), (0, 4), (1, 2, 1, 2, 1, 2, 1, 2)]
-)
+@pytest.mark.parametrize("dtype", sample(DTYPES, "float32", "bfloat16"))
+@pytest.mark.parametrize("shape", sample(SHAPES, (), (4, 4), (0, 4)))
 def test_shapes_and_dtypes(shape, dtype):
     for initializer in (ij.normal(0.3), ij.uniform()):
         found = jax.jit(lambda key, draw=initializer: draw(key, shape, dtype))(KEY)
@@ -91,7 +96,7 @@ def test_complex_values(name):
     assert calls_back(draw, KEY)
 
 
-@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+@pytest.mark.parametrize("impl", sample(["threefry2x32", "rbg", "unsafe_rbg"], "rbg"))
 def test_keys_of_every_kind(impl):
     keys = jax.random.split(jax.random.key(7, impl=impl), 3)
     draw = jax.jit(lambda key: ij.he_normal()(key, (5, 6)))
@@ -113,7 +118,7 @@ def test_a_key_from_outside():
     assert same(jax.jit(lambda: ij.he_normal()(KEY, (5, 6)))(), ij.he_normal()(KEY, (5, 6)))
 
 
-@pytest.mark.parametrize("name", ["he_normal", "orthogonal"])
+@pytest.mark.parametrize("name", sample(["he_normal", "orthogonal"], "he_normal"))
 @pytest.mark.parametrize("compiled", [False, True])
 def test_vmap(name, compiled):
     def draw(key):
@@ -176,25 +181,24 @@ def test_remat_and_gradients():
     jax.jit(jax.grad(loss, argnums=(0, 1), allow_int=True))(x, words)
 
 
-def test_without_a_handler(monkeypatch):
+@pytest.mark.parametrize("dtype", sample(DTYPES, "bfloat16"))
+def test_without_a_handler(dtype, monkeypatch):
     """As on a device that has none: the program calls Python, for any number of keys."""
     monkeypatch.setattr(draws, "source_of", lambda *_: None)
     keys = jax.random.split(KEY, 3)
-    for dtype in DTYPES:
 
-        def draw(key, dtype=dtype):
-            return ij.he_normal()(key, (5, 6), dtype)
+    def draw(key):
+        return ij.he_normal()(key, (5, 6), dtype)
 
-        assert calls_back(draw, KEY)
-        assert same(jax.jit(draw)(KEY), draw(KEY))
-        assert same(jax.jit(jax.vmap(draw))(keys), np.stack([draw(key) for key in keys]))
-        assert same(
-            jax.jit(lambda keys, f=draw: jax.lax.map(f, keys))(keys),
-            np.stack([draw(key) for key in keys]),
-        )
+    wanted = np.stack([draw(key) for key in keys])
+    assert calls_back(draw, KEY)
+    assert same(jax.jit(jax.vmap(draw))(keys), wanted)
+    assert same(jax.jit(lambda keys: jax.lax.map(draw, keys))(keys), wanted)
 
 
 def test_export():
+    pytest.importorskip("flatbuffers")  # what jax.export writes with
+
     def draw(key):
         return ij.he_normal()(key, (5, 6))
 
