@@ -97,6 +97,25 @@ def with_jax(job: Job) -> Fill:
         TRUNCATED.name: lambda key, *rest: jax.random.truncated_normal(key, -2.0, 2.0, *rest),
         WIDE.name: lambda key, *rest: jax.random.truncated_normal(key, WIDE.low, WIDE.high, *rest),
     }[job.task.name]
+    return _jitted(job, draw)
+
+
+def with_initfast_in_jit(job: Job) -> Fill:
+    import initfast.jax as ij
+
+    _kernels.limit_xla_threads(ift.get_num_threads())
+    draw = {
+        UNIFORM.name: ij.uniform(1.0),
+        NORMAL.name: ij.normal(1.0),
+        TRUNCATED.name: ij.truncated_normal(1.0),
+        WIDE.name: ij.truncated_normal(1.0, lower=WIDE.low, upper=WIDE.high),
+    }[job.task.name]
+    return _jitted(job, draw)
+
+
+def _jitted(job: Job, draw: Callable[..., Any]) -> Fill:
+    import jax
+
     with jax.enable_x64(job.dtype == "float64"):
         compiled = jax.jit(lambda key: draw(key, (job.size,), job.dtype))
     key = jax.random.key(SEED)
@@ -201,6 +220,7 @@ def others() -> list[Library]:
     return [
         *(row for row in RIVALS if row.name != "torch"),
         Library("torch", "torch", with_torch, ALL_TASKS),
+        new("initfast in jax.jit", "jax", with_initfast_in_jit, ALL_TASKS),
         new("jax", "jax", with_jax, ALL_TASKS),
         new("tensorflow", "tensorflow", with_tensorflow),
         new(keras_name(), "keras", with_keras, dtypes=keras_dtypes),

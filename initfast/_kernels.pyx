@@ -5,6 +5,7 @@ Addresses and shapes are trusted here: the callers in Python have checked them.
 """
 
 from cpython.buffer cimport Py_buffer, PyBUF_SIMPLE, PyObject_GetBuffer, PyBuffer_Release
+from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 
@@ -66,6 +67,11 @@ cdef extern from "moments.h" nogil:
         const initfast_part *, int, initfast_poll, initfast_moments *
     ) noexcept
 
+cdef extern from "xla_fill.h" nogil:
+    void *initfast_xla_fill
+    void initfast_xla_use(const initfast_backend *)
+    void initfast_xla_limit(int)
+
 
 cdef tuple read_dtypes():
     cdef int code
@@ -93,6 +99,7 @@ globals().update({name.upper(): code for code, name in enumerate(DISTRIBUTIONS)}
 CONSTANT = INITFAST_CONSTANT
 
 cdef const initfast_backend *backend_in_use = initfast_best()
+initfast_xla_use(backend_in_use)
 
 
 def backends():
@@ -115,6 +122,17 @@ def use(int position):
     """Fill with the backend at this position of backends() from now on."""
     global backend_in_use
     backend_in_use = initfast_backends[position]
+    initfast_xla_use(backend_in_use)
+
+
+def xla_handler():
+    """Return the handler that XLA programs on the CPU call, as `jax.ffi` registers one."""
+    return PyCapsule_New(<void *>&initfast_xla_fill, NULL, NULL)
+
+
+def limit_xla_threads(int threads):
+    """Let all fills that XLA programs run at the same time start `threads` - 1 threads at most."""
+    initfast_xla_limit(threads)
 
 
 cdef class Source:

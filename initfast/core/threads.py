@@ -7,8 +7,8 @@ import math
 import operator
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from contextvars import Context, ContextVar
+from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from initfast import _kernels
@@ -38,8 +38,11 @@ def get_num_threads() -> int:
         ValueError: if INITFAST_NUM_THREADS is no number of threads.
     """
     scoped = _scoped.get()
-    if scoped is not None:
-        return scoped
+    return get_num_threads_of_process() if scoped is None else scoped
+
+
+def get_num_threads_of_process() -> int:
+    """Return the number outside of `threads` blocks. Raises ValueError as `get_num_threads`."""
     return _process if _process is not None else _default()[0]
 
 
@@ -47,6 +50,8 @@ def set_num_threads(n: int | None) -> None:
     """Let large fills use `n` threads (1 to 1024) in this process; None restores the default."""
     global _process
     _process = None if n is None else _count(n, "the number of threads")
+    with suppress(ValueError):  # of the environment: the next fill reports it
+        _kernels.limit_xla_threads(get_num_threads_of_process())
 
 
 def threads(n: int) -> AbstractContextManager[None]:
@@ -66,7 +71,7 @@ def set_num_threads_here(n: int) -> None:
     Where that is the process's own number, this thread or task is held to none any longer.
     """
     count = _count(n, "the number of threads")
-    _scoped.set(None if count == Context().run(get_num_threads) else count)
+    _scoped.set(None if count == get_num_threads_of_process() else count)
 
 
 def why() -> str:

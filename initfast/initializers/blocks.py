@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,9 +10,12 @@ from initfast.core import indexing
 from initfast.core.buffers import empty
 from initfast.core.dtypes import DType
 from initfast.core.types import Array, DTypeLike
-from initfast.initializers.base import Direct, Initializer
+from initfast.initializers.base import Direct, Initializer, RandomInitializer
 
-__all__ = ["Blocks", "check", "check_shared_seed"]
+if TYPE_CHECKING:
+    from initfast._kernels import Source
+
+__all__ = ["Blocks", "check", "check_shared_seed", "source_of"]
 
 
 def check(initializer: Initializer, shape: indexing.Dims, dtype: DTypeLike) -> None:
@@ -29,6 +32,13 @@ def check(initializer: Initializer, shape: indexing.Dims, dtype: DTypeLike) -> N
         )
     if isinstance(initializer, Direct):
         initializer.with_seed(0).block(shape, (slice(0, 0),) * len(shape), dtype)
+
+
+def source_of(initializer: Initializer, shape: indexing.Dims, dtype: DType) -> Source | None:
+    """Return what the kernels draw for an initializer, or None if it is more than one draw."""
+    if not isinstance(initializer, RandomInitializer):
+        return None
+    return initializer._source(shape, dtype)
 
 
 def check_shared_seed(initializer: Initializer, what: str) -> None:

@@ -8,7 +8,7 @@ try:
 except ImportError:
     raise ImportError("initfast.jax needs JAX: pip install --upgrade jax") from None
 
-from initfast.jax.arrays import array, seed_of
+from initfast.jax.arrays import array
 from initfast.jax.initializers import (
     delta_orthogonal,
     glorot_normal,
@@ -27,6 +27,7 @@ from initfast.jax.initializers import (
     xavier_normal,
     xavier_uniform,
 )
+from initfast.jax.keys import seed_of
 
 __all__ = [
     "array", "constant", "delta_orthogonal", "glorot_normal", "glorot_uniform", "he_normal",

@@ -1,4 +1,4 @@
-"""From an initializer of initfast to a JAX array, and from a JAX key to a seed."""
+"""From an initializer of initfast to a JAX array, made on the host."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
 from initfast.core import indexing
-from initfast.core.dtypes import resolve_numeric
-from initfast.core.seeds import Seed
+from initfast.core.dtypes import DType, resolve_numeric
 from initfast.core.types import DTypeLike, Shape
 from initfast.initializers.base import Initializer
 from initfast.initializers.blocks import Blocks, check, check_shared_seed
@@ -37,79 +36,51 @@ def array(
             where it has not.
 
     Raises:
-        TypeError: within `jit`, `vmap` or `grad`, for which nothing can be drawn on the host.
-            `jax.eval_shape` works, and so does `jax.ensure_compile_time_eval`, which makes the
-            array a constant of the compiled program.
+        TypeError: within `jit`, where a key chooses the values: use an initializer of
+            `initfast.jax`, such as `initfast.jax.he_normal()`. `jax.eval_shape` works, and so does
+            `jax.ensure_compile_time_eval`, which makes the array a constant of the compiled
+            program.
 
     >>> import initfast, numpy
     >>> weights = array(initfast.HeNormal(seed=42), (64, 32))
     >>> bool((numpy.asarray(weights) == initfast.HeNormal(seed=42)((64, 32))).all())
     True
     """
-    return place(initializer, indexing.normalize_shape(shape), sharding, dtype)
+    logical = indexing.normalize_shape(shape)
+    native = enabled(dtype)
+    check(initializer, logical, native)
+    made: jax.Array = _HOST.bind(
+        make=partial(make, initializer, logical, concrete(sharding, logical), native),
+        shape=logical,
+        dtype=native,
+    )
+    return made
 
 
-def seed_of(key: Any) -> Seed:
-    """The seed and stream that a JAX key means, one to one, in every process: its words, high
-    before low.
-
-    Two words (threefry) are the seed: `seed_of(jax.random.key(42)) == Seed(42)`. Of four (rbg), the
-    last two are the stream.
-
-    Args:
-        key: one key, new style or old (uint32 words).
+def enabled(dtype: Any) -> DType:
+    """Return the dtype, as wide as JAX has it if it is Python's.
 
     Raises:
-        TypeError, ValueError: it is something else, several keys, or a key of another size.
-    """
-    if hasattr(key, "dtype") and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
-        with jax.ensure_compile_time_eval():  # a key from outside has its words within jit too
-            key = jax.random.key_data(key)
-    words = np.asarray(key)
-    if words.dtype != np.uint32:
-        raise TypeError(f"key must be a key of jax.random; received {key!r}")
-    if words.shape not in ((2,), (4,)):
-        raise ValueError(
-            f"key must be one key of 2 or 4 words; received words of shape {words.shape}"
-        )
-    numbers = [high << 32 | low for high, low in words.reshape(-1, 2).tolist()]
-    return Seed(*numbers)
-
-
-def place(
-    initializer: Initializer,
-    shape: indexing.Dims,
-    sharding: Any,
-    dtype: Any,
-    traced_key: bool = False,
-) -> jax.Array:
-    """`array` of a normalized shape; with `traced_key` it has a shape and a dtype, but cannot be
-    made.
+        ValueError: it is not a numeric dtype, or one of 64 bits that JAX has not enabled.
     """
     if any(dtype is plain for plain in (bool, int, float, complex)):
-        dtype = jax.numpy.result_type(dtype)  # as wide as JAX has them
+        dtype = jax.numpy.result_type(dtype)
     native = resolve_numeric(dtype)
     if jax.dtypes.canonicalize_dtype(native) != native:
         raise ValueError(
             f"dtype must be one that JAX has enabled; received {native.name!r}, "
             "which needs jax.config.update('jax_enable_x64', True)"
         )
-    check(initializer, shape, native)
-    make = (
-        _refuse
-        if traced_key
-        else partial(_make, initializer, shape, _concrete(sharding, shape), native)
-    )
-    made: jax.Array = _HOST.bind(make=make, shape=shape, dtype=native)
-    return made
+    return native
 
 
-def _make(
+def make(
     initializer: Initializer,
     shape: indexing.Dims,
     sharding: jax.sharding.Sharding | None,
-    dtype: np.dtype[Any],
+    dtype: DType,
 ) -> jax.Array:
+    """Make an array of a normalized shape, with a sharding from `concrete`."""
     if sharding is not None and not sharding.is_fully_addressable:
         check_shared_seed(initializer, "an array over several processes")
     blocks = Blocks(initializer.pinned(), shape, dtype)
@@ -119,7 +90,7 @@ def _make(
     return jax.make_array_from_callback(shape, sharding, blocks, dtype)
 
 
-def _concrete(sharding: Any, shape: indexing.Dims) -> jax.sharding.Sharding | None:
+def concrete(sharding: Any, shape: indexing.Dims) -> jax.sharding.Sharding | None:
     """What the caller means, over devices that exist, once JAX agrees that it divides the shape."""
     if sharding is None:
         return None
@@ -147,7 +118,7 @@ def _concrete(sharding: Any, shape: indexing.Dims) -> jax.sharding.Sharding | No
 # A primitive has three faces: it runs on the host when called plainly, has a shape when only that
 # is asked for (jax.eval_shape, as Flax does to check its parameters), and can say why it cannot be
 # compiled.
-_HOST: Any = Primitive("initfast")
+_HOST: Any = Primitive("initfast_array")
 
 
 def _run(*, make: Callable[[], jax.Array], shape: indexing.Dims, dtype: np.dtype[Any]) -> jax.Array:
@@ -160,9 +131,9 @@ def _shaped(*, make: Callable[[], jax.Array], shape: indexing.Dims, dtype: np.dt
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
     raise TypeError(
-        "initfast draws on the host, so not within jit, vmap or grad: make the array outside, one "
-        "for each key, and "
-        "pass it in; received a traced call"
+        "initfast.jax.array draws on the host, so not within jit: use an initializer with a key "
+        "there, such as initfast.jax.he_normal()(key, shape), or make the array outside and pass "
+        "it in; received a traced call"
     )
 
 

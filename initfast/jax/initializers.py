@@ -28,8 +28,8 @@ from initfast.initializers.random import (
     RandomUniform,
     TruncatedNormal,
 )
-from initfast.jax.arrays import place, seed_of
 from initfast.jax.complex_values import ComplexNormal, Disk, Unitary
+from initfast.jax.draws import draw
 
 Axes = int | Sequence[int]
 Init = Callable[..., jax.Array]
@@ -144,9 +144,9 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
     whole, once.
     """
     return _drawn(
-        partial(_Columns, Orthogonal, scale, column_axis),
+        partial(_OrthogonalColumns, Orthogonal, scale, column_axis),
         dtype,
-        partial(_Columns, Unitary, scale, column_axis),
+        partial(_OrthogonalColumns, Unitary, scale, column_axis),
     )
 
 
@@ -155,13 +155,13 @@ def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None)
     around it.
     """
     return _drawn(
-        partial(_Centre, Orthogonal, scale, column_axis),
+        partial(_OrthogonalCentre, Orthogonal, scale, column_axis),
         dtype,
-        partial(_Centre, Unitary, scale, column_axis),
+        partial(_OrthogonalCentre, Unitary, scale, column_axis),
     )
 
 
-class _Columns(Initializer):
+class _OrthogonalColumns(Initializer):
     """`Orthogonal` or `Unitary` whose columns lie along any axis."""
 
     _config_keys = ()
@@ -185,8 +185,8 @@ class _Columns(Initializer):
         return made
 
 
-class _Centre(Initializer):
-    """`_Columns` in the middle of zeros."""
+class _OrthogonalCentre(Initializer):
+    """`_OrthogonalColumns` in the middle of zeros."""
 
     _config_keys = ()
 
@@ -199,7 +199,7 @@ class _Centre(Initializer):
             )
         if shape[-1] < shape[-2]:
             raise ValueError(f"`fan_in` must be less or equal than `fan_out`; received {shape}")
-        self._middle = _Columns(kind, scale, column_axis, shape[-2:], seed)
+        self._middle = _OrthogonalColumns(kind, scale, column_axis, shape[-2:], seed)
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         shape = indexing.normalize_shape(shape)
@@ -218,11 +218,8 @@ def _drawn(build: Build, default: Any, build_complex: Build | None = None) -> In
     """
 
     def init(key: Any, shape: Shape, dtype: Any = default, out_sharding: Any = None) -> jax.Array:
-        traced = isinstance(key, jax.core.Tracer)
-        logical = indexing.normalize_shape(shape)
         chosen = build if build_complex is None or not _is_complex(dtype) else build_complex
-        initializer = chosen(logical, Seed(0) if traced else seed_of(key))
-        return place(initializer, logical, out_sharding, float if dtype is None else dtype, traced)
+        return draw(chosen, key, shape, float if dtype is None else dtype, out_sharding)
 
     return init
 

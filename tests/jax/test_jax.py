@@ -275,23 +275,6 @@ def test_shapes_without_values():
         jax.eval_shape(lambda key: ij.he_normal()(key, (4,)), KEY)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda: jax.jit(lambda key: ij.he_normal()(key, (4, 5)))(KEY),
-        lambda: jax.jit(lambda: ij.he_normal()(KEY, (4, 5)))(),
-        lambda: jax.jit(lambda: ij.array(ift.HeNormal(seed=1), (4, 5)))(),
-        lambda: jax.vmap(lambda key: ij.normal()(key, (4, 5)))(jax.random.split(KEY, 3)),
-        lambda: jax.jit(jax.vmap(lambda key: ij.normal()(key, (4, 5))))(jax.random.split(KEY, 3)),
-    ],
-)
-def test_nothing_is_drawn_within_jit_or_vmap(call):
-    with pytest.raises(
-        TypeError, match="initfast draws on the host, so not within jit, vmap or grad"
-    ):
-        call()
-
-
 def test_a_constant_of_a_compiled_program():
     def program(x):
         with jax.ensure_compile_time_eval():

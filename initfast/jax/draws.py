@@ -1,0 +1,169 @@
+"""A draw from a key under JAX's transformations: one primitive, made on the host when it is called
+plainly, and by the handler of `ffi` within a compiled program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+from initfast.core import indexing
+from initfast.core.buffers import empty
+from initfast.core.dtypes import DType
+from initfast.core.seeds import Seed
+from initfast.core.types import Array, Shape
+from initfast.initializers.base import Initializer
+from initfast.initializers.blocks import check, source_of
+from initfast.jax import ffi
+from initfast.jax.arrays import concrete, enabled, make
+from initfast.jax.keys import seed_of, words_of
+
+P: Any = jax.sharding.PartitionSpec
+Build = Callable[[Seed], Initializer]
+
+
+def draw(
+    build: Callable[[indexing.Dims, Seed], Initializer],
+    key: Any,
+    shape: Shape,
+    dtype: Any,
+    sharding: Any,
+) -> jax.Array:
+    """Draw what `build` gives for a shape and the seed of a key, traced or not."""
+    logical = indexing.normalize_shape(shape)
+    words = words_of(key)
+    of_shape = partial(build, logical)
+    sample = of_shape(Seed(0))
+    native = enabled(dtype)
+    check(sample, logical, native)
+    drawn: jax.Array = _DRAW.bind(
+        words,
+        build=of_shape,
+        shape=logical,
+        dtype=native,
+        sharding=sharding,
+        example=ffi.EXAMPLE,
+    )
+    if not isinstance(drawn, jax.core.Tracer):
+        return drawn
+    if sample.whole_only:
+        sample(tuple(min(n, 1) for n in logical), native)  # raises now what a call would raise
+    return drawn if sharding is None else _constrained(drawn, sharding)
+
+
+def _constrained(drawn: jax.Array, sharding: Any) -> jax.Array:
+    """Ask the partitioner, or the types of an explicit mesh, for this sharding."""
+    constrain: Any = jax.lax.with_sharding_constraint
+    spec = getattr(sharding, "spec", sharding)
+    if not isinstance(spec, jax.sharding.PartitionSpec):
+        sharding = concrete(sharding, drawn.shape)
+    else:
+        mesh = getattr(sharding, "mesh", None) or jax.sharding.get_abstract_mesh()
+        if mesh.empty:
+            raise ValueError(
+                "sharding must have a mesh of devices, or be used under jax.set_mesh; received "
+                f"{sharding}"
+            )
+        jax.sharding.NamedSharding(mesh, spec).shard_shape(drawn.shape)
+        if jax.sharding.AxisType.Explicit in mesh.axis_types:
+            constrain = jax.sharding.reshard
+    constrained: jax.Array = constrain(drawn, sharding)
+    return constrained
+
+
+_DRAW: Any = Primitive("initfast")
+"""uint32[..., 2 or 4], the words of keys, to an array of `shape` for each of them."""
+
+
+def _run(
+    words: Any, *, build: Build, shape: indexing.Dims, dtype: DType, sharding: Any, **_: Any
+) -> jax.Array:
+    mesh = jax.sharding.get_mesh()
+    if sharding is None and not mesh.empty:
+        sharding = jax.sharding.NamedSharding(mesh, P())  # as jax.random under jax.set_mesh
+    if words.ndim == 1:
+        return make(build(seed_of(words)), shape, concrete(sharding, shape), dtype)
+    drawn: jax.Array = jax.device_put(_on_host(words, build, shape, dtype), sharding)
+    return drawn
+
+
+def _on_host(words: Any, build: Build, shape: indexing.Dims, dtype: DType) -> Array:
+    """An array of `shape` for each key."""
+    keys = np.asarray(words)
+    made = empty((*keys.shape[:-1], *shape), dtype)
+    count = math.prod(keys.shape[:-1])
+    for one, key in zip(
+        made.reshape(count, 1, *shape), keys.reshape(count, keys.shape[-1]), strict=True
+    ):
+        build(seed_of(key)).fill(one.reshape(shape))
+    return made
+
+
+def _shaped(words: Any, *, shape: indexing.Dims, dtype: DType, **_: Any) -> Any:
+    """The type: varies over the axes of a mesh as the keys do, and is sharded as they are."""
+    mesh = words.sharding.mesh
+    if mesh.empty:
+        mesh = jax.sharding.get_abstract_mesh()
+    spec = P(*words.sharding.spec[:-1], *(None,) * len(shape))
+    return words.update(
+        shape=(*words.shape[:-1], *shape),
+        dtype=dtype,
+        weak_type=False,
+        sharding=jax.sharding.NamedSharding(mesh, spec),
+    )
+
+
+def _batch(arguments: Any, dims: Any, **parameters: Any) -> Any:
+    words = jax.numpy.moveaxis(arguments[0], dims[0], 0)
+    return _DRAW.bind(words, **parameters), 0
+
+
+def _compile_for_cpu(
+    ctx: Any, words: Any, *, build: Build, shape: indexing.Dims, dtype: DType, **_: Any
+) -> Any:
+    source = source_of(build(Seed(0)), shape, dtype)
+    if source is None:
+        return _call_host(ctx, words, build=build, shape=shape, dtype=dtype)
+    if ffi.partitioned(ctx) and not getattr(jax.config, "jax_use_shardy_partitioner", True):
+        raise NotImplementedError(
+            "initfast.jax within a jit over several devices needs the Shardy partitioner: "
+            "jax.config.update('jax_use_shardy_partitioner', True)"
+        )
+    call = ffi.call_of(source, shape, dtype)
+    return mlir.lower_fun(partial(ffi.fill, call), multiple_results=False)(ctx, words)
+
+
+def _call_host(
+    ctx: Any, words: Any, *, build: Build, shape: indexing.Dims, dtype: DType, **_: Any
+) -> Any:
+    """The program calls back to Python, which makes the whole array: right on one device alone."""
+    if ffi.partitioned(ctx):
+        raise TypeError(
+            "initfast makes this array on the host, as a whole, which a jit over several devices "
+            "cannot call: make it outside, with out_sharding=, and pass it in; received "
+            f"{type(build(Seed(0))).__name__.strip('_')} of shape {shape} and {dtype.name}"
+        )
+    made, _, _ = mlir.emit_python_callback(
+        ctx,
+        lambda keys: (_on_host(keys, build, shape, dtype),),
+        None,
+        [words],
+        ctx.avals_in,
+        ctx.avals_out,
+        has_side_effect=False,
+        returns_token=False,
+    )
+    return made
+
+
+_DRAW.def_impl(_run)
+_DRAW.def_abstract_eval(_shaped)
+batching.primitive_batchers[_DRAW] = _batch
+mlir.register_lowering(_DRAW, _compile_for_cpu, platform="cpu")
+mlir.register_lowering(_DRAW, _call_host)

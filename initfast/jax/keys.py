@@ -1,0 +1,52 @@
+"""From a JAX key to the words of a seed and a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from initfast.core.seeds import Seed
+
+
+def seed_of(key: Any) -> Seed:
+    """The seed and stream that a JAX key means, one to one, in every process: its words, high
+    before low.
+
+    Two words (threefry) are the seed: `seed_of(jax.random.key(42)) == Seed(42)`. Of four (rbg), the
+    last two are the stream.
+
+    Args:
+        key: one key, new style or old (uint32 words).
+
+    Raises:
+        TypeError, ValueError: it is something else, several keys, or a key of another size.
+    """
+    words = words_of(key)
+    numbers = [high << 32 | low for high, low in np.asarray(words).reshape(-1, 2).tolist()]
+    return Seed(*numbers)
+
+
+def words_of(key: Any) -> Any:
+    """Return the words of one key, uint32 of shape (2,) or (4,): in NumPy, or traced as the key is.
+
+    Raises:
+        TypeError, ValueError: as `seed_of`, within `jit` too.
+    """
+    traced = isinstance(key, jax.core.Tracer)
+    words = key
+    if hasattr(key, "dtype") and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if traced:
+            words = jax.random.key_data(key)
+        else:
+            with jax.ensure_compile_time_eval():  # a key from outside has its words within jit too
+                words = jax.random.key_data(key)
+    words = words if traced else np.asarray(words)
+    if words.dtype != np.uint32:
+        raise TypeError(f"key must be a key of jax.random; received {key!r}")
+    if words.shape not in ((2,), (4,)):
+        raise ValueError(
+            f"key must be one key of 2 or 4 words; received words of shape {words.shape}"
+        )
+    return words
