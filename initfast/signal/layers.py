@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Histogram", "LayerReport", "Verdict"]
+from initfast.signal.quadrature import Facts
+
+__all__ = ["Block", "Histogram", "LayerReport", "Verdict"]
 
 
 class Histogram(NamedTuple):
@@ -22,11 +24,13 @@ class Verdict:
     """Whether a network meets one of the criteria.
 
     Attributes:
-        letter: 'b' to 'f'.
+        letter: 'b' to 'g', the key in `SignalReport.verdicts`.
         criterion: what is asked, in words.
         passed: True, False, or None where the criterion does not apply.
         reason: why, with the numbers and the layer.
         recommend: what to do about it, with its source; empty unless it failed.
+        level: how bad a failure is: 'unusable' (the network cannot learn), 'poor', or 'inherent'
+            (the activation's doing, no initializer's). Empty unless it failed.
     """
 
     letter: str
@@ -34,6 +38,20 @@ class Verdict:
     passed: bool | None
     reason: str
     recommend: str = ""
+    level: str = ""
+
+
+class Block(NamedTuple):
+    """A sum that adds a branch to the stream that it was computed from: a residual connection.
+
+    `name`: the module in which the sum is. `before`, `branch`, `after`: RMS of the stream, of the
+    branch, and of their sum.
+    """
+
+    name: str
+    before: float
+    branch: float
+    after: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,15 @@ class LayerReport:
         symmetric: units with the incoming weights, bias and gradients of another: they stay equal
             for ever. None where units have no weights of their own.
         histogram: of the activations.
+        facts: of the activation, from its values; None if it is not elementwise.
+        kind: the layer's class in a real model, such as 'Linear'; empty in a sketch.
+        outputs: values that it gives for one sample: units times positions.
+        weight_scale: RMS of the weights times sqrt(fan_in), of the largest if there are several.
+        expected_net_variance: E[z^2] as theory has it: fan_in E[w^2] E[x^2] + E[b^2].
+        normalised: what goes in or comes out is normalised, so that the scale of the weights
+            neither keeps nor loses the signal.
+        block: number of the residual sum, from 0, to whose branch the layer belongs, or None.
+        reached: whether the loss depends on the layer at all.
     """
 
     name: str
@@ -84,3 +111,11 @@ class LayerReport:
     weight_gradient_rms: float | None
     symmetric: int | None
     histogram: Histogram
+    facts: Facts | None = None
+    kind: str = ""
+    outputs: int | None = None
+    weight_scale: float | None = None
+    expected_net_variance: float | None = None
+    normalised: bool = False
+    block: int | None = None
+    reached: bool = True

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from initfast.signal.activations import ACTIVATIONS, Activation
 from initfast.signal.layers import LayerReport
 from initfast.signal.measures import Moments, measure
 
@@ -55,7 +56,7 @@ class Trail:
         count = self._calls[name] = self._calls.get(name, 0) + 1
         shown = name if count == 1 else f"{name}#{count}"
         with np.errstate(all="ignore"):
-            report = measure(shown, "linear", fans, before, values, values)
+            report = measure(shown, ACTIVATIONS["linear"], fans, before, values, values)
         self.lines.append(Line(report, output, owner, before))
         return self.lines[-1]
 
@@ -66,17 +67,17 @@ class Trail:
 
     def normalised(self, line: Line, output: Any, values: Floats) -> None:
         """What a layer gave has been normalised: these are its net inputs."""
-        self._replace(line, "linear", output, values, values)
+        self._replace(line, ACTIVATIONS["linear"], output, values, values)
 
     def activated(
-        self, line: Line, activation: str, output: Any, net: Floats, values: Floats
+        self, line: Line, activation: Activation | str, output: Any, net: Floats, values: Floats
     ) -> None:
         """What a layer gave has become activations."""
         self._replace(line, activation, output, net, values)
         line.activated = True
 
     def _replace(
-        self, line: Line, activation: str, output: Any, net: Floats, values: Floats
+        self, line: Line, activation: Activation | str, output: Any, net: Floats, values: Floats
     ) -> None:
         old = line.report
         fans = None if old.fan_in is None or old.fan_out is None else (old.fan_in, old.fan_out)

@@ -81,7 +81,7 @@ def test_a_picture(tmp_path, inits, run, refused):
         "--plot",
         str(path),
     )
-    assert run(*arguments).count("(a) ") == len(inits)
+    assert run(*arguments).count("sigmoid and tanh units") == len(inits)
     made = path.read_bytes()
     assert made.startswith(b"\x89PNG") and len(made) > 10_000
     assert "replaced only with --force" in refused(*arguments, code=1)
