@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from initfast.signal.activations import ACTIVATIONS
 from initfast.signal.layers import LayerReport
 from initfast.signal.quadrature import Facts, facts
@@ -47,6 +49,8 @@ def advice(layer: LayerReport, initializer: str) -> str:
         return f"{initializer} is what fits {layer.activation}; {_ELSE}"
     if layer.weight_scale and not initializer:
         ratio = layer.weight_scale**2 / fits.scale(layer.fan_in, layer.fan_out)
-        if 1.0 / NEAR <= ratio <= NEAR:
+        # Few weights vary by chance: four standard errors of their variance.
+        near = NEAR + 4.0 * math.sqrt(2.0 / (layer.fan_in * layer.units))
+        if 1.0 / near <= ratio <= near:
             return f"The weights have the variance that fits {layer.activation}; {_ELSE}"
     return f"Fits {layer.activation}: {fits.initializer} ({fits.source})."

@@ -83,7 +83,7 @@ def diagnose(
                 rms(gradient.out),
                 rms(gradient.weights),
                 Units(layer.weights, layer.bias, gradient.weights, gradient.bias),
-                rms(layer.weights) * math.sqrt(len(layer.weights)),
+                (rms(layer.weights) * math.sqrt(len(layer.weights)),),
                 rms(layer.bias),
             )
             for layer, given, (net, out), gradient in zip(

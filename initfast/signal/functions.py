@@ -27,8 +27,11 @@ _PROBES = np.linspace(-9.0, 9.0, 182)
 _SAME = 2e-3
 
 
-def resolve(activation: Any) -> Activation:
+def resolve(activation: Any, name: str = "") -> Activation:
     """Return the activation that a name, a module, a class or a function means.
+
+    Args:
+        activation: one of these. name: what to call a function, if not by its own name.
 
     A function is known by its values, not by its name: `torch.nn.LeakyReLU(0.01)` is not the
     'leaky_relu' of slope 0.2.
@@ -44,7 +47,7 @@ def resolve(activation: Any) -> Activation:
     if not callable(activation):
         return activations.get(activation)
     function = activation() if inspect.isclass(activation) else activation
-    name = _name(function)
+    name = _snake(name) if name else _name(function)
     found = identified(name, _on_arrays(name, function))
     # A module of torch says what it was made with.
     settings = function.extra_repr() if hasattr(function, "extra_repr") else ""
@@ -69,6 +72,10 @@ def _name(function: Any) -> str:
         name = type(function).__name__
     if name.startswith("<"):
         return "function"
+    return _snake(name)
+
+
+def _snake(name: str) -> str:
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("re_lu", "relu")
     try:
         return activations.get(snake).name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 
 from initfast.signal.advice import advice
@@ -18,9 +19,9 @@ _NO_CAUSE = "Look to the depth, or to a layer between them that is drawn in anot
 def similar(layers: Sequence[LayerReport], initializer: str, *, chain: bool) -> Verdict:
     """(d): the RMS of the gradient by the activations differs by a factor of 10 at most.
 
-    Like layers are compared: of one class and one shape of weights. In a plain chain without
-    normalisations, all layers are, by the gradient of a whole sample: it is what weights that keep
-    the signal keep.
+    Like layers are compared: of one class, one shape and one name but for numbers. In a plain chain
+    without normalisations, all layers are, by the gradient of a whole sample: it is what weights
+    that keep the signal keep.
 
     Args:
         chain: whether there are no residual connections.
@@ -35,7 +36,9 @@ def similar(layers: Sequence[LayerReport], initializer: str, *, chain: bool) -> 
             )
             advised = advice(layer, initializer) or "Look at the layers between it and the loss."
             return Verdict("d", CRITERIA["d"], False, said, advised, "unusable")
-    plain = chain and all(layer.fan_in is not None and not layer.normalised for _, layer in sizes)
+    plain = chain and all(
+        layer.fan_in is not None and layer.followed and not layer.normalised for _, layer in sizes
+    )
     groups = [sizes] if plain else _alike(sizes)
     measure = _of_a_sample if plain else _of_a_value
     compared = [
@@ -63,7 +66,8 @@ def similar(layers: Sequence[LayerReport], initializer: str, *, chain: bool) -> 
 def _alike(sizes: Sizes) -> list[Sizes]:
     groups: dict[tuple[object, ...], Sizes] = {}
     for size, layer in sizes:
-        key = (layer.kind, layer.fan_in, layer.fan_out, layer.outputs, layer.activation)
+        role = re.sub(r"\d+", "*", layer.name.partition("#")[0])
+        key = (role, layer.kind, layer.fan_in, layer.fan_out, layer.outputs, layer.activation)
         if layer.fan_in is not None:
             groups.setdefault(key, []).append((size, layer))
     return list(groups.values())

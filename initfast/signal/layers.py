@@ -82,11 +82,14 @@ class LayerReport:
         facts: of the activation, from its values; None if it is not elementwise.
         kind: the layer's class in a real model, such as 'Linear'; empty in a sketch.
         outputs: values that it gives for one sample: units times positions.
-        weight_scale: RMS of the weights times sqrt(fan_in), of the largest if there are several.
+        weight_scales: RMS of each of the weights that multiply a signal, times sqrt(fan_in).
         expected_net_variance: E[z^2] as theory has it: fan_in E[w^2] E[x^2] + E[b^2].
         normalised: what goes in or comes out is normalised, so that the scale of the weights
             neither keeps nor loses the signal.
+        followed: whether the activations go straight into another layer (through reshapes, pooling
+            and dropout at most), or are the output: only then a chain is judged by them.
         block: number of the residual sum, from 0, to whose branch the layer belongs, or None.
+        silent: whether it is part of a branch that gives 0 at first, as of a zero gamma.
         reached: whether the loss depends on the layer at all.
     """
 
@@ -114,8 +117,15 @@ class LayerReport:
     facts: Facts | None = None
     kind: str = ""
     outputs: int | None = None
-    weight_scale: float | None = None
+    weight_scales: tuple[float, ...] = ()
     expected_net_variance: float | None = None
     normalised: bool = False
+    followed: bool = True
     block: int | None = None
+    silent: bool = False
     reached: bool = True
+
+    @property
+    def weight_scale(self) -> float | None:
+        """The greatest of `weight_scales`."""
+        return max(self.weight_scales, default=None)

@@ -100,16 +100,16 @@ def with_gradients(
     gradient_rms: float | None,
     weight_gradient_rms: float | None,
     units: Units | None,
-    weight_scale: float | None = None,
+    weight_scales: tuple[float, ...] = (),
     bias_rms: float = 0.0,
 ) -> LayerReport:
     """The line with what weights and gradients tell."""
     expected = None
-    if weight_scale is not None and layer.input_second_moment is not None:
-        expected = weight_scale**2 * layer.input_second_moment + bias_rms**2
+    if weight_scales and layer.input_second_moment is not None:
+        expected = max(weight_scales) ** 2 * layer.input_second_moment + bias_rms**2
     return dataclasses.replace(
         layer,
-        weight_scale=weight_scale,
+        weight_scales=weight_scales,
         expected_net_variance=expected,
         gradient_rms=gradient_rms,
         weight_gradient_rms=weight_gradient_rms,

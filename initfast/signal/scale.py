@@ -74,7 +74,7 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
     """(f) of a network without residual connections."""
     found: dict[tuple[str, float, float], list[tuple[float, LayerReport]]] = {}
     for layer in layers:
-        for measure, value, low, high in () if layer.normalised else factors(layer):
+        for measure, value, low, high in factors(layer) if _in_chain(layer) else ():
             if not math.isfinite(value) or value == 0.0:
                 said = f"nothing is left of the signal in {layer.name}"
                 said = said if value == 0.0 else f"{layer.name} overflows"
@@ -99,6 +99,9 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
             return _failed(reason, layer, initializer)
     if free := _free(layers, initializer):
         return free
+    recurrent = _recurrent(layers, initializer)
+    if recurrent is not None and (recurrent.passed is False or not judged):
+        return recurrent
     if not judged:
         why = "no layer has weights, inputs and an activation that are known"
         if any(layer.normalised and layer.fan_in is not None for layer in layers):
@@ -107,14 +110,17 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
     return Verdict("f", CRITERIA["f"], True, reason)
 
 
+def _in_chain(layer: LayerReport) -> bool:
+    return layer.followed and not layer.normalised and layer.block is None
+
+
 def _free(layers: Sequence[LayerReport], initializer: str) -> Verdict | None:
     """The verdict on weights that are too large even where a normalisation takes care of it."""
     limit = THRESHOLDS["free"]
     sizes = [
         (layer.weight_scale**2, layer)
         for layer in layers
-        if layer.weight_scale is not None
-        and (layer.normalised or layer.block is not None or facts_of(layer) is None)
+        if layer.weight_scale is not None and not (_in_chain(layer) and factors(layer))
     ]
     size, worst = max(sizes, key=lambda pair: pair[0], default=(0.0, None))
     if worst is None or size <= limit:
@@ -125,6 +131,31 @@ def _free(layers: Sequence[LayerReport], initializer: str) -> Verdict | None:
         worst,
         initializer,
     )
+
+
+# Their kernels are used again and again: too small forgets, too large saturates.
+_RECURRENT = ("LSTM", "GRU", "RNN")
+
+
+def _recurrent(layers: Sequence[LayerReport], initializer: str) -> Verdict | None:
+    """The verdict on the kernels of recurrent layers; None without any."""
+    found = [
+        (scale**2, layer)
+        for layer in layers
+        if layer.kind.endswith(_RECURRENT) or layer.kind == "Bidirectional"
+        for scale in layer.weight_scales
+    ]
+    if not found:
+        return None
+    limit = THRESHOLDS["free"]
+    low, high = (pick(found, key=lambda pair: pair[0]) for pick in (min, max))
+    reason = (
+        f"the kernels of {low[1].name} multiply E[x^2] by {low[0]:.3g} to {high[0]:.3g} "
+        f"({1 / limit:.3g} to {limit:.3g} keeps the signal)"
+    )
+    if 1 / limit <= low[0]:
+        return Verdict("f", CRITERIA["f"], True, reason)
+    return _failed(reason, low[1], initializer)
 
 
 def stream(layers: Sequence[LayerReport], blocks: Sequence[Block], initializer: str) -> Verdict:
@@ -156,7 +187,7 @@ def growth(blocks: Sequence[Block]) -> tuple[float, Block, Block, int]:
     streams = [[blocks[0]]]
     for block in blocks[1:]:
         # ReLU after the sum takes up to half of E[x^2].
-        if 0.6 <= block.before / (streams[-1][-1].after or 1.0) <= 1.6:
+        if 0.6 <= block.before / (streams[-1][-1].after or 1.0) <= 1.05:
             streams[-1].append(block)
         else:
             streams.append([block])
@@ -207,7 +238,7 @@ def _count(layers: int) -> str:
     return "1 layer" if layers == 1 else f"{layers} layers"
 
 
-_SMALLER = "Draw smaller weights."
+_SMALLER = "Draw weights of another scale."
 
 _HOPELESS = {
     "sigmoid": "No scale of the weights keeps a sigmoid's signal and leaves most units unsaturated;"

@@ -39,16 +39,15 @@ def _second(layer: LayerReport) -> float:
 # Heading, width, what it shows of a layer, and what it means.
 _COLUMNS: tuple[tuple[str, int, Any, str], ...] = (
     ("fan_in", 7, lambda layer: _count(layer.fan_in), "inputs of one unit"),
-    ("fan_out", 8, lambda layer: _count(layer.fan_out), "units that one input reaches"),
-    ("E[z^2]", 10, lambda layer: number(_second(layer)), "of the net inputs z = x W + b, measured"),
+    ("E[z^2]", 9, lambda layer: number(_second(layer)), "of the net inputs z = x W + b, measured"),
     (
         "theory",
-        10,
+        9,
         lambda layer: number(None if layer.normalised else layer.expected_net_variance),
         "the same as fan_in E[w^2] E[x^2] + E[b^2]",
     ),
     ("mean", 10, lambda layer: number(layer.mean), "of the activations f(z)"),
-    ("variance", 10, lambda layer: number(layer.variance), "of the activations"),
+    ("variance", 9, lambda layer: number(layer.variance), "of the activations"),
     (
         "flat",
         7,
@@ -58,7 +57,7 @@ _COLUMNS: tuple[tuple[str, int, Any, str], ...] = (
     ),
     (
         "gradient",
-        10,
+        9,
         lambda layer: number(layer.gradient_rms),
         "RMS of the loss's gradient by the activations",
     ),
@@ -98,9 +97,10 @@ _BLOCK_NAME = WIDTH - sum(column[1] for column in _BLOCKS)
 
 def layers(rows: Sequence[LayerReport], most: int | None = None) -> list[str]:
     """Return the table of the layers; of more than `most`, the first and last ones."""
+    prefix = _common([layer.name for layer in rows])
     head = f"{'layer':<{_NAME}}" + "".join(f"{name:>{width}}" for name, width, *_ in _COLUMNS)
     lines = [
-        f"{_short(_title(layer), _NAME):<{_NAME}}"
+        f"{_title(layer, prefix):<{_NAME}}"
         + "".join(f"{show(layer):>{width}}" for _, width, show, _ in _COLUMNS)
         for layer in rows
     ]
@@ -136,8 +136,18 @@ def _cut(lines: list[str], most: int | None, what: str) -> list[str]:
     return [*lines[:half], f"... {left} more {what}: print(report.table())", *lines[-half:]]
 
 
-def _title(layer: LayerReport) -> str:
-    return f"{layer.name} ({layer.kind})" if layer.kind else layer.name
+def _common(names: Sequence[str]) -> str:
+    """The first part that all names have, with its dot, such as 'transformer.'."""
+    first = names[0].partition(".") if names else ("", "", "")
+    prefix = first[0] + first[1]
+    shared = first[1] and sum(each.startswith(prefix) for each in names) >= len(names) - 1 > 1
+    return prefix if shared else ""
+
+
+def _title(layer: LayerReport, prefix: str) -> str:
+    name = layer.name.removeprefix(prefix)
+    full = f"{name} ({layer.kind})" if layer.kind else name
+    return full if len(full) < _NAME else _short(name, _NAME)
 
 
 def _short(name: str, width: int) -> str:

@@ -27,8 +27,7 @@ def judge(
     """
     judged = [layer for layer in (layers[:-1] or layers) if layer.reached]
     # A branch that is 0 at first is a design: its layers learn once its last factor has moved.
-    silent = {number for number, block in enumerate(blocks) if not block.branch and block.before}
-    awake = [layer for layer in judged if layer.block not in silent]
+    awake = [layer for layer in judged if not layer.silent]
     return {
         "b": units.saturation(judged, initializer),
         "c": scale.explosion(judged, initializer, blocks),
@@ -41,7 +40,7 @@ def judge(
     }
 
 
-def notes(layers: Sequence[LayerReport], blocks: Sequence[Block] = ()) -> tuple[str, ...]:
+def notes(layers: Sequence[LayerReport]) -> tuple[str, ...]:
     """Return what no criterion asks for and is worth knowing."""
     found = []
     limit = THRESHOLDS["dead"]
@@ -51,10 +50,10 @@ def notes(layers: Sequence[LayerReport], blocks: Sequence[Block] = ()) -> tuple[
             f"{_where([layer for _, layer in dead])}: units are 0 on the whole batch ({share:.0%} "
             f"of those of {worst.name}): they learn nothing from it."
         )
-    if silent := [block.name for block in blocks if not block.branch and block.before]:
+    if silent := [layer for layer in layers if layer.silent]:
         found.append(
-            f"{len(silent)} of {len(blocks)} residual branches are 0 at first, as in {silent[0]}: "
-            "a usual design; their inner layers learn after the first step."
+            f"{_where(silent)}: their branches are 0 at first, as with a last gamma of 0: a usual "
+            "design; they learn after the first step."
         )
     if aside := [layer for layer in layers if not layer.reached]:
         found.append(f"The loss does not depend on {_where(aside)}: not judged.")
