@@ -53,4 +53,11 @@ def advice(layer: LayerReport, initializer: str) -> str:
         near = NEAR + 4.0 * math.sqrt(2.0 / (layer.fan_in * layer.units))
         if 1.0 / near <= ratio <= near:
             return f"The weights have the variance that fits {layer.activation}; {_ELSE}"
+    if layer.kind.startswith("DepthwiseConv"):
+        # Keras counts the channels of a depthwise kernel as inputs of each unit.
+        std = math.sqrt(fits.scale(layer.fan_in, layer.fan_out) / layer.fan_in)
+        return (
+            f"Fits {layer.activation}: random_normal(stddev={std:.3g}), as {fits.initializer} with "
+            f"the {layer.fan_in} inputs that a unit has; Keras counts those of all channels."
+        )
     return f"Fits {layer.activation}: {fits.initializer} ({fits.source})."

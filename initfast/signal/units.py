@@ -76,7 +76,8 @@ def symmetry(layers: Sequence[LayerReport]) -> Verdict:
     if not same:
         return Verdict("g", CRITERIA["g"], True, f"all units differ in {_layers(len(known))}")
     worst = max(same, key=lambda layer: (layer.symmetric or 0) / layer.units)
-    count, of = worst.symmetric or 0, worst.units
+    count = worst.symmetric or 0
+    of = max(count, worst.units)  # an attention head has units in two dimensions
     zeros = " (zeros)" if worst.weight_scale == 0.0 else ""
     much = f"all {of}" if count == of else f"{count} of {of}"
     more = f", and so in {len(same) - 1} more" if len(same) > 1 else ""

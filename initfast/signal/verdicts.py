@@ -5,13 +5,16 @@ function, its width and activation belong to the task, and its gradient is the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from initfast.signal import gradients, scale, units
 from initfast.signal.layers import Block, LayerReport, Verdict
 from initfast.signal.thresholds import CRITERIA, THRESHOLDS
 
-__all__ = ["CRITERIA", "THRESHOLDS", "judge", "notes"]
+__all__ = ["CRITERIA", "THRESHOLDS", "judge", "not_seen", "notes"]
+
+MOST = 8  # kinds that a note names
 
 
 def judge(
@@ -58,6 +61,22 @@ def notes(layers: Sequence[LayerReport]) -> tuple[str, ...]:
     if aside := [layer for layer in layers if not layer.reached]:
         found.append(f"The loss does not depend on {_where(aside)}: not judged.")
     return tuple(found)
+
+
+def not_seen(names: Iterable[str]) -> list[str]:
+    """Return a note on the weights that belong to no line: those alike but for numbers once."""
+    kinds: dict[str, int] = {}
+    for name in names:
+        pattern = re.sub(r"\d+", "*", name)
+        kinds[pattern] = kinds.get(pattern, 0) + 1
+    shown = [name if count == 1 else f"{name} ({count} of them)" for name, count in kinds.items()]
+    if not shown:
+        return []
+    more = f" and {len(shown) - MOST} more kinds" if len(shown) > MOST else ""
+    return [
+        "No layer of their own, or one that did not run, so not judged: "
+        f"{', '.join(shown[:MOST])}{more}."
+    ]
 
 
 def _where(found: Sequence[LayerReport]) -> str:

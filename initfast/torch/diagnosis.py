@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ from initfast.signal.layers import LayerReport
 from initfast.signal.measures import Units, with_gradients
 from initfast.signal.reports import SignalReport
 from initfast.signal.trails import Line
-from initfast.signal.verdicts import judge, notes
+from initfast.signal.verdicts import judge, not_seen, notes
 from initfast.torch.layers import kernels, unit_rows
 from initfast.torch.preserving import preserved
 from initfast.torch.probes import Watch, rms, tensors
@@ -168,19 +167,9 @@ def _unseen(module: nn.Module, lines: list[Line]) -> list[str]:
     }
     slopes = [part for part in module.modules() if isinstance(part, nn.PReLU)]
     seen |= {id(each) for part in slopes for each in part.parameters()}
-    names: dict[str, int] = {}
-    for name, parameter in module.named_parameters():
-        if id(parameter) not in seen:
-            pattern = re.sub(r"\b\d+\b", "*", name)
-            names[pattern] = names.get(pattern, 0) + 1
-    if not names:
-        return []
-    shown = [name if count == 1 else f"{name} ({count} of them)" for name, count in names.items()]
-    more = f" and {len(shown) - 8} more kinds" if len(shown) > 8 else ""
-    return [
-        "No layer of their own, or one that did not run, so not judged: "
-        f"{', '.join(shown[:8])}{more}."
-    ]
+    return not_seen(
+        name for name, parameter in module.named_parameters() if id(parameter) not in seen
+    )
 
 
 def _unwrapped(module: Any) -> Any:
