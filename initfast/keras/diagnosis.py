@@ -140,7 +140,7 @@ def _line(line: Line, by_output: Any, gradients: dict[int, Any], samples: int) -
     weight = next((each for each in own if len(each.shape) >= 2), own[0] if own else None)
     gradient = None if weight is None else gradients[id(weight)]
     weight_rms = None if weight is None else 0.0 if gradient is None else rms(gradient)
-    bias = getattr(layer, "bias", None)
+    bias: Any = getattr(layer, "bias", None)
     multiplied = kernels(layer)
     complete = with_gradients(
         line.report,

@@ -46,24 +46,24 @@ def resolve(activation: Any, name: str = "") -> Activation:
         return ACTIVATIONS["linear"]
     if not callable(activation):
         return activations.get(activation)
-    function = activation() if inspect.isclass(activation) else activation
+    function: Any = activation() if inspect.isclass(activation) else activation
     name = _snake(name) if name else _name(function)
     found = identified(name, _on_arrays(name, function))
     # A module of torch says what it was made with.
     settings = function.extra_repr() if hasattr(function, "extra_repr") else ""
-    if settings and found.name != name and found.name not in ACTIVATIONS:
+    if settings and found is not ACTIVATIONS.get(found.name):
         return replace(found, name=f"{name}({settings})")
     return found
 
 
 def identified(name: str, value: Callable[[Floats], Floats]) -> Activation:
     """Return the row of the table that has the values of an elementwise function on float64
-    arrays, else a new activation with this name."""
+    arrays, else a new activation with this name, which may be that of a row."""
     found = value(_PROBES)
     for row in ACTIVATIONS.values():
         if np.abs(found - row.value(_PROBES)).max() < _SAME:
             return row
-    return from_function(f"{name} (not the usual one)" if name in ACTIVATIONS else name, value)
+    return from_function(name, value)
 
 
 def _name(function: Any) -> str:

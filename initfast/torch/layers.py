@@ -82,7 +82,7 @@ def kernels(layer: nn.Module, fan_in: int | None) -> list[tuple[torch.Tensor, in
     """The weights that multiply signals, each with its fan_in; empty where that is not known."""
     if isinstance(layer, _TABLES):
         return []
-    weight = getattr(layer, "weight", None)
+    weight: Any = getattr(layer, "weight", None)
     if isinstance(layer, nn.modules.conv._ConvNd) and fan_in is not None:
         return [(weight, fan_in)]
     own = [each for each in layer.parameters(recurse=composed(layer)) if each.ndim >= 2]
@@ -103,9 +103,10 @@ def unit_rows(layer: nn.Module, fan_in: int | None) -> tuple[Any, ...] | None:
     The function turns the weight, or its gradient, into (units, all that goes into one).
     """
     if isinstance(layer, nn.RNNBase):
-        size, gates = layer.hidden_size, layer.weight_ih_l0.shape[0] // layer.hidden_size
+        first: Any = layer.weight_ih_l0
+        size, gates = layer.hidden_size, first.shape[0] // layer.hidden_size
         return (
-            layer.weight_ih_l0,
+            first,
             None,
             lambda held: held.reshape(gates, size, -1).transpose(0, 1).reshape(size, -1),
         )

@@ -201,7 +201,8 @@ class Watch(TorchFunctionMode):
         return self._known[key]
 
     def _sum(self, func: Any, args: Any, kwargs: Any) -> Any:
-        a, b = args[0], args[1] if len(args) > 1 else None
+        a: Any = args[0]
+        b: Any = args[1] if len(args) > 1 else None
         if not _comparable(a, b):
             return func(*args, **kwargs)
         found = _stream(a, b)

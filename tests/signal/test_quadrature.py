@@ -126,7 +126,7 @@ def leaky_relu(z):
 def test_a_function_is_known_by_its_values():
     assert resolve(lambda z: np.maximum(z, 0.0)) is ACTIVATIONS["relu"]
     found = recommend(leaky_relu)
-    assert found.activation != "leaky_relu" and found.initializer == "he_normal"
+    assert found.activation == "leaky_relu" and found.initializer == "he_normal"
     assert "1 / E[f^2] = 2 " in found.reason, "not the 1.92 of slope 0.2"
 
 

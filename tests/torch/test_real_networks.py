@@ -105,7 +105,7 @@ class Stepwise(nn.Module):
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(Stepwise(), "gelu"), (nn.LeakyReLU(0.01), "leaky_relu (not the usual one)"), (nn.RReLU(), "rrelu"),
+    [(Stepwise(), "gelu"), (nn.LeakyReLU(0.01), "leaky_relu"), (nn.RReLU(), "rrelu"),
      (nn.PReLU(8), "prelu"), (nn.Softmax(-1), "softmax"), (nn.GLU(), "glu"), (nn.Softshrink(), "softshrink"),
      (nn.ReLU6(inplace=True), "relu6"), (nn.Threshold(0.5, 0.0), "threshold")],
 )  # fmt: skip

@@ -61,7 +61,7 @@ def test_an_activation_after_pooling_and_any_activation():
     )  # fmt: skip
     report = ik.diagnose(model, IMAGES)
     assert [layer.activation for layer in report.layers] == [
-        "relu6", "mish", "function", "leaky_relu (not the usual one)", "softmax", "linear",
+        "relu6", "mish", "function", "leaky_relu", "softmax", "linear",
     ]  # fmt: skip
     assert [layer.facts is None for layer in report.layers] == [False] * 4 + [True, False]
     assert all(layer.followed for layer in report.layers)
