@@ -18,6 +18,12 @@ _WORDS = {True: "pass", False: "FAIL", None: "-"}
 # Which criterion names the trouble if several fail: equal units make small gradients, not the other
 # way about.
 _ORDER = "gcdfbe"
+_FAILS = {
+    "c": "activations explode: ",
+    "d": "gradients are not of one size through depth: ",
+    "e": "activations have a mean: ",
+    "f": "the signal does not keep its size: ",
+}
 _LOSS = "a lower loss on training and test data: takes training, `initfast compare`"
 
 
@@ -118,7 +124,8 @@ def summary(verdicts: dict[str, Verdict]) -> Summary:
     if worst is not None:
         return Summary("UNUSABLE", worst.reason)
     if failed:
-        return Summary("POOR", failed[0].reason)
+        said = _FAILS.get(failed[0].letter, "")
+        return Summary("POOR", said + failed[0].reason)
     passed = [letter for letter in "fdg" if letter in verdicts and verdicts[letter].passed]
     if not {"f", "d"} & set(passed):
         why = "nothing failed, but there is neither a signal nor a gradient to compare"
@@ -127,12 +134,31 @@ def summary(verdicts: dict[str, Verdict]) -> Summary:
     return Summary("GOOD", f"{', '.join(most)}, and {last}" if most else last)
 
 
+def compared(reports: Sequence[SignalReport]) -> str:
+    """Return one line for each of several reports on one network, the best verdicts first."""
+    levels = ("GOOD", "NOT JUDGED", "POOR", "UNUSABLE")
+    first = reports[0]
+    ordered = sorted(reports, key=lambda each: levels.index(each.summary.level))
+    width = max(len(each.initializer) for each in reports)
+    lines = [
+        *_wrapped(
+            f"activation {first.activation}, biases {first.bias_initializer}, inputs "
+            f"{first.inputs}, batch {first.batch}, {len(first.layers)} layers"
+        ),
+        "",
+    ]
+    for each in ordered:
+        head = f"{each.summary.level:<10}  {each.initializer:<{width}}  "
+        lines += _wrapped(each.summary.sentence, head if len(head) < 60 else f"{head.strip()}: ")
+    return "\n".join([*lines, "", "--details prints the whole reports."])
+
+
 def _wrapped(text: str, head: str = "") -> list[str]:
     return textwrap.wrap(
         text,
         tables.WIDTH,
         initial_indent=head,
-        subsequent_indent=" " * len(head),
+        subsequent_indent=" " * min(len(head), 60),
         break_on_hyphens=False,
     )
 
