@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from initfast.cli.options import integer
+from initfast.cli.output import show
 from initfast.files.partial import refuse_existing, resolve, write_small
 from initfast.signal.activations import ACTIVATIONS
 from initfast.signal.diagnosis import INPUTS, diagnose
-from initfast.signal.reports import SignalReport
+from initfast.signal.presets import PRESETS, measure
+from initfast.signal.reports import SignalReport, compared
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -24,8 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments. What they mean together is checked by `run`."""
     parser.add_argument(
         "--widths",
-        required=True,
         help="inputs, then the units of each layer, such as 1000x500x500x10",
+    )
+    parser.add_argument(
+        "--preset",
+        nargs="+",
+        metavar="NAME",
+        help="measure what introductions claim, instead of a network of yours: "
+        f"{', '.join(PRESETS)}, or all",
     )
     parser.add_argument(
         "--init",
@@ -33,13 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="INIT",
         default=["glorot_uniform"],
         help="names of Keras or torch, such as he_normal, 'random_normal(stddev=0.01)', or Keras "
-        "JSON; a report "
-        "each (default: glorot_uniform)",
+        "JSON; of several, a line each (default: glorot_uniform)",
+    )
+    parser.add_argument(
+        "--details", action="store_true", help="print the whole report of each initializer"
     )
     parser.add_argument(
         "--activation",
         default="tanh",
-        help=f"of every layer: {', '.join(ACTIVATIONS)} (default: %(default)s)",
+        help=f"of every layer, in any usual spelling: {', '.join(ACTIVATIONS)} "
+        "(default: %(default)s)",
     )
     parser.add_argument("--output-activation", help="of the last layer, if another")
     parser.add_argument(
@@ -70,17 +81,41 @@ def run(arguments: argparse.Namespace) -> None:
     read or written.
     """
     try:
+        _check_usage(arguments)
+        if arguments.preset:
+            claims = [measure(name) for name in _presets(arguments.preset)]
+            show(
+                json.dumps([each._asdict() for each in claims], indent=2)
+                if arguments.json
+                else "\n\n".join(map(str, claims))
+            )
+            return
         _check_plot(arguments)
         inputs = _inputs(arguments.inputs)
         reports = [_report(init, inputs, arguments) for init in arguments.init]
     except (ValueError, TypeError, NotImplementedError) as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     if arguments.json:
-        print(json.dumps([report.to_dict() for report in reports], indent=2, allow_nan=False))
+        show(json.dumps([report.to_dict() for report in reports], indent=2, allow_nan=False))
+    elif arguments.details or len(reports) == 1:
+        show("\n\n".join(map(str, reports)))
     else:
-        print("\n\n".join(map(str, reports)))
+        show(compared(reports))
     if arguments.plot is not None:
         write_small(arguments.plot, _picture(reports, arguments.plot), force=arguments.force)
+
+
+def _check_usage(arguments: argparse.Namespace) -> None:
+    if arguments.preset and arguments.widths is not None:
+        raise ValueError("--preset has networks of its own; leave --widths out")
+    if not arguments.preset and arguments.widths is None:
+        raise ValueError("--widths is required, or --preset")
+    if arguments.preset and arguments.plot is not None:
+        raise ValueError("--preset cannot be combined with --plot")
+
+
+def _presets(names: list[str]) -> list[str]:
+    return list(PRESETS) if names == ["all"] else names
 
 
 def _report(init: str, inputs: Any, arguments: argparse.Namespace) -> SignalReport:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast.core.seeds import Seed, root_seed
+from initfast.keras.layers import kernels, unit_columns
 from initfast.keras.probes import Probe, attributes_kept, matrix, tensors, watched
 from initfast.keras.weights import weights
 from initfast.signal.diagnosis import LOSS, check_batch, cotangent
 from initfast.signal.measures import Units, rms, with_gradients
 from initfast.signal.reports import LayerReport, SignalReport
 from initfast.signal.trails import Line, Trail
-from initfast.signal.verdicts import judge, notes
+from initfast.signal.verdicts import judge, not_seen, notes
 
 __all__ = ["diagnose"]
 
@@ -79,7 +82,7 @@ def diagnose(
             return model.compute_loss(x=x, y=y, y_pred=output)
 
     trail = Trail()
-    probe = Probe(lambda number, tensor: tensor, trail)
+    probe = Probe(lambda number, tensor: tensor, trail, training=training)
     shapes: list[Any] = []
 
     def note(number: int, tensor: Any) -> Any:
@@ -96,6 +99,8 @@ def diagnose(
     with attributes_kept(noting), _without_gradients():
         with _scope(variables, values), watched(model, probe):
             output = model(x, training=training)
+        for each in tensors(output):
+            trail.ended(each)
         if not trail.lines:
             raise ValueError(f"a layer with weights must run; received {model!r}, where none did")
         g.append(cotangent(tuple(next(tensors(output)).shape), root_seed(seed)))
@@ -107,7 +112,11 @@ def diagnose(
     gradients = {
         id(variable): gradient for variable, gradient in zip(variables, by_variable, strict=True)
     }
-    layers = tuple(_line(line, by_tensor[probe.last[id(line)]], gradients) for line in trail.lines)
+    samples = int(np.shape(keras.tree.flatten(x)[0])[0])
+    layers = tuple(
+        _line(line, by_tensor[probe.last(line)], gradients, samples) for line in trail.lines
+    )
+    blocks = tuple(trail.blocks)
     names = [each.activation for each in layers if each.activation != "linear"] or ["linear"]
     return SignalReport(
         activation=", ".join(dict.fromkeys(names)),
@@ -115,38 +124,68 @@ def diagnose(
         bias_initializer="likewise",
         inputs="given",
         loss=LOSS if y is None else "as compiled",
-        batch=int(np.shape(keras.tree.flatten(x)[0])[0]),
+        batch=samples,
         seed=None,
         layers=layers,
-        verdicts=judge(layers),
-        notes=notes(layers),
+        verdicts=judge(layers, blocks=blocks),
+        notes=(*notes(layers), *_unseen(found, trail.lines)),
+        blocks=blocks,
     )
 
 
-def _line(line: Line, by_output: Any, gradients: dict[int, Any]) -> LayerReport:
+def _line(line: Line, by_output: Any, gradients: dict[int, Any], samples: int) -> LayerReport:
     """The line of the report, complete. What the loss does not depend on has the gradient 0."""
     layer = line.owner
     own = [each for each in layer.weights if id(each) in gradients]
     weight = next((each for each in own if len(each.shape) >= 2), own[0] if own else None)
     gradient = None if weight is None else gradients[id(weight)]
     weight_rms = None if weight is None else 0.0 if gradient is None else rms(gradient)
-    units = None
-    dense = isinstance(
-        layer, (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+    bias: Any = getattr(layer, "bias", None)
+    multiplied = kernels(layer)
+    complete = with_gradients(
+        line.report,
+        0.0 if by_output is None else rms(by_output),
+        weight_rms,
+        _units(layer, gradients),
+        tuple(rms(_numpy(each.value)) * math.sqrt(fan) for each, fan in multiplied),
+        0.0 if not hasattr(bias, "value") else rms(_numpy(bias.value)),
     )
-    if dense and weight is layer.kernel and gradient is not None:
-        bias = layer.bias
-        bias_gradient = None if bias is None else gradients.get(id(bias))
-        if bias is None or bias_gradient is not None:
-            count = weight.shape[-1]
-            units = Units(
-                _numpy(weight.value).reshape(-1, count),
-                None if bias is None else _numpy(bias.value),
-                gradient.reshape(-1, count),
-                bias_gradient,
-            )
-    return with_gradients(
-        line.report, 0.0 if by_output is None else rms(by_output), weight_rms, units
+    if len(multiplied) != 1 or line.report.fan_in is None:
+        complete = dataclasses.replace(complete, expected_net_variance=None)
+    return dataclasses.replace(
+        complete,
+        outputs=max(1, int(np.prod(line.output.shape)) // max(1, samples)),
+        reached=not own or any(gradients[id(each)] is not None for each in own),
+    )
+
+
+def _units(layer: Any, gradients: dict[int, Any]) -> Units | None:
+    read = unit_columns(layer)
+    if read is None:
+        return None
+    kernel, bias, columns = read
+    gradient = gradients.get(id(kernel))
+    bias_gradient = None if bias is None else gradients.get(id(bias))
+    if gradient is None or (bias is not None and bias_gradient is None):
+        return None
+    return Units(
+        columns(_numpy(kernel.value)),
+        None if bias is None else _numpy(bias.value).reshape(-1),
+        columns(gradient),
+        None if bias_gradient is None else bias_gradient.reshape(-1),
+    )
+
+
+def _unseen(found: list[Any], lines: list[Line]) -> list[str]:
+    """A note on the weights that belong to no line."""
+    seen = {
+        id(each) for line in lines for part in (line.owner, *line.parts) for each in part.weights
+    }
+    slopes = (keras.layers.PReLU,)
+    return not_seen(
+        each.path
+        for each in found
+        if id(each.variable) not in seen and not isinstance(each.layer, slopes)
     )
 
 
@@ -184,6 +223,7 @@ def _check_loss(value: Any) -> Any:
 
 def _by_jax(loss: Loss, values: list[Any], tensors_given: list[Any]) -> tuple[list[Any], list[Any]]:
     import jax
+    from jax.interpreters import partial_eval
 
     # The gradient by a tensor is that by zeros added to it.
     zeros = [keras.ops.zeros_like(each) for each in tensors_given]
@@ -203,12 +243,14 @@ def _by_jax(loss: Loss, values: list[Any], tensors_given: list[Any]) -> tuple[li
             complete[number] = each
         return total(complete, added)
 
-    found, by_tensor = jax.grad(of_floating, argnums=(0, 1))(
-        [values[number] for number in floating], zeros
-    )
+    given = [values[number] for number in floating]
+    found, by_tensor = jax.grad(of_floating, argnums=(0, 1))(given, zeros)
+    # A gradient of 0 may be one that vanished, or that of a value which the loss never saw.
+    traced = jax.make_jaxpr(of_floating)(given, zeros).jaxpr
+    _, used = partial_eval.dce_jaxpr(traced, [True])
     by_value: list[Any] = [None] * len(values)
-    for number, each in zip(floating, found, strict=True):
-        by_value[number] = _numpy(each)
+    for number, each, seen in zip(floating, found, used, strict=False):
+        by_value[number] = _numpy(each) if seen else None
     return by_value, [matrix(each) for each in by_tensor]
 
 

@@ -10,37 +10,17 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from initfast.initializers.fans import AXES
+from initfast.keras.layers import Sum, axis, fans, is_norm, passes, sums
 from initfast.keras.weights import weights
-from initfast.signal.measures import Moments, moments
+from initfast.signal.activations import ACTIVATIONS, Activation
+from initfast.signal.functions import resolve
+from initfast.signal.measures import Moments, moments, rms
 from initfast.signal.trails import Line, Trail
 
 __all__ = ["Probe", "attributes_kept", "matrix", "tensors", "watched"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
-# Layers that are one activation; PReLU is a leaky ReLU whose slope is learnt.
-_ACTIVATION_LAYERS = {
-    "ReLU": "relu",
-    "LeakyReLU": "leaky_relu",
-    "PReLU": "leaky_relu",
-    "ELU": "elu",
-}
-# Layers by the row of `AXES` that their kernel has.
-_FANS: dict[str, tuple[Any, ...]] = {
-    "keras": (
-        keras.layers.Dense,
-        keras.layers.Conv1D,
-        keras.layers.Conv2D,
-        keras.layers.Conv3D,
-    ),
-    "keras transposed": (
-        keras.layers.Conv1DTranspose,
-        keras.layers.Conv2DTranspose,
-        keras.layers.Conv3DTranspose,
-    ),
-    "keras depthwise": (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
-}
 # They call what is in them within a loop of the backend, where no tensor has values.
 _WHOLE = (keras.layers.RNN, keras.layers.TimeDistributed)
 
@@ -53,14 +33,30 @@ class Probe:
         tap: called with the number of each tensor, in order, and the tensor; what it returns goes
             on in its place.
         trail: where lines are written; None: the tensors have no values.
+        training: the mode in which the model runs.
     """
 
-    def __init__(self, tap: Callable[[int, Any], Any], trail: Trail | None = None) -> None:
+    def __init__(
+        self, tap: Callable[[int, Any], Any], trail: Trail | None = None, *, training: bool = True
+    ) -> None:
         self.tap = tap
         self.trail = trail
+        self.training = training
         self.count = 0
-        self.last: dict[int, int] = {}  # of each line, the number of the tensor that it gives now
-        self._activations: list[list[tuple[Any, str, Any]]] = []
+        # By line and step, the number of the tensor that it gave.
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._activations: list[list[tuple[Any, Any, Any]]] = []
+
+    def last(self, line: Line) -> int:
+        """The number of the tensor that a line gives."""
+        return self._numbers[id(line), line.steps]
+
+    def _note(self, line: Line, output: Any, number: int) -> None:
+        if line.output is not output:
+            assert self.trail is not None
+            self.trail.passed(line.output, output)
+            line.output = output
+        self._numbers[id(line), line.steps] = number
 
     def number(self, output: Any) -> tuple[int, Any]:
         """The tensor's number, and what goes on in its place."""
@@ -72,7 +68,7 @@ class Probe:
         given = next(tensors((args, kwargs)), None)
         before = None
         if self.trail is not None and given is not None and _floating(given):
-            before = moments(matrix(given, _axis(layer, given)))
+            before = moments(matrix(given, axis(layer, given)))
         self._activations.append([])
         try:
             output = call(*args, **kwargs)
@@ -84,29 +80,55 @@ class Probe:
         number, tapped = self.number(out)
         if self.trail is not None:
             line = self._line(self.trail, layer, name, given, before, out, inner)
-            line.output = tapped
-            self.last[id(line)] = number
+            self._note(line, tapped, number)
         return _replaced(output, out, tapped)
 
     def activation(self, owner: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Call the activation within a layer."""
         output = call(*args, **kwargs)
         if self._activations and args:
-            self._activations[-1].append((args[0], _name(call), output))
+            self._activations[-1].append((args[0], call, output))
         return output
 
-    def activation_layer(
-        self, layer: Any, name: str, call: Callable[..., Any], args: Any, kwargs: Any
-    ) -> Any:
-        """Call a layer that is an activation and nothing else."""
+    def bare(self, layer: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call a layer without weights: an activation, or one that passes on what it is given."""
         output = call(*args, **kwargs)
+        given = args[0] if len(args) == 1 else None
+        if given is None or not keras.ops.is_tensor(output) or not _floating(output):
+            return output
+        if passes(layer):
+            if self.trail is not None:
+                self.trail.passed(given, output)
+            return output
         number, tapped = self.number(output)
-        line = None if self.trail is None or not args else self.trail.source(args[0])
+        line = None if self.trail is None else self.trail.source(given)
         if self.trail is not None and line is not None:
-            axis = _axis(line.owner, output)
-            self.trail.activated(line, name, tapped, matrix(args[0], axis), matrix(output, axis))
-            self.last[id(line)] = number
+            known = _known(getattr(layer, "activation", None) or call, type(layer).__name__)
+            where = axis(line.owner, output)
+            self.trail.activated(line, known, tapped, matrix(given, where), matrix(output, where))
+            self._note(line, tapped, number)
         return tapped
+
+    def sum(self, found: Sum, name: str, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call an operation that adds a branch to its stream."""
+        output = call(*args, **kwargs)
+        given = list(tensors(args))
+        if self.trail is None or len(given) != 2:
+            return output
+        sizes = [_rms(each) for each in given]
+        number = None
+        if found.stream is not None:
+            self.trail.forked(given[found.stream])
+            before, added = sizes[found.stream], sizes[1 - found.stream]
+            number = self.trail.joined(name, before, added, _rms(output))
+        # A branch that is 0 at first; beside a projected stream, too.
+        silent = sizes.index(0.0) if (sizes[0] == 0.0) != (sizes[1] == 0.0) else None
+        branch = silent if found.stream is None else 1 - found.stream
+        if branch is not None:
+            for line in self.trail.lines:
+                if id(line.owner) in found.layers[branch]:
+                    self.trail.belongs(line, number, silent=silent == branch)
+        return output
 
     def _line(
         self,
@@ -118,17 +140,18 @@ class Probe:
         out: Any,
         inner: Any,
     ) -> Line:
-        axis = _axis(layer, out)
+        where = axis(layer, out)
+        norm = is_norm(layer, self.training)
         source = trail.source(given) if all(len(each.shape) < 2 for each in layer.weights) else None
-        net, activation = next(
-            ((net, found) for net, found, gave in inner if gave is out), (out, "linear")
-        )
-        if source is not None and activation == "linear":
-            trail.normalised(source, out, matrix(out, axis))
+        net, used = next(((net, call) for net, call, gave in inner if gave is out), (out, None))
+        if source is not None and used is None:
+            trail.normalised(source, out, matrix(out, where), norm=norm)
+            source.parts.append(layer)
             return source
-        line = trail.layer(layer, name, _fans(layer), before, net, matrix(net, axis))
-        if activation != "linear":
-            trail.activated(line, activation, out, matrix(net, axis), matrix(out, axis))
+        values = matrix(net, where)
+        line = trail.layer(layer, name, fans(layer), before, net, values, given=given, norm=norm)
+        if used is not None and (known := _known(used)) != ACTIVATIONS["linear"]:
+            trail.activated(line, known, out, values, matrix(out, where))
         return line
 
 
@@ -140,9 +163,13 @@ def watched(model: Any, probe: Probe) -> Iterator[None]:
     paths: dict[int, str] = {}
     for weight in weights(model):
         paths.setdefault(id(weight.layer), weight.path.rpartition("/")[0])
-    with attributes_kept(list(model._flatten_layers())):
+    found = list(sums(model))
+    operations = [each.operation for each in found]
+    with attributes_kept([*model._flatten_layers(), *operations]):
         for layer in {id(layer): layer for layer in _leaves(model)}.values():
             _watch(layer, paths, probe)
+        for each in found:
+            _watch_sum(each, probe)
         yield
 
 
@@ -189,14 +216,8 @@ def _watch(layer: Any, paths: dict[int, str], probe: Probe) -> None:
     # built.
     own = vars(layer)
     call = layer.call
-    kind = type(layer).__name__
-    if kind == "Activation" or kind in _ACTIVATION_LAYERS:
-        name = _ACTIVATION_LAYERS.get(kind) or _name(layer.activation)
-        own["call"] = lambda *args, **kwargs: probe.activation_layer(
-            layer, name, call, args, kwargs
-        )
-        return
-    if not layer.weights:
+    if not layer.weights or isinstance(layer, keras.layers.PReLU):
+        own["call"] = lambda *args, **kwargs: probe.bare(layer, call, args, kwargs)
         return
     path = paths.get(id(layer)) or layer.name
     activation = None if isinstance(layer, _WHOLE) else getattr(layer, "activation", None)
@@ -205,6 +226,14 @@ def _watch(layer: Any, paths: dict[int, str], probe: Probe) -> None:
             layer, activation, args, kwargs
         )
     own["call"] = lambda *args, **kwargs: probe.layer(layer, path, call, args, kwargs)
+
+
+def _watch_sum(found: Sum, probe: Probe) -> None:
+    # As it is now: an Add layer is watched as a layer without weights, too.
+    call = found.operation.call
+    vars(found.operation)["call"] = lambda *args, **kwargs: probe.sum(
+        found, found.operation.name, call, args, kwargs
+    )
 
 
 def matrix(tensor: Any, axis: int = -1) -> Floats:
@@ -236,27 +265,14 @@ def _replaced(output: Any, old: Any, new: Any) -> Any:
     )
 
 
-def _axis(layer: Any, tensor: Any) -> int:
-    """Where the units are: the last dimension unless the layer says otherwise."""
-    axis = getattr(layer, "axis", None)
-    first = getattr(layer, "data_format", None) == "channels_first"
-    return (
-        axis
-        if isinstance(axis, int) and axis < len(tensor.shape)
-        else 1
-        if first and len(tensor.shape) > 2
-        else -1
-    )
+def _known(activation: Any, name: str = "") -> Activation | str:
+    """The activation that a function or layer is; its name alone if it is not elementwise."""
+    try:
+        return resolve(activation, name)
+    except ValueError:
+        kind = name or getattr(activation, "__name__", None) or type(activation).__name__
+        return str(kind).lower()
 
 
-def _fans(layer: Any) -> tuple[int, int] | None:
-    for row, kinds in _FANS.items():
-        if isinstance(layer, kinds):
-            return AXES[row].fans(tuple(layer.kernel.shape), getattr(layer, "groups", 1))
-    return None
-
-
-def _name(activation: Any) -> str:
-    """An activation's name; that of a layer used as one is translated."""
-    kind = type(activation).__name__
-    return _ACTIVATION_LAYERS.get(kind) or str(getattr(activation, "__name__", kind))
+def _rms(tensor: Any) -> float:
+    return rms(matrix(tensor))

@@ -10,7 +10,14 @@ from initfast.signal.comparing import compare
 from initfast.signal.comparisons import Comparison
 from initfast.signal.diagnosis import diagnose
 from initfast.signal.recommendations import Recommendation, recommend
-from initfast.signal.reports import Histogram, LayerReport, SignalReport, Verdict
+from initfast.signal.reports import (
+    Block,
+    Histogram,
+    LayerReport,
+    SignalReport,
+    Summary,
+    Verdict,
+)
 from initfast.signal.verdicts import CRITERIA, THRESHOLDS
 
 __all__ = [
@@ -18,11 +25,13 @@ __all__ = [
     "CRITERIA",
     "THRESHOLDS",
     "Activation",
+    "Block",
     "Comparison",
     "Histogram",
     "LayerReport",
     "Recommendation",
     "SignalReport",
+    "Summary",
     "Verdict",
     "compare",
     "diagnose",

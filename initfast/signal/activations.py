@@ -5,6 +5,7 @@ know of them.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -112,6 +113,35 @@ def _softplus(z: Floats) -> Floats:
     return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
 
 
+def _mish(z: Floats) -> Floats:
+    found: Floats = z * np.tanh(_softplus(z))
+    return found
+
+
+def _mish_slope(z: Floats) -> Floats:
+    gate = np.tanh(_softplus(z))
+    # Beyond, 1 - gate^2 is 0 on one side, the sigmoid on the other.
+    return gate + np.clip(z, -40.0, 40.0) * (1.0 - np.square(gate)) * _sigmoid(z)
+
+
+def _inside(z: Floats, low: float, high: float) -> Floats:
+    """1 between the corners, else 0."""
+    return ((z > low) & (z <= high)).astype(z.dtype)
+
+
+def _hard_sigmoid(z: Floats) -> Floats:
+    found: Floats = np.clip(z / 6.0 + 0.5, 0.0, 1.0)
+    return found
+
+
+def _hard_silu_slope(z: Floats) -> Floats:
+    return (z / 3.0 + 0.5) * _inside(z, -3.0, 3.0) + (z > 3.0)
+
+
+def _softsign(z: Floats) -> Floats:
+    return z / (1.0 + np.abs(z))
+
+
 _STEPS = 1024  # table points a unit
 _TERMS = 4
 _REACH = 6  # erf(6) is 1 in float64
@@ -182,23 +212,55 @@ ACTIVATIONS: dict[str, Activation] = {
         Activation("gelu", lambda z: z * _normal_cdf(z), _gelu_slope, "rectifier", 0.0, 0.5),
         Activation("silu", lambda z: z * _sigmoid(z), _silu_slope, "rectifier", 0.0, 0.5),
         Activation("softplus", _softplus, _sigmoid, "rectifier", math.log(2.0), 0.5),
+        Activation("relu6", lambda z: np.clip(z, 0.0, 6.0), lambda z: _inside(z, 0.0, 6.0),
+                   "rectifier", 0.0, 0.0),
+        Activation("hard_silu", lambda z: z * _hard_sigmoid(z), _hard_silu_slope,
+                   "rectifier", 0.0, 0.5),
+        Activation("mish", _mish, _mish_slope, "rectifier", 0.0, 0.6),
+        Activation("hard_tanh", lambda z: np.clip(z, -1.0, 1.0), lambda z: _inside(z, -1.0, 1.0),
+                   "saturating", edge=1.0),
+        Activation("hard_sigmoid", _hard_sigmoid, lambda z: _inside(z, -3.0, 3.0) / 6.0,
+                   "saturating", 0.5, 1.0 / 6.0, 3.0),
+        # (1 + |z|)^-2 is below the share from 1 / sqrt(share) - 1 on.
+        Activation("softsign", _softsign, lambda z: np.square(1.0 / (1.0 + np.abs(z))),
+                   "saturating", edge=1.0 / math.sqrt(SATURATED_SHARE) - 1.0),
+        Activation("log_sigmoid", lambda z: -_softplus(-z), lambda z: _sigmoid(-z),
+                   "rectifier", -math.log(2.0), 0.5),
     )
-}
-"""Every activation by name."""
+}  # fmt: skip
+"""Every activation with a name of its own; `initfast.signal.recommend` takes any function."""
+
+# Other spellings, in small letters without '_', '-' and blanks.
+_ALIASES = {
+    "identity": "linear", "none": "linear", "swish": "silu", "hardswish": "hard_silu",
+    "logistic": "sigmoid", "expit": "sigmoid", "celu": "elu", "geluexact": "gelu",
+    "gelutanh": "gelu", "gelunew": "gelu", "gelufast": "gelu", "gelupytorchtanh": "gelu",
+    "quickgelu": "silu", "clippedrelu": "relu6",
+}  # fmt: skip
 
 
 def get(name: str) -> Activation:
-    """The activation of that name.
+    """The activation of that name, in any usual spelling: 'relu', 'ReLU', 'swish', 'Hardtanh'.
 
     Raises:
         ValueError: there is none.
 
-    >>> round(get("tanh").edge, 3)
+    >>> round(get("Tanh").edge, 3)
     1.818
     """
-    found = ACTIVATIONS.get(name) if isinstance(name, str) else None
+    found = _BY_SPELLING.get(spelling(name)) if isinstance(name, str) else None
     if found is None:
         raise ValueError(
             f"activation must be one of {', '.join(map(repr, ACTIVATIONS))}; received {name!r}"
         )
     return found
+
+
+def spelling(name: str) -> str:
+    """A name without what its spellings differ in."""
+    return re.sub(r"[\s_-]", "", name).lower()
+
+
+_BY_SPELLING = {spelling(name): each for name, each in ACTIVATIONS.items()} | {
+    other: ACTIVATIONS[name] for other, name in _ALIASES.items()
+}

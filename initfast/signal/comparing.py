@@ -13,8 +13,9 @@ from initfast.initializers import registry
 from initfast.initializers.base import Initializer
 from initfast.initializers.grammar import label
 from initfast.initializers.validation import number
-from initfast.signal import activations, datasets, training
+from initfast.signal import datasets, training
 from initfast.signal.comparisons import Comparison
+from initfast.signal.functions import resolve
 from initfast.signal.training import Recipe
 
 __all__ = ["DEFAULT_INITIALIZERS", "HIDDEN", "compare"]
@@ -34,7 +35,7 @@ signal eight times.
 
 
 def compare(
-    activation: str = "relu",
+    activation: Any = "relu",
     initializers: Iterable[Any] | Mapping[str, Any] = DEFAULT_INITIALIZERS,
     data: Any = "digits",
     *,
@@ -58,7 +59,7 @@ def compare(
     summed in another order, and a training grows that difference.
 
     Args:
-        activation: of the hidden layers, one of `initfast.signal.activations.ACTIVATIONS`.
+        activation: of the hidden layers, as `initfast.signal.diagnose` takes it.
         initializers: what `initfast.get` takes, such as 'random_normal(stddev=0.01)'; or a mapping
             from names of your own to them. Seeds of their own are not used.
         data: 'digits', 'breast_cancer' (both of scikit-learn), the path of a `.npz` file with `x`
@@ -80,7 +81,7 @@ def compare(
     >>> [one.label for one in found.standings], found.verdicts["zeros"].passed
     (['he_normal', 'zeros'], False)
     """
-    chosen = activations.get(activation)
+    chosen = resolve(activation)
     named = _named(initializers)
     biases = _initializer(bias_initializer)
     layers = tuple(_count("hidden", units) for units in hidden)
@@ -103,7 +104,7 @@ def compare(
             network = training.draw(made, biases, widths, chosen, repeats, root)
             curves[name] = training.train(network, known, recipe, root, advance)
     return Comparison(
-        activation=activation,
+        activation=chosen.name,
         data=known.name,
         samples=(len(known.x_train), len(known.x_test)),
         widths=widths,

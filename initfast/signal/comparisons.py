@@ -14,6 +14,7 @@ import numpy as np
 from initfast.core.types import Array
 from initfast.signal import plots, ranking
 from initfast.signal.layers import Verdict
+from initfast.signal.plain import plain
 from initfast.signal.ranking import Standing
 from initfast.signal.training import Curves, Recipe
 
@@ -69,7 +70,7 @@ class Comparison:
 
         Under "initializers", each curve has the key "seeds", a list a seed, and "mean" and "spread"
         over the seeds."""
-        found: dict[str, Any] = _plain(
+        found: dict[str, Any] = plain(
             {
                 **{name: getattr(self, name) for name in _PLAIN},
                 "recipe": dataclasses.asdict(self.recipe),
@@ -215,11 +216,3 @@ def _over_seeds(curve: Array) -> dict[str, Any]:
         "mean": [mean for mean, _ in pairs],
         "spread": [spread for _, spread in pairs],
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,13 +29,13 @@ LOSS = "sum of g * output, g standard normal"
 def diagnose(
     widths: Sequence[int],
     initializer: Any = "glorot_uniform",
-    activation: str = "tanh",
+    activation: Any = "tanh",
     bias_initializer: Any = "zeros",
     inputs: Any = "normal",
     seed: int | Seed | None = 0,
     *,
     batch: int = 256,
-    output_activation: str | None = None,
+    output_activation: Any = None,
 ) -> SignalReport:
     """Measure how signals and gradients go through a network of dense layers before its training.
 
@@ -47,8 +48,8 @@ def diagnose(
         initializer, bias_initializer: what `initfast.get` takes, such as
             'random_normal(stddev=0.01)'. Their own seeds are not used: each layer draws from
             streams of its own, 'layer_1/kernel' and 'layer_1/bias' of `seed` and so on.
-        activation: 'linear', 'sigmoid', 'tanh', 'relu', 'leaky_relu' (slope 0.2), 'elu', 'selu',
-            'gelu', 'silu' or 'softplus', in every layer.
+        activation: in every layer: a name of `initfast.signal.ACTIVATIONS` in any usual spelling,
+            or any elementwise function, as `initfast.signal.recommend` takes it.
         inputs: 'normal' (standard normal), 'bernoulli' (0 or 1, each with probability 1/2), or an
             array (batch, widths[0]) of finite numbers.
         seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.
@@ -77,11 +78,13 @@ def diagnose(
         measured = tuple(
             with_gradients(
                 measure(
-                    layer.name, layer.activation.name, layer.weights.shape, moments(given), net, out
+                    layer.name, layer.activation, layer.weights.shape, moments(given), net, out
                 ),
                 rms(gradient.out),
                 rms(gradient.weights),
                 Units(layer.weights, layer.bias, gradient.weights, gradient.bias),
+                (rms(layer.weights) * math.sqrt(len(layer.weights)),),
+                rms(layer.bias),
             )
             for layer, given, (net, out), gradient in zip(
                 layers, before, passed, gradients, strict=True

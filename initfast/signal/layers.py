@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Histogram", "LayerReport", "Verdict"]
+from initfast.signal.quadrature import Facts
+
+__all__ = ["Block", "Histogram", "LayerReport", "Verdict"]
 
 
 class Histogram(NamedTuple):
@@ -22,11 +24,13 @@ class Verdict:
     """Whether a network meets one of the criteria.
 
     Attributes:
-        letter: 'b' to 'f'.
+        letter: 'b' to 'g', the key in `SignalReport.verdicts`.
         criterion: what is asked, in words.
         passed: True, False, or None where the criterion does not apply.
         reason: why, with the numbers and the layer.
         recommend: what to do about it, with its source; empty unless it failed.
+        level: how bad a failure is: 'unusable' (the network cannot learn), 'poor', or 'inherent'
+            (the activation's doing, no initializer's). Empty unless it failed.
     """
 
     letter: str
@@ -34,6 +38,20 @@ class Verdict:
     passed: bool | None
     reason: str
     recommend: str = ""
+    level: str = ""
+
+
+class Block(NamedTuple):
+    """A sum that adds a branch to the stream that it was computed from: a residual connection.
+
+    `name`: the module in which the sum is. `before`, `branch`, `after`: RMS of the stream, of the
+    branch, and of their sum.
+    """
+
+    name: str
+    before: float
+    branch: float
+    after: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,18 @@ class LayerReport:
         symmetric: units with the incoming weights, bias and gradients of another: they stay equal
             for ever. None where units have no weights of their own.
         histogram: of the activations.
+        facts: of the activation, from its values; None if it is not elementwise.
+        kind: the layer's class in a real model, such as 'Linear'; empty in a sketch.
+        outputs: values that it gives for one sample: units times positions.
+        weight_scales: RMS of each of the weights that multiply a signal, times sqrt(fan_in).
+        expected_net_variance: E[z^2] as theory has it: fan_in E[w^2] E[x^2] + E[b^2].
+        normalised: what goes in or comes out is normalised, so that the scale of the weights
+            neither keeps nor loses the signal.
+        followed: whether the activations go straight into another layer (through reshapes, pooling
+            and dropout at most), or are the output: only then a chain is judged by them.
+        block: number of the residual sum, from 0, to whose branch the layer belongs, or None.
+        silent: whether it is part of a branch that gives 0 at first, as of a zero gamma.
+        reached: whether the loss depends on the layer at all.
     """
 
     name: str
@@ -84,3 +114,18 @@ class LayerReport:
     weight_gradient_rms: float | None
     symmetric: int | None
     histogram: Histogram
+    facts: Facts | None = None
+    kind: str = ""
+    outputs: int | None = None
+    weight_scales: tuple[float, ...] = ()
+    expected_net_variance: float | None = None
+    normalised: bool = False
+    followed: bool = True
+    block: int | None = None
+    silent: bool = False
+    reached: bool = True
+
+    @property
+    def weight_scale(self) -> float | None:
+        """The greatest of `weight_scales`."""
+        return max(self.weight_scales, default=None)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from initfast.signal.activations import ACTIVATIONS
+from initfast.signal.activations import Activation
 from initfast.signal.layers import Histogram, LayerReport
+from initfast.signal.quadrature import facts
 
 __all__ = ["Moments", "Units", "measure", "moments", "rms", "with_gradients"]
 
@@ -44,7 +45,7 @@ class Units(NamedTuple):
 
 def measure(
     name: str,
-    activation: str,
+    activation: Activation | str,
     fans: tuple[int, int] | None,
     before: Moments | None,
     net: Floats,
@@ -53,20 +54,20 @@ def measure(
     """One line of a report, but for the gradients.
 
     Args:
-        name, activation, fans: as in `LayerReport`.
+        name, fans: as in `LayerReport`. activation: its name alone if it is not elementwise.
         before: `moments` of what went into the layer, (samples, anything); None where it was no
             signal, but tokens.
         net, out: net inputs and activations, (samples, units); the same array where there is no
             activation.
     """
-    known = ACTIVATIONS.get(activation)
+    known = facts(activation) if isinstance(activation, Activation) else None
     net_mean, net_variance, net_batch_variance, error = moments(net)
     mean, variance, batch_variance = net_mean, net_variance, net_batch_variance
     if out is not net:
         mean, variance, batch_variance, error = moments(out)
     return LayerReport(
         name=name,
-        activation=activation,
+        activation=activation.name if isinstance(activation, Activation) else activation,
         fan_in=fans and fans[0],
         fan_out=fans and fans[1],
         units=out.shape[1],
@@ -90,6 +91,7 @@ def measure(
         weight_gradient_rms=None,
         symmetric=None,
         histogram=histogram(out),
+        facts=known,
     )
 
 
@@ -98,10 +100,17 @@ def with_gradients(
     gradient_rms: float | None,
     weight_gradient_rms: float | None,
     units: Units | None,
+    weight_scales: tuple[float, ...] = (),
+    bias_rms: float = 0.0,
 ) -> LayerReport:
-    """The line with what the gradients tell."""
+    """The line with what weights and gradients tell."""
+    expected = None
+    if weight_scales and layer.input_second_moment is not None:
+        expected = max(weight_scales) ** 2 * layer.input_second_moment + bias_rms**2
     return dataclasses.replace(
         layer,
+        weight_scales=weight_scales,
+        expected_net_variance=expected,
         gradient_rms=gradient_rms,
         weight_gradient_rms=weight_gradient_rms,
         symmetric=None if units is None else equal_units(units),

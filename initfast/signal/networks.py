@@ -15,8 +15,8 @@ from initfast.core.seeds import Seed, root_seed
 from initfast.core.types import Array
 from initfast.initializers import registry
 from initfast.initializers.base import Initializer
-from initfast.signal import activations
 from initfast.signal.activations import Activation
+from initfast.signal.functions import resolve
 
 __all__ = ["Gradient", "Layer", "Passed", "backward", "build", "check_widths", "forward"]
 
@@ -52,10 +52,10 @@ class Gradient(NamedTuple):
 def build(
     widths: Sequence[int],
     initializer: Any,
-    activation: str,
+    activation: Any,
     bias_initializer: Any = "zeros",
     seed: int | Seed | None = 0,
-    output_activation: str | None = None,
+    output_activation: Any = None,
 ) -> list[Layer]:
     """The layers of a sketch: the float32 weights that the initializers give, in float64.
 
@@ -71,8 +71,8 @@ def build(
         ValueError, TypeError: an argument is not what it must be.
     """
     sizes = check_widths(widths)
-    shared = activations.get(activation)
-    last = shared if output_activation is None else activations.get(output_activation)
+    shared = resolve(activation)
+    last = shared if output_activation is None else resolve(output_activation)
     root = root_seed(seed)
     made = []
     for number, shape in enumerate(itertools.pairwise(sizes), 1):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from initfast.signal import activations
+from initfast.initializers import registry
+from initfast.initializers.grammar import label
+from initfast.signal.activations import ACTIVATIONS
+from initfast.signal.functions import resolve
+from initfast.signal.quadrature import Facts, facts
 
 __all__ = ["Recommendation", "recommend"]
 
@@ -29,6 +34,12 @@ class Recommendation:
     reason: str
     source: str
     also: tuple[str, ...] = ()
+
+    def scale(self, fan_in: int, fan_out: int) -> float:
+        """Variance of the weights times fan_in."""
+        made = registry.get(self.config)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[made.mode]
+        return float(made.scale) * fan_in / fan
 
     def __str__(self) -> str:
         return f"{self.initializer} for {self.activation}: {self.reason} ({self.source})"
@@ -137,13 +148,74 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
 _BY_NAME = {row[0]: Recommendation(*row) for row in _ROWS}
 
 
-def recommend(activation: str) -> Recommendation:
-    """The initializer that fits an activation.
+def recommend(activation: Any) -> Recommendation:
+    """Return the initializer that fits an activation.
+
+    Args:
+        activation: a name in any usual spelling ('relu', 'ReLU', 'swish'), a torch module, class
+            or function, a Keras activation, a JAX function, or any elementwise function on arrays.
+            What is in no table is judged by quadrature.
 
     Raises:
-        ValueError: there is no such activation.
+        ValueError: there is no such name; the function is not elementwise.
 
-    >>> print(recommend("relu"))
+    >>> import numpy as np
+    >>> print(recommend("ReLU"))
     he_normal for relu: ReLU halves the second moment, and variance 2 / fan_in makes up for it ...
+    >>> print(recommend(lambda z: np.maximum(z, 0.0) ** 2).initializer)
+    variance_scaling(scale=0.58, distribution='uniform')
     """
-    return _BY_NAME[activations.get(activation).name]
+    found = resolve(activation)
+    return recommended(found.name, facts(found))
+
+
+def recommended(name: str, known: Facts) -> Recommendation:
+    """Return what `recommend` does for an activation of which a report has the numbers.
+
+    Raises:
+        ValueError: its slope is 0.
+    """
+    row = ACTIVATIONS.get(name)
+    return _BY_NAME[name] if name in _BY_NAME and facts(row) == known else _computed(name, known)
+
+
+# A computed scale this near to one with a name is that.
+_NEAR = 0.06
+_NAMED = (
+    (1.0, "lecun_normal", ("lecun_uniform",)),
+    (2.0, "he_normal", ("he_uniform",)),
+)
+
+
+def _computed(name: str, known: Facts) -> Recommendation:
+    """What the quadrature recommends."""
+    found = known.gains
+    if not math.isfinite(found.gradient):
+        raise ValueError(
+            f"no initializer fits {name}: its slope is 0, so that nothing is learnt through it"
+        )
+    keeps = f"1 / E[f^2] = {found.signal:.3g} keeps the signal"
+    keeps += f", 1 / E[f'^2] = {found.gradient:.3g} the gradient"
+    mode = "fan_in"
+    if known.family == "saturating":
+        scale = found.small
+        why = f"1 / f'(0)^2 keeps a signal where f has a slope; at unit variance {keeps}"
+        mode = "fan_avg" if known.at_zero else mode
+    elif known.at_zero:
+        # The constant f(0) alone keeps E[f^2]: what counts is the variance over the batch.
+        scale = found.small / (1.0 + known.at_zero**2)
+        scale = scale if math.isfinite(scale) else math.sqrt(found.variance * found.gradient)
+        why = "1 / (f'(0)^2 (1 + f(0)^2)) keeps the variance over the batch; 1 / E[f'^2] = "
+        why += f"{found.gradient:.3g} the gradient"
+    else:
+        scale = math.sqrt(found.signal * found.gradient)
+        why = (
+            keeps if abs(found.signal / found.gradient - 1) < 1e-3 else f"{keeps}; between the two"
+        )
+    if mode == "fan_in":
+        for value, named, also in _NAMED:
+            if abs(scale / value - 1.0) < _NEAR:
+                return Recommendation(name, named, named, why, "by quadrature", also)
+    scale = float(f"{scale:.2g}")
+    config = _scaled(scale, mode)
+    return Recommendation(name, label(registry.get(config)), config, why, "by quadrature")

@@ -1,20 +1,47 @@
-"""What a report holds, and how it is printed."""
+"""What a report holds, and how it is printed: the verdict first."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from initfast.signal import plots
-from initfast.signal.layers import Histogram, LayerReport, Verdict
+from initfast.signal import plots, tables
+from initfast.signal.layers import Block, Histogram, LayerReport, Verdict
+from initfast.signal.plain import plain
 
-__all__ = ["Histogram", "LayerReport", "SignalReport", "Verdict"]
+__all__ = ["Block", "Histogram", "LayerReport", "SignalReport", "Summary", "Verdict", "summary"]
 
-WIDTH = 100
 _WORDS = {True: "pass", False: "FAIL", None: "-"}
+# Which criterion names the trouble if several fail: equal units make small gradients, not the other
+# way about.
+_ORDER = "gcdfbe"
+_FAILS = {
+    "c": "activations explode: ",
+    "d": "gradients are not of one size through depth: ",
+    "e": "activations have a mean: ",
+    "f": "the signal does not keep its size: ",
+}
+_LOSS = "a lower loss on training and test data: takes training, `initfast compare`"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The verdict on the whole, for a reader in a hurry.
+
+    Attributes:
+        level: 'UNUSABLE' (the network cannot learn), 'POOR' (a criterion failed), 'GOOD' or 'NOT
+            JUDGED' (too little of it is known).
+        sentence: why.
+    """
+
+    level: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.sentence}"
 
 
 @dataclass(frozen=True)
@@ -24,9 +51,9 @@ class SignalReport:
     Attributes: activation: of the hidden layers, or several joined by ', '. initializer,
         bias_initializer: in words; 'as the model has it' for a real model. inputs, loss: in words.
         batch: samples. seed: of a sketch's weights; None for a real model. layers: in the order in
-        which they ran. verdicts: by letter, 'b' to 'f'. Criterion (a), a lower loss, needs
-        training: `initfast.compare`. notes: what no criterion asks for and yet is wrong, such as
-        units that stay equal.
+        which they ran. verdicts: by letter, 'b' to 'g'. Criterion (a), a lower loss, needs
+        training: `initfast.compare`. notes: what no criterion asks for and is worth knowing.
+        blocks: the sums of residual connections, in order.
     """
 
     activation: str
@@ -39,11 +66,25 @@ class SignalReport:
     layers: tuple[LayerReport, ...]
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
+
+    @property
+    def summary(self) -> Summary:
+        """The verdict on the whole; str() of it is the first line of a printed report."""
+        return summary(self.verdicts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON holds it; what is not finite becomes None."""
-        found: dict[str, Any] = _plain(dataclasses.asdict(self))
-        return found
+        """Return everything as strict JSON holds it; what is not finite becomes a string that
+        `float` reads: 'inf', '-inf', 'nan'."""
+        found = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        found["layers"] = [dataclasses.asdict(layer) for layer in self.layers]
+        found["verdicts"] = {key: dataclasses.asdict(each) for key, each in self.verdicts.items()}
+        result: dict[str, Any] = plain({"summary": dataclasses.asdict(self.summary), **found})
+        return result
+
+    def table(self) -> str:
+        """Return the table of all layers, and of all residual sums, however many there are."""
+        return "\n".join(tables.layers(self.layers) + tables.blocks(self.blocks))
 
     def plot(self, path: Any = None) -> Any:
         """Draw the activations of each layer, and variance and gradient through depth, with
@@ -59,17 +100,67 @@ class SignalReport:
         return plots.report(self, path)
 
     def __str__(self) -> str:
-        return "\n".join((*_head(self), "", *_table(self.layers), "", *_judged(self)))
+        parts = [
+            _wrapped(str(self.summary)),
+            _head(self),
+            _judged(self),
+            tables.layers(self.layers, tables.ROWS),
+            tables.blocks(self.blocks, tables.ROWS),
+            tables.legend(self.layers, self.blocks),
+        ]
+        return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def summary(verdicts: dict[str, Verdict]) -> Summary:
+    """Return the verdict on the whole."""
+    failed = [
+        verdict
+        for letter in _ORDER
+        if (verdict := verdicts.get(letter)) is not None
+        and verdict.passed is False
+        and verdict.level != "inherent"
+    ]
+    worst = next((each for each in failed if each.level == "unusable"), None)
+    if worst is not None:
+        return Summary("UNUSABLE", worst.reason)
+    if failed:
+        said = _FAILS.get(failed[0].letter, "")
+        return Summary("POOR", said + failed[0].reason)
+    passed = [letter for letter in "fdg" if letter in verdicts and verdicts[letter].passed]
+    if not {"f", "d"} & set(passed):
+        why = "nothing failed, but there is neither a signal nor a gradient to compare"
+        return Summary("NOT JUDGED", why)
+    *most, last = (verdicts[letter].criterion for letter in passed)
+    return Summary("GOOD", f"{', '.join(most)}, and {last}" if most else last)
+
+
+def compared(reports: Sequence[SignalReport]) -> str:
+    """Return one line for each of several reports on one network, the best verdicts first."""
+    levels = ("GOOD", "NOT JUDGED", "POOR", "UNUSABLE")
+    first = reports[0]
+    ordered = sorted(reports, key=lambda each: levels.index(each.summary.level))
+    width = max(len(each.initializer) for each in reports)
+    lines = [
+        *_wrapped(
+            f"activation {first.activation}, biases {first.bias_initializer}, inputs "
+            f"{first.inputs}, batch {first.batch}, {len(first.layers)} layers"
+        ),
+        "",
+    ]
+    for each in ordered:
+        head = f"{each.summary.level:<10}  {each.initializer:<{width}}  "
+        lines += _wrapped(each.summary.sentence, head if len(head) < 60 else f"{head.strip()}: ")
+    return "\n".join([*lines, "", "--details prints the whole reports."])
+
+
+def _wrapped(text: str, head: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        tables.WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * min(len(head), 60),
+        break_on_hyphens=False,
+    )
 
 
 def _head(report: SignalReport) -> list[str]:
@@ -80,72 +171,21 @@ def _head(report: SignalReport) -> list[str]:
     ]
     words += [f"inputs {report.inputs}", f"batch {report.batch}"]
     words += [] if report.seed is None else [f"seed {report.seed}"]
-    return textwrap.wrap(", ".join(words), WIDTH)
-
-
-# Heading, width, and what it shows of a layer.
-_COLUMNS: tuple[tuple[str, int, Any], ...] = (
-    ("fan_in", 7, lambda layer: _count(layer.fan_in)),
-    ("fan_out", 8, lambda layer: _count(layer.fan_out)),
-    ("net mean", 10, lambda layer: _number(layer.net_mean)),
-    ("net std", 9, lambda layer: _number(layer.net_std)),
-    ("mean", 10, lambda layer: _number(layer.mean)),
-    ("variance", 9, lambda layer: _number(layer.variance)),
-    ("sat/dead", 9, lambda layer: _share(layer.saturated if layer.dead is None else layer.dead)),
-    ("grad", 9, lambda layer: _number(layer.gradient_rms)),
-    ("w grad", 9, lambda layer: _number(layer.weight_gradient_rms)),
-    ("same", 6, lambda layer: _count(layer.symmetric)),
-)
-_NAME = WIDTH - sum(width for _, width, _ in _COLUMNS)
-
-
-def _table(layers: tuple[LayerReport, ...]) -> list[str]:
-    head = f"{'layer':<{_NAME}}" + "".join(f"{name:>{width}}" for name, width, _ in _COLUMNS)
-    rows = [
-        f"{_short(layer.name):<{_NAME}}"
-        + "".join(f"{show(layer):>{width}}" for _, width, show in _COLUMNS)
-        for layer in layers
-    ]
-    return [head, *rows]
+    return _wrapped(", ".join(words))
 
 
 def _judged(report: SignalReport) -> list[str]:
     lines = []
-    for verdict in report.verdicts.values():
+    by_weight: Sequence[Verdict] = sorted(
+        report.verdicts.values(),
+        key=lambda each: (each.passed is not False, each.level == "inherent", each.passed is None),
+    )
+    for verdict in by_weight:
+        word = "known" if verdict.level == "inherent" else _WORDS[verdict.passed]
         text = f"{verdict.criterion}: {verdict.reason}" + (
             f". {verdict.recommend}" if verdict.recommend else ""
         )
-        lines += _indented(f"({verdict.letter}) {_WORDS[verdict.passed]:<5}", text)
+        lines += _wrapped(text, f"{word:<6}")
     for note in report.notes:
-        lines += _indented("    note ", note)
-    return [
-        *lines,
-        *_indented(
-            "(a) -    ", "lower loss on training and test data: needs training, `initfast compare`"
-        ),
-    ]
-
-
-def _indented(head: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
-    )
-
-
-def _short(name: str) -> str:
-    """The end of a long name, which is what tells layers apart."""
-    return name if len(name) < _NAME else ".." + name[-(_NAME - 3) :]
-
-
-def _count(value: int | None) -> str:
-    return "-" if value is None else str(value)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if 0.01 <= abs(value) < 1000 else f"{value:.1e}" if value else "0"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}%"
+        lines += _wrapped(note, "note  ")
+    return [*lines, *_wrapped(_LOSS, "-     ")]

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.nn.parameter import is_lazy
-from torch.overrides import TorchFunctionMode
 
 from initfast.core.seeds import Seed, root_seed
-from initfast.initializers.fans import AXES
 from initfast.signal.diagnosis import LOSS, cotangent
-from initfast.signal.measures import Units, moments, with_gradients
+from initfast.signal.layers import LayerReport
+from initfast.signal.measures import Units, with_gradients
 from initfast.signal.reports import SignalReport
-from initfast.signal.trails import Line, Trail
-from initfast.signal.verdicts import judge, notes
+from initfast.signal.trails import Line
+from initfast.signal.verdicts import judge, not_seen, notes
+from initfast.torch.layers import kernels, unit_rows
 from initfast.torch.preserving import preserved
+from initfast.torch.probes import Watch, rms, tensors
 
 __all__ = ["diagnose"]
-
-Floats = npt.NDArray[np.floating[Any]]
-
-_NAMES = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus")
-_PLACES = (functional, torch, torch.Tensor)
-# Every way to call an activation, in place or not; PReLU is a leaky ReLU whose slope is learnt.
-_ACTIVATIONS: dict[Any, str] = {
-    getattr(place, each): name
-    for name in _NAMES
-    for place in _PLACES
-    for each in (name, f"{name}_")
-    if hasattr(place, each)
-} | {functional.prelu: "leaky_relu", torch.prelu: "leaky_relu", torch.special.expit: "sigmoid"}
-_BY_CHANNEL = (nn.modules.batchnorm._NormBase, nn.GroupNorm)
-_TRANSPOSED = nn.modules.conv._ConvTransposeNd
 
 
 def diagnose(
@@ -49,9 +34,11 @@ def diagnose(
 ) -> SignalReport:
     """Measure how signals and gradients go through a module on a batch: one run forward, one back.
 
-    A layer is a leaf module with parameters, in the order of the run, with the normalisation and
-    the activation that were given its very output, be they modules or functions such as
-    `torch.relu`. An activation after anything else, such as a sum, belongs to no layer.
+    A layer is a module with parameters of which no child has any, in the order of the run, with the
+    normalisation and the activation that were given its very output, be they modules or functions
+    such as `torch.relu`. An activation after anything else, such as a sum, belongs to no layer. A
+    sum of a tensor and what was computed from it is a residual connection; with any, the model is
+    judged by its residual stream. What belongs to no layer is named in the notes.
 
     The module runs in the mode that it is in, training or not. Parameters, gradients, buffers,
     modes, attributes, hooks and torch's random state are afterwards what they were, also if it
@@ -59,7 +46,7 @@ def diagnose(
 
     Args:
         module: any module with parameters that are on a device and have a shape. Frozen parameters
-            count too.
+            count too. A compiled or DDP-wrapped module is unwrapped, and run without compiling.
         batch: what it is called with: a tensor, or a tuple or list of positional or a dict of
             keyword arguments. Taken as it is; floating values must be finite.
         loss: a function of the module's output that gives a scalar tensor. Default: the sum of g *
@@ -67,18 +54,21 @@ def diagnose(
         seed: integer in [0, 2**64) or `Seed`, for that g.
 
     Raises:
-        TypeError: the module is none, or the loss no tensor.
+        TypeError: the module is none, is scripted or sharded; or the loss is no tensor.
         ValueError: there are no parameters, or they have no values; the batch is empty or not
             finite; the loss is not scalar or does not depend on the parameters.
     """
+    module = _unwrapped(module)
     _check(module, batch)
-    with preserved(module), torch.enable_grad():
+    with preserved(module), torch.enable_grad(), torch.compiler.set_stance("force_eager"):
         for parameter in module.parameters():
             if parameter.is_floating_point():
                 parameter.requires_grad_(True)
-        watch = _Watch(module)
+        watch = Watch(module)
         with watch:
             output = _call(module, batch)
+        for each in tensors(output):
+            watch.trail.ended(each)
         if not watch.trail.lines:
             raise ValueError(
                 f"a leaf module with parameters must run; received {type(module).__name__}, where "
@@ -89,7 +79,12 @@ def diagnose(
         trained = {id(each): each for each in module.parameters() if each.is_floating_point()}
         found = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
         by_parameter = dict(zip(trained, found, strict=True))
-        layers = tuple(_line(line, watch.gradients, by_parameter) for line in watch.trail.lines)
+        samples = _samples(batch)
+        layers = tuple(
+            _line(line, watch.gradients, by_parameter, samples) for line in watch.trail.lines
+        )
+        blocks = tuple(watch.trail.blocks)
+        unseen = _unseen(module, watch.trail.lines)
     names = [each.activation for each in layers if each.activation != "linear"] or ["linear"]
     return SignalReport(
         activation=", ".join(dict.fromkeys(names)),
@@ -97,191 +92,100 @@ def diagnose(
         bias_initializer="likewise",
         inputs="given",
         loss=LOSS if loss is None else "given",
-        batch=_samples(batch),
+        batch=samples,
         seed=None,
         layers=layers,
-        verdicts=judge(layers),
-        notes=notes(layers),
+        verdicts=judge(layers, blocks=blocks),
+        notes=(*notes(layers), *unseen),
+        blocks=blocks,
     )
-
-
-class _Watch(TorchFunctionMode):
-    """Hooks on the layers and on the functions that are activations, while the module runs."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.trail = Trail()
-        self.gradients: dict[tuple[int, int], float] = {}
-        self._given: dict[int, Any] = {}
-        self._handles: list[Any] = []
-        self._layers = {
-            layer: name for name, layer in module.named_modules() if _is_layer(layer, name)
-        }
-
-    def __enter__(self) -> Any:
-        for layer in self._layers:
-            self._handles.append(layer.register_forward_pre_hook(self._before, with_kwargs=True))
-            self._handles.append(layer.register_forward_hook(self._after))
-        return super().__enter__()  # type: ignore[no-untyped-call]
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
-        for handle in self._handles:
-            handle.remove()
-
-    def _before(self, layer: nn.Module, args: Any, kwargs: Any) -> None:
-        given = next(_tensors((args, kwargs)), None)
-        before = None
-        if given is not None and given.is_floating_point():
-            # Measured now, because the layer may write into it.
-            before = moments(_matrix(given, _axis(layer, given)))
-        self._given[id(layer)] = (given, None if given is None else tuple(given.shape), before)
-
-    def _after(self, layer: nn.Module, args: Any, output: Any) -> None:
-        given, shape, before = self._given.pop(id(layer))
-        out = next((each for each in _tensors(output) if each.is_floating_point()), None)
-        if out is None or not out.ndim:
-            return
-        values = _matrix(out, _axis(layer, out))
-        if all(each.ndim < 2 for each in layer.parameters(recurse=False)) and not _composed(layer):
-            line = self.trail.source(given)
-            if line is not None:
-                self.trail.normalised(line, out, values)
-                self._follow(line)
-                return
-        name = self._layers[layer] or type(layer).__name__
-        self._follow(self.trail.layer(layer, name, _fans(layer, shape, out), before, out, values))
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = _ACTIVATIONS.get(func)
-        given: Any = args[0] if args else None
-        line = None if name is None or given is None else self.trail.source(given)
-        if line is None:
-            return func(*args, **(kwargs or {}))
-        axis = _axis(line.owner, given)
-        net = _matrix(given, axis)  # before an activation in place
-        out = func(*args, **(kwargs or {}))
-        assert name is not None
-        self.trail.activated(line, name, out, net, _matrix(out, axis))
-        self._follow(line)
-        return out
-
-    def _follow(self, line: Line) -> None:
-        """Note the RMS of the gradient by what the layer gives now."""
-        key = (id(line), line.steps)
-        if line.output.requires_grad:
-            line.output.register_hook(
-                lambda gradient: self.gradients.__setitem__(key, _rms(gradient))
-            )
 
 
 def _line(
-    line: Line, gradients: Mapping[tuple[int, int], float], by_parameter: Mapping[int, Any]
-) -> Any:
+    line: Line,
+    gradients: Mapping[tuple[int, int], float],
+    by_parameter: Mapping[int, Any],
+    samples: int,
+) -> LayerReport:
     """The line of the report, complete."""
     layer = line.owner
-    own = list(layer.parameters(recurse=_composed(layer)))
+    own = list(layer.parameters(recurse=True))
+    found = [by_parameter.get(id(each)) for each in own]
     weight = next((each for each in own if each.ndim >= 2), own[0])
     gradient = by_parameter.get(id(weight))
-    units = None
-    if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)) and not isinstance(
-        layer, _TRANSPOSED
-    ):
-        bias = layer.bias
-        bias_gradient = None if bias is None else by_parameter.get(id(bias))
-        if (
-            id(layer.weight) in by_parameter
-            and gradient is not None
-            and (bias is None or bias_gradient is not None)
-        ):
-            units = Units(
-                _rows(layer.weight).T,
-                None if bias is None else _rows(bias)[:, 0],
-                _rows(gradient).T,
-                None if bias_gradient is None else _rows(bias_gradient)[:, 0],
-            )
     # A weight that the loss does not depend on has the gradient 0.
-    weight_rms = (
-        (0.0 if gradient is None else _rms(gradient)) if id(weight) in by_parameter else None
+    weight_rms = 0.0 if gradient is None and id(weight) in by_parameter else None
+    fan_in = line.report.fan_in
+    scales = [rms(each) * math.sqrt(fan) for each, fan in kernels(layer, fan_in)]
+    bias = getattr(layer, "bias", None)
+    complete = with_gradients(
+        line.report,
+        gradients.get((id(line), line.steps), 0.0),
+        weight_rms if gradient is None else rms(gradient),
+        _units(layer, fan_in, by_parameter),
+        tuple(scales),
+        rms(bias) if isinstance(bias, torch.Tensor) else 0.0,
     )
-    return with_gradients(
-        line.report, gradients.get((id(line), line.steps), 0.0), weight_rms, units
+    if len(scales) != 1 or fan_in is None:
+        complete = dataclasses.replace(complete, expected_net_variance=None)
+    return dataclasses.replace(
+        complete,
+        outputs=max(1, line.output.numel() // max(1, samples)),
+        reached=any(each is not None for each in found),
     )
 
 
-def _is_layer(module: nn.Module, name: str) -> bool:
-    if isinstance(
-        module, (nn.PReLU, nn.ParameterList, nn.ParameterDict)
-    ) or "parametrizations" in name.split("."):
-        return False
-    if _composed(module):
-        return True
-    return (
-        next(module.parameters(recurse=False), None) is not None
-        and next(module.children(), None) is None
-    )
-
-
-def _composed(module: nn.Module) -> bool:
-    """Whether a module with children is a layer all the same: they are called as functions, or are
-    parametrisations.
-    """
-    return isinstance(module, nn.MultiheadAttention) or nn.utils.parametrize.is_parametrized(module)
-
-
-def _fans(
-    layer: nn.Module, given: tuple[int, ...] | None, out: torch.Tensor
-) -> tuple[int, int] | None:
-    if isinstance(layer, nn.modules.conv._ConvNd):
-        kind = "torch transposed" if isinstance(layer, _TRANSPOSED) else "torch"
-        return AXES[kind].fans(tuple(layer.weight.shape), layer.groups)
-    if given is None or isinstance(layer, (nn.Embedding, nn.MultiheadAttention)):
+def _units(layer: nn.Module, fan_in: int | None, by_parameter: Mapping[int, Any]) -> Units | None:
+    read = unit_rows(layer, fan_in)
+    if read is None:
         return None
-    # Weights of a custom dense layer may be (in, out) or (out, in).
-    sizes = (given[-1], out.shape[-1]) if given else None
-    shapes = (tuple(each.shape) for each in layer.parameters(recurse=_composed(layer)))
-    return sizes if any(sizes in (shape, shape[::-1]) for shape in shapes) else None
+    weight, bias, rows = read
+    gradient = by_parameter.get(id(weight))
+    bias_gradient = None if bias is None else by_parameter.get(id(bias))
+    if gradient is None or (bias is not None and bias_gradient is None):
+        return None
+    return Units(
+        _numpy(rows(weight.detach())).T,
+        None if bias is None else _numpy(bias.detach()),
+        _numpy(rows(gradient)).T,
+        None if bias_gradient is None else _numpy(bias_gradient),
+    )
 
 
-def _axis(layer: nn.Module, tensor: torch.Tensor) -> int:
-    """Where the units are: the channels of a convolution, else the last dimension."""
-    if isinstance(layer, nn.modules.conv._ConvNd):
-        return 1 - layer.weight.ndim
-    return 1 if isinstance(layer, _BY_CHANNEL) and tensor.ndim > 1 else -1
+def _numpy(tensor: torch.Tensor) -> Any:
+    kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    return tensor.to("cpu", kept).numpy()
 
 
-def _matrix(tensor: torch.Tensor, axis: int) -> Floats:
-    """The values as (samples, units), float64, in memory of their own."""
-    held = tensor.detach()
-    held = held.movedim(axis, -1).reshape(-1, held.shape[axis]) if held.ndim else held.reshape(1, 1)
-    return np.array(held.to("cpu", torch.float64).numpy())
+def _unseen(module: nn.Module, lines: list[Line]) -> list[str]:
+    """A note on the parameters that belong to no line: layers alike are named once."""
+    seen = {
+        id(each)
+        for line in lines
+        for part in (line.owner, *line.parts)
+        for each in part.parameters()
+    }
+    slopes = [part for part in module.modules() if isinstance(part, nn.PReLU)]
+    seen |= {id(each) for part in slopes for each in part.parameters()}
+    return not_seen(
+        name for name, parameter in module.named_parameters() if id(parameter) not in seen
+    )
 
 
-def _rows(tensor: torch.Tensor) -> Floats:
-    held = tensor.detach().reshape(tensor.shape[0], -1)
-    found: Floats = held.to(
-        "cpu", torch.float64 if held.dtype == torch.float64 else torch.float32
-    ).numpy()
-    return found
-
-
-def _rms(tensor: torch.Tensor) -> float:
-    held = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
-    return float(held.to("cpu", torch.float64).square().mean().sqrt()) if held.numel() else 0.0
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in tuples, lists and mappings, and in the dataclasses that models return."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _tensors(part)
-    elif hasattr(value, "__dataclass_fields__"):
-        yield from _tensors([getattr(value, name) for name in value.__dataclass_fields__])
+def _unwrapped(module: Any) -> Any:
+    """The module in a compiled or data-parallel one."""
+    for _ in range(8):
+        if isinstance(module, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
+            module = module.module
+        elif hasattr(module, "_orig_mod"):
+            module = module._orig_mod
+        else:
+            break
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError(
+            "a scripted or traced module hides its layers; pass the module that it was made from"
+        )
+    return module
 
 
 def _call(module: nn.Module, batch: Any) -> Any:
@@ -296,7 +200,7 @@ def _copy(value: Any) -> Any:
 
 
 def _samples(batch: Any) -> int:
-    first = next(_tensors(batch))
+    first = next(tensors(batch))
     return first.shape[0] if first.ndim else 1
 
 
@@ -310,12 +214,16 @@ def _check(module: Any, batch: Any) -> None:
             "without any"
         )
     for name, parameter in parameters.items():
+        if hasattr(parameter, "to_local") or "_flat_param" in name:
+            raise TypeError(
+                f"parameter {name!r} is sharded; diagnose the module before it is sharded"
+            )
         if is_lazy(parameter) or parameter.is_meta:
             raise ValueError(
                 f"parameters must have values; received {name!r}, which is lazy or on the meta "
                 "device"
             )
-    found = list(_tensors(batch))
+    found = list(tensors(batch))
     if not found or not all(each.numel() for each in found):
         raise ValueError(
             "batch must be or hold tensors with at least one element; received none, or an empty "
@@ -330,7 +238,7 @@ def _check(module: Any, batch: Any) -> None:
 
 
 def _default_loss(output: Any, seed: Seed) -> torch.Tensor:
-    floating = next((each for each in _tensors(output) if each.is_floating_point()), None)
+    floating = next((each for each in tensors(output) if each.is_floating_point()), None)
     if floating is None:
         raise ValueError(
             "the output must hold a floating tensor, or loss= be given; received "

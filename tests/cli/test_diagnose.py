@@ -1,6 +1,8 @@
 """`initfast diagnose` as a user types it."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -81,7 +83,7 @@ def test_a_picture(tmp_path, inits, run, refused):
         "--plot",
         str(path),
     )
-    assert run(*arguments).count("(a) ") == len(inits)
+    assert run(*arguments, "--details").count("sigmoid and tanh units") == len(inits)
     made = path.read_bytes()
     assert made.startswith(b"\x89PNG") and len(made) > 10_000
     assert "replaced only with --force" in refused(*arguments, code=1)
@@ -90,9 +92,43 @@ def test_a_picture(tmp_path, inits, run, refused):
     assert [each.name for each in tmp_path.iterdir()] == ["out.png"]
 
 
+def test_several_initializers_have_a_line_each_the_best_first(run):
+    arguments = (
+        "--widths",
+        "64x64x64x64x10",
+        "--activation",
+        "ReLU",
+        "--init",
+        "zeros",
+        "he_normal",
+    )
+    lines = run(*arguments).splitlines()
+    words = [line.split()[:2] for line in lines if line.startswith(("GOOD", "UNUSABLE"))]
+    assert words == [["GOOD", "he_normal"], ["UNUSABLE", "zeros"]]
+    assert "--details" in lines[-1]
+
+
+def test_claims_by_name(run):
+    printed = run("--preset", "zeros", "standard-normal", "lost-gradient")
+    assert printed.count("measured: ") == 3
+    assert "standard-normal: holds" in printed and "501 expected" in printed
+    assert "lost-gradient: DOES NOT HOLD" in printed
+    (claim,) = json.loads(run("--preset", "he", "--json"))
+    assert claim["name"] == "he" and claim["holds"] is True
+
+
+def test_a_pipe_that_closes_is_no_error():
+    command = f"{sys.executable} -m initfast diagnose --widths 30x20x10 --details | head -1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert result.stderr == "" and result.stdout.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([], "--widths is required, or --preset"),
+        (["--preset", "he", "--widths", "10x5"], "leave --widths out"),
+        (["--preset", "foo"], "a preset must be one of zeros, constants"),
         (
             ["--widths", "1000"],
             "--widths must be two or more joined by 'x', such as 1000x500x500x10; received '1000'",

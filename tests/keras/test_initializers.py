@@ -26,6 +26,7 @@ ON_ALL = (
     "training",
     "specs",
     "diagnosis",
+    "networks",
 )
 # Keras' variables have the __array__ of NumPy 1; every file it writes goes through it.
 KERAS_OWN = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"

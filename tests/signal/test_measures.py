@@ -41,7 +41,12 @@ def test_rms_of_what_is_not_finite(worst):
 def test_a_line():
     net = np.array([[-4.0, 0.5, 0.0], [4.0, -0.5, 0.0]])
     line = measure(
-        "name", "sigmoid", (2, 3), moments(np.ones((2, 2))), net, ACTIVATIONS["sigmoid"].value(net)
+        "name",
+        ACTIVATIONS["sigmoid"],
+        (2, 3),
+        moments(np.ones((2, 2))),
+        net,
+        ACTIVATIONS["sigmoid"].value(net),
     )
     assert (line.name, line.fan_in, line.fan_out, line.units) == ("name", 2, 3, 3)
     assert (line.input_second_moment, line.input_batch_variance) == (1.0, 0.0)
@@ -49,7 +54,7 @@ def test_a_line():
     assert line.dead is None
     assert line.mean == pytest.approx(0.5)
     assert line.second_moment == pytest.approx(line.variance + 0.25)
-    relu = measure("name", "relu", None, None, net, ACTIVATIONS["relu"].value(net))
+    relu = measure("name", ACTIVATIONS["relu"], None, None, net, ACTIVATIONS["relu"].value(net))
     assert relu.dead == pytest.approx(1 / 3) and relu.saturated is None
     assert relu.fan_in is None and relu.input_second_moment is None
     assert sum(relu.histogram.counts) == 6
@@ -58,7 +63,7 @@ def test_a_line():
 def test_net_inputs_that_are_not_finite_are_saturated():
     net = np.array([[np.nan, np.inf, -np.inf, 0.0]])
     with np.errstate(invalid="ignore"):
-        assert measure("a", "tanh", None, None, net, np.tanh(net)).saturated == 0.75
+        assert measure("a", ACTIVATIONS["tanh"], None, None, net, np.tanh(net)).saturated == 0.75
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -132,10 +132,10 @@ def test_other_layers_and_a_model_that_is_as_it_was():
     ]
     assert shown == [
         ("conv2d", "relu", 27, 36, 4),
-        ("mha/query", "linear", None, None, 3),
-        ("mha/key", "linear", None, None, 3),
-        ("mha/value", "linear", None, None, 3),
-        ("mha/attention_output", "linear", None, None, 4),
+        ("mha/query", "linear", 4, 6, 3),
+        ("mha/key", "linear", 4, 6, 3),
+        ("mha/value", "linear", 4, 6, 3),
+        ("mha/attention_output", "linear", 6, 4, 4),
         ("lstm", "linear", None, None, 4),
         ("time_distributed", "linear", None, None, 4),
         ("dense", "leaky_relu", 4, 4, 4),

@@ -1,0 +1,151 @@
+"""What a Keras layer is, for a diagnosis: its fans, kernels and units, its place in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from initfast.initializers.fans import AXES, Axes, einsum_axes
+
+__all__ = ["Sum", "axis", "fans", "is_norm", "kernels", "passes", "sums", "unit_columns"]
+
+Floats = npt.NDArray[np.floating[Any]]
+
+# Layers by the row of `AXES` that their kernel has.
+_FANS: dict[str, tuple[Any, ...]] = {
+    "keras": (
+        keras.layers.Dense,
+        keras.layers.Conv1D,
+        keras.layers.Conv2D,
+        keras.layers.Conv3D,
+    ),
+    "keras transposed": (
+        keras.layers.Conv1DTranspose,
+        keras.layers.Conv2DTranspose,
+        keras.layers.Conv3DTranspose,
+    ),
+    "keras depthwise": (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
+}
+# They change the form of a signal, or make it coarser, no more.
+_PASSING = ("Dropout", "Pooling", "Flatten", "Reshape", "Permute", "Identity", "ZeroPadding",
+            "Cropping", "UpSampling", "ActivityRegularization", "DropPath")  # fmt: skip
+
+
+def axis(layer: Any, tensor: Any) -> int:
+    """Where the units are: the last dimension unless the layer says otherwise."""
+    own = getattr(layer, "axis", None)
+    first = getattr(layer, "data_format", None) == "channels_first"
+    if isinstance(own, int) and own < len(tensor.shape):
+        return own
+    return 1 if first and len(tensor.shape) > 2 else -1
+
+
+def passes(layer: Any) -> bool:
+    """Whether what a layer gives is what it was given, in another form."""
+    return any(each in type(layer).__name__ for each in _PASSING)
+
+
+def is_norm(layer: Any, training: bool) -> bool:
+    """Whether what a layer gives has a size of its own, whatever it was given."""
+    fixed = isinstance(layer, keras.layers.BatchNormalization) and not (
+        training and layer.trainable
+    )
+    return "Normalization" in type(layer).__name__ and not fixed
+
+
+def _axes(layer: Any) -> Axes | None:
+    if isinstance(layer, keras.layers.EinsumDense):
+        return einsum_axes(layer.equation)
+    return next((AXES[row] for row, kinds in _FANS.items() if isinstance(layer, kinds)), None)
+
+
+def fans(layer: Any) -> tuple[int, int] | None:
+    """(fan_in, fan_out) of a layer's kernel; None if it has none, or several."""
+    axes = _axes(layer)
+    if axes is None:
+        return None
+    return axes.fans(tuple(layer.kernel.shape), getattr(layer, "groups", 1))
+
+
+def kernels(layer: Any) -> list[tuple[Any, int]]:
+    """The variables that multiply signals, each with its fan_in; empty where that is not known."""
+    if (found := fans(layer)) is not None:
+        return [(layer.kernel, found[0])]
+    cell = getattr(layer, "cell", None)
+    if cell is None:
+        return []
+    own = [getattr(cell, name, None) for name in ("kernel", "recurrent_kernel")]
+    return [(each, int(each.shape[0])) for each in own if each is not None and len(each.shape) == 2]
+
+
+def unit_columns(layer: Any) -> tuple[Any, Any, Any] | None:
+    """How to read a kernel's units: (kernel, bias, function to (all that goes in, units))."""
+    cell = getattr(layer, "cell", None)
+    if cell is not None and hasattr(cell, "recurrent_kernel") and hasattr(cell, "kernel"):
+        units = cell.units
+        return (
+            cell.kernel,
+            None,
+            lambda held: held.reshape(held.shape[0], -1, units).reshape(-1, units),
+        )
+    if isinstance(layer, keras.layers.EinsumDense):
+        axes = einsum_axes(layer.equation)
+
+        def columns(held: Floats) -> Floats:
+            count = int(np.prod([held.shape[each] for each in axes.outputs], dtype=int))
+            last = range(-len(axes.outputs), 0)
+            return np.moveaxis(held, axes.outputs, list(last)).reshape(-1, count)
+
+        count = columns(np.empty(layer.kernel.shape)).shape[1]
+        whole = layer.bias is None or int(np.prod(layer.bias.shape)) == count
+        return (layer.kernel, layer.bias, columns) if whole else None
+    if isinstance(layer, _FANS["keras"]):
+        return layer.kernel, layer.bias, lambda held: held.reshape(-1, held.shape[-1])
+    return None
+
+
+class Sum(NamedTuple):
+    """A sum of two tensors in a functional graph: the operation, which of its inputs is the stream
+    that the other was computed from (None: neither), and by input the layers that it alone comes
+    through."""
+
+    operation: Any
+    stream: int | None
+    layers: tuple[set[int], set[int]]
+
+
+def sums(model: Any) -> Iterator[Sum]:
+    """The sums of two tensors in a functional model and in those within it."""
+    for part in [model, *(each for each in model._flatten_layers() if each is not model)]:
+        for operation in getattr(part, "_operations", ()):
+            if type(operation).__name__ != "Add" or len(operation._inbound_nodes) != 1:
+                continue
+            inputs = operation._inbound_nodes[0].input_tensors
+            if len(inputs) == 2 and inputs[0].shape == inputs[1].shape:
+                behind = [_behind(each) for each in inputs]
+                stream = next((i for i in (0, 1) if id(inputs[i]) in behind[1 - i]), None)
+                layers = [
+                    {id(layer) for key in own.keys() - other.keys() for layer in own[key]}
+                    for own, other in (behind, behind[::-1])
+                ]
+                yield Sum(operation, stream, (layers[0], layers[1]))
+
+
+def _behind(end: Any) -> dict[int, list[Any]]:
+    """The tensors that one was computed from, and itself, by identity, with their layers."""
+    found: dict[int, list[Any]] = {}
+    todo = [end]
+    while todo:
+        tensor = todo.pop()
+        if id(tensor) in found:
+            continue
+        operation, node, _ = tensor._keras_history
+        inside = getattr(operation, "_flatten_layers", None)
+        found[id(tensor)] = [operation] if inside is None else list(inside())
+        if operation._inbound_nodes:
+            todo += operation._inbound_nodes[node].input_tensors
+    return found

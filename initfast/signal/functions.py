@@ -1,0 +1,138 @@
+"""An activation in any form, as an `Activation`: a name in any spelling, a torch module or
+function, a Keras activation or layer, a JAX function, any function on arrays."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from initfast.signal import activations
+from initfast.signal.activations import ACTIVATIONS, Activation
+from initfast.signal.quadrature import from_function
+
+__all__ = ["identified", "resolve"]
+
+Floats = npt.NDArray[np.floating[Any]]
+
+# What tells any two rows of the table apart; and how far the approximations of GELU are from it.
+_PROBES = np.linspace(-9.0, 9.0, 182)
+_SAME = 2e-3
+
+
+def resolve(activation: Any, name: str = "") -> Activation:
+    """Return the activation that a name, a module, a class or a function means.
+
+    Args:
+        activation: one of these. name: what to call a function, if not by its own name.
+
+    A function is known by its values, not by its name: `torch.nn.LeakyReLU(0.01)` is not the
+    'leaky_relu' of slope 0.2.
+
+    Raises:
+        ValueError: there is no such name; the function is not elementwise (softmax, GLU, maxout),
+            is random, or does not take arrays.
+    """
+    if isinstance(activation, Activation):
+        return activation
+    if activation is None:
+        return ACTIVATIONS["linear"]
+    if not callable(activation):
+        return activations.get(activation)
+    function: Any = activation() if inspect.isclass(activation) else activation
+    name = _snake(name) if name else _name(function)
+    found = identified(name, _on_arrays(name, function))
+    # A module of torch says what it was made with.
+    settings = function.extra_repr() if hasattr(function, "extra_repr") else ""
+    if settings and found is not ACTIVATIONS.get(found.name):
+        return replace(found, name=f"{name}({settings})")
+    return found
+
+
+def identified(name: str, value: Callable[[Floats], Floats]) -> Activation:
+    """Return the row of the table that has the values of an elementwise function on float64
+    arrays, else a new activation with this name, which may be that of a row."""
+    found = value(_PROBES)
+    for row in ACTIVATIONS.values():
+        if np.abs(found - row.value(_PROBES)).max() < _SAME:
+            return row
+    return from_function(name, value)
+
+
+def _name(function: Any) -> str:
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str):
+        name = type(function).__name__
+    if name.startswith("<"):
+        return "function"
+    return _snake(name)
+
+
+def _snake(name: str) -> str:
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("re_lu", "relu")
+    try:
+        return activations.get(snake).name
+    except ValueError:
+        return snake
+
+
+def _on_arrays(name: str, function: Callable[..., Any]) -> Callable[[Floats], Floats]:
+    """The function from float64 arrays to float64 arrays."""
+    problem = f"an activation must be an elementwise function on arrays; received {name}, which"
+    sample = np.stack([_PROBES, _PROBES[::-1]])
+    call = next(
+        (each for each in (_plain, _torch) if _works(each, function, sample)),
+        None,
+    )
+    if call is None:
+        raise ValueError(f"{problem} takes neither NumPy arrays nor torch tensors")
+    whole = call(function, sample)
+    if whole.shape != sample.shape:
+        raise ValueError(f"{problem} gives another shape: it is measured, but not judged")
+    # Alone among zeros, an element must become what it became among others.
+    alone = np.where(np.arange(sample.shape[1]) % 7 == 0, sample, 0.0)
+    kept = alone != 0.0
+    if not np.allclose(call(function, alone)[kept], whole[kept], atol=1e-6):
+        raise ValueError(f"{problem} mixes elements, or is random: it is measured, but not judged")
+    return lambda z: call(function, np.asarray(z))
+
+
+def _works(call: Any, function: Any, sample: Floats) -> bool:
+    try:
+        return bool(np.asarray(call(function, sample)).dtype.kind == "f")
+    except Exception:  # whatever a library raises on an array that is not its own
+        return False
+
+
+def _plain(function: Any, z: Floats) -> Floats:
+    if type(function).__module__.startswith("torch."):
+        raise TypeError("torch's modules take tensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _numpy(function(z))
+
+
+def _torch(function: Any, z: Floats) -> Floats:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        raise TypeError("torch is not imported")
+    own = next(iter(function.parameters()), None) if hasattr(function, "parameters") else None
+    dtype = torch.float64 if own is None else own.dtype
+    given = torch.tensor(np.asarray(z, np.float64), dtype=dtype)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        return _numpy(function(given))
+
+
+def _numpy(value: Any) -> Floats:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().double().numpy()
+    found: Floats = np.asarray(value, np.float64)
+    return found
