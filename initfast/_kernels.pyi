@@ -1,4 +1,7 @@
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+_Result = TypeVar("_Result")
 
 BITS: int
 BITS_7: int
@@ -41,6 +44,9 @@ class Source:
 def backends() -> list[tuple[str, bool]]: ...
 def active() -> str: ...
 def use(position: int) -> None: ...
+def in_environment(
+    function: Callable[..., _Result], *arguments: Any, **options: Any
+) -> _Result: ...
 def fill_flat(
     source: Source,
     seed: int,

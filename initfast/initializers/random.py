@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from initfast.core import distributions, indexing
 from initfast.core.dtypes import DType
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import AnySeed
 from initfast.initializers.base import RandomInitializer
 from initfast.initializers.fans import check_axes, compute_fans
@@ -260,6 +261,7 @@ _truncated_normal = lru_cache(_SOURCES)(distributions.truncated_normal)
 
 
 @lru_cache(_SOURCES)
+@in_fixed_environment
 def _scaled(
     scale: float,
     mode: str,
@@ -271,15 +273,18 @@ def _scaled(
 ) -> Source:
     fan_in, fan_out = compute_fans(shape, input_axes, output_axes)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-    variance = scale / max(1.0, fan)
+    # A power of 4 is taken off first, which changes no bit, so that no step leaves the range of
+    # the floats if its result lies within.
+    half = math.frexp(scale)[1] // 2
+    variance = math.ldexp(scale, -2 * half) / max(1.0, fan)
     if distribution == "uniform":
-        limit = math.sqrt(3.0 * variance)
+        limit = math.ldexp(math.sqrt(3.0 * variance), half)
         return distributions.uniform(-limit, limit, dtype)
+    stddev = math.sqrt(variance)
     if distribution == "untruncated_normal":
-        return distributions.normal(0.0, math.sqrt(variance), dtype)
-    return distributions.truncated_normal(
-        0.0, math.sqrt(variance) / TRUNCATED_STDDEV, -2.0, 2.0, dtype
-    )
+        return distributions.normal(0.0, math.ldexp(stddev, half), dtype)
+    stddev = math.ldexp(stddev / TRUNCATED_STDDEV, half)
+    return distributions.truncated_normal(0.0, stddev, -2.0, 2.0, dtype)
 
 
 def _stddev(value: object) -> float:

@@ -25,7 +25,7 @@ def number(name: str, value: object) -> float:
             and hasattr(value, "item")
         ):
             value = value.item()
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, np.generic)):
+        if not _is_real(value):
             raise TypeError(f"{name} must be a finite number; received {value!r}")
     try:
         found = float(value)
@@ -36,6 +36,13 @@ def number(name: str, value: object) -> float:
     if not math.isfinite(found):
         raise ValueError(f"{name} must be a finite number; received {value!r}")
     return found + 0.0  # no -0.0, which equals 0.0 as a key but does not draw the same bytes
+
+
+def _is_real(value: object) -> bool:
+    """Return whether a scalar of Python, NumPy or ml_dtypes is a real number."""
+    if isinstance(value, np.generic):
+        return value.dtype.kind in "iuf" or is_floating(value.dtype)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def numbers(name: str, value: Any) -> Array:
