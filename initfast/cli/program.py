@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from initfast import backends
 from initfast._version import __version__
@@ -56,6 +56,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         _report(message, f"See `{self.prog} --help`.")
         raise SystemExit(WRONG_USAGE)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help or a version; argparse itself would not say that it could not."""
+        print(message, end="", file=file)
 
 
 def build_parser() -> argparse.ArgumentParser:

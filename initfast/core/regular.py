@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
+import tokenize
+import zipfile
+import zlib
 from typing import BinaryIO
 
 from initfast.core.text import short
 
-__all__ = ["open_regular"]
+__all__ = ["DAMAGED", "open_regular"]
+
+# What NumPy and zipfile raise for files that are damaged or not theirs.
+DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def open_regular(path: str | os.PathLike[str], *, write: bool = False) -> BinaryIO:
