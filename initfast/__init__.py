@@ -35,6 +35,10 @@ Imported by name: `initfast.torch`, `initfast.keras`, `initfast.jax`, `initfast.
 `initfast.zarr`, `initfast.threadpools`, `initfast.typing`. The command line is `initfast --help`.
 README.md has recipes, and src/README.md specifies every value."""
 
+# First, so that Ctrl-C during the other imports ends the command line in one line.
+from initfast import _startup
+
+# isort: split
 import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -164,6 +168,8 @@ __all__ = [
     "variance_scaling",
     "zeros",
 ]
+
+_startup.end()
 
 # Loaded on first use: each name and the module that has it. The aliases are here so that `help`
 # prints no class twice.

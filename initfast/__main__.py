@@ -1,8 +1,18 @@
-"""`python -m initfast` is the command line."""
+"""`python -m initfast` is the command line, and `main` the entry point of `initfast`."""
 
 import sys
 
-from initfast.cli import main
+from initfast import _startup
+
+
+def main() -> int:
+    """Run the command line of this process and return its exit code."""
+    _startup.begin()
+    from initfast.cli import main as run
+
+    _startup.end()
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,7 @@
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+_Result = TypeVar("_Result")
 
 BITS: int
 BITS_7: int
@@ -43,6 +46,9 @@ def active() -> str: ...
 def use(position: int) -> None: ...
 def xla_handler() -> Any: ...
 def limit_xla_threads(threads: int) -> None: ...
+def in_environment(
+    function: Callable[..., _Result], *arguments: Any, **options: Any
+) -> _Result: ...
 def fill_flat(
     source: Source,
     seed: int,

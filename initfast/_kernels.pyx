@@ -18,7 +18,7 @@ cdef extern from "compiler.h":
 
 cdef extern from "initfast.h" nogil:
     int INITFAST_DIMENSIONS, INITFAST_THREADS, INITFAST_TILE_BLOCKS, INITFAST_FREE_PARAMETERS
-    int INITFAST_DISTRIBUTIONS, INITFAST_DTYPES, INITFAST_CONSTANT
+    int INITFAST_DISTRIBUTIONS, INITFAST_DTYPES, INITFAST_CONSTANT, INITFAST_NO_MEMORY
     ctypedef int initfast_distribution
     ctypedef int initfast_dtype
     ctypedef struct initfast_dtype_row:
@@ -58,6 +58,12 @@ cdef extern from "initfast.h" nogil:
         const initfast_backend *, const initfast_source *, uint64_t, uint64_t,
         const initfast_part *, int, initfast_poll
     ) noexcept
+
+cdef extern from "environment.h" nogil:
+    ctypedef struct environment:
+        pass
+    environment environment_enter()
+    void environment_leave(environment)
 
 cdef extern from "moments.h" nogil:
     ctypedef struct initfast_moments:
@@ -179,6 +185,15 @@ cdef class Source:
         return (self.c.scale, self.c.shift, self.c.low, self.c.high), free
 
 
+def in_environment(function, *arguments, **options):
+    """Return what the function returns, run in the floating-point environment of the stream."""
+    cdef environment saved = environment_enter()
+    try:
+        return function(*arguments, **options)
+    finally:
+        environment_leave(saved)
+
+
 cdef int poll() noexcept with gil:
     return PyErr_CheckSignals()
 
@@ -207,6 +222,8 @@ cdef object run(
             stopped = initfast_fill_threaded(
                 backend_in_use, &source.c, seed, stream, part, threads, poll
             )
+    if stopped == INITFAST_NO_MEMORY:
+        raise MemoryError("a fill needs memory for the stack of a thread")
     if stopped:
         pending_error()
     if measured:

@@ -7,13 +7,20 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
 
 enum {
     /* A huge page: its first touch, and its page fault, belong to one thread. */
     CHUNK_BYTES = 2 << 20,
     /* 80 us and more: for fewer blocks, starting a thread costs more than it saves. */
     LEAST_BLOCKS_A_THREAD = 1 << 16,
-    CHUNKS_BETWEEN_POLLS = 64,
+    /* A stopped thread ends after so many elements: 10 ms of the slowest kernel. */
+    SLICE = 5 * INITFAST_UNIT,
+    MILLISECONDS_BETWEEN_POLLS = 50,
+    /* The kernels and the loops around them take 110 KB of it. */
+    STACK_BYTES = 1 << 20,
+    LEAST_STACK_BYTES = 256 << 10,
     /* Small parts that are measured are cut into so many chunks, for the threads to share. */
     LEAST_CHUNKS = 64,
 };
@@ -44,10 +51,12 @@ typedef struct {
     /* In elements. The first chunk is short by skew, so that the others begin on a huge page. */
     uint64_t total, chunk, skew;
     atomic_ullong next; /* the number of the next chunk */
-    /* The sums of each chunk, or NULL. They have chunks that do not depend on threads; a long one
-     * is filled a slice at a time. */
+    /* The sums of each chunk, or NULL. They have chunks that do not depend on threads. */
     initfast_sums *sums;
-    uint64_t slice;
+    /* How many of the other threads work. */
+    int working;
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
 } job;
 
 /* What is left of a thread's chunk. */
@@ -80,7 +89,7 @@ static int work_once(worker *w) {
         return 0;
     }
     const uint64_t begin = w->begin;
-    w->begin = w->end - begin > j->slice ? begin + j->slice : w->end;
+    w->begin = w->end - begin > SLICE ? begin + SLICE : w->end;
     if (w->sums) {
         initfast_fill_measured(j->backend, j->source, j->seed, j->stream, j->part, begin, w->begin,
                                w->sums);
@@ -91,14 +100,19 @@ static int work_once(worker *w) {
 }
 
 static void *work(void *argument) {
-    worker w = {.job = argument};
+    job *j = argument;
+    worker w = {.job = j};
     while (work_once(&w)) {}
+    pthread_mutex_lock(&j->lock);
+    if (--j->working == 0) pthread_cond_signal(&j->idle);
+    pthread_mutex_unlock(&j->lock);
     return NULL;
 }
 
 static int start(pthread_t *thread, job *j) {
     pthread_attr_t attributes;
     if (pthread_attr_init(&attributes)) return 0;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
     place_elsewhere(&attributes);
     /* Where an affinity may not be set, a thread anywhere is better than none. */
     const int failed =
@@ -107,8 +121,80 @@ static int start(pthread_t *thread, job *j) {
     return !failed;
 }
 
+/* Whether this thread has enough stack left for a kernel. Where nobody says, it has. */
+static int has_stack(void) {
+#if defined(__linux__)
+    static _Thread_local uintptr_t lowest; /* its lowest address; 0: not looked up */
+    const char here = 0;
+    if (!lowest) {
+        pthread_attr_t attributes;
+        void *address = NULL;
+        size_t size;
+        if (!pthread_getattr_np(pthread_self(), &attributes)) {
+            pthread_attr_getstack(&attributes, &address, &size);
+            pthread_attr_destroy(&attributes);
+        }
+        lowest = address ? (uintptr_t)address : 1;
+    }
+    /* A coroutine may have a stack of its own, below or above. */
+    return (uintptr_t)&here - lowest >= LEAST_STACK_BYTES;
+#else
+    return 1;
+#endif
+}
+
+static uint64_t milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Returns 1 if it was stopped. */
+static int poll_and_stop(job *j, initfast_poll *poll) {
+    if (!poll()) return 0;
+    atomic_store(&j->next, STOPPED);
+    return 1;
+}
+
+/* As the other threads do, with polls. */
+static int work_here(job *j, initfast_poll *poll) {
+    worker w = {.job = j};
+    if (!poll || j->total <= SLICE) {
+        while (work_once(&w)) {}
+        return 0;
+    }
+    uint64_t polled = milliseconds();
+    while (work_once(&w)) {
+        const uint64_t now = milliseconds();
+        if (now - polled < MILLISECONDS_BETWEEN_POLLS) continue;
+        polled = now;
+        if (poll_and_stop(j, poll)) return 1;
+    }
+    return 0;
+}
+
+static int wait_for_others(job *j, initfast_poll *poll) {
+    int stopped = 0;
+    pthread_mutex_lock(&j->lock);
+    while (j->working) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += MILLISECONDS_BETWEEN_POLLS * 1000000L;
+        if (until.tv_nsec >= 1000000000L) {
+            until.tv_nsec -= 1000000000L;
+            until.tv_sec++;
+        }
+        if (!pthread_cond_timedwait(&j->idle, &j->lock, &until) || !poll || stopped) continue;
+        pthread_mutex_unlock(&j->lock); /* the poll may run a handler that fills */
+        stopped = poll_and_stop(j, poll);
+        pthread_mutex_lock(&j->lock);
+    }
+    pthread_mutex_unlock(&j->lock);
+    return stopped;
+}
+
 /* Chunks of whole units, as many for any number of threads; returns how many. */
-static size_t choose_measured_chunks(job *j, initfast_sums *sums) {
+static size_t choose_measured_chunks(job *j) {
     const uint64_t units = (j->total - 1) / INITFAST_UNIT + 1;
     const uint64_t most = CHUNK_BYTES / j->source->itemsize / INITFAST_UNIT;
     const uint64_t least = (units - 1) / INITFAST_CHUNKS + 1;
@@ -116,27 +202,24 @@ static size_t choose_measured_chunks(job *j, initfast_sums *sums) {
     if (chunk > most) chunk = most;
     if (chunk < least) chunk = least;
     j->chunk = chunk * INITFAST_UNIT;
-    j->slice = most * INITFAST_UNIT;
-    j->sums = sums;
-    const size_t chunks = (size_t)((units - 1) / chunk + 1);
-    for (size_t i = 0; i < chunks; i++) sums[i] = initfast_no_sums;
-    return chunks;
+    return (size_t)((units - 1) / chunk + 1);
 }
 
+/* The threads that can be had, this one among them if its stack is large enough. */
 static int fill_on_threads(job *j, int threads, initfast_poll *poll) {
-    pthread_t others[INITFAST_THREADS];
+    const int here = has_stack(), wanted = threads - here;
+    pthread_t *others = wanted ? malloc((size_t)wanted * sizeof *others) : NULL;
     int started = 0, stopped = 0;
-    while (started < threads - 1 && start(&others[started], j)) started++;
-    worker w = {.job = j};
-    for (uint64_t done = 1; work_once(&w); done++) {
-        if (poll && done % CHUNKS_BETWEEN_POLLS == 0 && poll()) {
-            atomic_store(&j->next, STOPPED);
-            stopped = 1;
-            break;
-        }
+    if (others) {
+        pthread_mutex_lock(&j->lock);
+        while (started < wanted && start(&others[started], j)) j->working = ++started;
+        pthread_mutex_unlock(&j->lock);
     }
+    if (here) stopped = work_here(j, poll);
+    if (started) stopped |= wait_for_others(j, stopped ? NULL : poll);
     for (int i = 0; i < started; i++) pthread_join(others[i], NULL);
-    return stopped;
+    free(others);
+    return here || started ? stopped : INITFAST_NO_MEMORY;
 }
 
 /* As many threads as are useful. */
@@ -162,6 +245,8 @@ int initfast_fill_threaded(const initfast_backend *backend, const initfast_sourc
         .stream = stream,
         .part = part,
         .total = count_elements(part),
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .idle = PTHREAD_COND_INITIALIZER,
     };
     const uint64_t itemsize = source->itemsize;
     threads = count_threads(&j, threads);
@@ -172,7 +257,6 @@ int initfast_fill_threaded(const initfast_backend *backend, const initfast_sourc
     } else if (part->dimensions == 1 && part->stride[0] == (int64_t)itemsize) {
         j.skew = (uintptr_t)part->out % CHUNK_BYTES / itemsize;
     }
-    j.slice = j.chunk;
     return fill_on_threads(&j, threads, poll);
 }
 
@@ -186,10 +270,15 @@ int initfast_fill_threaded_measured(const initfast_backend *backend, const initf
         .stream = stream,
         .part = part,
         .total = count_elements(part),
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .idle = PTHREAD_COND_INITIALIZER,
     };
-    initfast_sums sums[INITFAST_CHUNKS];
-    const size_t chunks = choose_measured_chunks(&j, sums);
-    if (fill_on_threads(&j, count_threads(&j, threads), poll)) return 1;
-    *moments = initfast_moments_of(source, sums, chunks, j.total);
-    return 0;
+    const size_t chunks = choose_measured_chunks(&j);
+    j.sums = malloc(chunks * sizeof *j.sums);
+    if (!j.sums) return INITFAST_NO_MEMORY;
+    for (size_t i = 0; i < chunks; i++) j.sums[i] = initfast_no_sums;
+    const int stopped = fill_on_threads(&j, count_threads(&j, threads), poll);
+    if (!stopped) *moments = initfast_moments_of(source, j.sums, chunks, j.total);
+    free(j.sums);
+    return stopped;
 }

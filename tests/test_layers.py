@@ -16,7 +16,7 @@ PACKAGE = Path(initfast.__file__).parent
 
 # From the bottom up: a room imports from the rows to its left only, and rooms of one row do not import each other.
 ORDER = (
-    "_version _kernels < backends < core < initializers < signal files < "
+    "_version _kernels _startup < backends < core < initializers < signal files < "
     "jax dask zarr torch keras threadpools < checkpoint typing _config < __init__ < cli < __main__"
 )
 ROWS = [row.split() for row in ORDER.split(" < ")]

@@ -209,9 +209,9 @@ def parse_size(text: str, dtype: str) -> int:
         raise argparse.ArgumentTypeError(
             f"--dtype must be one of {', '.join(DTYPES)}; received {dtype!r}"
         )
-    match = re.fullmatch(r"([0-9]+)([KMG]?)", text)
+    match = re.fullmatch(r"([0-9]{1,12})([KMG]?)", text)
     size = int(match[1]) * _UNITS[match[2]] // resolve(dtype).itemsize if match else 0
-    if size < 64:  # fewer cannot be told from another distribution
+    if not 64 <= size < 2**60:  # fewer cannot be told from another distribution
         raise argparse.ArgumentTypeError(
             f"--size must be bytes, at least 64 elements, such as 64K, 32M or 1G; received {text!r}"
         )

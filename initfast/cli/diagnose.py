@@ -13,6 +13,8 @@ import numpy as np
 
 from initfast.cli.options import integer
 from initfast.cli.output import show
+from initfast.core.regular import DAMAGED, open_regular
+from initfast.core.text import line
 from initfast.files.partial import refuse_existing, resolve, write_small
 from initfast.signal.activations import ACTIVATIONS
 from initfast.signal.diagnosis import INPUTS, diagnose
@@ -135,10 +137,11 @@ def _inputs(text: str) -> Any:
     if Path(text).suffix != ".npy":
         return text
     try:
-        return np.load(text, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        with open_regular(text) as file:
+            return np.load(file, allow_pickle=False)
+    except DAMAGED as error:
         raise ValueError(
-            f"--inputs must be an array in a .npy file; received {text!r}: {error}"
+            f"--inputs must be an array in a .npy file; received {text!r}: {line(error)}"
         ) from None
 
 

@@ -20,6 +20,7 @@ from initfast.cli.progress import progress
 from initfast.cli.reading import as_file_errors, read
 from initfast.core import seeds
 from initfast.core.moments import Moments
+from initfast.core.text import printable
 from initfast.files import formats, writer
 from initfast.files.formats import File, Format, Tensor
 
@@ -107,7 +108,7 @@ def _write(arguments: argparse.Namespace, file: File, seed: seeds.Seed | None) -
         )
     seconds = time.perf_counter() - start
     if result.moments is None:
-        return f"{arguments.out}: allocated {file.size} bytes (zeros)"
+        return f"{printable(arguments.out)}: allocated {file.size} bytes (zeros)"
     return summary(arguments.out, file.size, seconds, result.moments, seed, result.sha256)
 
 
@@ -184,4 +185,4 @@ def summary(
         fields.append(f"seed {seed.seed}")
     if sha256 is not None:
         fields.append(f"sha256 {sha256}")
-    return f"{out}: {', '.join(fields)}"
+    return f"{printable(out)}: {', '.join(fields)}"

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 
 import initfast
+from initfast.core.text import line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     width = max(map(len, rows))
     for name, value in rows.items():
-        print(f"{name:<{width}}  {value}")
+        print(f"{name:<{width}}  {line(value)}")
 
 
 def _listed(pairs: Mapping[str, str], sign: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from initfast.cli.options import as_usage_errors, integer, thread_scope
 from initfast.cli.progress import progress
 from initfast.core import seeds
+from initfast.core.text import printable
 from initfast.files import checkpoint, specs
 from initfast.files.checkpoint import Job
 from initfast.files.writer import Result
@@ -155,4 +156,4 @@ def summary(
         mine = len(job.numbers(shard))
         files = f"{mine} of {files}" if mine else f"no file to write of {files}"
     fields.append(files if result.complete else f"{files}; the other workers have not finished")
-    return f"{out}: {', '.join(fields)}, seed {seed}"
+    return f"{printable(out)}: {', '.join(fields)}, seed {seed}"

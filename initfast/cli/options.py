@@ -13,6 +13,9 @@ from initfast.core.dtypes import DType
 from initfast.core.threads import get_num_threads, threads
 from initfast.initializers.base import Initializer, RandomInitializer
 
+# Of as many digits as any number here may have: Python refuses to read thousands of them.
+_INTEGER = re.compile(r"[0-9]{1,30}")
+
 
 def add_stream_arguments(parser: argparse.ArgumentParser, *, drawn: bool = True) -> None:
     """Describe the arguments that choose a tensor and its stream.
@@ -56,7 +59,7 @@ def checked_dtype(text: str) -> DType:
 def parse_shape(text: str) -> tuple[int, ...]:
     """Return the shape of a text such as `50257x768`. Raises ValueError."""
     sizes = text.split("x")
-    if not all(re.fullmatch(r"[0-9]+", size) for size in sizes):
+    if not all(map(_INTEGER.fullmatch, sizes)):
         raise ValueError(
             f"--shape must be dimensions joined by 'x', such as 50257x768; received {text!r}"
         )
@@ -65,7 +68,9 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 def parse_rows(text: str, shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the rows (first, last) of `A:B`, of an array of this shape. Raises ValueError."""
-    match = re.fullmatch(r"([0-9]*):([0-9]*)", text)
+    if not shape:
+        raise ValueError(f"--rows needs an array of at least one dim; received {text!r}")
+    match = re.fullmatch(r"([0-9]{0,30}):([0-9]{0,30})", text)
     first, last = (int(match[1] or 0), int(match[2] or shape[0])) if match else (1, 0)
     if not first <= last <= shape[0]:
         raise ValueError(f"--rows must be A:B with 0 <= A <= B <= {shape[0]}; received {text!r}")
@@ -92,7 +97,7 @@ def seeded(
 
 def integer(text: str, option: str) -> int:
     """Return the number of an option's text. Raises ValueError."""
-    if not re.fullmatch(r"[0-9]+", text):
+    if not _INTEGER.fullmatch(text):
         raise ValueError(f"{option} must be an integer >= 0; received {text!r}")
     return int(text)
 
@@ -107,5 +112,12 @@ def as_usage_errors() -> Iterator[None]:
     """Turn the library's ValueError and the like into a usage error."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, OverflowError, NotImplementedError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        OverflowError,
+        NotImplementedError,
+        RecursionError,
+    ) as error:
         raise argparse.ArgumentTypeError(str(error)) from error

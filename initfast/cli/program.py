@@ -1,20 +1,25 @@
 """The command line: `initfast COMMAND` or `python -m initfast COMMAND`, with a row per command.
 
 Results go to stdout, messages and progress to stderr. Exit codes: 0 done, 1 failed, 2 wrong
-arguments or variables, 130 interrupted by Ctrl-C.
+arguments or variables, 130 interrupted by Ctrl-C, 141 the reader of stdout has closed it.
 """
 
 import argparse
+import contextlib
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from initfast import backends
 from initfast._version import __version__
 from initfast.cli import bench, bits, compare, diagnose, fill, info, model, verify
+from initfast.cli.reading import Differences
+from initfast.core.text import line
 from initfast.core.threads import get_num_threads
 
-OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, WRONG_USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 
 class Command(NamedTuple):
@@ -49,9 +54,12 @@ class _Parser(argparse.ArgumentParser):
     """A parser that reports errors as this program does; the commands' parsers inherit it."""
 
     def error(self, message: str) -> NoReturn:
-        _report(message)
-        print(f"See `{self.prog} --help`.", file=sys.stderr)
+        _report(message, f"See `{self.prog} --help`.")
         raise SystemExit(WRONG_USAGE)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help or a version; argparse itself would not say that it could not."""
+        print(message, end="", file=file)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -77,6 +85,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Wrong usage raises SystemExit(2).
     """
+    if not _open_streams():
+        _report("stdout must be open")
+        return FAILED
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough
+        _drop_output()
+        return BROKEN_PIPE
+    except OSError as error:
+        _drop_output()
+        _report(f"stdout: {error.strerror or error}")
+        return FAILED
+    except KeyboardInterrupt as error:
+        _report(str(error) or "interrupted; nothing was kept")
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
         backends.check()
@@ -88,16 +117,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed.run(parsed)
     except argparse.ArgumentTypeError as error:
         parsed.parser.error(str(error))
-    except KeyboardInterrupt as error:
-        _report(str(error) or "interrupted; nothing was kept")
-        return INTERRUPTED
+    except Differences as error:
+        _report(*error.lines)
+        return FAILED
     except MemoryError as error:
         _report(str(error) or "out of memory")
         return FAILED
+    except BrokenPipeError:
+        raise
     except (OSError, ImportError) as error:
         _report(_text(error))
         return FAILED
     return OK
+
+
+def _open_streams() -> bool:
+    """Return whether stdout is open. What is closed is opened on nothing.
+
+    Otherwise the next file to be opened would be stdout or stderr, and get their texts.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is this one
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        return False
+    # Also a file name that is not text, and a locale that has no such letters.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return True
+
+
+def _drop_output() -> None:
+    """Let what stdout still holds go nowhere: Python writes it once more when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
 
 
 def _text(error: Exception) -> str:
@@ -107,5 +166,9 @@ def _text(error: Exception) -> str:
     return str(error)
 
 
-def _report(message: str) -> None:
-    print(f"initfast: error: {message}", file=sys.stderr)
+def _report(*lines: str) -> None:
+    with contextlib.suppress(OSError):  # stderr is full or closed: the exit code is left
+        print(
+            "\n".join(["initfast: error: " + line(lines[0]), *map(line, lines[1:])]),
+            file=sys.stderr,
+        )

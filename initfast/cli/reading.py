@@ -1,10 +1,19 @@
 """Reading existing files: an error in one is an error of the file, not wrong usage."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from initfast.core.text import line
 from initfast.files import formats
+
+
+class Differences(Exception):
+    """A file is not what it should be; a line for each thing that is not."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__(*lines)
+        self.lines = lines
 
 
 def read(path: str) -> formats.StoredFile:
@@ -19,4 +28,4 @@ def as_file_errors(path: str | Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise OSError(f"{path}: {error}") from error
+        raise OSError(f"{path}: {line(error)}") from error

@@ -19,8 +19,9 @@ from initfast.cli.options import (
     thread_scope,
 )
 from initfast.cli.progress import progress
-from initfast.cli.reading import as_file_errors, read
+from initfast.cli.reading import Differences, as_file_errors, read
 from initfast.core.dtypes import DType
+from initfast.core.text import printable
 from initfast.files import checkpoint, formats, verifier
 from initfast.files.formats import StoredFile, Tensor
 from initfast.files.verifier import Difference
@@ -57,7 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
         ArgumentTypeError: the arguments are wrong.
-        OSError: with the first difference of each tensor that differs.
+        Differences: the first difference of each tensor that differs.
+        OSError: the file cannot be read.
     """
     with as_usage_errors():
         if arguments.init is None and arguments.spec is None:
@@ -172,8 +174,8 @@ def _refuse(differences: Sequence[tuple[str, Difference]]) -> None:
         lines = [f"{path}: {difference}" for path, difference in differences[:SHOWN]]
         if len(differences) > SHOWN:
             lines.append(f"and {len(differences) - SHOWN} more tensors differ")
-        raise OSError("\n".join(lines))
+        raise Differences(lines)
 
 
 def _summary(path: str, size: int, seed: int | None) -> str:
-    return f"{path}: OK: {size} bytes match{'' if seed is None else f' (seed {seed})'}"
+    return f"{printable(path)}: OK: {size} bytes match{'' if seed is None else f' (seed {seed})'}"

@@ -86,8 +86,10 @@ def view(out: object, dtype: object = None, shape: Dims | None = None) -> Buffer
             if `dtype` or `shape` do not fit it.
     """
     asked = None if dtype is None else resolve_numeric(dtype)
-    if isinstance(out, np.ndarray):
-        return _checked(out, np.asarray(out), _own(out.dtype, out), asked, shape)
+    if issubclass(type(out), np.ndarray):
+        # A subclass may overrule its attributes, but not those of this view of its memory.
+        array = np.ndarray.view(out, np.ndarray)
+        return _checked(out, array, _own(array.dtype, out), asked, shape)
     torch = sys.modules.get(
         "torch"
     )  # whoever holds a tensor has imported torch; nobody else should wait for it

@@ -5,12 +5,13 @@ within the bounds) is refused here, before anything is written."""
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 from initfast import _kernels
 from initfast._kernels import Source
 from initfast.core.dtypes import CODES, UINT32, DType
-from initfast.core.rounding import GRIDS, Grid
+from initfast.core.rounding import GRIDS, Grid, in_fixed_environment
 from initfast.core.truncation import FARTHEST, free_parameters, keeps_half
 
 # sqrt(-2 ln u) at the smallest u, rounded up: in standard deviations, no normal is further from the
@@ -19,6 +20,7 @@ REACH_FLOAT32 = 6.77
 REACH_FLOAT64 = 9.5
 
 
+@in_fixed_environment
 def uniform(minval: float, maxval: float, dtype: DType) -> Source:
     """Uniform on [minval, maxval); the constant minval if they are equal."""
     target, compute = _grids(dtype)
@@ -45,6 +47,7 @@ def uniform(minval: float, maxval: float, dtype: DType) -> Source:
     return _source(_kernels.UNIFORM, dtype, scale, compute.up(low), first, last)
 
 
+@in_fixed_environment
 def normal(mean: float, stddev: float, dtype: DType) -> Source:
     """Normal with this mean and standard deviation; the constant mean if stddev is 0."""
     target, compute = _grids(dtype)
@@ -53,6 +56,7 @@ def normal(mean: float, stddev: float, dtype: DType) -> Source:
     return _source(_kernels.NORMAL, dtype, scale, shift, Fraction(0), Fraction(0))
 
 
+@in_fixed_environment
 def truncated_normal(
     mean: float, stddev: float, lower: float, upper: float, dtype: DType
 ) -> Source:
@@ -148,9 +152,15 @@ def _within_range(what: str, value: Fraction, grid: Grid, dtype: DType) -> Fract
     if abs(value) > grid.largest:
         raise ValueError(
             f"{what} must be finite in {dtype.name}, at most {float(grid.largest):.6g}; received "
-            f"{float(value):.6g}"
+            f"{_shown(value)}"
         )
     return value
+
+
+def _shown(value: Fraction) -> str:
+    """Return a number that may be larger than any float, to 6 digits."""
+    with localcontext(prec=12):
+        return f"{Decimal(value.numerator) / value.denominator:.6g}"
 
 
 def _source(

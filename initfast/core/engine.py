@@ -24,7 +24,7 @@ from initfast.core.indexing import (
     walk,
     whole,
 )
-from initfast.core.moments import Moments
+from initfast.core.moments import Moments, measure
 from initfast.core.seeds import Seed
 from initfast.core.threads import get_num_threads
 from initfast.core.types import Shape
@@ -81,7 +81,7 @@ def fill(
             source, seed.seed, seed.stream, buffer.address, part.start, count, workers, in_pass
         )
         if in_pass:
-            return Moments(count, *found)
+            return _finite(Moments(count, *found), buffer)
         return _of_one_value(buffer) if measured else None
     total = Moments()
     for offset, piece, apart in spaced(part, buffer.strides):
@@ -115,8 +115,13 @@ def fill(
         if in_pass:
             total = total.merged(Moments(math.prod(piece.shape), *found))
     if in_pass:
-        return total
+        return _finite(total, buffer)
     return _of_one_value(buffer) if measured else None
+
+
+def _finite(moments: Moments, buffer: Buffer) -> Moments:
+    """Return the moments, taken again if the sum of the values has left the range of the floats."""
+    return moments if math.isfinite(moments.mean) else measure(buffer.array)
 
 
 def _of_one_value(buffer: Buffer) -> Moments:

@@ -17,6 +17,8 @@ _BLOCK = (32, 8192)
 # Where the squared mean exceeds this many variances, a value is taken off first: else the variance,
 # the difference of two large sums, keeps less than 10 of its 16 digits.
 _FAR = 1e6
+# A factor with which even 2**63 numbers have a finite sum; it changes no bit of large ones.
+_SMALLER = 2.0**-64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,12 @@ class Moments:
             return self if self.count else other
         count = self.count + other.count
         step = other.mean - self.mean
+        mean = self.mean + step * (other.count / count)
+        if math.isinf(step):
+            mean = self.mean * (self.count / count) + other.mean * (other.count / count)
         return Moments(
             count,
-            self.mean + step * (other.count / count),
+            mean,
             self.square + other.square + step * step * (self.count / count * other.count),
             min(self.minimum, other.minimum),
             max(self.maximum, other.maximum),
@@ -63,13 +68,15 @@ def measure(values: np.ndarray[Any, Any]) -> Moments:
     if not values.size:
         return Moments()
     found = _about(values, 0.0)
+    if not math.isfinite(found.mean):  # their sum is too large for a float
+        return _about(values, 0.0, _SMALLER)
     if found.mean * found.mean > _FAR * found.square / found.count:
         found = _about(values, float(values.flat[0]))
     return found
 
 
-def _about(values: np.ndarray[Any, Any], pivot: float) -> Moments:
-    """The moments from sums of the distances from `pivot` and of their squares."""
+def _about(values: np.ndarray[Any, Any], pivot: float, factor: float = 1.0) -> Moments:
+    """The moments from sums of the distances from `pivot`, times `factor`, and of their squares."""
     # A slice of `flat` is a copy: a view is faster, where there is one.
     source = values.reshape(-1) if values.flags.c_contiguous else values.flat
     scratch = np.empty(_BLOCK)
@@ -86,6 +93,8 @@ def _about(values: np.ndarray[Any, Any], pivot: float) -> Moments:
         minimum, maximum = min(minimum, float(found.min())), max(maximum, float(found.max()))
         if pivot:
             copy -= pivot
+        if factor != 1.0:
+            copy *= factor
         flat[block.size :] = 0.0
         with np.errstate(
             over="ignore", invalid="ignore"
@@ -94,4 +103,4 @@ def _about(values: np.ndarray[Any, Any], pivot: float) -> Moments:
             second += float(np.matmul(scratch[:, None, :], scratch[:, :, None]).sum())
     step = first / values.size
     square = max(0.0, second - first * step) if math.isfinite(second) else math.inf
-    return Moments(values.size, pivot + step, square, minimum, maximum)
+    return Moments(values.size, pivot + step / factor, square / factor / factor, minimum, maximum)

@@ -1,12 +1,30 @@
 """The numbers that a floating dtype can hold, and exact rounding of a real number onto them.
 
 Everything is computed in `fractions.Fraction`: no rounding happens but the one that is asked for,
-so every machine gets the same bounds."""
+so every machine gets the same bounds. Parameters that floats are good enough for are computed in
+the floating-point environment of the stream, whatever the host has set."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from initfast import _kernels
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def in_fixed_environment(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function, run with rounding to nearest, with subnormals and without traps."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        return _kernels.in_environment(function, *args, **kwargs)
+
+    return wrapped
 
 
 class Grid(NamedTuple):

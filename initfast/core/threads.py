@@ -6,16 +6,21 @@ import logging
 import math
 import operator
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
 from initfast import _kernels
+from initfast.core.text import short
 
 MAX_THREADS = _kernels.MAX_THREADS
 
 _log = logging.getLogger(__name__)
+
+# Python refuses to read thousands of digits.
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 # `set_num_threads` governs the process, as in torch. `with threads(n)` governs only the thread or
 # task that enters it, which a plain global could not: two threads in such blocks would undo each
@@ -99,7 +104,7 @@ def _count(n: object, what: str) -> int:
     except TypeError:
         count = 0
     if isinstance(n, bool) or not 1 <= count <= MAX_THREADS:
-        raise ValueError(f"{what} must be an integer from 1 to {MAX_THREADS}; received {n!r}")
+        raise ValueError(f"{what} must be an integer from 1 to {MAX_THREADS}; received {short(n)}")
     return count
 
 
@@ -129,12 +134,12 @@ def _look_up(environment: Mapping[str, str], cores: int, quota: float | None) ->
     """Return the default number of threads, and the reason for it."""
     ours = environment.get("INITFAST_NUM_THREADS", "").strip()
     if ours:
-        number = int(ours) if ours.isdecimal() else ours
+        number = int(ours) if _NUMBER.fullmatch(ours) else ours
         return _count(number, "INITFAST_NUM_THREADS"), "INITFAST_NUM_THREADS"
     # OpenMP allows a list, one number a nesting level. What it means by other values is not our
     # business.
     theirs = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if theirs.isdecimal() and int(theirs) > 0:
+    if _NUMBER.fullmatch(theirs) and int(theirs) > 0:
         return min(int(theirs), MAX_THREADS), "OMP_NUM_THREADS"
     if quota is not None and quota < cores:
         return max(1, math.ceil(quota)), f"cgroup quota of {quota:g} of {cores} usable cores"
@@ -177,6 +182,6 @@ def _quota(group: Path) -> float | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
-    except OSError:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except (OSError, ValueError):  # ValueError: a name that no path can be
         return ""

@@ -5,7 +5,7 @@ library to the next, which would change every value of the array."""
 
 from __future__ import annotations
 
-from decimal import Context, Decimal, localcontext
+from decimal import Context, Decimal, getcontext, localcontext
 from functools import lru_cache
 
 # Beyond this many standard deviations Q(x) leaves the range that the kernel's tail fits were made
@@ -34,7 +34,8 @@ def _upper_tail(x: Decimal) -> Decimal:
     if x < 2:
         # 1/2 - density * (x + x^3/3 + x^5/(3*5) + ...): Abramowitz and Stegun 26.2.11.
         term, total, odd = x, x, 1
-        while term > Decimal("1e-65"):
+        least = Decimal(10) ** (5 - getcontext().prec)
+        while term > least:
             odd += 2
             term = term * x * x / odd
             total += term
@@ -58,8 +59,10 @@ def free_parameters(lower: float, upper: float) -> tuple[float, ...]:
 
     src/truncated.h says how they are used. Needs lower < upper, and one bound within FARTHEST.
     """
-    with localcontext(_CONTEXT):
+    with localcontext(_CONTEXT) as context:
         a, b = Decimal(lower), Decimal(upper)
+        # Tails of bounds next to each other agree in as many digits.
+        context.prec += max(0, -20 - (b - a).adjusted())
         if lower >= FAR or upper <= -FAR:
             near, beyond = (a, b) if lower > 0 else (-b, -a)
             near_tail, beyond_tail = _upper_tail(near), _upper_tail(beyond)

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from initfast.core.regular import open_regular
 from initfast.core.seeds import Seed, root_seed
+from initfast.core.text import short
 from initfast.files import formats, safetensorsfile, specs, writer
 from initfast.files.chunks import CHUNK_BYTES
 from initfast.files.formats import File, Tensor
@@ -35,7 +37,7 @@ _UNITS = {"": 1, "B": 1, **{f"{name}B": 1000**n for n, name in enumerate("KMGT",
 _UNITS |= {f"{name}IB": 1024**n for n, name in enumerate("KMGT", 1)}
 # Extensions of files that hold one model: a folder of such a name would be a mistake.
 _FILES = (*formats.FORMATS, ".pt", ".pth", ".ckpt", ".h5", ".keras", ".gguf", ".json")
-_RETRY_SECONDS = 0.05
+_RETRY_SECONDS, _WAIT_SECONDS = 0.05, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ def plan(
     """
     root = _root(seed)
     entries = specs.read(spec, dtype).entries
+    if not os.fspath(path):
+        raise ValueError("the output must have a name; received ''")
     out = Path(path)
     if out.suffix == SUFFIX:
         if max_shard_size is not None:
@@ -252,7 +256,8 @@ def size_of(text: int | str) -> int:
     size = int(float(match[1]) * unit) if match and unit and len(match[1]) < 20 else 0
     if isinstance(text, bool) or not isinstance(text, int | str) or size < 1:
         raise ValueError(
-            f"max_shard_size must be bytes, or a text such as '5GB' or '500MiB'; received {text!r}"
+            "max_shard_size must be bytes, or a text such as '5GB' or '500MiB'; received"
+            f" {short(text)}"
         )
     return size
 
@@ -334,7 +339,7 @@ def _are_in_place(job: Job) -> bool:
 
 def _is_in_place(file: File) -> bool:
     try:
-        with open(file.path, "rb") as opened:
+        with open_regular(file.path) as opened:
             size = os.fstat(opened.fileno()).st_size
             return size == file.size and opened.read(len(file.header)) == file.header
     except FileNotFoundError:
@@ -344,17 +349,25 @@ def _is_in_place(file: File) -> bool:
 def _write_index(job: Job, *, force: bool) -> None:
     """Write the index. Several workers may do so at once: the bytes are the same."""
     index = job.index
+    end = time.monotonic() + _WAIT_SECONDS
     while index is not None:
         try:
             writer.write(index, resume=True, force=force)
             return
         except BlockingIOError:
+            if time.monotonic() > end:
+                raise
             time.sleep(_RETRY_SECONDS)
+
+
+def _read(path: Path) -> bytes:
+    with open_regular(path) as file:
+        return file.read()
 
 
 def _weight_map(index: Path) -> dict[str, str]:
     try:
-        places: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        places: dict[str, str] = json.loads(_read(index))["weight_map"]
         good = all(
             isinstance(name, str) and _OURS.fullmatch(name) and name.endswith(SUFFIX)
             for name in places.values()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -24,6 +25,10 @@ from initfast.files.formats import Tensor
 CHUNK_BYTES = 4 << 20
 # Chunks that may be finished while an earlier one is not: results are taken in order.
 SLACK = 4
+# Elements made between two looks at whether the walk has been stopped.
+_SLICE = 1 << 18
+# Bytes of small chunks that are made in one task, and how many they are at most.
+_SMALL, _MOST = 1 << 18, 256
 
 Bytes = npt.NDArray[np.uint8]
 Result = TypeVar("Result")
@@ -87,21 +92,30 @@ class Maker:
 
     @staticmethod
     def make(
-        chunk: Chunk, out: Bytes, whole: Bytes | None, measured: bool = False
+        chunk: Chunk,
+        out: Bytes,
+        whole: Bytes | None,
+        measured: bool = False,
+        stop: threading.Event | None = None,
     ) -> Moments | None:
         """Write a chunk into memory of its size; return its moments if `measured`.
 
-        `whole` is from `prepare`."""
+        `whole` is from `prepare`. Raises CancelledError soon after `stop` is set."""
         tensor = chunk.tensor
         if whole is None:
-            found: list[Moments] = []
-            tensor.initializer.fill_run(
-                values(chunk, out),
-                tensor.shape,
-                chunk.start,
-                moments=found.append if measured else None,
-            )
-            return found[0] if measured else None
+            total, array = Moments(), values(chunk, out)
+            for low in range(0, chunk.size, _SLICE):
+                if stop is not None and stop.is_set():
+                    raise CancelledError
+                found: list[Moments] = []
+                tensor.initializer.fill_run(
+                    array[low : low + _SLICE],
+                    tensor.shape,
+                    chunk.start + low,
+                    moments=found.append if measured else None,
+                )
+                total = total.merged(found[0]) if measured else total
+            return total if measured else None
         low = chunk.start * tensor.dtype.itemsize
         out[...] = whole[low : low + chunk.nbytes]
         return measure(values(chunk, out)) if measured else None
@@ -128,35 +142,86 @@ def walk(
     workers = get_num_threads()
     window = workers + min(workers, SLACK)
     memory: list[Bytes] = []
-    pending: deque[tuple[Chunk, Bytes, Future[tuple[Result, Moments | None]]]] = deque()
+    pending: deque[Future[list[tuple[Chunk, Bytes, Result, Moments | None]]]] = deque()
+    stop = threading.Event()
 
-    def task(chunk: Chunk, out: Bytes, whole: Bytes | None) -> tuple[Result, Moments | None]:
-        # One thread per chunk: several are under way, and each stays in the cache of its core.
-        with threads(1):
-            moments = maker.make(chunk, out, whole, measured)
-        return work(chunk, out), moments
+    def task(
+        group: list[tuple[Chunk, Bytes, Bytes | None]],
+    ) -> list[tuple[Chunk, Bytes, Result, Moments | None]]:
+        results = []
+        for chunk, out, whole in group:
+            # One thread per chunk: several are under way, and each stays in the cache of its core.
+            with threads(1):
+                moments = maker.make(chunk, out, whole, measured, stop)
+            results.append((chunk, out, work(chunk, out), moments))
+        return results
 
     with ThreadPoolExecutor(workers, thread_name_prefix="initfast-file") as pool:
         try:
-            for number, chunk in enumerate(todo):
-                whole = maker.prepare(chunk)
+            for number, group in enumerate(_groups(todo)):
+                wholes = [maker.prepare(chunk) for chunk in group]
                 if len(pending) == window:
-                    # Gives back the memory that this chunk is about to use.
-                    before, out, future = pending.popleft()
-                    yield before, out, *future.result()
-                place = number % window
+                    # Gives back the memory that this group is about to use.
+                    yield from pending.popleft().result()
+                place, size = number % window, sum(map(_padded, group))
                 if number < window:
-                    memory.append(buffers.empty((chunk.nbytes,), _BYTE))
-                elif len(memory[place]) < chunk.nbytes:
-                    memory[place] = buffers.empty((chunk.nbytes,), _BYTE)
-                out = memory[place][: chunk.nbytes]
-                pending.append((chunk, out, pool.submit(task, chunk, out, whole)))
+                    memory.append(buffers.empty((size,), _BYTE))
+                elif len(memory[place]) < size:
+                    memory[place] = buffers.empty((size,), _BYTE)
+                begins = accumulate(map(_padded, group), initial=0)
+                outs = [
+                    memory[place][b : b + c.nbytes] for b, c in zip(begins, group, strict=False)
+                ]
+                pending.append(_submit(pool, task, list(zip(group, outs, wholes, strict=True))))
             while pending:
-                before, out, future = pending.popleft()
-                yield before, out, *future.result()
+                yield from pending.popleft().result()
         except BaseException:
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _groups(todo: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """Yield chunks that are made in one task: a large one alone, small ones together."""
+    group: list[Chunk] = []
+    size = 0
+    for chunk in todo:
+        if group and size + _padded(chunk) > _SMALL:
+            yield group
+            group, size = [], 0
+        group.append(chunk)
+        size += _padded(chunk)
+        if size >= _SMALL or len(group) == _MOST:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _padded(chunk: Chunk) -> int:
+    """Return the bytes of a chunk in the memory of its group, so that each is aligned."""
+    return -(-chunk.nbytes // buffers.ALIGNMENT) * buffers.ALIGNMENT
+
+
+def _submit(
+    pool: ThreadPoolExecutor, task: Callable[[Any], Result], argument: Any
+) -> Future[Result]:
+    """Run a task on the pool, or here if no thread can be started, as when Python is ending."""
+    future: Future[Result] = Future()
+    claim = threading.Lock()
+
+    def run() -> None:
+        if claim.acquire(blocking=False):
+            try:
+                future.set_result(task(argument))
+            except BaseException as error:
+                future.set_exception(error)
+
+    try:
+        pool.submit(run)
+    except RuntimeError:  # a thread that runs already may still take it
+        run()
+    return future
 
 
 def values(chunk: Chunk, raw: Bytes) -> npt.NDArray[Any]:

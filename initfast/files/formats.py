@@ -19,6 +19,7 @@ import numpy as np
 from initfast._version import STREAM_VERSION, __version__
 from initfast.core.dtypes import FLOATING, DType
 from initfast.core.indexing import Dims
+from initfast.core.regular import open_regular
 from initfast.files import npyfile, safetensorsfile
 from initfast.initializers.base import Initializer
 
@@ -225,7 +226,7 @@ def read(path: str | os.PathLike[str], format: Format | None = None) -> StoredFi
         OSError: the file cannot be read.
     """
     found = format or format_of(path)
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         return StoredFile(Path(path), found, size, *found.parse(file, size))
 

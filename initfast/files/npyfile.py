@@ -9,6 +9,8 @@ import numpy as np
 
 from initfast.core.dtypes import DType
 from initfast.core.indexing import Dims, normalize_shape
+from initfast.core.regular import DAMAGED
+from initfast.core.text import line
 
 # NumPy has no name for these, so they are stored as raw bytes. It stores float8_e5m2 as '<f1',
 # which it cannot load.
@@ -68,8 +70,10 @@ def parse(file: BinaryIO, size: int) -> Entry:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a header that Python 2 wrote
             shape, fortran, native = read(file, max_header_size=_MAX_HEADER)
-    except (ValueError, KeyError, TypeError, SyntaxError) as error:
-        raise ValueError(f"the file must be an .npy file of version 1 or 2; {error}") from None
+    except DAMAGED as error:
+        raise ValueError(
+            f"the file must be an .npy file of version 1 or 2; {line(error)}"
+        ) from None
     dims = normalize_shape(shape)
     if fortran and sum(n > 1 for n in dims) > 1:
         raise ValueError(f"an .npy file must be in C order; received Fortran order of shape {dims}")

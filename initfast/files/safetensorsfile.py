@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from initfast.core.dtypes import DType
 from initfast.core.indexing import Dims, normalize_shape
+from initfast.core.text import short
 
 ALIGNMENT = 64  # bytes: where the tensors begin, so that a mapped file is aligned memory
 LENGTH_BYTES = 8
@@ -67,13 +68,14 @@ def check_name(name: object) -> str:
     """Return a tensor's name if a file can hold it. Raises ValueError otherwise."""
     if not isinstance(name, str) or not name or name == METADATA:
         raise ValueError(
-            f"a tensor's name must be a non-empty string other than {METADATA!r}; received {name!r}"
+            f"a tensor's name must be a non-empty string other than {METADATA!r}; received"
+            f" {short(name)}"
         )
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError(
-            f"a tensor's name must be text that UTF-8 can hold; received {name!r}"
+            f"a tensor's name must be text that UTF-8 can hold; received {short(name)}"
         ) from None
     return name
 
@@ -96,7 +98,7 @@ def header(
     for name, dtype, shape in tensors:
         if check_name(name) in table:
             raise ValueError(
-                f"the tensors of a file must have different names; received {name!r} twice"
+                f"the tensors of a file must have different names; received {short(name)} twice"
             )
         begin, end = end, end + math.prod(shape) * dtype.itemsize
         table[name] = {
@@ -156,7 +158,7 @@ def parse(text: bytes, data_bytes: int) -> tuple[tuple[Entry, ...], dict[str, st
     if not isinstance(metadata, dict) or not all(
         isinstance(value, str) for value in metadata.values()
     ):
-        raise ValueError(f"{METADATA} must map strings to strings; received {_short(metadata)}")
+        raise ValueError(f"{METADATA} must map strings to strings; received {short(metadata)}")
     entries = sorted(
         (_entry(*item) for item in table.items()), key=lambda entry: (entry.begin, entry.nbytes)
     )
@@ -165,7 +167,7 @@ def parse(text: bytes, data_bytes: int) -> tuple[tuple[Entry, ...], dict[str, st
         if entry.begin != end:
             raise ValueError(
                 "tensors must follow each other without gaps or overlaps; received"
-                f" {entry.name!r} at byte {entry.begin}, not {end}"
+                f" {short(entry.name)} at byte {entry.begin}, not {end}"
             )
         end += entry.nbytes
     if end != data_bytes:
@@ -179,24 +181,25 @@ def parse(text: bytes, data_bytes: int) -> tuple[tuple[Entry, ...], dict[str, st
 def _entry(name: str, value: Any) -> Entry:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(
-            f"tensor {name!r} must have a dtype, a shape and data_offsets; received {_short(value)}"
+            f"tensor {short(name)} must have a dtype, a shape and data_offsets; received"
+            f" {short(value)}"
         )
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not _integers(shape) or not _integers(offsets) or len(offsets) != 2:
         raise ValueError(
-            f"the shape and offsets of tensor {name!r} must be integers >= 0;"
-            f" received {_short(value)}"
+            f"the shape and offsets of tensor {short(name)} must be integers >= 0;"
+            f" received {short(value)}"
         )
     if not isinstance(dtype, str) or dtype not in _BYTES:
         raise ValueError(
-            f"the dtype of tensor {name!r} must be one of {', '.join(_BYTES)};"
-            f" received {_short(dtype)}"
+            f"the dtype of tensor {short(name)} must be one of {', '.join(_BYTES)};"
+            f" received {short(dtype)}"
         )
     dims = normalize_shape(shape)
     begin, end = offsets
     if end - begin != math.prod(dims) * _BYTES[dtype]:
         raise ValueError(
-            f"tensor {name!r} must take as many bytes as its shape and dtype say;"
+            f"tensor {short(name)} must take as many bytes as its shape and dtype say;"
             f" received {end - begin:,} for {dtype} of shape {dims}"
         )
     return Entry(name, dtype, dims, begin, end - begin)
@@ -210,10 +213,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"names in a .safetensors header must differ; received {twice!r} twice")
+        raise ValueError(
+            f"names in a .safetensors header must differ; received {short(twice)} twice"
+        )
     return found
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

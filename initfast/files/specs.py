@@ -25,7 +25,9 @@ import numpy as np
 
 from initfast.core.dtypes import FLOATING, DType, is_floating
 from initfast.core.indexing import Dims, normalize_shape
+from initfast.core.regular import open_regular
 from initfast.core.seeds import Seed
+from initfast.core.text import line, short
 from initfast.core.types import Array, DTypeLike
 from initfast.initializers import blocks, grammar, registry
 from initfast.initializers.base import Initializer, RandomInitializer
@@ -132,12 +134,12 @@ def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
                     "device and pass what spec_from returns"
                 )
             raise ValueError(
-                f"a spec must have the one key 'tensors'; received {_short(list(listed))}"
+                f"a spec must have the one key 'tensors'; received {short(list(listed))}"
             )
         if not isinstance(listed["tensors"], Mapping) or not listed["tensors"]:
             raise ValueError(
                 "the 'tensors' must be an object of one or more;"
-                f" received {_short(listed['tensors'])}"
+                f" received {short(listed['tensors'])}"
             )
         made: dict[Any, Initializer] = {}
         entries = (_entry(name, given, made) for name, given in listed["tensors"].items())
@@ -190,21 +192,22 @@ def held(values: Array) -> Initializer:
     return Constant(values)
 
 
-def short(constant: Constant) -> bool:
+def is_spelt_out(constant: Constant) -> bool:
     """Whether a spec written here spells out the values of a constant."""
     return np.size(constant.value) <= _SPELT_OUT
 
 
 def _load(path: Path) -> Mapping[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8")
         found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"a spec must be JSON, each key once; received {str(path)!r}: {error}"
+            f"a spec must be JSON, each key once; received {short(str(path))}: {line(error)}"
         ) from None
     if not isinstance(found, dict):
-        raise ValueError(f"a spec must be an object; received {_short(found)}")
+        raise ValueError(f"a spec must be an object; received {short(found)}")
     return found
 
 
@@ -212,7 +215,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {twice!r} comes twice")
+        raise ValueError(f"the key {short(twice)} comes twice")
     return found
 
 
@@ -225,26 +228,26 @@ def _entry(name: Any, given: Any, made: dict[Any, Initializer]) -> Entry:
     _check_name("name of a tensor", name)
     if not isinstance(given, Mapping):
         raise ValueError(
-            f"tensor {name!r}: must be an object with 'shape', 'dtype' and 'init';"
-            f" received {_short(given)}"
+            f"tensor {short(name)}: must be an object with 'shape', 'dtype' and 'init';"
+            f" received {short(given)}"
         )
     missing = [key for key in _NEEDED if key not in given]
     unknown = [key for key in given if key not in _NEEDED and key not in _OPTIONAL]
     if missing or unknown:
-        wrong = f"{missing[0]!r} is missing" if missing else f"received {_short(unknown[0])}"
+        wrong = f"{missing[0]!r} is missing" if missing else f"received {short(unknown[0])}"
         raise ValueError(
-            f"tensor {name!r}: takes the keys {', '.join(map(repr, _NEEDED))}, and may have"
+            f"tensor {short(name)}: takes the keys {', '.join(map(repr, _NEEDED))}, and may have"
             f" {' and '.join(map(repr, _OPTIONAL))}; {wrong}"
         )
     kind = DTYPES.get(given["dtype"]) if isinstance(given["dtype"], str) else None
     if kind is None:
         raise ValueError(
-            f"tensor {name!r}: dtype must be one of {', '.join(map(repr, DTYPES))};"
-            f" received {_short(given['dtype'])}"
+            f"tensor {short(name)}: dtype must be one of {', '.join(map(repr, DTYPES))};"
+            f" received {short(given['dtype'])}"
         )
     stream = given.get("stream", name)
     if stream is not name:
-        _check_name(f"tensor {name!r}: stream", stream)
+        _check_name(f"tensor {short(name)}: stream", stream)
     try:
         shape = normalize_shape(
             tuple(given["shape"]) if isinstance(given["shape"], list) else given["shape"]
@@ -256,7 +259,7 @@ def _entry(name: Any, given: Any, made: dict[Any, Initializer]) -> Entry:
             made[key] = _initializer(given["init"])
         rows = _fixed_rows(given.get("fixed_rows", ()), shape, kind)
     except _WRONG as error:
-        raise ValueError(f"tensor {name!r}: {error}") from error
+        raise ValueError(f"tensor {short(name)}: {line(error)}") from error
     return Entry(name, shape, kind, made[key], stream, rows)
 
 
@@ -264,12 +267,12 @@ def _check_name(what: str, name: Any) -> None:
     """Check a name: some readers make paths of the names."""
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not name.isprintable():
         raise ValueError(
-            f"a {what} must be 1 to {_LONGEST} printable characters; received {_short(name)}"
+            f"a {what} must be 1 to {_LONGEST} printable characters; received {short(name)}"
         )
     if "\\" in name or name.startswith("/") or ".." in name.split("/") or name == "__metadata__":
         raise ValueError(
             f"a {what} must not be '__metadata__', begin with '/', hold '\\' or have a part '..';"
-            f" received {name!r}"
+            f" received {short(name)}"
         )
 
 
@@ -283,7 +286,7 @@ def _initializer(given: Any) -> Initializer:
     if initializer is None or type(initializer) is Initializer:
         raise ValueError(
             "init must be the text of an initializer, or an initializer as Keras JSON;"
-            f" received {_short(given)}"
+            f" received {short(given)}"
         )
     return initializer
 
@@ -292,7 +295,7 @@ def _fixed_rows(given: Any, shape: Dims, dtype: DType) -> tuple[Rows, ...]:
     found = []
     if not isinstance(given, list | tuple):
         raise ValueError(
-            f"fixed_rows must be a list of [start, stop, value]; received {_short(given)}"
+            f"fixed_rows must be a list of [start, stop, value]; received {short(given)}"
         )
     for each in given:
         if (
@@ -301,12 +304,12 @@ def _fixed_rows(given: Any, shape: Dims, dtype: DType) -> tuple[Rows, ...]:
             or not all(type(n) is int for n in each[:2])
         ):
             raise ValueError(
-                f"fixed_rows must be a list of [start, stop, value]; received {_short(each)}"
+                f"fixed_rows must be a list of [start, stop, value]; received {short(each)}"
             )
         start, stop, value = each
         if not 0 <= start < stop <= (shape[0] if shape else 0):
             raise ValueError(
-                f"fixed_rows must lie within the first dim of {shape}; received {_short(each)}"
+                f"fixed_rows must lie within the first dim of {shape}; received {short(each)}"
             )
         held = number("the value of fixed_rows", value)
         cast("the value of fixed_rows", np.asarray(held), dtype)
@@ -324,7 +327,7 @@ def _checked(entries: Iterable[Entry]) -> tuple[Entry, ...]:
             try:
                 _check(entry)
             except _WRONG as error:
-                raise ValueError(f"tensor {entry.name!r}: {error}") from error
+                raise ValueError(f"tensor {short(entry.name)}: {line(error)}") from error
             good.add(key)
         checked.append(entry)
     return tuple(checked)
@@ -338,8 +341,3 @@ def _check(entry: Entry) -> None:
     if entry.fixed_rows and entry.initializer.whole_only:
         raise ValueError(f"fixed_rows cannot be combined with {type(entry.initializer).__name__}")
     blocks.check(entry.initializer, entry.shape, entry.dtype)
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from initfast.core.regular import open_regular
 from initfast.files import formats
 from initfast.files.chunks import CHUNK_BYTES, Bytes, Chunk, Scratch, chunks, equal, values, walk
 from initfast.files.formats import StoredFile, Tensor
@@ -63,8 +64,8 @@ def compare(
     located.sort(key=lambda tensor: tensor.offset)
     wrong: set[int] = set()
     scratch = Scratch()
-    descriptor = os.open(file.path, os.O_RDONLY)
-    try:
+    with open_regular(file.path) as opened:
+        descriptor = opened.fileno()
 
         def work(chunk: Chunk, raw: Bytes) -> Difference | None:
             there = scratch.of(chunk.nbytes)
@@ -88,8 +89,6 @@ def compare(
                     differences.append(difference)
                 if advance is not None:
                     advance(chunk.nbytes)
-    finally:
-        os.close(descriptor)
     return differences
 
 

@@ -30,6 +30,7 @@ from typing import NoReturn
 import numpy as np
 
 from initfast.core.moments import Moments
+from initfast.core.regular import open_regular
 from initfast.files import formats
 from initfast.files.chunks import CHUNK_BYTES, Bytes, Chunk, Maker, Scratch, chunks, equal
 from initfast.files.chunks import walk as walk_chunks
@@ -153,6 +154,8 @@ def write(
             result = _write_partial(partial, file, maker, mender, options, blank=blank)
             partial.publish(force=force)
         except BaseException as error:
+            if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+                error.filename = os.fspath(partial.path)
             if partial.found or (mender.wrote and not blank):
                 raise_with_hint(error, again)
             partial.remove()
@@ -180,8 +183,8 @@ def write_rows(
 
     Other rows are not touched: several processes may write different ones at once. A kill leaves
     some rows written; the same call again completes them."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
+    with open_regular(path, write=True) as opened:
+        descriptor = opened.fileno()
 
         def put(chunk: Chunk, raw: Bytes) -> int:
             write_at(descriptor, raw.data, chunk.offset)
@@ -190,8 +193,6 @@ def write_rows(
         options = _Options(advance or (lambda count: None), True, False, chunk_bytes)
         result = _walk(File(Path(path), b"", (tensor,)), put, options, rows=(first, last))
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
     assert result.moments is not None
     return result.moments
 

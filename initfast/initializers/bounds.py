@@ -6,12 +6,14 @@ import math
 from fractions import Fraction
 
 from initfast.core.distributions import REACH_FLOAT64
+from initfast.core.rounding import in_fixed_environment
 
 __all__ = ["in_stddevs"]
 
 _ENOUGH = REACH_FLOAT64 + 0.5  # in standard deviations: nothing is ever drawn beyond
 
 
+@in_fixed_environment
 def in_stddevs(mean: float, std: float, a: float, b: float) -> tuple[float, float]:
     """Return the bounds a and b, values that may be infinite, in standard deviations from the mean.
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from initfast.core import indexing
 from initfast.core.buffers import Buffer
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.types import Array
 from initfast.initializers.from_index import FromIndex, write_elements, write_one
 from initfast.initializers.validation import cast, number, numbers, scalar
@@ -19,6 +20,7 @@ __all__ = ["Constant", "Identity", "Ones", "Zeros"]
 class Zeros(FromIndex):
     """0 everywhere, in any numeric dtype."""
 
+    @in_fixed_environment
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         write_one(target, part, np.array(0))
 
@@ -26,6 +28,7 @@ class Zeros(FromIndex):
 class Ones(FromIndex):
     """1 everywhere, in any numeric dtype."""
 
+    @in_fixed_environment
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         write_one(target, part, np.array(1))
 
@@ -49,13 +52,12 @@ class Constant(FromIndex):
         values = numbers("value", value)
         self.value: Any = values if values.ndim else scalar(values)
 
+    @in_fixed_environment
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         values = cast("value", np.asarray(self.value), target.dtype)
-        try:
-            whole = np.broadcast_shapes(values.shape, shape) == shape
-        except ValueError:
-            whole = False
-        if not whole:
+        # Not `numpy.broadcast_shapes`, which stops at 2**63 - 1 elements.
+        pairs = zip(values.shape[::-1], shape[::-1], strict=False)
+        if values.ndim > len(shape) or any(held not in (1, n) for held, n in pairs):
             raise ValueError(
                 f"value must broadcast to the logical shape, {shape}; received shape {values.shape}"
             )
@@ -66,8 +68,8 @@ class Constant(FromIndex):
         else:
             axes = shape[len(shape) - values.ndim :]
 
-            def look_up(ids: npt.NDArray[np.int64]) -> Array:
-                places: list[npt.NDArray[np.int64]] = []
+            def look_up(ids: npt.NDArray[np.uint64]) -> Array:
+                places: list[npt.NDArray[np.uint64]] = []
                 for length, held in zip(axes[::-1], values.shape[::-1], strict=True):
                     ids, place = np.divmod(ids, length)
                     places.append(place if held > 1 else np.zeros_like(place))
@@ -92,6 +94,7 @@ class Identity(FromIndex):
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = number("gain", gain)
 
+    @in_fixed_environment
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         if len(shape) != 2:
             raise ValueError(

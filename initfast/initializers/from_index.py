@@ -40,19 +40,19 @@ def write_one(target: Buffer, part: indexing.Part, value: Array) -> None:
 
 
 def write_elements(
-    out: Array, part: indexing.Part, values: Callable[[npt.NDArray[np.int64]], Array]
+    out: Array, part: indexing.Part, values: Callable[[npt.NDArray[np.uint64]], Array]
 ) -> None:
     """Write `values(ids)` for the logical elements of a part, a piece at a time."""
     row = math.prod(part.shape) // max(1, len(part.starts)) if part.starts is not None else 0
     for low in range(0, out.size, _PIECE):
-        places = np.arange(low, min(low + _PIECE, out.size))
+        places = np.arange(low, min(low + _PIECE, out.size), dtype=np.uint64)
         if part.starts is not None:
-            ids = part.starts.astype(np.int64)[places // row] + places % row
+            ids = part.starts[places // row] + places % row
         else:
-            ids = np.full(places.shape, part.start, np.int64)
+            ids = np.full(places.shape, part.start, np.uint64)
             rest = places
             for length, step in zip(part.shape[::-1], part.steps[::-1], strict=True):
                 rest, place = np.divmod(rest, length)
                 if length > 1:
-                    ids += place * step
+                    ids += place * np.uint64(step % 2**64)  # a negative step wraps around
         out.flat[low : low + len(places)] = values(ids).astype(out.dtype)

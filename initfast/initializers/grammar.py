@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import AnySeed
 from initfast.initializers.base import Initializer
 from initfast.initializers.bounds import in_stddevs
@@ -49,6 +50,7 @@ class Call(NamedTuple):
     arguments: dict[str, Any]
 
 
+@in_fixed_environment
 def parse(text: str, seed: AnySeed = None) -> Initializer:
     """Return the initializer that a text means.
 

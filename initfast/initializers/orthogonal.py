@@ -31,7 +31,8 @@ class Orthogonal(RandomInitializer):
 
     `fill`, `block` and `rows` cost as much time and memory as the whole, from which they are cut.
     The QR is LAPACK's: values are the same on each call on one machine, and the same up to rounding
-    between machines and LAPACK builds.
+    between machines and LAPACK builds. Unlike all other values, they follow the host's rounding
+    direction.
 
     Source: Saxe, McClelland and Ganguli 2014, Exact solutions to the nonlinear dynamics of
     learning.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from initfast.core import distributions, indexing
 from initfast.core.dtypes import DType
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import AnySeed
 from initfast.core.warn import warn
 from initfast.initializers.base import RandomInitializer
@@ -291,6 +292,7 @@ def _truncated_normal(
 
 
 @lru_cache(_SOURCES)
+@in_fixed_environment
 def _scaled(
     scale: float,
     mode: str,
@@ -301,15 +303,20 @@ def _scaled(
     dtype: DType,
 ) -> Source:
     fan = _fan(mode, compute_fans(shape, input_axes, output_axes))
-    variance = scale / max(1.0, fan)
+    # A power of 4 is taken off first, which changes no bit, so that no step leaves the range of
+    # the floats if its result lies within.
+    half = math.frexp(scale)[1] // 2
+    variance = math.ldexp(scale, -2 * half) / max(1.0, fan)
+    stddev = math.sqrt(variance)
     if mode != "fan_out" and None in (input_axes, output_axes):
-        check_table(shape, math.sqrt(variance))
+        check_table(shape, math.ldexp(stddev, half))
     if distribution == "uniform":
-        limit = math.sqrt(3.0 * variance)
+        limit = math.ldexp(math.sqrt(3.0 * variance), half)
         return _uniform(-limit, limit, dtype)
     if distribution == "untruncated_normal":
-        return _normal(0.0, math.sqrt(variance), dtype)
-    return _truncated_normal(0.0, math.sqrt(variance) / TRUNCATED_STDDEV, -2.0, 2.0, dtype)
+        return _normal(0.0, math.ldexp(stddev, half), dtype)
+    stddev = math.ldexp(stddev / TRUNCATED_STDDEV, half)
+    return _truncated_normal(0.0, stddev, -2.0, 2.0, dtype)
 
 
 def _fan(mode: str, fans: tuple[int, int]) -> float:
@@ -325,7 +332,7 @@ def _check_parameter(name: str, mode: str, shape: indexing.Dims) -> None:
             f"{name} takes a weight of shape {shape} as (in, out), with {mode} {ours:g}, and a "
             f"torch.nn.Parameter is (out, in), with {mode} {torchs:g}: use initfast.torch, its "
             "functions or initialize(module, seed), or pass "
-            f"input_axes and output_axes",
+            "input_axes and output_axes",
             RuntimeWarning,
         )
 

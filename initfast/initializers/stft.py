@@ -12,6 +12,7 @@ import numpy.typing as npt
 from initfast.core import indexing
 from initfast.core.buffers import Buffer
 from initfast.core.dtypes import DType, resolve
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.types import Array, DTypeLike
 from initfast.initializers.from_index import FromIndex, write_elements
 from initfast.initializers.validation import numbers
@@ -71,6 +72,7 @@ class STFT(FromIndex):
     def _dtype(self, dtype: DTypeLike) -> DType:
         return resolve(dtype)
 
+    @in_fixed_environment
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         resolve(target.dtype)
         if len(shape) != 3 or shape[1] != 1 or shape[2] == 1:
@@ -86,7 +88,7 @@ class STFT(FromIndex):
         turns = np.arange(2 * (bins - 1)) * (math.pi / (bins - 1))
         table = np.cos(turns) if self.side == "real" else -np.sin(turns)
 
-        def look_up(ids: npt.NDArray[np.int64]) -> Array:
+        def look_up(ids: npt.NDArray[np.uint64]) -> Array:
             time, frequency = np.divmod(ids, bins)
             found: Array = table[time % len(table) * frequency % len(table)]
             return found if weight is None else found * weight[time]

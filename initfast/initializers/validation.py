@@ -14,6 +14,7 @@ from initfast.core.buffers import view
 from initfast.core.dtypes import is_floating, resolve_numeric
 from initfast.core.indexing import shape_hint
 from initfast.core.seeds import Seed, SeedGenerator, serialize_seed
+from initfast.core.text import short
 from initfast.core.types import Array
 
 
@@ -26,19 +27,26 @@ def number(name: str, value: object) -> float:
             and hasattr(value, "item")
         ):
             value = value.item()
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, np.generic)):
+        if not _is_real(value):
             raise TypeError(
-                f"{name} must be a finite number; received {value!r}{shape_hint(value)}"
+                f"{name} must be a finite number; received {short(value)}{shape_hint(value)}"
             )
     try:
         found = float(value)
     except OverflowError:
         found = math.inf
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a finite number; received {value!r}") from None
+        raise TypeError(f"{name} must be a finite number; received {short(value)}") from None
     if not math.isfinite(found):
-        raise ValueError(f"{name} must be a finite number; received {value!r}")
+        raise ValueError(f"{name} must be a finite number; received {short(value)}")
     return found + 0.0  # no -0.0, which equals 0.0 as a key but does not draw the same bytes
+
+
+def _is_real(value: object) -> bool:
+    """Return whether a scalar of Python, NumPy or ml_dtypes is a real number."""
+    if isinstance(value, np.generic):
+        return value.dtype.kind in "iuf" or is_floating(value.dtype)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def numbers(name: str, value: Any) -> Array:
@@ -51,10 +59,10 @@ def numbers(name: str, value: Any) -> Array:
         resolve_numeric(values.dtype)
     except (TypeError, ValueError):
         raise TypeError(
-            f"{name} must be a number or an array of numbers; received {value!r}"
+            f"{name} must be a number or an array of numbers; received {short(value)}"
         ) from None
     if not finite(values):
-        raise ValueError(f"{name} must be finite; received {value!r}")
+        raise ValueError(f"{name} must be finite; received {short(value)}")
     values.setflags(write=False)
     return values
 
@@ -87,7 +95,7 @@ def cast(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
         fits = finite(found)
     if not fits:
         raise ValueError(
-            f"{name} must be a number that {dtype.name} can hold; received {given.tolist()!r}"
+            f"{name} must be a number that {dtype.name} can hold; received {short(given.tolist())}"
         )
     return found
 
@@ -117,6 +125,16 @@ def encode(value: Any) -> Any:
 def decode(value: Any) -> Any:
     """What `encode`, or Keras, wrote."""
     if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
-        config = value["config"]
-        return np.array(config["value"], dtype=resolve_numeric(config["dtype"]))
+        config = value.get("config")
+        if not isinstance(config, Mapping) or not {"value", "dtype"} <= config.keys():
+            raise ValueError(
+                f"the config of an array must hold 'value' and 'dtype'; received {short(value)}"
+            )
+        dtype = resolve_numeric(config["dtype"])
+        try:
+            return np.array(config["value"], dtype=dtype)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(
+                f"an array of {dtype.name} must be numbers; received {short(config['value'])}"
+            ) from None
     return value

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from initfast.core.engine import random_bits
+from initfast.core.regular import DAMAGED, open_regular
 from initfast.core.seeds import Seed
+from initfast.core.text import line
 from initfast.core.types import Array
 
 __all__ = ["SHIPPED", "Dataset", "load", "permutation"]
@@ -21,6 +23,8 @@ SHIPPED = ("digits", "breast_cancer")
 """Data sets that are files of scikit-learn itself, so that nothing is downloaded."""
 
 TEST_SHARE = 0.25
+# An .npz file may not take memory out of proportion to its own size.
+_MOST_UNPACKED = 200
 _RULE = (
     "data must be one of {names}, the path of a .npz file, or a pair of arrays (x, y); received "
     "{given}"
@@ -113,18 +117,26 @@ def _shipped(name: str) -> tuple[Array, Array]:
 def _file(path: str) -> tuple[Array, Array]:
     """The arrays x and y of a .npz file; nothing in it is ever unpickled."""
     rule = f"a .npz file must hold the arrays 'x' and 'y'; {path!r} "
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            missing = [name for name in "xy" if name not in found]
-            if missing:
-                raise ValueError(f"{rule}has no {missing[0]!r}")
-            return found["x"], found["y"]
-    except (zipfile.BadZipFile, EOFError, AttributeError, TypeError):
-        raise ValueError(f"{rule}is no .npz file") from None
-    except ValueError as error:
-        raise (
-            error if str(error).startswith(rule) else ValueError(f"{rule}cannot be read: {error}")
-        ) from None
+    with open_regular(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                sizes = {info.filename: info for info in archive.infolist()}
+        except DAMAGED:
+            raise ValueError(f"{rule}is no .npz file") from None
+        for name in "xy":
+            info = sizes.get(f"{name}.npy")
+            if info is None:
+                raise ValueError(f"{rule}has no {name!r}")
+            if info.file_size > _MOST_UNPACKED * max(info.compress_size, 1 << 20):
+                raise ValueError(
+                    f"{rule}unpacks to {_MOST_UNPACKED} times its size: store it as it is"
+                )
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as found:
+                return found["x"], found["y"]
+        except DAMAGED as error:
+            raise ValueError(f"{rule}cannot be read: {line(error)}") from None
 
 
 def _parts(name: str, x: Array, y: Array, dtype: str) -> Dataset:

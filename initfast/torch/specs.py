@@ -91,7 +91,9 @@ def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
                 f"{tuple(tensor.shape)} of {tensor.dtype}"
             )
         said = fill.says()
-        if isinstance(said, Recorded) or (isinstance(said, Constant) and not specs.short(said)):
+        if isinstance(said, Recorded) or (
+            isinstance(said, Constant) and not specs.is_spelt_out(said)
+        ):
             return {"shape": list(tensor.shape), "dtype": kind.name, "init": said}
         return specs.tensor(said, tuple(tensor.shape), kind, fill.fixed_rows)
     except (TypeError, ValueError) as error:

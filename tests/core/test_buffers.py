@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 from tiers import cases
 
+import initfast as ift
 from initfast.core.buffers import ALIGNMENT, empty, new, overlaps, view
 from initfast.core.dtypes import FLOATING, UINT32, bits_of, resolve
 
@@ -826,3 +827,37 @@ def test_tensorflow_tensors_are_immutable(name):
         view(tensorflow.zeros(3, name))
     with pytest.raises((TypeError, ValueError), match=r"out must be (a )?writable"):
         view(tensorflow.Variable(tensorflow.zeros(3, name)))
+
+
+class Wide(np.ndarray):
+    """A subclass that names a wider type, other strides and another shape than its memory has."""
+
+    dtype = property(lambda self: np.dtype("f8"))
+    itemsize = property(lambda self: 8)
+    shape = property(lambda self: (16,))
+    strides = property(lambda self: (8,))
+    __array_interface__ = property(lambda self: {"data": (0, False)})
+
+    def __array__(self, *_, **__):
+        return np.zeros(16)
+
+
+@pytest.mark.parametrize("shape", [None, (8,)])
+def test_a_subclass_cannot_overrule_its_memory(shape):
+    memory = np.zeros(64, np.uint8)
+    ift.RandomNormal(seed=1).fill(memory[:32].view(np.float32).view(Wide), shape=shape)
+    assert memory[:32].tobytes() == ift.RandomNormal(seed=1)(8).tobytes()
+    assert not memory[32:].any()
+
+
+def test_a_proxy_is_not_taken_for_an_array():
+    class Proxy:
+        """As wrapt's: NumPy would make a copy of it, and the values would be lost."""
+
+        __class__ = np.ndarray
+
+        def __array__(self, *_, **__):
+            return np.zeros(8, np.float32)
+
+    with pytest.raises(TypeError, match="out must be a writable CPU buffer"):
+        ift.RandomNormal(seed=1).fill(Proxy())

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from cases import SOURCES
 
+import initfast as ift
 import reference
 from initfast import _kernels
-from initfast.core import distributions
+from initfast.core import distributions, truncation
 from initfast.core.dtypes import FLOATING
+from initfast.initializers import random
 
 pytestmark = pytest.mark.skipif(
     platform.system() != "Linux" or platform.machine() != "x86_64",
@@ -35,6 +37,7 @@ SMALL = [
     for dtype, least in ((FLOATING[0], 2.0**-126), (FLOATING[1], 2.0**-1022))
 ]
 CASES = [*SOURCES, *SMALL]
+TENTHS = np.arange(11) / 10
 COUNT = 2011
 LONG_COUNT = 300_001  # enough for two threads
 
@@ -119,3 +122,46 @@ def test_moments_stay(backend: str, host: Host, state: str) -> None:
         after = host.controls()
         host.write(host.kept)
         assert (changed, after) == (plain, before), name
+
+
+def initialized() -> dict[str, bytes]:
+    """Values of every initializer whose parameters or values go through Python and NumPy."""
+    for cached in (random._uniform, random._normal, random._truncated_normal, random._scaled):
+        cached.cache_clear()
+    truncation.free_parameters.cache_clear()
+    made = {
+        "he_normal": ift.HeNormal(seed=1),
+        "he_uniform": ift.HeUniform(seed=1),
+        "glorot_normal": ift.GlorotNormal(seed=1),
+        "glorot_uniform": ift.GlorotUniform(seed=1),
+        "lecun_uniform": ift.LecunUniform(seed=1),
+        "untruncated": ift.VarianceScaling(0.7, "fan_avg", "untruncated_normal", seed=1),
+        "normal": ift.RandomNormal(0.1, 0.3, seed=1),
+        "uniform": ift.RandomUniform(-0.1, 0.3, seed=1),
+        "truncated": ift.TruncatedNormal(0.1, 0.3, seed=1, lower=-1.3, upper=1.7),
+        "far": ift.TruncatedNormal(0.1, 0.3, seed=1, lower=5.1, upper=7.3),
+        "text": ift.get('{"class_name": "RandomNormal", "config": {"stddev": 0.3, "seed": 1}}'),
+        "kaiming": ift.get("kaiming_normal(a=0.3)").with_seed(1),
+        "trunc_normal": ift.get("trunc_normal(std=0.3, a=-0.7)").with_seed(1),
+        "constant": ift.Constant(0.1),
+        "constants": ift.Constant(TENTHS),
+        "identity": ift.Identity(0.1),
+    }
+    shapes = [(name, made[name], (13, 11)) for name in made]
+    shapes += [(f"stft {side}", ift.STFT(side), (13, 1, 11)) for side in ("real", "imag")]
+    return {
+        f"{name} {dtype}": initializer.block(shape, ..., dtype).tobytes()
+        for name, initializer, shape in shapes
+        for dtype in ("float64", "float32", "bfloat16")
+    }
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_parameters_stay(host: Host, state: str) -> None:
+    plain = initialized()
+    before = host.set(STATES[state])
+    changed = initialized()
+    after = host.controls()
+    host.write(host.kept)
+    assert [name for name in plain if plain[name] != changed[name]] == []
+    assert after == before

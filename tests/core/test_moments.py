@@ -204,3 +204,28 @@ def test_zero_has_no_sign_in_moments():
 def test_moments_of_memory_that_is_not_contiguous():
     values = np.random.default_rng(1).normal(3.0, 1.0, (700, 900))[::2, ::-3]
     assert measure(values) == measure(np.ascontiguousarray(values).reshape(-1))
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        ift.RandomNormal(1e307, 1.5e307, seed=1),
+        ift.RandomUniform(-1.7e308, 1.7e308, seed=1),
+        ift.Constant(1.5e308),
+        ift.Constant([1.7e308, -1.7e308]),
+    ],
+    ids=repr,
+)
+def test_the_mean_of_numbers_whose_sum_is_too_large(init):
+    found = []
+    values = init.fill(np.empty((50_000, 2)), moments=found.append)
+    init.fill(np.empty((2, 50_000)).T, moments=found.append)
+    wanted = (values / 2.0**64).mean() * 2.0**64
+    for moments in (*found, found[0].merged(found[1])):
+        assert moments.mean == pytest.approx(wanted, rel=1e-12, abs=1e294)
+        assert moments.maximum == values.max()
+
+
+def test_merging_the_extremes_of_the_floats():
+    low, high = (Moments(1, value, 0.0, value, value) for value in (-1.7e308, 1.7e308))
+    assert low.merged(high).mean == 0.0

@@ -275,3 +275,39 @@ def test_many_fills_leave_their_caller_where_it_may_run():
         assert os.sched_getaffinity(0) == before
     finally:
         os.sched_setaffinity(0, before)
+
+
+SMALL_STACK = """
+import sys, threading
+import numpy as np
+import initfast as ift
+
+SHAPE, found = (3, 200_000), {}
+INITIALIZERS = [ift.TruncatedNormal(seed=1), ift.TruncatedNormal(seed=1, lower=1.0)]
+ift.set_num_threads(int(sys.argv[2]))
+
+def work():
+    for number, initializer in enumerate(INITIALIZERS):
+        outs = np.empty(SHAPE, np.float32), np.empty((200_000, 3), np.float32).T
+        for out in outs:
+            initializer.fill(out)
+            initializer.fill(out, moments=lambda moments: None)
+        found[number] = outs
+
+threading.stack_size(int(sys.argv[1]) << 10)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+for number, outs in found.items():
+    for out in outs:
+        np.testing.assert_array_equal(out, INITIALIZERS[number].block(SHAPE, ...))
+print(len(found))
+"""
+
+
+@pytest.mark.parametrize("kib", [32, 44])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_thread_with_a_small_stack(kib, count):
+    arguments = [sys.executable, "-c", SMALL_STACK, str(kib), str(count)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr

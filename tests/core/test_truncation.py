@@ -78,3 +78,16 @@ def test_values_within_four_ulp(bounds: tuple[float, float], dtype: DType) -> No
             exact = quantile(upper_tail(-a) + u * whole, upper_tail(b) + (1 - u) * whole)
             ulp = mp.mpf(float(np.spacing(np.abs(dtype.type(float(exact))))))
             assert abs(mp.mpf(float(value)) - exact) <= 4 * ulp, f"element {i}: {value} for {exact}"
+
+
+@pytest.mark.parametrize("width", [1e-30, 1e-60, 1e-80, 1e-200, 1e-300])
+def test_narrow_bounds(width: float) -> None:
+    """Next to 0 the density is flat: the values are uniform between the bounds."""
+    source = distributions.truncated_normal(0.0, 1.0, -width, 2 * width, FLOAT64)
+    values = np.sort(reference.values(source, 1, 2, 0, 1000)) / width
+    assert len(np.unique(values)) == 1000
+    assert np.abs(values - np.linspace(-1, 2, 1000)).max() < 0.2
+    with mp.workdps(400):
+        low, high = mp.mpf(-width), mp.mpf(2 * width)
+        flat = (high - low) / mp.sqrt(2 * mp.pi) * (1 - (high**2 + high * low + low**2) / 6)
+        assert free_parameters(-width, 2 * width)[2] == pytest.approx(float(flat), rel=1e-15)

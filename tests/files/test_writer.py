@@ -547,7 +547,7 @@ def broken_pwrite(monkeypatch, above):
 def test_an_error_half_way(tmp_path, monkeypatch):
     real = broken_pwrite(monkeypatch, 20_000)
     with pytest.raises(
-        OSError, match=r"Input/output error; what is written stays: rerun with --resume$"
+        OSError, match=r"Input/output error: '.*w.npy.partial'; what .* rerun with --resume$"
     ) as caught:
         write(npy(tmp_path))
     assert caught.value.errno == errno.EIO
@@ -558,7 +558,7 @@ def test_an_error_half_way(tmp_path, monkeypatch):
 
 def test_an_error_before_any_data_leaves_nothing(tmp_path, monkeypatch):
     broken_pwrite(monkeypatch, 100)
-    with pytest.raises(OSError, match=r"Input/output error$"):
+    with pytest.raises(OSError, match=r"Input/output error: '.*w.npy.partial'$"):
         write(npy(tmp_path))
     assert names(tmp_path) == []
 
@@ -594,7 +594,7 @@ def test_a_disk_that_fills_up_while_space_is_reserved(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(OSError, match=r"No space left on device$"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*partial'$"):
         write(npy(tmp_path))
     assert names(tmp_path) == []
 
@@ -682,7 +682,8 @@ def test_a_file_size_limit(tmp_path):
         [sys.executable, "-c", LIMITED, *arguments], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "initfast: error: File too large\n"
+    partial = f"{tmp_path / 'w.npy.partial'}"
+    assert done.stderr == f"initfast: error: File too large: {partial!r}\n"
     assert names(tmp_path) == []
 
 

@@ -5,9 +5,8 @@
 uint64_t measured_chunks(uint64_t total, uint32_t itemsize, uint64_t *chunk, uint64_t *slice) {
     const initfast_source source = {.itemsize = itemsize};
     job j = {.source = &source, .total = total};
-    initfast_sums sums[INITFAST_CHUNKS];
-    const size_t chunks = choose_measured_chunks(&j, sums);
+    const size_t chunks = choose_measured_chunks(&j);
     *chunk = j.chunk;
-    *slice = j.slice;
+    *slice = SLICE;
     return chunks;
 }

@@ -219,3 +219,28 @@ def test_identities_of_sizes_that_could_not_exist():
     assert Identity(3.0).block((huge, huge), np.s_[-3:, -2:]).tolist() == [[0, 0], [3, 0], [0, 3]]
     rows = Identity(3.0).rows((huge, 3), [[huge - 1, 2]])
     assert rows.tolist() == [[[0, 0, 0], [0, 0, 3]]]
+
+
+LARGEST = [(2**63,), (2**62, 2), (2, 2**62), (1, 2**63), (2**63, 1)]
+
+
+@pytest.mark.parametrize("shape", LARGEST)
+def test_constants_of_as_many_elements_as_can_be(shape):
+    corner = (slice(-2, None),) * len(shape)
+    values = np.arange(1.0, 1 + min(2, shape[-1])) if shape[-1] == 2 else np.ones(1)
+    for initializer in (Constant(1), Constant(values)):
+        last = np.broadcast_to(initializer.value, [min(2, n) for n in shape])
+        np.testing.assert_array_equal(initializer.block(shape, corner), last)
+        ends = initializer.fill_run(np.empty(2), shape, 2**63 - 2)
+        np.testing.assert_array_equal(ends, np.resize(last, 2))
+
+
+@pytest.mark.parametrize("shape", LARGEST[1:])
+def test_identities_of_as_many_elements_as_can_be(shape):
+    last = min(shape) - 1
+    for index, expected in (((last, last), 3.0), ((-1, -1), 0.0), ((0, 0), 3.0)):
+        window = tuple(slice(i, i + 1 or None) for i in index)
+        assert Identity(3.0).block(shape, index) == expected
+        assert Identity(3.0).block(shape, window) == expected
+    assert Identity(3.0).fill_run(np.empty(3), shape, last * (shape[1] + 1)).tolist()[0] == 3.0
+    assert Identity(3.0).fill_run(np.empty(3), shape, 2**63 - 3).tolist() == [0.0] * 3

@@ -10,6 +10,7 @@ import os
 import pickle
 import re
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from initfast.initializers import (
     GlorotUniform,
     HeNormal,
     HeUniform,
+    Identity,
     LecunNormal,
     LecunUniform,
     RandomNormal,
@@ -630,3 +632,54 @@ def test_fans_come_from_the_logical_shape():
     HeNormal(seed=1).fill(out, shape=(800, 3), index=np.s_[:2])
     assert raw(out) == raw(HeNormal(seed=1)((800, 3))[:2])
     assert abs(out).max() < 0.12
+
+
+def test_scales_at_the_ends_of_the_floats():
+    """The standard deviation is a float, although the variance, or 3 times it, is not."""
+    for distribution in ("uniform", "truncated_normal", "untruncated_normal"):
+        for scale, root in ((5e-324, 2.0**-537), (2.0**1023, 2.0**511.5)):
+            unit = VarianceScaling(1.0, "fan_in", distribution, seed=1)((4, 64), "float64")
+            made = VarianceScaling(scale, "fan_in", distribution, seed=1)((4, 64), "float64")
+            np.testing.assert_allclose(made / root, unit, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "made", [RandomNormal(0.0, 2e307), TruncatedNormal(0.0, 1e308), RandomUniform(-1e308, 1.7e308)]
+)
+def test_numbers_beyond_the_floats_are_refused_in_words(made):
+    with pytest.raises(ValueError, match=r"must be finite in float(64|32), at most"):
+        made((3,), "float64" if made.__class__ is not RandomUniform else "float32")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.complex64(1 + 2j),
+        np.complex128(1.0),
+        np.array(1 + 2j),
+        np.str_("1.5"),
+        np.bytes_(b"1.5"),
+        np.array("1.5"),
+        np.void(b"1.5"),
+        np.datetime64(3, "s"),
+        np.timedelta64(3, "s"),
+        np.True_,
+    ],
+    ids=repr,
+)
+def test_scalars_that_are_not_real_numbers(value):
+    for make in (
+        lambda: RandomNormal(stddev=value),
+        lambda: RandomUniform(0.0, value),
+        lambda: VarianceScaling(value),
+        lambda: Identity(value),
+    ):
+        with pytest.raises(TypeError, match="must be a finite number; received"):
+            make()
+
+
+@pytest.mark.parametrize(
+    "value", [np.float16(1.5), np.int8(2), np.uint64(3), np.longdouble(1.5), ml_dtypes.bfloat16(1)]
+)
+def test_scalars_that_are_real_numbers(value):
+    assert RandomNormal(stddev=value).stddev == float(value)
