@@ -203,6 +203,9 @@ class Initializer:
     def with_axes(self, input_axes: Sequence[int], output_axes: Sequence[int]) -> Self:
         """The same initializer with fans of other axes; one that takes none, or has axes of its
         own, is returned as it is.
+
+        Args:
+            input_axes, output_axes: the axes whose lengths multiply to the fans.
         """
         given = (getattr(self, "input_axes", None), getattr(self, "output_axes", None))
         if given != (None, None):
@@ -386,17 +389,20 @@ class RandomInitializer(Direct):
     def for_shape(self, shape: indexing.Dims) -> RandomInitializer:
         """Return the initializer that draws an array of this logical shape, such as a RandomNormal;
         its own seed is not used.
+
+        Args:
+            shape: the logical shape, as a tuple of integers.
         """
         raise NotImplementedError("random initializers must implement `for_shape(shape)`")
 
     def resolved(self, shape: indexing.Dims) -> RandomInitializer:
-        """Return the initializer of initfast that draws the same array of this logical shape."""
+        """Return the initializer of initfast that draws the same array of a logical `shape`."""
         if type(self).for_shape is RandomInitializer.for_shape:
             return self
         return self.for_shape(shape).resolved(shape).with_seed(self._given_seed)
 
     def fans(self, shape: Shape) -> tuple[int, int]:
-        """Return (fan_in, fan_out) of a logical shape, by the axes of this initializer if it has
+        """Return (fan_in, fan_out) of a logical `shape`, by the axes of this initializer if it has
         any: `compute_fans`.
         """
         return compute_fans(indexing.normalize_shape(shape), self.input_axes, self.output_axes)

@@ -119,7 +119,8 @@ class _Random(InitfastInitializer, base.RandomInitializer):
 
 class InitfastRandomInitializer(_Random):
     """Base of your own initializers that draw, as `initfast.RandomInitializer`: write
-    `for_shape(shape)`. Register the class with Keras to save models that hold it.
+    `for_shape(shape)`, and pass `seed` on. Register the class with Keras to save models that hold
+    it.
     """
 
 

@@ -261,6 +261,7 @@ def test_messages(call, error, message):
 # ---- tracing
 
 
+@pytest.mark.filterwarnings("ignore:the fan_in of shape")
 def test_shapes_without_values():
     found = jax.eval_shape(lambda key: ij.he_normal(dtype="bfloat16")(key, (4, 5)), KEY)
     assert (found.shape, found.dtype) == ((4, 5), "bfloat16")
