@@ -123,27 +123,31 @@ def with_seed(found: Any, seed: Seed, kernel_axes: Mapping[str, Any]) -> base.In
     if isinstance(found, keras.initializers.Identity):
         config["gain"] = found.gain  # Keras forgets it
     kind = type(found)
-    if isinstance(found, base.Direct):
-        plain = kind._plain if kind in ADAPTED.values() else kind
-    elif kind is getattr(keras.initializers, kind.__name__, None):
-        plain = _BY_NAME.get(kind.__name__)
+    seedless = {key: value for key, value in config.items() if key != "seed"}
+    if isinstance(found, base.Initializer):
+        made = kind._plain.from_config(seedless) if kind in ADAPTED.values() else found
+    elif kind is getattr(keras.initializers, kind.__name__, None) and kind.__name__ in _BY_NAME:
+        made = _BY_NAME[kind.__name__].from_config(seedless)
     else:
-        plain = None
-    if plain is not None:
-        config.pop("seed", None)
-        made: base.Initializer = plain.from_config(config).with_seed(seed)
-        return made.with_axes(**kernel_axes) if kernel_axes else made
+        return _own(found, config, seed, kernel_axes)
+    made = made.with_seed(seed)
+    return made.with_axes(**kernel_axes) if kernel_axes else made
+
+
+def _own(
+    found: Any, config: dict[str, Any], seed: Seed, kernel_axes: Mapping[str, Any]
+) -> base.Initializer:
+    """Make an initializer of the user's own for Keras again, with an integer seed."""
     if "seed" not in config:
-        if isinstance(found, base.Initializer):
-            return found  # as `Initializer.with_seed` returns one that draws nothing
         raise TypeError(
             "an initializer must be one of initfast or of Keras, or one of your own with a 'seed' "
             f"in its get_config(); received {found!r}"
         )
+    if None in (config.get("input_axes", 0), config.get("output_axes", 0)):
+        config.update(kernel_axes)
     # What Keras' own generators take on every backend: 31 bits.
     config["seed"] = Seed(0).named(f"{seed.seed}/{seed.name}").stream % 2**31
-    own = kind.from_config(config)
-    return own if isinstance(own, base.Initializer) else Own(own)
+    return Own(type(found).from_config(config))
 
 
 def axes(weight: Weight) -> dict[str, Any]:
