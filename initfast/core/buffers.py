@@ -6,7 +6,7 @@ import math
 import sys
 from ctypes import addressof, c_char
 from mmap import PAGESIZE
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +88,7 @@ def view(out: object, dtype: object = None, shape: Dims | None = None) -> Buffer
     asked = None if dtype is None else resolve_numeric(dtype)
     if issubclass(type(out), np.ndarray):
         # A subclass may overrule its attributes, but not those of this view of its memory.
-        array = np.ndarray.view(out, np.ndarray)
+        array = np.ndarray.view(cast("npt.NDArray[Any]", out), np.ndarray)
         return _checked(out, array, _own(array.dtype, out), asked, shape)
     torch = sys.modules.get(
         "torch"

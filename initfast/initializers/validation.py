@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, SupportsFloat, TypeGuard
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def number(name: str, value: object) -> float:
     return found + 0.0  # no -0.0, which equals 0.0 as a key but does not draw the same bytes
 
 
-def _is_real(value: object) -> bool:
+def _is_real(value: object) -> TypeGuard[SupportsFloat]:
     """Return whether a scalar of Python, NumPy or ml_dtypes is a real number."""
     if isinstance(value, np.generic):
         return value.dtype.kind in "iuf" or is_floating(value.dtype)
