@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -90,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     try:
         try:
-            return _run(arguments)
+            with warnings.catch_warnings():
+                warnings.showwarning = _warn
+                return _run(arguments)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough
@@ -164,6 +167,12 @@ def _text(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.strerror}: {error.filename!r}"
     return str(error)
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    """Show a warning as this program's: the line of code that it comes from is not the user's."""
+    with contextlib.suppress(OSError):
+        print(f"initfast: warning: {line(message)}", file=sys.stderr)
 
 
 def _report(*lines: str) -> None:

@@ -414,8 +414,17 @@ def test_too_large_for_the_disk(run, tmp_path, shape):
     code, out, err = run("fill", tmp_path / "w.npy", "--shape", shape, "--init", "he_normal")
     assert (code, out) == (1, "")
     assert f"the file must fit on the disk: {rows * columns * 4 + 128:,} bytes needed, " in err
-    assert re.search(r"[0-9,]+ available\n$", err)
+    assert re.search(r"[0-9,]+ available: '.*'\n$", err)
     assert names(tmp_path) == []
+
+
+def test_a_warning_is_one_line(run, tmp_path):
+    code, _, err = run(
+        "fill", tmp_path / "w.npy", "--shape", "2000000x2", "--init", "he_normal", "--seed", "1"
+    )
+    assert code == 0
+    assert re.search(r"^initfast: warning: the fan_in of .* 2000000 rows.*$", err, re.M)
+    assert ".py:" not in err
 
 
 def test_a_disk_error_half_way(run_here, tmp_path, monkeypatch):
@@ -426,7 +435,8 @@ def test_a_disk_error_half_way(run_here, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "pwrite", break_down)
     code, out, err = run_here("fill", tmp_path / "w.npy", "--shape", "5000", "--init", "he_normal")
-    assert (code, out, err) == (1, "", "initfast: error: Input/output error\n")
+    wanted = f"initfast: error: Input/output error: '{tmp_path}/w.npy.partial'\n"
+    assert (code, out, err) == (1, "", wanted)
     assert names(tmp_path) == []
 
 

@@ -216,6 +216,7 @@ def test_moments_of_memory_that_is_not_contiguous():
     ],
     ids=repr,
 )
+@pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")
 def test_the_mean_of_numbers_whose_sum_is_too_large(init):
     found = []
     values = init.fill(np.empty((50_000, 2)), moments=found.append)

@@ -232,25 +232,6 @@ def test_other_devices_get_the_same_values(name, monkeypatch):
     assert same(tensor, expected) and tensor._version > before
 
 
-def test_initializers_with_keras_fans_warn_of_parameters():
-    weight = torch.nn.Linear(10, 1000).weight
-    for make in (ift.HeNormal, ift.LecunUniform):
-        with pytest.warns(
-            UserWarning, match=r"\(1000, 10\) for \(in, out\).*initfast\.torch"
-        ) as seen:
-            make(seed=1).fill(weight)
-        assert seen[0].filename == __file__
-    conv = torch.nn.Conv1d(4, 6, 3).weight
-    with pytest.warns(UserWarning, match=r"\(6, 4, 3\)"):
-        ift.GlorotUniform(seed=1).fill(conv)
-    # Where the fans are the same, or said, or not used, there is nothing to say.
-    ift.GlorotUniform(seed=1).fill(weight)
-    ift.HeNormal(seed=1).fill(torch.nn.Linear(8, 8).weight)
-    ift.HeNormal(seed=1, input_axes=[1], output_axes=[0]).fill(weight)
-    ift.HeNormal(seed=1).fill(weight.detach())
-    ift.RandomNormal(seed=1).fill(weight)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_tensors_get_the_same_values():
     for dtype in DTYPES:
