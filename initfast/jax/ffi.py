@@ -12,7 +12,7 @@ import numpy.typing as npt
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.interpreters import mlir
 
-from initfast import _kernels
+from initfast import _kernels, backends
 from initfast._kernels import Source
 from initfast._version import STREAM_VERSION
 from initfast.core import indexing
@@ -41,7 +41,12 @@ class Call(NamedTuple):
 
 
 def call_of(source: Source, shape: indexing.Dims, dtype: DType) -> Call:
-    """Return how to fill a logical array of `shape` from a source."""
+    """Return how to fill a logical array of `shape` from a source.
+
+    Raises:
+        ValueError: if INITFAST_BACKEND is wrong, which the handler does not see.
+    """
+    backends.check()
     numbers, free = source.numbers
     return Call(_kernels.DISTRIBUTIONS[source.distribution], (*numbers, *free), shape, dtype)
 
