@@ -6,7 +6,8 @@ of the unsharded array byte for byte. On a CPU JAX adopts the memory without a c
 The initializers also work within `jit`, `vmap` over keys, `lax.scan`, `jax.checkpoint`,
 `jax.eval_shape` and `shard_map`, with keys of any implementation, and draw the bytes of a plain
 call. A program on CPU devices calls the kernels through XLA's FFI, without Python; each device
-makes its own shard, for any sharding that XLA or `out_sharding=` gives the array. Where
+makes its own shard, for any sharding that XLA or `out_sharding=` gives the array (within a
+`shard_map` over some axes of a mesh, not cut over the others). Where
 `initfast.set_num_threads` or the environment says n threads, all devices together start at most
 n - 1 beside XLA's own; `initfast.threads` does not reach these.
 

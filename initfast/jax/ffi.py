@@ -27,6 +27,7 @@ _kernels.limit_xla_threads(get_num_threads_of_process())
 # Without types in JAX.
 _P: Any = jax.sharding.PartitionSpec
 _shaped: Any = jax.ShapeDtypeStruct
+_custom: Any = custom_partitioning
 
 jax.ffi.register_ffi_target(TARGET, _kernels.xla_handler(), platform="cpu")
 
@@ -59,10 +60,21 @@ def partitioned(ctx: Any) -> bool:
     return getattr(context, "num_devices", 1) > 1
 
 
-@partial(custom_partitioning, static_argnums=(0,))
-def fill(call: Call, words: Any) -> Any:
-    """An array of the call's shape for each key of `words`, uint32[..., 2 or 4], in one piece."""
+def lower(ctx: Any, words: Any, call: Call) -> Any:
+    """Lower the draw of an array for each key of `words`, uint32[..., 2 or 4]."""
+    context = ctx.module_context.axis_context
+    # Within a shard_map over some axes of a mesh, JAX cannot say how XLA cuts over the others: each
+    # device makes what its shard_map asks for, and XLA cuts that.
+    some = isinstance(context, mlir.SPMDAxisContext) and context.manual_axes
+    function: Any = _whole if some else _shards
+    return mlir.lower_fun(partial(function, call), multiple_results=False)(ctx, words)
+
+
+def _whole(call: Call, words: Any) -> Any:
     return _run(call, words, jax.numpy.zeros(2, np.uint32), call.shape)
+
+
+_shards = _custom(_whole, static_argnums=(0,))
 
 
 def _run(call: Call, words: Any, start: Any, part: indexing.Dims) -> Any:
@@ -129,10 +141,9 @@ def _rule(call: Call, mesh: Any, values: Any, results: Any) -> Any:
     return f"{' '.join(keys)} w -> {' '.join(dims)}", {"need_replication_factors": ("w",)}
 
 
-_define: Any = fill.def_partition
-_define(_partition, sharding_rule=_rule, decode_shardings=False)
+_shards.def_partition(_partition, sharding_rule=_rule, decode_shardings=False)
 
-EXAMPLE = jax.make_jaxpr(partial(fill, Call("normal", (1.0,) * 14, (1,), FLOAT32)))(
+EXAMPLE = jax.make_jaxpr(partial(_shards, Call("normal", (1.0,) * 14, (1,), FLOAT32)))(
     _shaped((2,), np.uint32)
 )
 """JAX tells the devices to the lowering of a program only if it finds a `custom_partitioning` in a
