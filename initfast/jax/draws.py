@@ -48,7 +48,7 @@ def draw(
         shape=logical,
         dtype=native,
         sharding=sharding,
-        example=ffi.EXAMPLE,
+        needs_devices=ffi.NEEDS_DEVICES,
     )
     if not isinstance(drawn, jax.core.Tracer):
         return drawn

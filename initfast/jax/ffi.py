@@ -16,7 +16,7 @@ from initfast import _kernels, backends
 from initfast._kernels import Source
 from initfast._version import STREAM_VERSION
 from initfast.core import indexing
-from initfast.core.dtypes import FLOAT32, DType
+from initfast.core.dtypes import DType
 from initfast.core.threads import get_num_threads_of_process
 
 TARGET = f"initfast_fill_{STREAM_VERSION}"
@@ -143,8 +143,8 @@ def _rule(call: Call, mesh: Any, values: Any, results: Any) -> Any:
 
 _shards.def_partition(_partition, sharding_rule=_rule, decode_shardings=False)
 
-EXAMPLE = jax.make_jaxpr(partial(_shards, Call("normal", (1.0,) * 14, (1,), FLOAT32)))(
-    _shaped((2,), np.uint32)
-)
+_example = _custom(lambda x: x)
+_example.def_partition(None)
+NEEDS_DEVICES = jax.make_jaxpr(_example)(_shaped((), np.uint32))
 """JAX tells the devices to the lowering of a program only if it finds a `custom_partitioning` in a
 parameter of one of its primitives."""
