@@ -12,7 +12,8 @@ enum {
     XLA_VERSION_MINOR = 1,
     XLA_METADATA = 1, /* XLA_FFI_Extension_Type: what a handler is asked when it is registered */
     XLA_EXECUTE = 3,  /* XLA_FFI_ExecutionStage */
-    XLA_INVALID_ARGUMENT = 3,
+    XLA_INVALID_ARGUMENT = 3, /* XLA_FFI_Error_Code */
+    XLA_RESOURCE_EXHAUSTED = 8,
     XLA_BUFFER = 1, /* XLA_FFI_ArgType and XLA_FFI_RetType */
     XLA_ARRAY = 1,  /* XLA_FFI_AttrType */
     XLA_STRING = 4,

@@ -152,6 +152,8 @@ static const char *read_part(const xla_frame *frame, const xla_buffer *out, uint
     return NULL;
 }
 
+static const char no_memory[] = "a fill needs memory for the stack of a thread";
+
 static const char *fill(const xla_frame *frame) {
     const xla_buffer *keys = get_buffer(&frame->arguments, 0),
                      *out = get_buffer(&frame->results, 0);
@@ -182,10 +184,14 @@ static const char *fill(const xla_frame *frame) {
         const uint64_t seed = (uint64_t)word[0] << 32 | word[1];
         const uint64_t stream = words == 4 ? (uint64_t)word[2] << 32 | word[3] : 0;
         part.out = to;
-        initfast_fill_threaded(backend, &source, seed, stream, &part, 1 + helping, NULL);
+        /* Nobody polls, so that only a want of memory can end it early. */
+        if (initfast_fill_threaded(backend, &source, seed, stream, &part, 1 + helping, NULL)) {
+            wrong = no_memory;
+            break;
+        }
     }
     atomic_fetch_sub(&helpers, helping);
-    return NULL;
+    return wrong;
 }
 
 xla_error *initfast_xla_fill(xla_frame *frame) {
@@ -202,7 +208,9 @@ xla_error *initfast_xla_fill(xla_frame *frame) {
     if (!wrong) return NULL;
     char message[256];
     snprintf(message, sizeof message, "initfast cannot fill for XLA: %s", wrong);
-    xla_error_request request = {
-        .head_size = sizeof request, .message = message, .code = XLA_INVALID_ARGUMENT};
+    xla_error_request request = {.head_size = sizeof request,
+                                 .message = message,
+                                 .code = wrong == no_memory ? XLA_RESOURCE_EXHAUSTED
+                                                            : XLA_INVALID_ARGUMENT};
     return frame->api->create_error(&request);
 }

@@ -48,7 +48,7 @@ def draw(
         shape=logical,
         dtype=native,
         sharding=sharding,
-        example=ffi.EXAMPLE,
+        needs_devices=ffi.NEEDS_DEVICES,
     )
     if not isinstance(drawn, jax.core.Tracer):
         return drawn
@@ -135,8 +135,7 @@ def _compile_for_cpu(
             "initfast.jax within a jit over several devices needs the Shardy partitioner: "
             "jax.config.update('jax_use_shardy_partitioner', True)"
         )
-    call = ffi.call_of(source, shape, dtype)
-    return mlir.lower_fun(partial(ffi.fill, call), multiple_results=False)(ctx, words)
+    return ffi.lower(ctx, words, ffi.call_of(source, shape, dtype))
 
 
 def _call_host(

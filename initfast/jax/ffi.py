@@ -12,11 +12,11 @@ import numpy.typing as npt
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.interpreters import mlir
 
-from initfast import _kernels
+from initfast import _kernels, backends
 from initfast._kernels import Source
 from initfast._version import STREAM_VERSION
 from initfast.core import indexing
-from initfast.core.dtypes import FLOAT32, DType
+from initfast.core.dtypes import DType
 from initfast.core.threads import get_num_threads_of_process
 
 TARGET = f"initfast_fill_{STREAM_VERSION}"
@@ -27,6 +27,7 @@ _kernels.limit_xla_threads(get_num_threads_of_process())
 # Without types in JAX.
 _P: Any = jax.sharding.PartitionSpec
 _shaped: Any = jax.ShapeDtypeStruct
+_custom: Any = custom_partitioning
 
 jax.ffi.register_ffi_target(TARGET, _kernels.xla_handler(), platform="cpu")
 
@@ -41,7 +42,12 @@ class Call(NamedTuple):
 
 
 def call_of(source: Source, shape: indexing.Dims, dtype: DType) -> Call:
-    """Return how to fill a logical array of `shape` from a source."""
+    """Return how to fill a logical array of `shape` from a source.
+
+    Raises:
+        ValueError: if INITFAST_BACKEND is wrong, which the handler does not see.
+    """
+    backends.check()
     numbers, free = source.numbers
     return Call(_kernels.DISTRIBUTIONS[source.distribution], (*numbers, *free), shape, dtype)
 
@@ -54,10 +60,21 @@ def partitioned(ctx: Any) -> bool:
     return getattr(context, "num_devices", 1) > 1
 
 
-@partial(custom_partitioning, static_argnums=(0,))
-def fill(call: Call, words: Any) -> Any:
-    """An array of the call's shape for each key of `words`, uint32[..., 2 or 4], in one piece."""
+def lower(ctx: Any, words: Any, call: Call) -> Any:
+    """Lower the draw of an array for each key of `words`, uint32[..., 2 or 4]."""
+    context = ctx.module_context.axis_context
+    # Within a shard_map over some axes of a mesh, JAX cannot say how XLA cuts over the others: each
+    # device makes what its shard_map asks for, and XLA cuts that.
+    some = isinstance(context, mlir.SPMDAxisContext) and context.manual_axes
+    function: Any = _whole if some else _shards
+    return mlir.lower_fun(partial(function, call), multiple_results=False)(ctx, words)
+
+
+def _whole(call: Call, words: Any) -> Any:
     return _run(call, words, jax.numpy.zeros(2, np.uint32), call.shape)
+
+
+_shards = _custom(_whole, static_argnums=(0,))
 
 
 def _run(call: Call, words: Any, start: Any, part: indexing.Dims) -> Any:
@@ -124,11 +141,10 @@ def _rule(call: Call, mesh: Any, values: Any, results: Any) -> Any:
     return f"{' '.join(keys)} w -> {' '.join(dims)}", {"need_replication_factors": ("w",)}
 
 
-_define: Any = fill.def_partition
-_define(_partition, sharding_rule=_rule, decode_shardings=False)
+_shards.def_partition(_partition, sharding_rule=_rule, decode_shardings=False)
 
-EXAMPLE = jax.make_jaxpr(partial(fill, Call("normal", (1.0,) * 14, (1,), FLOAT32)))(
-    _shaped((2,), np.uint32)
-)
+_example = _custom(lambda x: x)
+_example.def_partition(None)
+NEEDS_DEVICES = jax.make_jaxpr(_example)(_shaped((), np.uint32))
 """JAX tells the devices to the lowering of a program only if it finds a `custom_partitioning` in a
 parameter of one of its primitives."""

@@ -126,6 +126,12 @@ def test_importing_starts_no_backend():
     assert found.stdout.strip() == "3", found.stderr
 
 
+def test_a_wrong_backend_is_reported_when_a_program_is_compiled(monkeypatch):
+    monkeypatch.setattr(ift.backends, "_error", "INITFAST_BACKEND must be one of")
+    with pytest.raises(ValueError, match="INITFAST_BACKEND must be one of"):
+        jax.jit(lambda key: ij.normal()(key, (2, 2)))(KEY)
+
+
 @pytest.fixture
 def restore_threads():
     yield

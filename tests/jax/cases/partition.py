@@ -332,16 +332,26 @@ def shard_map():
 
 @case
 def shard_map_over_one_axis():
+    """The other axis may cut what a device draws, which costs memory but changes nothing."""
     keys = jax.random.split(KEY, 4)
-    function = jax.shard_map(
-        lambda keys: draw(keys[0], (6, 16)),
-        mesh=AUTO,
-        in_specs=P("x"),
-        out_specs=P("x"),
-        axis_names={"x"},
-    )
+    wanted = np.concatenate([draw(key, (6, 16)) for key in keys])
     with jax.set_mesh(AUTO):
-        same(jax.jit(function)(keys), np.concatenate([draw(key, (6, 16)) for key in keys]))
+        for spec in (None, P(), P("y"), P(None, "y")):
+
+            def own(keys, spec=spec):
+                weights = draw(keys[0], (6, 16))
+                return weights if spec is None else jax.lax.with_sharding_constraint(weights, spec)
+
+            function = jax.shard_map(
+                own, mesh=AUTO, in_specs=P("x"), out_specs=P("x"), axis_names={"x"}
+            )
+            same(jax.jit(function)(keys), wanted)
+
+
+@case
+def pmap():
+    words = jax.random.key_data(jax.random.split(KEY, 8))
+    same(jax.pmap(draw)(words), np.stack([draw(key) for key in words]))
 
 
 @case
