@@ -172,6 +172,13 @@ def _losses(pair: tuple[float, float]) -> str:
     return " ± ".join(f"{value:.4f}" if abs(value) < 100 else f"{value:.2g}" for value in pair)
 
 
+_ABOVE = {
+    "both losses no lower than a constant guess": (False, False),
+    "training loss below a constant guess, but not the test loss": (True, False),
+    "test loss below a constant guess, but not the training loss": (False, True),
+}
+
+
 def _foot(found: Comparison) -> list[str]:
     standings = found.standings
     kinds = {
@@ -181,9 +188,14 @@ def _foot(found: Comparison) -> list[str]:
         "lowest test loss": [
             one.label for one in standings if one.test_rank == 1 and one.learned is not False
         ],
-        "no lower than a constant guess": [
-            one.label for one in standings if one.learned is False and not one.diverged
-        ],
+        **{
+            said: [
+                one.label
+                for one in standings
+                if one.learned is False and not one.diverged and one.below == below
+            ]
+            for said, below in _ABOVE.items()
+        },
         "no longer finite": [
             f"{one.label} ({one.diverged} of {one.seeds} seeds)"
             for one in standings
