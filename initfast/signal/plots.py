@@ -113,8 +113,11 @@ def report(found: Report, path: Any = None) -> Any:
         ImportError: there is no matplotlib: `pip install 'initfast[plot]'`.
     """
     layers = found.layers
-    shown = [layers[round(i * (len(layers) - 1) / max(1, PANELS - 1))] for i in range(PANELS)]
-    shown = list(layers) if len(layers) <= PANELS else shown
+    # Of many, those with weights that multiply the signal.
+    some = layers if len(layers) <= PANELS else [each for each in layers if each.weight_scales]
+    some = some or layers
+    shown = [some[round(i * (len(some) - 1) / max(1, PANELS - 1))] for i in range(PANELS)]
+    shown = list(some) if len(some) <= PANELS else shown
     rows = math.ceil(len(shown) / COLUMNS)
     title = f"{found.activation}, {_text(found.initializer)}, biases "
     title += f"{_text(found.bias_initializer)}\n{_widths(layers)}inputs {found.inputs}"
@@ -136,6 +139,7 @@ def report(found: Report, path: Any = None) -> Any:
                 if edges:
                     margin = 0.02 * (max(edges) - min(edges))
                     axes.set_xlim(min(edges) - margin, max(edges) + margin)
+                    _show_a_spike(axes, getattr(layer, name), max(edges) - min(edges), colour)
             for axes in panels[len(shown) :]:
                 axes.set_axis_off()
         above.supxlabel("upper rows: net input z; lower rows: activation f(z)", fontsize=9.0)
@@ -318,6 +322,13 @@ def _histogram(axes: Any, layer: LayerReport, found: Histogram, colour: str, *, 
         axes.set_ylim(0.0, 2.0 * others)
         text = f"highest bar: {shares[tall]:.0f} %"
         axes.text(0.97, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=8.0)
+
+
+def _show_a_spike(axes: Any, found: Histogram, scale: float, colour: str) -> None:
+    """What is too narrow for the scale to show is a line."""
+    edges = found.edges
+    if edges and edges[-1] - edges[0] < 0.02 * scale:
+        axes.axvline((edges[0] + edges[-1]) / 2.0, color=colour, linewidth=2.0)
 
 
 def _through_blocks(pair: Sequence[Any], blocks: Sequence[Block]) -> None:
