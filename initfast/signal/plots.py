@@ -85,6 +85,8 @@ class Compared(Protocol):
     @property
     def activation(self) -> str: ...
     @property
+    def network(self) -> str: ...
+    @property
     def data(self) -> str: ...
     @property
     def widths(self) -> tuple[int, ...]: ...
@@ -190,7 +192,8 @@ def comparison(found: Compared, path: Any = None) -> Any:
     rows = math.ceil((len(names) + 1) / _legend_columns(names))
     with _figure(5.6 + 0.2 * rows, path) as figure:
         figure.suptitle(
-            f"{found.activation} network {'x'.join(map(str, found.widths))} on {_text(found.data)}"
+            f"{found.activation} {'' if found.network == 'mlp' else 'residual '}network "
+            f"{'x'.join(map(str, found.widths))} on {_text(found.data)}"
         )
         axes = figure.subplots(2, 2, sharex=True, sharey="row")
         losses = [

@@ -303,3 +303,24 @@ def test_a_training_loss_below_the_guess_is_not_called_above_it():
     assert standing.learned is False and standing.below == (True, False)
     (verdict,) = ranking.judge([standing], (2.3026, 2.3026)).values()
     assert "the test loss is not below the guess" in verdict.reason
+
+
+def test_a_residual_network():
+    rng = np.random.default_rng(1)
+    y = np.arange(90) % 3
+    data = (rng.normal(size=(90, 4)) + 2.0 * np.eye(3, 4)[y], y)
+    settings = {
+        "initializers": ["he_normal"],
+        "data": data,
+        "hidden": [12] * 4,
+        "seeds": 2,
+        "epochs": 2,
+    }
+    plain, residual = (compare(**settings, network=each) for each in ("mlp", "residual"))
+    assert not np.array_equal(
+        plain.curves["he_normal"].train_loss, residual.curves["he_normal"].train_loss
+    )
+    assert "relu residual network 4x12" in str(residual) and "relu network 4x12" in str(plain)
+    assert Comparison.from_dict(residual.to_dict()).network == "residual"
+    with pytest.raises(ValueError, match="network must be one of mlp, residual"):
+        compare(**settings, network="transformer")
