@@ -15,7 +15,7 @@ from initfast.cli.options import integer
 from initfast.files.partial import refuse_existing, resolve, write_small
 from initfast.signal import datasets
 from initfast.signal.activations import ACTIVATIONS
-from initfast.signal.comparing import DEFAULT_INITIALIZERS, HIDDEN, compare
+from initfast.signal.comparing import DEFAULT_INITIALIZERS, HIDDEN, NETWORKS, compare
 from initfast.signal.comparisons import Comparison
 from initfast.signal.training import Recipe
 
@@ -47,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown = "x".join(map(str, HIDDEN))
     parser.add_argument(
         "--hidden", default=shown, help="units of the hidden layers (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--network",
+        default="mlp",
+        help=f"{', '.join(NETWORKS)}; residual adds the inputs of each hidden layer to what it "
+        "gives (default: %(default)s)",
     )
     parser.add_argument(
         "--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)"
@@ -132,6 +138,7 @@ def _compare(arguments: argparse.Namespace) -> Comparison:
             momentum=_number(arguments.momentum, "--momentum"),
             bias_initializer=arguments.bias,
             seed=integer(arguments.seed, "--seed"),
+            network=arguments.network,
             advance=advance,
         )
 

@@ -3,11 +3,12 @@ the verdicts.
 
 `diagnose` measures a sketch of a network, `recommend` names the initializer that fits an
 activation; real models are measured by `initfast.torch.diagnose` and `initfast.keras.diagnose`.
-`compare` trains."""
+`compare` trains, and `coordinate_check` goes through widths."""
 
 from initfast.signal.activations import ACTIVATIONS, Activation
 from initfast.signal.comparing import compare
 from initfast.signal.comparisons import Comparison
+from initfast.signal.coordinates import CoordinateCheck, coordinate_check
 from initfast.signal.diagnosis import diagnose
 from initfast.signal.recommendations import Recommendation, recommend
 from initfast.signal.reports import (
@@ -27,6 +28,7 @@ __all__ = [
     "Activation",
     "Block",
     "Comparison",
+    "CoordinateCheck",
     "Histogram",
     "LayerReport",
     "Recommendation",
@@ -34,6 +36,7 @@ __all__ = [
     "Summary",
     "Verdict",
     "compare",
+    "coordinate_check",
     "diagnose",
     "recommend",
 ]

@@ -18,7 +18,7 @@ from initfast.signal.comparisons import Comparison
 from initfast.signal.functions import resolve
 from initfast.signal.training import Recipe
 
-__all__ = ["DEFAULT_INITIALIZERS", "HIDDEN", "compare"]
+__all__ = ["DEFAULT_INITIALIZERS", "HIDDEN", "NETWORKS", "compare"]
 
 DEFAULT_INITIALIZERS = (
     "zeros",
@@ -28,6 +28,7 @@ DEFAULT_INITIALIZERS = (
     "glorot_uniform",
     "he_normal",
 )
+NETWORKS = ("mlp", "residual")
 HIDDEN = (64,) * 8
 """Deep enough for the scale of the weights to decide: with Glorot's, eight ReLU layers halve a
 signal eight times.
@@ -47,9 +48,10 @@ def compare(
     momentum: float = 0.0,
     bias_initializer: Any = "zeros",
     seed: int = 0,
+    network: str = "mlp",
     advance: Callable[[int], object] = lambda _: None,
 ) -> Comparison:
-    """Train one MLP on one set of data from each initializer, several times each, and see which
+    """Train one network on one set of data from each initializer, several times each, and see which
     lowers the loss.
 
     Everything but the weights at the beginning is the same for all: data and their two parts, order
@@ -70,6 +72,7 @@ def compare(
         epochs, batch, learning_rate, momentum: of SGD, momentum in [0, 1).
         bias_initializer: of all biases.
         seed: integer in [0, 2**64).
+        network: 'mlp', or 'residual': x + f(x W + b) in hidden layers of one width.
         advance: called with 1 after every epoch of every initializer.
 
     Raises:
@@ -84,6 +87,9 @@ def compare(
     chosen = resolve(activation)
     named = _named(initializers)
     biases = _initializer(bias_initializer)
+    if network not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}; received {network!r}")
+    residual = network == "residual"
     layers = tuple(_count("hidden", units) for units in hidden)
     if not layers:
         raise ValueError("hidden must name one layer or more; received none")
@@ -98,11 +104,11 @@ def compare(
         for made in (
             named.values()
         ):  # what an initializer has against a shape, it says before the first training
-            training.draw(made, biases, widths, chosen, 1, root)
+            training.draw(made, biases, widths, chosen, 1, root, residual=residual)
         curves = {}
         for name, made in named.items():
-            network = training.draw(made, biases, widths, chosen, repeats, root)
-            curves[name] = training.train(network, known, recipe, root, advance)
+            drawn = training.draw(made, biases, widths, chosen, repeats, root, residual=residual)
+            curves[name] = training.train(drawn, known, recipe, root, advance)
     return Comparison(
         activation=chosen.name,
         data=known.name,
@@ -114,6 +120,7 @@ def compare(
         seed=root.seed,
         curves=curves,
         configs={name: _config(made) for name, made in named.items()},
+        network=network,
     )
 
 

@@ -35,6 +35,7 @@ class Comparison:
         bias_initializer: in words.
         recipe: how it was trained. seed: whose named streams gave weights and order.
         curves: by initializer, loss and accuracy of every seed (row) after every epoch (column).
+        network: 'mlp' or 'residual'.
         configs: by initializer, its JSON form, without its seed; None if it has none.
     """
 
@@ -48,6 +49,7 @@ class Comparison:
     seed: int
     curves: dict[str, Curves]
     configs: dict[str, Any]
+    network: str = "mlp"
 
     @property
     def seeds(self) -> int:
@@ -97,6 +99,7 @@ class Comparison:
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value := found[name], list) else value
             for name in _PLAIN
+            if name in found
         }
         curves = {
             name: Curves(
@@ -120,13 +123,17 @@ class Comparison:
         return "\n".join((*_head(self), "", *_table(self), "", *_foot(self)))
 
 
-_PLAIN = ("activation", "data", "samples", "widths", "guess", "bias_initializer", "seed")
+_PLAIN = ("activation", "data", "samples", "widths", "guess", "bias_initializer", "seed", "network")
+
+
+def _kind(found: Comparison) -> str:
+    return "network" if found.network == "mlp" else f"{found.network} network"
 
 
 def _head(found: Comparison) -> list[str]:
     recipe = found.recipe
     words = [
-        f"{found.activation} network {'x'.join(map(str, found.widths))} on {found.data}"
+        f"{found.activation} {_kind(found)} {'x'.join(map(str, found.widths))} on {found.data}"
         f" ({found.samples[0]} training and {found.samples[1]} test samples)",
         f"biases {found.bias_initializer}",
         f"{recipe.epochs} epochs of SGD",
@@ -172,6 +179,13 @@ def _losses(pair: tuple[float, float]) -> str:
     return " ± ".join(f"{value:.4f}" if abs(value) < 100 else f"{value:.2g}" for value in pair)
 
 
+_ABOVE = {
+    "both losses no lower than a constant guess": (False, False),
+    "training loss below a constant guess, but not the test loss": (True, False),
+    "test loss below a constant guess, but not the training loss": (False, True),
+}
+
+
 def _foot(found: Comparison) -> list[str]:
     standings = found.standings
     kinds = {
@@ -181,9 +195,14 @@ def _foot(found: Comparison) -> list[str]:
         "lowest test loss": [
             one.label for one in standings if one.test_rank == 1 and one.learned is not False
         ],
-        "no lower than a constant guess": [
-            one.label for one in standings if one.learned is False and not one.diverged
-        ],
+        **{
+            said: [
+                one.label
+                for one in standings
+                if one.learned is False and not one.diverged and one.below == below
+            ]
+            for said, below in _ABOVE.items()
+        },
         "no longer finite": [
             f"{one.label} ({one.diverged} of {one.seeds} seeds)"
             for one in standings

@@ -67,7 +67,15 @@ def _alike(sizes: Sizes) -> list[Sizes]:
     groups: dict[tuple[object, ...], Sizes] = {}
     for size, layer in sizes:
         role = re.sub(r"\d+", "*", layer.name.partition("#")[0])
-        key = (role, layer.kind, layer.fan_in, layer.fan_out, layer.outputs, layer.activation)
+        key = (
+            role,
+            layer.kind,
+            layer.fan_in,
+            layer.fan_out,
+            layer.units,
+            layer.outputs,
+            layer.activation,
+        )
         if layer.fan_in is not None:
             groups.setdefault(key, []).append((size, layer))
     return list(groups.values())

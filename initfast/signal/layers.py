@@ -19,6 +19,9 @@ class Histogram(NamedTuple):
     counts: tuple[int, ...]
 
 
+NO_VALUES = Histogram((), ())
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether a network meets one of the criteria.
@@ -78,7 +81,7 @@ class LayerReport:
         weight_gradient_rms: of the loss by the weights, without biases.
         symmetric: units with the incoming weights, bias and gradients of another: they stay equal
             for ever. None where units have no weights of their own.
-        histogram: of the activations.
+        histogram: of the activations. net_histogram: of the net inputs z.
         facts: of the activation, from its values; None if it is not elementwise.
         kind: the layer's class in a real model, such as 'Linear'; empty in a sketch.
         outputs: values that it gives for one sample: units times positions.
@@ -115,6 +118,7 @@ class LayerReport:
     symmetric: int | None
     histogram: Histogram
     facts: Facts | None = None
+    net_histogram: Histogram = NO_VALUES
     kind: str = ""
     outputs: int | None = None
     weight_scales: tuple[float, ...] = ()

@@ -90,7 +90,8 @@ def measure(
         gradient_rms=None,
         weight_gradient_rms=None,
         symmetric=None,
-        histogram=histogram(out),
+        histogram=(shape := histogram(out)),
+        net_histogram=shape if out is net else histogram(net),
         facts=known,
     )
 

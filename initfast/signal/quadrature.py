@@ -83,8 +83,8 @@ def _nodes() -> tuple[Floats, Floats]:
 def expected(function: Callable[[Floats], Floats], variance: float = 1.0) -> float:
     """Return E[function(z)] for z normal with mean 0 and this variance.
 
-    >>> round(expected(np.tanh), 12), round(expected(lambda z: np.maximum(z, 0.0) ** 2), 12)
-    (0.0, 0.5)
+    >>> round(expected(lambda z: np.maximum(z, 0.0) ** 2), 12)
+    0.5
     """
     n, weights = _nodes()
     with np.errstate(all="ignore"):

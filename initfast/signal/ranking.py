@@ -42,6 +42,7 @@ class Standing:
             noise cannot tell from the best have rank 1.
         learned: whether both losses are below those of a constant guess, in the same sense; None
             with one seed, whose noise is not known.
+        below: whether training and test loss, each, are below that of a constant guess.
         diverged: seeds whose loss is inf or nan at the end. seeds: of how many.
     """
 
@@ -53,6 +54,7 @@ class Standing:
     train_rank: int
     test_rank: int
     learned: bool | None
+    below: tuple[bool, bool]
     diverged: int
     seeds: int
 
@@ -112,6 +114,7 @@ def rank(curves: Mapping[str, Curves], guess: tuple[float, float]) -> list[Stand
             train_rank=place(train, label),
             test_rank=place(test, label),
             learned=_learned(train[label], test[label], guess),
+            below=_below(train[label], test[label], guess),
             diverged=int((~np.isfinite(train[label] + test[label])).sum()),
             seeds=len(train[label]),
         )
@@ -131,9 +134,13 @@ def _learned(train: Array, test: Array, guess: tuple[float, float]) -> bool | No
         return False
     if len(train) < 2:
         return None
-    return all(
-        lower(losses, np.full(len(losses), bar))
-        for losses, bar in zip((train, test), guess, strict=True)
+    return all(_below(train, test, guess))
+
+
+def _below(train: Array, test: Array, guess: tuple[float, float]) -> tuple[bool, bool]:
+    return (
+        lower(train, np.full(len(train), guess[0])),
+        lower(test, np.full(len(test), guess[1])),
     )
 
 
@@ -166,5 +173,10 @@ def _reason(one: Standing, count: int, guess: tuple[float, float]) -> str:
     ]
     if one.learned is None:
         return f"{', '.join(losses)}; one seed has no spread to judge this by"
-    verdict = "" if one.learned else ": not below the guess by 1% and more than noise"
+    which = {
+        (False, False): "neither loss is",
+        (True, False): "the test loss is not",
+        (False, True): "the training loss is not",
+    }.get(one.below)
+    verdict = "" if which is None else f": {which} below the guess by 1% and more than noise"
     return ", ".join(losses) + verdict

@@ -17,7 +17,7 @@ __all__ = ["Block", "Histogram", "LayerReport", "SignalReport", "Summary", "Verd
 _WORDS = {True: "pass", False: "FAIL", None: "-"}
 # Which criterion names the trouble if several fail: equal units make small gradients, not the other
 # way about.
-_ORDER = "gcdfbe"
+_ORDER = "gcbfde"
 _FAILS = {
     "c": "activations explode: ",
     "d": "gradients are not of one size through depth: ",

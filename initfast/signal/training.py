@@ -47,6 +47,12 @@ class Network:
     kernels: list[Array]
     biases: list[Array]
     activation: Activation
+    residual: bool = False
+
+    def skips(self, layer: int) -> bool:
+        """Whether a hidden layer's inputs are added to its activations: x + f(x W + b)."""
+        inputs, units = self.kernels[layer].shape[1:]
+        return self.residual and inputs == units and layer < len(self.kernels) - 1
 
     def forward(self, x: Array) -> tuple[list[Array], list[Array]]:
         """Net inputs and inputs of every layer for `x`, (samples, features) or (repeats, samples,
@@ -59,7 +65,8 @@ class Network:
             nets.append(np.matmul(inputs[-1], kernel) + bias)
             if len(nets) < len(self.kernels):
                 # Some activations are computed in float64 only.
-                inputs.append(self.activation.value(nets[-1]).astype(x.dtype, copy=False))
+                out = self.activation.value(nets[-1]).astype(x.dtype, copy=False)
+                inputs.append(out + inputs[-1] if self.skips(len(nets) - 1) else out)
         return nets, inputs
 
 
@@ -85,6 +92,8 @@ def draw(
     repeats: int,
     seed: Seed,
     dtype: str = "float32",
+    *,
+    residual: bool = False,
 ) -> Network:
     """The networks to begin with.
 
@@ -116,7 +125,7 @@ def draw(
     biases = [
         stack(bias_initializer, (units,), f"layer/{i}/bias")[:, None, :] for i, (_, units) in layers
     ]
-    return Network(kernels, biases, activation)
+    return Network(kernels, biases, activation, residual)
 
 
 def softmax_loss(logits: Array, y: Array) -> tuple[Array, Array]:
@@ -147,14 +156,17 @@ def gradients(network: Network, x: Array, y: Array) -> tuple[Array, list[Array],
     nets, inputs = network.forward(x)
     losses, slope = softmax_loss(nets[-1], y)
     slope /= slope.dtype.type(x.shape[1])
+    by_output = slope
     in_kernels: list[Array] = []
     in_biases: list[Array] = []
     for layer in reversed(range(len(nets))):
         in_kernels.insert(0, np.matmul(inputs[layer].transpose(0, 2, 1), slope))
         in_biases.insert(0, slope.sum(axis=1, keepdims=True))
         if layer:
-            slope = np.matmul(slope, network.kernels[layer].transpose(0, 2, 1))
-            slope *= network.activation.slope(nets[layer - 1])
+            by_input = np.matmul(slope, network.kernels[layer].transpose(0, 2, 1))
+            if network.skips(layer):
+                by_input += by_output
+            by_output, slope = by_input, by_input * network.activation.slope(nets[layer - 1])
     return losses.mean(axis=1, dtype=np.float64), in_kernels, in_biases
 
 

@@ -17,6 +17,7 @@ try:
 except ImportError as error:
     raise ImportError("initfast.torch needs PyTorch: pip install torch") from error
 
+from initfast.torch.coordinates import coordinate_check
 from initfast.torch.diagnosis import diagnose
 from initfast.torch.init import (
     calculate_gain,
@@ -45,6 +46,7 @@ __all__ = [
     "blocks",
     "calculate_gain",
     "constant_",
+    "coordinate_check",
     "diagnose",
     "dirac_",
     "eye_",

@@ -114,7 +114,7 @@ def test_files_are_replaced_with_force_only(folder, cli, fails):
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
-        (["--activation", "swish"], "activation must be one of 'linear', ", 2),
+        (["--activation", "swishh"], "activation must be one of 'linear', ", 2),
         (["--init", "he_norml"], "Did you mean 'he_normal'?", 2),
         (
             ["--init", "random_normal(sd=1)"],

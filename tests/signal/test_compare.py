@@ -63,7 +63,7 @@ def test_what_the_documents_say_of_zeros_and_he(small):
     }  # fmt: skip
     assert verdicts["nought"].recommend == "lowest losses of these: he"
     assert "no longer finite in 3 of 3 seeds" in verdicts["huge"].reason
-    assert "not below the guess by 1% and more than noise" in verdicts["nought"].reason
+    assert "neither loss is below the guess by 1% and more" in verdicts["nought"].reason
     best = small.standings[0]
     assert (best.train_rank, best.test_rank, best.learned, best.diverged) == (1, 1, True, 0)
     assert best.train_loss[0] < 0.5 * small.guess[0]
@@ -77,6 +77,7 @@ def test_the_table_fits_and_says_it_all(small):
     assert sum(line.endswith("pass") for line in lines) == 1
     text = " ".join(line.strip() for line in lines)
     assert "no longer finite: huge (3 of 3 seeds)" in text
+    assert re.search(r"both losses no lower than a constant guess: (ones, )?nought", text)
     assert "lowest training loss: he; lowest test loss: he" in text
     wide = dataclasses.replace(
         small, curves={"x" * 200: small.curves["he"]}, configs={"x" * 200: None}
@@ -201,7 +202,7 @@ def test_one_seed_judges_nothing_but_divergence():
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"activation": "swish"}, ValueError, "activation must be one of 'linear', "),
+        ({"activation": "swishh"}, ValueError, "activation must be one of 'linear', "),
         (
             {"initializers": "he_normal"},
             TypeError,
@@ -292,3 +293,34 @@ def test_ranks_share_a_place_within_noise():
         "good on training": (1, 1, True), "good on test": (2, 1, True), "worst": (3, 3, False)
     }  # fmt: skip
     assert [one.label for one in found] == ["good on training", "good on test", "worst"]
+
+
+def test_a_training_loss_below_the_guess_is_not_called_above_it():
+    """Such as 1.35 below 2.30, of a network whose test loss is 5.9."""
+    rows = {"train_loss": 1.35, "test_loss": 5.9, "train_accuracy": 0.6, "test_accuracy": 0.3}
+    curves = Curves(**{key: np.full((3, 2), value) for key, value in rows.items()})
+    (standing,) = ranking.rank({"x": curves}, (2.3026, 2.3026))
+    assert standing.learned is False and standing.below == (True, False)
+    (verdict,) = ranking.judge([standing], (2.3026, 2.3026)).values()
+    assert "the test loss is not below the guess" in verdict.reason
+
+
+def test_a_residual_network():
+    rng = np.random.default_rng(1)
+    y = np.arange(90) % 3
+    data = (rng.normal(size=(90, 4)) + 2.0 * np.eye(3, 4)[y], y)
+    settings = {
+        "initializers": ["he_normal"],
+        "data": data,
+        "hidden": [12] * 4,
+        "seeds": 2,
+        "epochs": 2,
+    }
+    plain, residual = (compare(**settings, network=each) for each in ("mlp", "residual"))
+    assert not np.array_equal(
+        plain.curves["he_normal"].train_loss, residual.curves["he_normal"].train_loss
+    )
+    assert "relu residual network 4x12" in str(residual) and "relu network 4x12" in str(plain)
+    assert Comparison.from_dict(residual.to_dict()).network == "residual"
+    with pytest.raises(ValueError, match="network must be one of mlp, residual"):
+        compare(**settings, network="transformer")

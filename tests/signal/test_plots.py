@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tiers import sample
 
-from initfast.signal import diagnose, plots
+from initfast.signal import Block, diagnose, plots
 from initfast.signal.comparisons import Comparison
 from initfast.signal.training import Curves, Recipe
 
@@ -118,7 +118,8 @@ CASES = {
 DEPTH = {"variance of activations", "RMS of their gradient", "layer"}
 LABELS = {
     "depth": DEPTH,
-    "report": DEPTH | {"activation", "share of activations, %"},
+    "report": DEPTH
+    | {"upper rows: net input z; lower rows: activation f(z)", "share of values, %"},
     "comparison": {"cross entropy, nats", "accuracy, %", "epochs", "training set", "test set"},
 }
 
@@ -226,10 +227,60 @@ def test_a_layer_of_a_long_name_and_names_that_look_like_formulas():
         for layer in found.layers
     )
     figure = plots.report(dataclasses.replace(found, layers=layers))
-    names = [axes.get_title().splitlines()[0] for axes in panels(figure) if axes.get_title()]
+    titles = [axes.get_title().splitlines()[0] for axes in panels(figure) if axes.get_title()]
+    names = [title.removesuffix(", z") for title in titles]
     assert all(len(name) == plots.NAME and name.endswith("dense_7") for name in names)
     figure = plots.depth({"_a$b$_1": found, "c": found})
     assert [text.get_text() for text in figure.legends[0].texts] == [r" _a\$b\$_1", "c"]
+
+
+def test_an_initializer_has_one_colour_in_every_picture():
+    found = reports(["zeros", "he_normal", "glorot_uniform"], 3)
+    both = plots.depth(found), plots.depth({"he_normal": found["he_normal"]})
+    seen = [
+        {
+            text.get_text(): line.get_color()
+            for text, line in zip(legend.texts, legend.get_lines(), strict=True)
+        }
+        for legend in (figure.legends[0] for figure in both)
+    ]
+    assert seen[0]["he_normal"] == seen[1]["he_normal"] == plots.FAMILIES["he"]
+    assert len(set(seen[0].values())) == 3
+    alone = plots.report(found["he_normal"])
+    assert plots.FAMILIES["he"] in [
+        line.get_color() for axes in panels(alone) for line in axes.lines
+    ]
+
+
+def test_histograms_share_their_scale_so_that_a_collapse_looks_like_one():
+    found = diagnose([64] * 6, "random_normal(stddev=0.01)", "tanh", seed=1)
+    figure = plots.report(found)
+    rows = [axes for axes in panels(figure) if axes.get_title()]
+    assert len(rows) == 10
+    limits = {
+        axes.get_xlim()
+        for axes in rows
+        if not axes.get_title().startswith("layer_1, z") and "z" not in axes.get_title()
+    }
+    assert len(limits) == 1
+    assert sum(found.layers[0].net_histogram.counts) == 256 * 64
+    title = figure._suptitle.get_text()
+    assert "64x64x64x64x64x64, inputs normal" in title
+    assert (
+        "8 of 50 layers"
+        in plots.report(reports(["zeros"], 50, width=4)["zeros"])._suptitle.get_text()
+    )
+
+
+def test_a_residual_network_is_drawn_by_its_sums():
+    found = diagnose([16] * 4, "he_normal", "relu", batch=16)
+    sums = tuple(Block(f"b{i}", i + 1.0, 1.0, i + 2.0) for i in range(5))
+    figure = plots.report(dataclasses.replace(found, blocks=sums))
+    labels = {axes.get_ylabel() for axes in panels(figure)}
+    assert {"RMS", "growth of E[x^2]"} <= labels
+    growth = next(axes for axes in panels(figure) if axes.get_ylabel() == "growth of E[x^2]")
+    np.testing.assert_allclose(growth.lines[0].get_ydata(), [(i + 2.0) ** 2 for i in range(5)])
+    np.testing.assert_allclose(growth.lines[1].get_ydata(), [2, 3, 4, 5, 6])
 
 
 def test_files(tmp_path):
@@ -265,7 +316,7 @@ def test_the_users_style_is_left_alone_and_does_not_matter():
 @pytest.mark.long
 def test_pyplot_is_never_loaded():
     code = (
-        "import sys, io; from initfast.signal import diagnose, plots\n"
+        "import sys, io; from initfast.signal import Block, diagnose, plots\n"
         "plots.depth({'x': diagnose([4, 4], 'he_normal', activation='tanh', seed=0)}, io.BytesIO())\n"
         "print('matplotlib.pyplot' in sys.modules)"
     )

@@ -37,9 +37,17 @@ def network(
     return training.draw(ift.get(initializer), ift.get(bias), widths, chosen, repeats, ROOT, dtype)
 
 
-@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
-def test_gradients_are_those_of_the_loss(activation):
-    made = network("glorot_normal", activation, dtype="float64", bias="random_normal")
+@pytest.mark.parametrize(
+    ("activation", "residual"),
+    [*((each, False) for each in activations.ACTIVATIONS), ("tanh", True)],
+)
+def test_gradients_are_those_of_the_loss(activation, residual):
+    widths = (4, 5, 5, 5, 3) if residual else (4, 6, 5, 3)
+    made = network("glorot_normal", activation, widths, dtype="float64", bias="random_normal")
+    made.residual = residual
+    assert [made.skips(layer) for layer in range(len(widths) - 1)] == (
+        [False, True, True, False] if residual else [False] * 3
+    )
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(2, 7, 4)), rng.integers(0, 3, (2, 7))
     _, in_kernels, in_biases = training.gradients(made, x, y)
