@@ -3,7 +3,7 @@
 
 Each part is a module with `run(quick) -> list[Row]`. Its rows go to results/<part>.json, which is
 committed with the date, the machine and the compilers; `--write` makes the tables of src/README.md
-from those files, whichever parts were run today. `--quick` takes a small part of the work to see
+and README.md here from those files, whichever parts were run today. `--quick` takes a small part of the work to see
 that everything runs: it prints and stores nothing. The exit status is 1 if a goal was missed. Needs
 the package installed with its `test` extra; the parts say what else they need."""
 
@@ -13,9 +13,10 @@ import argparse
 import importlib
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
-from rows import Row, load, section, store, table, write
+from rows import HERE, README, Row, load, section, store, table, write
 
 
 class Part(NamedTuple):
@@ -26,6 +27,7 @@ class Part(NamedTuple):
     name: str
     module: str
     about: str
+    readme: Path = README
 
 
 PARTS = [
@@ -40,6 +42,7 @@ PARTS = [
     Part("sanitizers", "sanitizers", "Sanitizers and valgrind"),
     Part("fuzz", "fuzz", "Fuzzing"),
     Part("hosts", "hosts", "Hostile hosts"),
+    Part("faults", "faults", "Faults", HERE / "README.md"),
 ]
 
 
@@ -64,9 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="a small part of the work; prints, stores nothing"
     )
-    parser.add_argument(
-        "--write", action="store_true", help="then write the tables of src/README.md"
-    )
+    parser.add_argument("--write", action="store_true", help="then write the tables of the READMEs")
     options = parser.parse_args(arguments)
     wanted = names if options.parts == ["all"] else options.parts
     unknown = [name for name in wanted if name not in names]
@@ -84,7 +85,15 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     if options.write:
         found = [(part, load(part.name)) for part in PARTS]
-        write(section(part.name, part.about, kept) for part, kept in found if kept)
+        for readme in dict.fromkeys(part.readme for part in PARTS):
+            write(
+                (
+                    section(part.name, part.about, kept)
+                    for part, kept in found
+                    if kept and part.readme == readme
+                ),
+                readme,
+            )
     for row in missed:
         print(f"missed: {row.what}: {row.measured} (goal: {row.goal})")
     return 1 if missed else 0
