@@ -24,9 +24,9 @@ CASES = {
 }
 # The way of killing.py, the key of its count, what it is, and how often (or each how manieth).
 WAYS = (
-    ("at_random", "kills", "SIGKILL at a random moment, resumed and killed again", 100, 5),
-    ("at_each_step", "crashes", "the end at each step of a write, and a second one later", 1, 7),
-    ("fault_at_each_call", "faults", "a system call that fails (5 errors) or kills", 2, 19),
+    ("at_random", "kills", "SIGKILL at a random moment, resumed and killed again", 60, 5),
+    ("at_each_step", "crashes", "the end at each step of a write, and a second one later", 3, 7),
+    ("fault_at_each_call", "faults", "a system call that fails (5 errors) or kills", 7, 19),
 )
 # Files of tests, which are tries of their own, and what they try.
 TESTS = (
@@ -55,7 +55,7 @@ def run(quick: bool) -> list[Row]:
             for way, key, what, count, few in WAYS
             for case in (("fill",) if quick else CASES)
         ]
-        count = 100 if quick else 3000
+        count = 100 if quick else 1000
         rows += [damage(folder, name, count) for name in ("npy", "npz", "safetensors", "json")]
     return rows + [tests(*row, quick=quick) for row in TESTS]
 
