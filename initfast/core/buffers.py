@@ -6,7 +6,7 @@ import math
 import sys
 from ctypes import addressof, c_char
 from mmap import PAGESIZE
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -86,9 +86,9 @@ def view(out: object, dtype: object = None, shape: Dims | None = None) -> Buffer
             if `dtype` or `shape` do not fit it.
     """
     asked = None if dtype is None else resolve_numeric(dtype)
-    if issubclass(type(out), np.ndarray):
+    if isinstance(out, np.ndarray) and issubclass(type(out), np.ndarray):  # and not its proxy
         # A subclass may overrule its attributes, but not those of this view of its memory.
-        array = np.ndarray.view(cast("npt.NDArray[Any]", out), np.ndarray)
+        array: npt.NDArray[Any] = np.ndarray.view(out, np.ndarray)
         return _checked(out, array, _own(array.dtype, out), asked, shape)
     torch = sys.modules.get(
         "torch"

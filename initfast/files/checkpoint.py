@@ -205,7 +205,7 @@ def write(
                     writer.raise_with_hint(error, "--resume")
                 raise
             written, resumed = written + result.written, resumed + result.resumed
-        complete = _are_in_place(job)
+        complete = len(numbers) == len(job.names) or _are_in_place(job)
         if complete:
             _write_index(job, force=force)
     return Result(None, written, resumed, complete)

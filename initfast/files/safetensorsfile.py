@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from initfast.core.dtypes import DType
@@ -53,6 +54,7 @@ class Entry(NamedTuple):
     nbytes: int
 
 
+@cache  # NumPy takes its time over the name of a dtype
 def dtype_name(dtype: DType) -> str:
     """Return the format's name of a dtype. Raises ValueError if it has none."""
     try:

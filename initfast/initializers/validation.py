@@ -18,7 +18,7 @@ from initfast.core.text import short
 from initfast.core.types import Array
 
 
-def number(name: str, value: object) -> float:
+def number(name: str, value: Any) -> float:
     """Return `value`, a number or a scalar array or tensor, as a finite float."""
     if type(value) is not float:
         if (

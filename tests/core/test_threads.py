@@ -311,3 +311,21 @@ def test_a_thread_with_a_small_stack(kib, count):
     arguments = [sys.executable, "-c", SMALL_STACK, str(kib), str(count)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
+def test_a_cgroup_whose_name_is_not_text(tmp_path):
+    group = os.fsencode(tmp_path) + b"/sys/\xff"
+    os.makedirs(group)
+    Path(os.fsdecode(group), "cpu.max").write_text("150000 100000\n")
+    (tmp_path / "proc").write_bytes(b"0::/\xff\n")
+    assert module._cgroup_quota(tmp_path / "proc", tmp_path / "sys") == 1.5
+    Path(os.fsdecode(group), "cpu.max").write_bytes(b"\xff\n")
+    assert module._cgroup_quota(tmp_path / "proc", tmp_path / "sys") is None
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "\udcff", "²", "٣"])
+def test_numbers_that_python_does_not_read(text):
+    assert module._look_up({"OMP_NUM_THREADS": text}, 3, None) == (3, "usable cores")
+    with pytest.raises(ValueError, match="INITFAST_NUM_THREADS must be an integer") as caught:
+        module._look_up({"INITFAST_NUM_THREADS": text}, 3, None)
+    assert len(str(caught.value)) < 300

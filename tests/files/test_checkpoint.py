@@ -18,8 +18,10 @@ from places import SPECS
 
 import initfast as ift
 from initfast import checkpoint
+from initfast.files import checkpoint as module
 from initfast.files import formats, specs, verifier
 from initfast.files.checkpoint import size_of
+from initfast.files.partial import Partial
 
 LLAMA = SPECS / "llama_small.json"
 NORMAL = {"class_name": "TruncatedNormal", "config": {"mean": 0.0, "stddev": 0.02}}
@@ -617,3 +619,14 @@ def test_memory_does_not_grow_with_the_model(tmp_path):
     )
     assert (tmp_path / "m.safetensors").stat().st_size > 12 * 2**25
     assert int(found.stdout) < 100, "MiB beyond what Python and NumPy take"
+
+
+def test_waiting_for_the_index_says_so_and_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_WAIT_SECONDS", 0.2)
+    out = tmp_path / "out"
+    out.mkdir()
+    index = out / "model.safetensors.index.json"
+    with Partial(index), pytest.raises(BlockingIOError, match=r"another process is writing.*index"):
+        checkpoint.save(LLAMA, out, seed=3, max_shard_size=100_000)
+    assert checkpoint.save(LLAMA, out, seed=3, max_shard_size=100_000, resume=True).complete
+    assert index.exists()

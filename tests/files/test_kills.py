@@ -3,6 +3,7 @@ anything but the whole file.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,38 @@ def test_a_crash_at_each_step(tmp_path, case):
     done = kill("at_each_step", case, tmp_path, 1, 1, timeout=600)
     print(case, done)
     assert done["crashes"] >= 2 * done["steps"] - 2 >= 30
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory):
+    """faults.c, compiled."""
+    compiler = shutil.which("cc")
+    if sys.platform != "linux" or compiler is None:
+        pytest.skip("needs a C compiler and LD_PRELOAD")
+    target = tmp_path_factory.mktemp("shim") / "faults.so"
+    options = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    subprocess.run(
+        [compiler, *options, KILLER.parent / "faults.c", "-o", target, "-ldl"], check=True
+    )
+    return target
+
+
+def test_some_faulty_calls(tmp_path, shim, monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", str(shim))
+    done = kill("fault_at_each_call", "fill", tmp_path, 5, 1, timeout=60)
+    assert min(done["errors"], done["kills"]) >= 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("case", "stride"), [("fill", 1), ("model", 2), ("shards", 5), ("workers", 9)]
+)
+def test_a_fault_at_each_call(tmp_path, shim, monkeypatch, case, stride):
+    """Of each call of the system that changes a file: it fails, or the process ends at it."""
+    monkeypatch.setenv("LD_PRELOAD", str(shim))
+    done = kill("fault_at_each_call", case, tmp_path, stride, 1, timeout=600)
+    print(case, done)
+    assert min(done["errors"], done["kills"]) >= 10
 
 
 def test_these_tests_can_fail(tmp_path):

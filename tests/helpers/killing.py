@@ -1,8 +1,11 @@
 """Kills writes for test_kills.py: `python killing.py WAY CASE FOLDER COUNT SEED`.
 
 A process that has initfast imported and no threads forks what it kills, so that each life of a
-child costs milliseconds. Prints what it did as JSON. WAY is `at_random` or `at_each_step`."""
+child costs milliseconds. Prints what it did as JSON. WAY is `at_random`, `at_each_step` or
+`fault_at_each_call`."""
 
+import ctypes
+import errno
 import itertools
 import json
 import os
@@ -245,6 +248,50 @@ def at_each_step(case, stride: int, seed: int) -> dict[str, int]:
             run_all(case)
             clear(case)
     return {"crashes": crashes, "steps": step}
+
+
+ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EMFILE)
+KILL_BEFORE, KILL_AFTER = -1, -2
+
+
+def fault_at_each_call(case, stride: int, seed: int) -> dict[str, int]:
+    """Let each `stride`-th system call that changes a file fail, with each error, or end the process
+    before or after it; then let all come again. Needs faults.c preloaded.
+    """
+    random.seed(seed)
+    shim = ctypes.CDLL(None)
+    done = {"faults": 0, "kills": 0, "errors": 0, "none": 0}
+
+    def faulty(worker: int, step: int, fault: int) -> None:
+        shim.faults_arm(ctypes.c_long(step), fault)
+        code = 0
+        try:
+            case.run(worker)
+        except OSError:
+            code = 3
+        finally:
+            reached = shim.faults_count() >= step
+            shim.faults_arm(ctypes.c_long(-1), 0)
+        os._exit(code + 4 if reached else code)
+
+    for fault in (*ERRORS, KILL_BEFORE, KILL_AFTER):
+        step = 1 + seed % stride
+        while True:
+            others = random.sample(workers(case), case.workers)
+            for worker in others[:-1]:
+                assert wait(fork(case.run, worker)) == 0
+            code = wait(fork(faulty, others[-1], step, fault))
+            check_names(case)
+            assert code in (0, 4, 7, -signal.SIGKILL), (step, fault, code)
+            if code == 0:  # there were fewer calls
+                break
+            done["faults"] += 1
+            done[{7: "errors", 4: "none"}.get(code, "kills")] += 1
+            run_all(case)
+            clear(case)
+            step += stride
+        clear(case)
+    return done
 
 
 if __name__ == "__main__":

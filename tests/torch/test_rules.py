@@ -435,8 +435,8 @@ def test_a_subclass_of_an_initializer_has_torch_s_fans_and_the_seed():
 class Drawn(ift.Initializer):
     """Draws by itself, and nobody can give it a seed."""
 
-    def __init__(self, seed=None):
-        self.seed = seed
+    def __init__(self, entropy=None):
+        self.seed = entropy
 
     def __call__(self, shape, dtype=None):
         return np.random.default_rng(self.seed).normal(size=shape).astype(dtype)

@@ -40,6 +40,7 @@ PARTS = [
     Part("sanitizers", "sanitizers", "Sanitizers and valgrind"),
     Part("fuzz", "fuzz", "Fuzzing"),
     Part("hosts", "hosts", "Hostile hosts"),
+    Part("faults", "faults", "Faults: kills, failing system calls, damaged and hostile input"),
 ]
 
 

@@ -202,11 +202,11 @@ FILLS = [
     Mutant("FTZ and rounding of the host left as they are", "src/environment.h", "_mm_setcsr(0x1f80);", "_mm_setcsr(saved);", ENVIRONMENT, "fill"),
     Mutant("FTZ of the host not restored", "src/environment.h", "{ _mm_setcsr(saved); }", "{ (void)saved; }", ENVIRONMENT, "fill"),
     Mutant("one thread's chunk masked", "src/threads.c", "    if (begin >= j->total) return 0;\n", "    if (begin >= j->total) return 0;\n    if (number == 1) return 1;\n", THREADS, "threads"),
-    Mutant("a worker makes nothing", "src/threads.c", "while (work_once(&w)) {}", "while (take(&w)) {}", THREADS, "threads"),
+    Mutant("a worker makes nothing", "src/threads.c", "while (work_once(&w)) {}\n    pthread_mutex_lock", "while (take(&w)) {}\n    pthread_mutex_lock", THREADS, "threads"),
     Mutant("chunks one element short", "src/threads.c", "end = begin + j->chunk - j->skew;", "end = begin + j->chunk - j->skew - 1;", THREADS, "threads"),
     Mutant("all chunks but the first begin late", "src/threads.c", "begin = begin < j->skew ? 0 : begin - j->skew;", "begin = number ? begin - j->skew + 1 : 0;", "core/test_engine.py::test_chunks_meet_without_a_seam", "threads"),
-    Mutant("threads not joined", "src/threads.c", "for (int i = 0; i < started; i++) pthread_join(others[i], NULL);", "", "core/test_engine.py::test_threads_do_not_change_values", "threads"),
-    Mutant("Ctrl-C not heard", "src/threads.c", "poll && done % CHUNKS_BETWEEN_POLLS == 0 && poll()", "0 && poll && poll()", "core/test_engine.py::test_ctrl_c_ends_a_long_fill", "threads"),
+    Mutant("threads not joined", "src/threads.c", "if (started) stopped |= wait_for_others(j, stopped ? NULL : poll);\n    for (int i = 0; i < started; i++) pthread_join(others[i], NULL);", "if (0) wait_for_others(j, poll);", "core/test_engine.py::test_threads_do_not_change_values", "threads"),
+    Mutant("Ctrl-C not heard", "src/threads.c", "if (!poll()) return 0;", "if (!poll || 1) return 0;", "core/test_engine.py::test_ctrl_c_ends_a_long_fill", "threads"),
 ]  # fmt: skip
 
 PYTHON = [

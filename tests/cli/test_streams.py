@@ -1,0 +1,164 @@
+"""Streams that are closed, full or of another encoding, and Ctrl-C at any moment."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tiers import sample
+
+FILL = ["--shape", "40x3", "--init", "he_normal", "--seed", "1"]
+
+
+def shell(redirection, *arguments, env=None):
+    """Run the command line in a shell with a redirection; gives (exit code, stdout, stderr)."""
+    command = ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-m", "initfast"]
+    done = subprocess.run(
+        [*command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={
+            **{key: os.environ[key] for key in os.environ if key != "PYTHONUNBUFFERED"},
+            **(env or {}),
+        },
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_closed_stderr_changes_nothing(tmp_path):
+    code, out, _ = shell("2>&-", "fill", tmp_path / "w.npy", *FILL)
+    assert (code, out[-7:]) == (0, "seed 1\n")
+    np.load(tmp_path / "w.npy")
+    assert shell("2>&-", "verify", tmp_path / "w.npy", *FILL[2:])[0] == 0
+    assert shell("2>&-", "fill", tmp_path / "w.npy", *FILL)[:2] == (1, "")
+    assert shell("<&-", "verify", tmp_path / "w.npy", *FILL[2:])[0] == 0
+
+
+def test_a_closed_stdout_is_refused_before_anything_is_written(tmp_path):
+    found = shell(">&-", "fill", tmp_path / "w.npy", *FILL)
+    assert found == (1, "", "initfast: error: stdout must be open\n")
+    assert not os.listdir(tmp_path)
+    assert shell(">&- 2>&-", "fill", tmp_path / "w.npy", *FILL)[0] == 1
+
+
+@pytest.mark.parametrize("buffered", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize("arguments", sample([["info"], ["--help"], ["--version"]], "0", ids="012"))
+def test_a_full_stdout_is_an_error(arguments, buffered):
+    code, _, err = shell(">/dev/full", *arguments, env=buffered)
+    assert code == 1
+    assert err.startswith("initfast: error: ")
+    assert err.endswith("No space left on device\n")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", sample([["info"], ["info", "--json"], ["--help"]], "0", ids="012")
+)
+def test_a_reader_that_has_enough(arguments):
+    code, out, err = shell("| true", *arguments)
+    assert (code, out, err) == (0, "", "")  # those of `true`
+    with subprocess.Popen(
+        [sys.executable, "-m", "initfast", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == (b"", 141)
+
+
+@pytest.mark.parametrize(
+    "encoding", sample(["utf-8:strict", "ascii:strict", "latin-1"], "utf-8:strict")
+)
+def test_names_that_stdout_cannot_show(tmp_path, encoding):
+    path = os.fsencode(tmp_path) + b"/\xff\n\x1b[31m.npy"
+    for arguments in (["fill", path, *FILL], ["verify", path, *FILL[2:]]):
+        done = subprocess.run(
+            [sys.executable, "-m", "initfast", *arguments],
+            capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.count(b"\n") == 1
+        assert b"\x1b" not in done.stdout
+    np.load(os.fsdecode(path))
+
+
+@pytest.mark.parametrize(
+    "arguments", sample([["info"], ["diagnose", "--widths", "4x4x4"]], "0", ids="01")
+)
+def test_a_locale_without_letters(arguments):
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "INITFAST_X": "é"}
+    code, out, err = shell("", *arguments, env={**env, "PYTHONIOENCODING": "ascii:strict"})
+    assert (code, err) == (0, "")
+    assert out.isascii()
+
+
+def interrupted(delay, *arguments, **variables):
+    """Press Ctrl-C after `delay` seconds; gives (exit code, stderr, seconds until the end)."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "initfast", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **variables},
+        # A shell's background job would hand on that it is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    delay(process)
+    process.send_signal(signal.SIGINT)
+    begun = time.perf_counter()
+    err = process.communicate(timeout=60)[1]
+    return process.returncode, err, time.perf_counter() - begun
+
+
+def test_ctrl_c_during_imports(tmp_path):
+    """From the moment at which the package begins to be imported."""
+    slow = tmp_path / "numpy.py"  # takes the place of NumPy
+    slow.write_text(
+        f"open({str(tmp_path / 'begun')!r}, 'w').close()\nimport time\ntime.sleep(30)\n"
+    )
+
+    def delay(process):
+        while not (tmp_path / "begun").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+
+    code, err, _ = interrupted(delay, "info", PYTHONPATH=str(tmp_path))
+    assert (code, err) == (130, "initfast: error: interrupted; nothing was kept\n")
+
+
+def test_ctrl_c_is_not_taken_from_a_program_that_imports_initfast():
+    code = "import signal, initfast; print(signal.getsignal(2) is signal.default_int_handler)"
+    for name in ("-c", "initfast"):
+        script = f"import sys; sys.argv[0] = {name!r}; {code}"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.stdout == "True\n"
+
+
+@pytest.mark.long
+def test_ctrl_c_in_a_file_on_the_slowest_backend(tmp_path):
+    """Within half a second on a machine that does nothing else, and the rest is resumed."""
+    out = tmp_path / "w.bin"
+    init = '{"class_name": "TruncatedNormal", "config": {"lower": 1.0, "upper": 3.0, "seed": 1}}'
+    options = ["--init", init, "--dtype", "float8_e5m2", "--shape", "64x4194304", "--threads", "16"]
+
+    def delay(process):
+        while not (out.with_name("w.bin.partial").exists()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.2)
+
+    delays = []
+    while not delays or (delays[-1] > 0.5 and len(delays) < 3):
+        code, err, late = interrupted(delay, "fill", out, *options, INITFAST_BACKEND="portable")
+        assert code == 130
+        assert err.startswith("initfast: error: interrupted; ")
+        assert err.count("\n") == 1
+        delays.append(late)
+        out.with_name("w.bin.partial").unlink(missing_ok=True)
+    assert min(delays) < 1.5

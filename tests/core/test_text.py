@@ -1,0 +1,33 @@
+"""Other people's text in messages."""
+
+import pytest
+
+from initfast.core.text import line, printable, short
+
+
+def test_what_is_printable_stays():
+    assert printable("hé 日本") == "hé 日本"
+    assert line("hé") == "hé"
+    assert short("hé'") == repr("hé'")
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\udcff", "\u202e", "\x00", "\t"])
+def test_what_is_not_printable_is_escaped(text):
+    for found in (printable(text), line(text), short(text), short([text])):
+        assert found.isprintable()
+
+
+@pytest.mark.parametrize("value", ["x\n" * 10**6, ["y"] * 10**5, b"z" * 10**6])
+def test_length_is_bounded(value):
+    assert len(short(value)) <= 800  # each character escaped
+    assert len(short("x" * 10**6)) == 200
+    assert len(line(value)) <= 2000
+    assert line(f"begin {value} end").startswith("begin ")
+    assert line(f"begin {value} end").endswith(" end")
+
+
+def test_what_has_no_text():
+    nested = []
+    for _ in range(10**5):
+        nested = [nested]
+    assert short(nested) == "an object that is nested too deeply"

@@ -1,0 +1,86 @@
+/* Preloaded into a process (LD_PRELOAD): lets one of the system calls that change files fail, or ends
+ * the process at it. Calls are counted in all threads from `faults_arm` on. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { KILL_BEFORE = -1, KILL_AFTER = -2 };
+
+static atomic_long counted;
+static long at = -1;
+static int what;
+
+/* The `step`-th call from now on fails with `error`, or the process is killed before or after it. */
+void faults_arm(long step, int error) {
+    atomic_store(&counted, 0);
+    what = error;
+    at = step;
+}
+
+long faults_count(void) { return atomic_load(&counted); }
+
+static void die(void) {
+    kill(getpid(), SIGKILL);
+    for (;;) pause();
+}
+
+static int is_mine(void) { return at >= 0 && atomic_fetch_add(&counted, 1) + 1 == at; }
+
+#define CALL(type, name, parameters, arguments, failed)                \
+    type name parameters {                                             \
+        static type(*real) parameters;                                 \
+        if (!real) real = (type(*) parameters)dlsym(RTLD_NEXT, #name); \
+        const int mine = is_mine();                                    \
+        if (mine && what == KILL_BEFORE) die();                        \
+        if (mine && what > 0) {                                        \
+            errno = what;                                              \
+            return failed;                                             \
+        }                                                              \
+        const type result = real arguments;                            \
+        if (mine && what == KILL_AFTER) die();                         \
+        return result;                                                 \
+    }
+
+CALL(ssize_t, pwrite64, (int fd, const void *data, size_t count, off64_t offset),
+     (fd, data, count, offset), -1)
+CALL(ssize_t, preadv64, (int fd, const struct iovec *parts, int count, off64_t offset),
+     (fd, parts, count, offset), -1)
+CALL(int, ftruncate64, (int fd, off64_t size), (fd, size), -1)
+CALL(int, posix_fallocate64, (int fd, off64_t offset, off64_t size), (fd, offset, size), what)
+CALL(int, fsync, (int fd), (fd), -1)
+CALL(int, flock, (int fd, int operation), (fd, operation), -1)
+CALL(int, link, (const char *from, const char *to), (from, to), -1)
+CALL(int, linkat, (int in, const char *from, int to_in, const char *to, int flags),
+     (in, from, to_in, to, flags), -1)
+CALL(int, rename, (const char *from, const char *to), (from, to), -1)
+CALL(int, unlink, (const char *path), (path), -1)
+CALL(int, mkdir, (const char *path, mode_t mode), (path, mode), -1)
+CALL(int, fchmod, (int fd, mode_t mode), (fd, mode), -1)
+CALL(int, fchown, (int fd, uid_t user, gid_t group), (fd, user, group), -1)
+
+int open64(const char *path, int flags, ...) {
+    static int (*real)(const char *, int, ...);
+    va_list rest;
+    va_start(rest, flags);
+    const mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;
+    va_end(rest);
+    if (!real) real = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64");
+    const int mine = is_mine();
+    if (mine && what == KILL_BEFORE) die();
+    if (mine && what > 0) {
+        errno = what;
+        return -1;
+    }
+    const int result = real(path, flags, mode);
+    if (mine && what == KILL_AFTER) die();
+    return result;
+}
