@@ -36,7 +36,7 @@ class Recommendation:
     also: tuple[str, ...] = ()
 
     def scale(self, fan_in: int, fan_out: int) -> float:
-        """Variance of the weights times fan_in."""
+        """Return fan_in times the variance of the weights, given fan_in and fan_out."""
         made = registry.get(self.config)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[made.mode]
         return float(made.scale) * fan_in / fan

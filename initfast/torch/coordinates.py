@@ -98,7 +98,8 @@ def _run(
             if step in asked:
                 rows.append(dict(now))
             made.zero_grad()
-            (_squared(output, seed) if loss is None else loss(output)).backward()
+            value = _squared(output, seed) if loss is None else loss(output)
+            torch.autograd.backward(value)
             made.step()
     finally:
         for handle in handles:
