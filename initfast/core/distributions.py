@@ -159,8 +159,11 @@ def _within_range(what: str, value: Fraction, grid: Grid, dtype: DType) -> Fract
 
 def _shown(value: Fraction) -> str:
     """Return a number that may be larger than any float, to 6 digits."""
-    with localcontext(prec=12):
-        return f"{Decimal(value.numerator) / value.denominator:.6g}"
+    try:
+        return f"{float(value):.6g}"
+    except OverflowError:
+        with localcontext(prec=12):
+            return f"{Decimal(value.numerator) / value.denominator:.6g}"
 
 
 def _source(
