@@ -101,7 +101,7 @@ def test_json_round_trip(small):
     np.testing.assert_allclose(
         row["test_loss"]["spread"], small.curves["he"].test_loss.std(axis=0, ddof=1)
     )
-    assert row["config"]["class_name"] == "HeNormal"
+    assert row["config"]["class_name"] == "InitfastHeNormal"
     assert "seed" not in row["config"]["config"]
     assert json.loads(text)["initializers"]["huge"]["train_loss"]["mean"][-1] == "nan"
 

@@ -45,7 +45,7 @@ def evidence(rows: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     found = module("evidence")
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{rows.BEGIN}\nold\n{rows.END}\nafter\n")
-    monkeypatch.setattr(found, "write", lambda sections, _: rows.write(sections, readme))
+    monkeypatch.setattr(found, "write", lambda sections: rows.write(sections, readme))
     for name, met in (("good", True), ("bad", False)):
         part = ModuleType(f"part_{name}")
         part.run = lambda quick, name=name, met=met: [
