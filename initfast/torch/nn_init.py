@@ -76,7 +76,8 @@ class _Function:
         return self._original(*args, **kwargs)
 
     def replace(self) -> None:
-        self._function.__wrapped__ = self._original  # type: ignore[attr-defined] # signature, source
+        # For the signature and the source.
+        self._function.__wrapped__ = self._original  # type: ignore[attr-defined]
         self._function.__kwdefaults__ = {"_initfast": self}
         self._function.__code__ = _call.__code__
 
