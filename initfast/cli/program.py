@@ -169,7 +169,7 @@ def _text(error: Exception) -> str:
     return str(error)
 
 
-def _warn(message: Warning | str, *_: Any) -> None:
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning as this program's: the line of code that it comes from is not the user's."""
     with contextlib.suppress(OSError):
         print(f"initfast: warning: {line(message)}", file=sys.stderr)
