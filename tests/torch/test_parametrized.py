@@ -171,7 +171,8 @@ def test_functions_refuse_the_result_of_a_computation(wrap):
         with pytest.raises(ValueError, match=r"result of a computation.*module.weight.*detach"):
             init.uniform_(tensor, seed=1)
     leaf = nn.Linear(6, 6).weight
-    init.uniform_(leaf[:2], 5.0, 6.0, seed=1)  # views of a parameter are its memory
+    init.uniform_(leaf[:2], 5.0, 6.0, seed=1, name="leaf")  # views of a parameter are its memory
     assert (leaf[:2] >= 5).all() and (leaf[2:] < 5).all()
     own = leaf * 2
-    assert (init.ones_(own.detach()) == 1).all() and (init.normal_(own.detach(), seed=1) != 1).all()
+    assert (init.ones_(own.detach()) == 1).all() and (own == 1).all()
+    assert (init.normal_(own.detach(), seed=1, name="own") != 1).all()
