@@ -54,9 +54,11 @@ cdef extern from "initfast.h" nogil:
     initfast_tiles *initfast_kernel(
         const initfast_backend *, initfast_distribution, initfast_dtype
     )
+    ctypedef struct initfast_moments:
+        double mean, square, minimum, maximum
     int initfast_fill_threaded(
         const initfast_backend *, const initfast_source *, uint64_t, uint64_t,
-        const initfast_part *, int, initfast_poll
+        const initfast_part *, int, initfast_poll, initfast_moments *
     ) noexcept
 
 cdef extern from "environment.h" nogil:
@@ -64,14 +66,6 @@ cdef extern from "environment.h" nogil:
         pass
     environment environment_enter()
     void environment_leave(environment)
-
-cdef extern from "moments.h" nogil:
-    ctypedef struct initfast_moments:
-        double mean, square, minimum, maximum
-    int initfast_fill_threaded_measured(
-        const initfast_backend *, const initfast_source *, uint64_t, uint64_t,
-        const initfast_part *, int, initfast_poll, initfast_moments *
-    ) noexcept
 
 cdef extern from "xla_fill.h" nogil:
     void *initfast_xla_fill
@@ -214,14 +208,10 @@ cdef object run(
     cdef int stopped
     cdef initfast_moments moments
     with nogil:
-        if measured:
-            stopped = initfast_fill_threaded_measured(
-                backend_in_use, &source.c, seed, stream, part, threads, poll, &moments
-            )
-        else:
-            stopped = initfast_fill_threaded(
-                backend_in_use, &source.c, seed, stream, part, threads, poll
-            )
+        stopped = initfast_fill_threaded(
+            backend_in_use, &source.c, seed, stream, part, threads, poll,
+            &moments if measured else NULL,
+        )
     if stopped == INITFAST_NO_MEMORY:
         raise MemoryError("a fill needs memory for the stack of a thread")
     if stopped:

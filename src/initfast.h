@@ -129,13 +129,18 @@ void initfast_fill(const initfast_backend *backend, const initfast_source *sourc
 void initfast_gather(const initfast_part *part, uint32_t itemsize, uint64_t begin, uint64_t end,
                      void *out);
 
+/* `square` sums the squared distances from the mean. */
+typedef struct { double mean, square, minimum, maximum; } initfast_moments;
+
 /* threads.c: the whole part on up to `threads` threads, this one among them unless its stack is too
  * small. `poll` (may be NULL) is called on this thread now and then: nonzero stops the fill.
+ * `moments` (may be NULL) receives the moments of the values, unless the fill was stopped; there
+ * must be at least one value, and the source must have a kernel and be of floats.
  * Returns 1 if it was stopped, and INITFAST_NO_MEMORY if nothing was filled for want of memory. */
 enum { INITFAST_NO_MEMORY = -1 };
 typedef int initfast_poll(void);
 int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source,
                            uint64_t seed, uint64_t stream, const initfast_part *part, int threads,
-                           initfast_poll *poll);
+                           initfast_poll *poll, initfast_moments *moments);
 
 #endif

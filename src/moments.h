@@ -28,9 +28,6 @@ typedef struct initfast_lanes {
 /* The lanes together. */
 typedef struct { double sum, square, minimum, maximum; } initfast_sums;
 
-/* `square` sums the squared distances from the mean. */
-typedef struct { double mean, square, minimum, maximum; } initfast_moments;
-
 /* moments.c: initfast_fill, with the sums of each unit added to `sums` in order. `begin` is the
  * first position of a unit. The source has a kernel and is of floats. */
 extern const initfast_sums initfast_no_sums;
@@ -41,11 +38,5 @@ void initfast_fill_measured(const initfast_backend *backend, const initfast_sour
 /* The moments of `count` values, at least one, whose sums are in `chunks` places. */
 initfast_moments initfast_moments_of(const initfast_source *source, const initfast_sums *sums,
                                      size_t chunks, uint64_t count);
-
-/* threads.c: initfast_fill_threaded, with the moments of at least one value. They are not set if
- * the fill was stopped. */
-int initfast_fill_threaded_measured(const initfast_backend *backend, const initfast_source *source,
-                                    uint64_t seed, uint64_t stream, const initfast_part *part,
-                                    int threads, initfast_poll *poll, initfast_moments *moments);
 
 #endif

@@ -235,34 +235,22 @@ static uint64_t count_elements(const initfast_part *part) {
     return total;
 }
 
-int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source,
-                           uint64_t seed, uint64_t stream, const initfast_part *part, int threads,
-                           initfast_poll *poll) {
-    job j = {
-        .backend = backend,
-        .source = source,
-        .seed = seed,
-        .stream = stream,
-        .part = part,
-        .total = count_elements(part),
-        .lock = PTHREAD_MUTEX_INITIALIZER,
-        .idle = PTHREAD_COND_INITIALIZER,
-    };
-    const uint64_t itemsize = source->itemsize;
-    threads = count_threads(&j, threads);
-    j.chunk = CHUNK_BYTES / itemsize;
-    if (j.total / j.chunk < 4 * (uint64_t)threads) {
-        j.chunk = j.total / (2 * (uint64_t)threads) + 1;
-        if (threads == 1) j.chunk = j.total + 1;
+/* Chunks of a huge page; smaller ones if the threads would have few; one if there is one thread. */
+static void choose_chunks(job *j, int threads) {
+    const initfast_part *part = j->part;
+    const uint64_t itemsize = j->source->itemsize;
+    j->chunk = CHUNK_BYTES / itemsize;
+    if (j->total / j->chunk < 4 * (uint64_t)threads) {
+        j->chunk = j->total / (2 * (uint64_t)threads) + 1;
+        if (threads == 1) j->chunk = j->total + 1;
     } else if (part->dimensions == 1 && part->stride[0] == (int64_t)itemsize) {
-        j.skew = (uintptr_t)part->out % CHUNK_BYTES / itemsize;
+        j->skew = (uintptr_t)part->out % CHUNK_BYTES / itemsize;
     }
-    return fill_on_threads(&j, threads, poll);
 }
 
-int initfast_fill_threaded_measured(const initfast_backend *backend, const initfast_source *source,
-                                    uint64_t seed, uint64_t stream, const initfast_part *part,
-                                    int threads, initfast_poll *poll, initfast_moments *moments) {
+int initfast_fill_threaded(const initfast_backend *backend, const initfast_source *source,
+                           uint64_t seed, uint64_t stream, const initfast_part *part, int threads,
+                           initfast_poll *poll, initfast_moments *moments) {
     job j = {
         .backend = backend,
         .source = source,
@@ -273,11 +261,16 @@ int initfast_fill_threaded_measured(const initfast_backend *backend, const initf
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .idle = PTHREAD_COND_INITIALIZER,
     };
+    threads = count_threads(&j, threads);
+    if (!moments) {
+        choose_chunks(&j, threads);
+        return fill_on_threads(&j, threads, poll);
+    }
     const size_t chunks = choose_measured_chunks(&j);
     j.sums = malloc(chunks * sizeof *j.sums);
     if (!j.sums) return INITFAST_NO_MEMORY;
     for (size_t i = 0; i < chunks; i++) j.sums[i] = initfast_no_sums;
-    const int stopped = fill_on_threads(&j, count_threads(&j, threads), poll);
+    const int stopped = fill_on_threads(&j, threads, poll);
     if (!stopped) *moments = initfast_moments_of(source, j.sums, chunks, j.total);
     free(j.sums);
     return stopped;

@@ -185,7 +185,8 @@ static const char *fill(const xla_frame *frame) {
         const uint64_t stream = words == 4 ? (uint64_t)word[2] << 32 | word[3] : 0;
         part.out = to;
         /* Nobody polls, so that only a want of memory can end it early. */
-        if (initfast_fill_threaded(backend, &source, seed, stream, &part, 1 + helping, NULL)) {
+        if (initfast_fill_threaded(backend, &source, seed, stream, &part, 1 + helping, NULL,
+                                   NULL)) {
             wrong = no_memory;
             break;
         }

@@ -27,7 +27,7 @@ int main(int argc, char **argv) {
         .out = malloc((size_t)count * source.itemsize + 1),
     };
     if (!part.out) return 4;
-    initfast_fill_threaded(backend, &source, strtoull(argv[5], NULL, 0), strtoull(argv[6], NULL, 0), &part, atoi(argv[9]), NULL);
+    initfast_fill_threaded(backend, &source, strtoull(argv[5], NULL, 0), strtoull(argv[6], NULL, 0), &part, atoi(argv[9]), NULL, NULL);
     const size_t written = fwrite(part.out, source.itemsize, (size_t)count, stdout);
     free(part.out);
     return written == count ? 0 : 5;

@@ -125,14 +125,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         part.out = &none;
         memset(part.stride, 0, sizeof part.stride);
         if (part.dimensions) part.shape[0] = 0;
-        if (part.dimensions) initfast_fill_threaded(backend, &source, seed, stream, &part, threads, NULL);
+        if (part.dimensions) initfast_fill_threaded(backend, &source, seed, stream, &part, threads, NULL, NULL);
         free(starts);
         return 0;
     }
     uint8_t *memory = malloc(span), *held = calloc(1, span);
     memset(memory, POISON, span);
     part.out = memory + before;
-    initfast_fill_threaded(backend, &source, seed, stream, &part, threads, NULL);
+    initfast_fill_threaded(backend, &source, seed, stream, &part, threads, NULL, NULL);
 
     /* Each is a tile of its own, so a few of them, which differ from case to case. */
     const uint64_t every = total / CHECKED + 1, chosen = seed % every;

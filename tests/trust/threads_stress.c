@@ -23,18 +23,18 @@ static void *caller(void *argument) {
         /* Its own buffer, whole. */
         initfast_part whole = {.dimensions = 1, .shape = {TOTAL}, .step = {1}, .stride = {4}, .out = own};
         memset(own, 0xa5, sizeof wanted);
-        initfast_fill_threaded(backend, &SOURCE, 7, 1, &whole, 1 + (number + round) % 4, NULL);
+        initfast_fill_threaded(backend, &SOURCE, 7, 1, &whole, 1 + (number + round) % 4, NULL, NULL);
         if (memcmp(own, wanted, sizeof wanted)) abort();
         /* A fill that is stopped: the others end too, and nothing is left running. */
         whole.shape[0] = TOTAL / 2;
-        initfast_fill_threaded(backend, &SOURCE, 7, 1, &whole, 4, stop_at_once);
+        initfast_fill_threaded(backend, &SOURCE, 7, 1, &whole, 4, stop_at_once, NULL);
         /* Every CALLERS-th column of one buffer for all. */
         const uint64_t columns = (COLUMNS - (uint64_t)number + CALLERS - 1) / CALLERS;
         const initfast_part window = {
             .dimensions = 2, .shape = {ROWS, columns}, .step = {COLUMNS, CALLERS}, .stride = {4 * COLUMNS, 4 * CALLERS},
             .start = (uint64_t)number, .out = shared + number,
         };
-        initfast_fill_threaded(backend, &SOURCE, 7, 1, &window, 2, NULL);
+        initfast_fill_threaded(backend, &SOURCE, 7, 1, &window, 2, NULL, NULL);
     }
     free(own);
     return NULL;
