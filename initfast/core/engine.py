@@ -17,17 +17,15 @@ from initfast.core.indexing import (
     MAX_DIMS,
     MAX_ELEMENTS,
     Part,
-    forward,
     in_order,
     normalize_shape,
-    spaced,
-    walk,
     whole,
 )
 from initfast.core.moments import Moments, measure
 from initfast.core.seeds import Seed
 from initfast.core.threads import get_num_threads
 from initfast.core.types import Shape
+from initfast.core.walks import forward, spaced, walk
 
 if TYPE_CHECKING:
     from initfast._kernels import Source

@@ -2,102 +2,20 @@
 elements.
 """
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parts import elements, indices, rows, shapes
 from tiers import cases
 
-from initfast.core.indexing import Part, forward, normalize_shape, select, spaced, take, walk, whole
-
-
-def elements(part):
-    """The logical element of every entry of a part, enumerated as the docstring of `Part` says."""
-    found = np.full(part.shape, part.start, np.int64)
-    for axis, step in enumerate(part.steps):
-        n = part.shape[axis]
-        found += (np.arange(n) * step).reshape((n,) + (1,) * (len(part.shape) - axis - 1))
-    if part.starts is not None:
-        assert part.starts.dtype == np.uint64
-        lead = next(
-            k
-            for k in range(1, len(part.shape) + 1)
-            if math.prod(part.shape[:k]) == len(part.starts)
-        )
-        found += part.starts.astype(np.int64).reshape(
-            part.shape[:lead] + (1,) * (len(part.shape) - lead)
-        )
-    return found
+from initfast.core.indexing import Part, normalize_shape, select, take, whole
 
 
 def numbered(shape):
     return np.arange(math.prod(shape)).reshape(shape)
-
-
-shapes = (
-    st.lists(st.integers(0, 4), max_size=8)
-    .map(tuple)
-    .filter(lambda shape: math.prod(shape) <= 5000)
-)
-
-
-@st.composite
-def indices(draw, shape):
-    """Any basic index of an array of `shape`: integers and slices, fewer than dims or not,
-    Ellipsis, newaxis.
-    """
-    items = []
-    for n in shape[: draw(st.integers(0, len(shape)))]:
-        bound = st.none() | st.integers(-n - 3, n + 3)
-        step = st.none() | st.integers(-4, 4).filter(bool)
-        one = st.builds(slice, bound, bound, step)
-        if n:
-            place = st.integers(-n, n - 1)
-            one |= place | place.map(np.int32)
-        items.append(draw(one))
-    if draw(st.booleans()):
-        # Whatever follows the Ellipsis indexes the last dims, which have other sizes: slices fit
-        # any.
-        tail = draw(
-            st.lists(
-                st.builds(slice, *[st.none() | st.integers(-3, 3)] * 2),
-                max_size=len(shape) - len(items),
-            )
-        )
-        items += [Ellipsis, *tail]
-    for _ in range(draw(st.integers(0, 2))):
-        items.insert(draw(st.integers(0, len(items))), np.newaxis)
-    if len(items) == 1 and draw(st.booleans()):
-        return items[0]
-    return tuple(items)
-
-
-@st.composite
-def memories(draw, shape):
-    """Bytes from one entry to the next of `shape` in memory that does not overlap: any order, gaps,
-    any direction.
-    """
-    strides, reach = [0] * len(shape), 4
-    for axis in draw(st.permutations(range(len(shape)))):
-        gap = draw(st.sampled_from([0, 0, 0, 4, 12]))
-        strides[axis] = (reach + gap) * draw(st.sampled_from([1, 1, -1]))
-        reach = (reach + gap) * max(1, shape[axis])
-    return tuple(strides)
-
-
-@st.composite
-def rows(draw):
-    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=5).map(tuple))
-    lead = tuple(draw(st.lists(st.integers(0, 3), max_size=3)))
-    ids = draw(
-        st.lists(st.integers(0, shape[0] - 1), min_size=math.prod(lead), max_size=math.prod(lead))
-    )
-    return shape, np.array(
-        ids, draw(st.sampled_from(["i1", "u1", "i4", "u4", "i8", "u8"]))
-    ).reshape(lead)
 
 
 @given(shapes)
@@ -136,120 +54,6 @@ def test_take_accepts_any_integers(ids):
 def test_take_of_rows_without_elements():
     assert take((3, 0), [2, 1]).shape == (2, 0)
     assert elements(take((3,), [2, 1, 1])).tolist() == [2, 1, 1]
-
-
-def visited(shape, steps, strides, start, address, starts=None):
-    """address -> logical element for every entry that nested loops visit."""
-    found = {}
-    for at in itertools.product(*map(range, shape)):
-        place = address + sum(i * s for i, s in zip(at, strides, strict=True))
-        element = start + sum(i * s for i, s in zip(at, steps, strict=True))
-        if starts is not None:
-            element += int(starts[at[0]]) - at[0] * steps[0]
-        assert place not in found
-        found[place] = element
-    return found
-
-
-def walked(part, strides):
-    """address -> logical element for every entry that the walks of a part visit, the way `fill`
-    runs them.
-    """
-    found = {}
-    for offset, piece, apart in spaced(part, strides):
-        piece, apart, shift = forward(piece, apart)
-        assert all(step >= 0 for n, step in zip(piece.shape, piece.steps, strict=True) if n)
-        shape, steps, apart = walk(piece, apart)
-        assert len(shape) <= 8
-        assert all(n != 1 for n in shape[piece.starts is not None :])
-        found.update(visited(shape, steps, apart, piece.start, offset + shift, piece.starts))
-    return found
-
-
-@given(st.data())
-@cases(1000)
-def test_walks_visit_every_element_at_its_place(data):
-    shape = data.draw(shapes)
-    part = select(shape, data.draw(indices(shape)))
-    strides = data.draw(memories(part.shape))
-    assert walked(part, strides) == visited(part.shape, part.steps, strides, part.start, 0)
-
-
-@given(st.data())
-@cases(500)
-def test_walks_over_rows(data):
-    part = take(*data.draw(rows()))
-    strides = data.draw(memories(part.shape))
-    numbers = elements(part)
-    wanted = {
-        sum(i * s for i, s in zip(at, strides, strict=True)): int(numbers[at])
-        for at in np.ndindex(*part.shape)
-    }
-    assert walked(part, strides) == wanted
-
-
-@given(st.data())
-@cases(500)
-def test_no_two_loops_of_a_walk_could_be_one(data):
-    shape = data.draw(shapes)
-    part = select(shape, data.draw(indices(shape)))
-    sizes, steps, strides = walk(part, data.draw(memories(part.shape)))
-    for k in range(len(sizes) - 1):
-        assert (steps[k], strides[k]) != (
-            steps[k + 1] * sizes[k + 1],
-            strides[k + 1] * sizes[k + 1],
-        )
-
-
-# shape, index, strides of the memory -> the loops
-WALKS = [
-    ((), ..., (), ((), (), ())),
-    ((1, 1), ..., (4, 4), ((), (), ())),
-    ((6,), ..., (4,), ((6,), (1,), (4,))),
-    ((5, 6), ..., (24, 4), ((30,), (1,), (4,))),
-    ((2, 3, 4, 5), ..., (240, 80, 20, 4), ((120,), (1,), (4,))),
-    ((5, 6), ..., (4, 20), ((5, 6), (6, 1), (4, 20))),  # Fortran order
-    (
-        (5, 6),
-        np.s_[:, 2:4],
-        (8, 4),
-        ((5, 2), (6, 1), (8, 4)),
-    ),  # a column shard in memory of its own
-    ((5, 6), np.s_[:, 2:4], (24, 4), ((5, 2), (6, 1), (24, 4))),  # and in place
-    ((5, 6), np.s_[1:3], (24, 4), ((12,), (1,), (4,))),
-    ((5, 6), np.s_[:, 3], (4,), ((5,), (6,), (4,))),
-    ((5, 6), np.s_[::2, ::3], (8, 4), ((3, 2), (12, 3), (8, 4))),
-    ((4, 6), np.s_[:, ::3], (8, 4), ((8,), (3,), (4,))),  # even steps that carry on from row to row
-    ((5, 1, 6), np.s_[:, :, None], (24, 99, 77, 4), ((30,), (1,), (4,))),
-]
-
-
-@pytest.mark.parametrize(("shape", "index", "strides", "loops"), WALKS)
-def test_known_walks(shape, index, strides, loops):
-    assert walk(select(shape, index), strides) == loops
-
-
-def test_walk_keeps_the_rows_apart():
-    part = take((9, 6), [3, 4, 5])
-    assert walk(part, (24, 4)) == ((3, 6), (0, 1), (24, 4))
-    assert walk(take((9, 6), [3]), (24, 4)) == ((1, 6), (0, 1), (0, 4))
-    assert walk(take((9,), [3, 1]), (4,)) == ((2,), (0,), (4,))
-    assert walk(take((9, 6), [[3], [4]]), (24, 24, 4)) == ((2, 6), (0, 1), (24, 4))
-
-
-def test_rows_unevenly_spaced_need_more_than_one_walk():
-    part, strides = take((9, 6), [[3, 1], [4, 5]]), (100, 24, 4)
-    with pytest.raises(ValueError, match="the rows of one walk must be evenly spaced in memory"):
-        walk(part, strides)
-    assert [offset for offset, _, _ in spaced(part, strides)] == [0, 100]
-    assert [offset for offset, _, _ in spaced(part, (48, 24, 4))] == [0]
-
-
-def test_forward_turns_a_reversed_array_into_one_loop():
-    part = select((5, 6), np.s_[::-1, ::-1])
-    turned, strides, shift = forward(part, (-24, -4))
-    assert walk(turned, strides) == ((30,), (1,), (4,))
-    assert (turned.start, shift) == (0, -29 * 4)
 
 
 # Nothing wraps: 2**63 elements have numbers up to 2**63 - 1, beyond which a C integer would go.
