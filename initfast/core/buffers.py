@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from initfast.core.dtypes import DType, is_floating, resolve_numeric
+from initfast.core.dtypes import DType, resolve_numeric
 from initfast.core.indexing import Dims
+from initfast.core.tensors import from_dlpack, from_torch, type_name
 
 ALIGNMENT = (
     64  # bytes: JAX adopts such memory without a copy, TensorFlow aborts the process on less
 )
-_CPU = 1  # kDLCPU of dlpack.h
 _BYTE = np.dtype("u1")
 
 
@@ -94,13 +94,13 @@ def view(out: object, dtype: object = None, shape: Dims | None = None) -> Buffer
         "torch"
     )  # whoever holds a tensor has imported torch; nobody else should wait for it
     if torch is not None and isinstance(out, getattr(torch, "Tensor", ())):
-        array, own = _from_torch(out, torch)
+        array, own = from_torch(out, torch)
         return _checked(out, array, own, asked, shape)
     shared = _is_shared_memory(out)
     try:
         memory = memoryview(out.buf if shared else out)  # type: ignore[arg-type,attr-defined]
     except (TypeError, ValueError, BufferError) as error:
-        array = _from_dlpack(out, error)
+        array = from_dlpack(out, error)
         return _checked(out, array, _own(array.dtype, out), asked, shape)
     return _from_memory(out, memory, asked, shape, rounded_up=shared)
 
@@ -114,17 +114,17 @@ def _checked(
 ) -> Buffer:
     """Return `array` as a Buffer, checked to be safe to write into; `own` is its dtype or None."""
     if not array.flags.writeable:
-        raise ValueError(f"out must be writable; received a read-only {_kind(out)}")
+        raise ValueError(f"out must be writable; received a read-only {type_name(out)}")
     dtype = _agreed(array.dtype, own, asked)
     if shape is not None and shape != array.shape:
         raise ValueError(
-            f"out must have the shape {shape}; received {_kind(out)} of shape {array.shape}"
+            f"out must have the shape {shape}; received {type_name(out)} of shape {array.shape}"
         )
     address = int(array.__array_interface__["data"][0])
     if array.size:
         if not address:
             raise ValueError(
-                f"out must have memory behind it; received {_kind(out)} without storage"
+                f"out must have memory behind it; received {type_name(out)} without storage"
             )
         unit = dtype.alignment
         plain = array.flags.c_contiguous  # then the strides are known to be good
@@ -190,73 +190,7 @@ def _own(native: np.dtype[Any], out: object) -> DType | None:
     try:
         return resolve_numeric(native)
     except ValueError as error:
-        raise ValueError(f"{error} in {_kind(out)}") from None
-
-
-def _from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
-        # NumPy and DLPack read a DTensor as its global shape over memory that is not the shard.
-        local = hasattr(tensor, "to_local")
-        hint = "initfast.torch fills its local part" if local else "fill the plain tensor inside it"
-        raise TypeError(
-            f"out must be a plain torch.Tensor or Parameter ({hint}); received {_kind(tensor)}"
-        )
-    if tensor.device.type != "cpu":
-        hint = (
-            "; materialise it first, with to_empty(device='cpu')"
-            if tensor.device.type == "meta"
-            else ""
-        )
-        raise ValueError(
-            f"a tensor must be on the CPU; received one on device {str(tensor.device)!r}{hint}"
-        )
-    if tensor.layout != torch.strided or tensor.is_neg() or tensor.is_conj():
-        kind = (
-            str(tensor.layout) if tensor.layout != torch.strided else "a lazy negative or conjugate"
-        )
-        raise ValueError(f"a tensor must be strided memory of its own; received {kind}")
-    own = resolve_numeric(tensor.dtype)
-    try:
-        # Storage that was resized behind the tensor's back (as FSDP does) no longer holds its
-        # elements.
-        last = tensor.storage_offset() + sum(
-            (n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)
-        )
-        if (
-            tensor.numel()
-            and tensor.untyped_storage().nbytes() < (last + 1) * tensor.element_size()
-        ):
-            raise ValueError(
-                "out must have memory behind it; received a tensor with too little storage"
-            )
-        return np.asarray(_Memory(tensor.detach(), own)), own
-    except (
-        RuntimeError
-    ) as error:  # inside vmap or grad, nested, zero tensors: no memory that one could write into
-        reason = str(error).strip().split("\n")[0][:120]
-        raise ValueError(
-            f"a tensor must be strided memory of its own; torch says of the one received: {reason}"
-        ) from None
-
-
-class _Memory:
-    """The memory of a tensor for NumPy, also of a bfloat16 or float8 type, as its bits.
-
-    `Tensor.numpy` would forbid to resize the tensor's storage for good, which FSDP does.
-    """
-
-    def __init__(self, tensor: Any, dtype: DType) -> None:
-        size, address = tensor.element_size(), tensor.data_ptr()
-        if tensor.numel() and not address:
-            raise RuntimeError("it has no address")
-        self.tensor = tensor  # kept alive by the array, whose base this is
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (address, False),
-            "shape": tuple(tensor.shape),
-            "strides": tuple(stride * size for stride in tensor.stride()),
-            "typestr": np.dtype(f"u{size}").str if is_floating(dtype) else dtype.str,
-        }
+        raise ValueError(f"{error} in {type_name(out)}") from None
 
 
 def _is_shared_memory(out: object) -> bool:
@@ -271,10 +205,10 @@ def _from_memory(
 ) -> Buffer:
     """Return a buffer-protocol object, typed (ctypes) or of untyped bytes (bytearray, mmap)."""
     if memory.readonly:
-        raise ValueError(f"out must be writable; received a read-only {_kind(out)}")
+        raise ValueError(f"out must be writable; received a read-only {type_name(out)}")
     if memory.itemsize == 1 and memory.format.lstrip("@=<>!|") in ("B", "b", "c"):
         if asked is None:
-            raise ValueError(f"a buffer of untyped bytes needs dtype=; received {_kind(out)}")
+            raise ValueError(f"a buffer of untyped bytes needs dtype=; received {type_name(out)}")
         if not memory.c_contiguous:
             raise ValueError(
                 f"a buffer of untyped bytes must be contiguous; received strides {memory.strides}"
@@ -291,7 +225,7 @@ def _from_memory(
                 else f"{need} bytes for shape {shape}"
             )
             raise ValueError(
-                f"out must hold {wanted} of {asked.name}; received {_kind(out)} of "
+                f"out must hold {wanted} of {asked.name}; received {type_name(out)} of "
                 f"{memory.nbytes} bytes"
             )
         # Not np.ndarray(buffer=memory), which would let go of it: a bytearray could then move while
@@ -302,7 +236,7 @@ def _from_memory(
         array = np.asarray(memory)
     except (TypeError, ValueError, NotImplementedError, RuntimeError):
         raise ValueError(
-            f"out must hold numbers; received {_kind(out)} of format {memory.format!r}"
+            f"out must hold numbers; received {type_name(out)} of format {memory.format!r}"
         ) from None
     own = _own(array.dtype, out)
     if (
@@ -313,27 +247,3 @@ def _from_memory(
     ):
         array = array.reshape(shape)
     return _checked(out, array, own, asked, shape)
-
-
-def _from_dlpack(out: object, error: Exception) -> npt.NDArray[Any]:
-    """Return an object that has DLPack on the CPU. `error` is what the buffer protocol said."""
-    if not hasattr(out, "__dlpack__") or not hasattr(out, "__dlpack_device__"):
-        raise TypeError(
-            f"out must be a writable CPU buffer; received {_kind(out)} ({error})"
-        ) from None
-    if out.__dlpack_device__()[0] != _CPU:
-        raise ValueError(
-            f"out must be on the CPU; received {_kind(out)} on DLPack device "
-            f"{out.__dlpack_device__()}"
-        )
-    try:
-        return np.from_dlpack(out)
-    except (TypeError, ValueError, BufferError, RuntimeError) as reason:
-        raise TypeError(
-            f"out must be a writable CPU buffer; received {_kind(out)} ({reason})"
-        ) from None
-
-
-def _kind(out: object) -> str:
-    kind = type(out)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
