@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import report
 import rivals
+import tiers
 
 from initfast.cli import _race as race
 
@@ -92,7 +93,12 @@ def test_the_json_has_plain_values_that_one_can_compare_between_runs(tmp_path):
         (("--benchmark-only", "--benchmark-max-time=0.01"), 0, "Outliers: 1 Standard Deviation"),
         (("--benchmark-disable", "--benchmark-json=x", "--co"), 0, "not timed"),
         (("--benchmark-only", "-n2"), 4, "benchmarks are timed in one process"),
-        (("--benchmark-json=x", "-n2"), 4, "benchmarks are timed in one process"),
+        pytest.param(
+            ("--benchmark-json=x", "-n2"),
+            4,
+            "benchmarks are timed in one process",
+            marks=pytest.mark.long,
+        ),
         (("--benchmark-storage=/nowhere", "--benchmark-compare", "--co"), 0, "Can't compare"),
     ],
     ids=["default", "only", "disable", "only-n2", "json-n2", "nothing-to-compare"],
@@ -221,15 +227,20 @@ def test_the_readmes_are_those_of_the_results():
         assert generated == make(report.read())
 
 
+README = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^python -m pytest .*", README, re.MULTILINE)
+
+
 def test_the_readme_names_what_there_is():
-    text = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", text):
+    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
         assert (BENCHMARKS / target).exists(), target
-    commands = [line for line in text.splitlines() if line.startswith("python -m pytest ")]
-    assert len(commands) == 3
-    for command in commands:
-        result = run_pytest(*shlex.split(command)[4:], "--collect-only", "-q")
-        assert result.returncode == 0 and "::test_fill[" in result.stdout, command
+    assert len(COMMANDS) == 3
+
+
+@pytest.mark.parametrize("command", tiers.sample(COMMANDS, COMMANDS[-1]))
+def test_the_commands_of_the_readme_choose_benchmarks(command):
+    result = run_pytest(*shlex.split(command)[4:], "--collect-only", "-q")
+    assert result.returncode == 0 and "::test_fill[" in result.stdout
 
 
 def test_measure_names_its_sections_and_refuses_others():

@@ -117,11 +117,16 @@ def test_the_samples_are_good(tmp_path):
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, name):
     path = tmp_path / "w.npz"
     arrays = {"x": np.arange(40.0).reshape(20, 2), "y": np.arange(20) % 2}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    bomb = {"descr": "<f8", "fortran_order": False, "shape": (1 << 25,)}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for key, array in arrays.items():
-            memory = io.BytesIO()
-            np.save(memory, np.zeros(1 << 26) if key == name else array)
-            archive.writestr(f"{key}.npy", memory.getvalue())
+            with archive.open(f"{key}.npy", "w") as entry:
+                if key != name:
+                    np.save(entry, array)
+                    continue
+                np.lib.format.write_array_header_1_0(entry, bomb)
+                for _ in range(256):
+                    entry.write(bytes(1 << 20))
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match="unpacks to 200 times its size"):
@@ -187,7 +192,7 @@ def test_a_spec_and_an_index_stay_in_their_folder(tmp_path, name):
         checkpoint.expected(SPEC, folder, 1)
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(50_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [1_000, pytest.param(50_000, marks=pytest.mark.long)])
 def test_time_grows_with_the_number_of_tensors(tmp_path, count):
     """Writing, resuming and verifying: seconds for what took minutes."""
 
@@ -212,7 +217,7 @@ def test_time_grows_with_the_number_of_tensors(tmp_path, count):
 
 def test_duplicate_names_are_found_at_once(tmp_path):
     text = "{" + ",".join(
-        '"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}' for _ in range(80_000)
+        '"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}' for _ in range(40_000)
     )
     data = (text + "}").encode()
     (tmp_path / "w.safetensors").write_bytes(len(data).to_bytes(8, "little") + data)

@@ -1,17 +1,15 @@
-"""A test file that cannot be imported is an error.
+"""Doctests are looked for in the package only: tests and benchmarks have none.
 
-pytest collects each file twice, for its tests and for its doctests. The flag that skips doctests of
-adapters without their engine also hides why a test file failed to load, and its tests would be
-missing without a word."""
+pytest would collect each file twice. That takes time, and the flag that skips doctests of adapters
+without their engine would hide why a test file failed to load: its tests would be missing without a
+word."""
 
-from pathlib import PurePath
+from collections.abc import Generator
 
 import pytest
+from _pytest.doctest import DoctestModule
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    if report.skipped and PurePath(report.nodeid).name.startswith("test_"):
-        reason = str(report.longrepr)
-        if "unable to import module" in reason:
-            report.outcome, report.longrepr = "failed", reason
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    return [each for each in (yield) if not isinstance(each, DoctestModule)]

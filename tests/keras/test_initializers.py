@@ -43,7 +43,8 @@ def run(backend: str, names: tuple[str, ...], tier: str = "", **environment: str
         "CUDA_VISIBLE_DEVICES": "-1",
     }
     files = [str(CASES / f"{name}.py") for name in names]
-    options = ["-q", "--no-header", "-p", "no:cacheprovider", "-W", KERAS_OWN, "-m", tier]
+    # One process each: more of them would import the backend again, and the suite has its own.
+    options = ["-q", "-n0", "--no-header", "-p", "no:cacheprovider", "-W", KERAS_OWN, "-m", tier]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *files],
         env={**os.environ, **quiet, "KERAS_BACKEND": backend, **environment},
@@ -63,7 +64,6 @@ def run(backend: str, names: tuple[str, ...], tier: str = "", **environment: str
     ("backend", "names", "tier"),
     [
         ("torch", ON_ALL, "not long"),  # compiles nothing, so that its cases are quick
-        pytest.param("jax", ("saving",), "not long", marks=pytest.mark.long),
         pytest.param("torch", ON_ALL, "long", marks=pytest.mark.long),
         pytest.param("jax", ON_ALL, "", marks=pytest.mark.long),
         pytest.param("tensorflow", ON_ALL, "", marks=pytest.mark.long),
