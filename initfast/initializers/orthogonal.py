@@ -11,8 +11,8 @@ from initfast.core.buffers import Buffer
 from initfast.core.dtypes import FLOAT32, FLOAT64, DType, resolve
 from initfast.core.seeds import AnySeed, Seed
 from initfast.core.types import Array
-from initfast.initializers.base import Initializer, RandomInitializer
-from initfast.initializers.random import RandomNormal
+from initfast.initializers.base import Initializer
+from initfast.initializers.random import RandomInitializer, RandomNormal
 from initfast.initializers.validation import number
 
 __all__ = ["Orthogonal", "orthonormal"]
