@@ -19,6 +19,7 @@ from initfast.core.warn import warn
 __all__ = ["ReusedSeedWarning", "Seed", "SeedGenerator"]
 
 _WORDS = 2**64
+_set = object.__setattr__  # for objects that refuse theirs
 _SEED_RULE = (
     "`seed` argument should be an instance of `initfast.Seed`, `initfast.SeedGenerator`, None "
     "or an integer in [0, 2**64). Received: seed={seed!r}"
@@ -42,6 +43,8 @@ class ReusedSeedWarning(UserWarning):
 
 def _word(name: str, value: object) -> int:
     """`value` as a 64-bit word; booleans, floats and arrays are not numbers of a stream."""
+    if type(value) is int and 0 <= value < _WORDS:  # nearly always
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise ValueError(f"{name} must be an integer in [0, 2**64); received {value!r}")
     word = int(value)
@@ -67,9 +70,9 @@ class Seed:
     _name: str | None
 
     def __init__(self, seed: int, stream: int = 0) -> None:
-        object.__setattr__(self, "_seed", _word("seed", seed))
-        object.__setattr__(self, "_stream", _word("stream", stream))
-        object.__setattr__(self, "_name", None)
+        _set(self, "_seed", _word("seed", seed))
+        _set(self, "_stream", _word("stream", stream))
+        _set(self, "_name", None)
 
     @property
     def seed(self) -> int:
@@ -107,7 +110,7 @@ class Seed:
 
         digest = hashlib.blake2b(path.encode("utf-8"), digest_size=8).digest()
         made = Seed(self._seed, int.from_bytes(digest, "little"))
-        object.__setattr__(made, "_name", path)
+        _set(made, "_name", path)
         return made
 
     def get_config(self) -> dict[str, Any]:
