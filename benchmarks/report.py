@@ -201,6 +201,15 @@ def _all(machines: Machines) -> list[str]:
                 f"{row['library']}, {row['bytes'] / 2**30:.3g} GiB, {row['file system']}"
             ),
         ),
+        pivot(
+            "GPT-2 (124 million weights) built in torch, all threads: s (speed-up)",
+            found("models"),
+            lambda row: (
+                f"{row['seconds']:.2f}"
+                + (f" ({_times(row['speed-up'])})" if row["library"] != "initfast" else "")
+            ),
+            column=_task,
+        ),
         _peaks(machines),
         pivot(
             "he_normal((n, n)): microseconds",
@@ -342,6 +351,18 @@ def summary(machines: Machines) -> str:
             for hits in files
         )
         lines.append(["`initfast fill` of a file, normal, all threads", *cells])
+    built = [
+        {row["library"]: row for row in rows(stored, "models", task="trunc_normal_")}
+        for stored in machines.values()
+    ]
+    if any(built):
+        cells = (
+            f"{hits['initfast']['seconds']:.2f} s (torch {_times(hits['torch']['speed-up'])})"
+            if hits
+            else ""
+            for hits in built
+        )
+        lines.append(["GPT-2 built in torch by `trunc_normal_`, all threads", *cells])
     absent = [
         f"Not installed on {described(stored, section)['cpu']}: {', '.join(missing)}."
         for stored in machines.values()
