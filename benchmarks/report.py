@@ -305,7 +305,6 @@ FAMILIES = ("torch", "jax", "numpy", "mkl")
 LEADING: tuple[tuple[str, str, bool, dict[str, str]], ...] = (
     *((f"{_words(task)}", "float32, ", False, {"task": task}) for task in TASKS),
     ("truncated normal with bounds -3, 3", "bounds -3, 3, ", False, {}),
-    ("normal, bfloat16", "other dtypes", False, {"task": "normal", "dtype": "bfloat16"}),
     ("normal, all threads", "float32, ", True, {"task": "normal"}),
 )
 
@@ -344,13 +343,6 @@ def summary(machines: Machines) -> str:
     lines = [
         [what, *(_leading(stored, *how) for stored in machines.values())] for what, *how in LEADING
     ]
-    files = [rows(stored, "files", task="normal") for stored in machines.values()]
-    if any(files):
-        cells = (
-            f"{hits[0]['GB/s']:.3g} (dd {_times(hits[0]['relative to dd'])})" if hits else ""
-            for hits in files
-        )
-        lines.append(["`initfast fill` of a file, normal, all threads", *cells])
     built = [
         {row["library"]: row for row in rows(stored, "models", task="trunc_normal_")}
         for stored in machines.values()
@@ -369,7 +361,9 @@ def summary(machines: Machines) -> str:
         for section in list(stored["sections"])[-1:]
         if (missing := stored["sections"][section].get("missing"))
     ]
-    return "\n\n".join([table(head, [line for line in lines if any(line[1:])]), *absent])
+    newest = max(machines, key=lambda name: _dates(machines[name]["sections"].values()), default="")
+    shown = [_pictured(newest, "", newest)] if picture(newest).exists() else []
+    return "\n\n".join([table(head, [line for line in lines if any(line[1:])]), *absent, *shown])
 
 
 # ---- the files
@@ -384,6 +378,11 @@ def _rewrite(target: Path, generated: str) -> None:
 def picture(name: str) -> Path:
     """Return where the picture of a machine is."""
     return PICTURES / f"speed-{name}.png"
+
+
+def _pictured(name: str, root: str, label: str) -> str:
+    title = "Throughput of each library against the size of the array"
+    return f"![{title}, {label}]({root}{picture(name).relative_to(ROOT)})"
 
 
 def draw(name: str, stored: Stored) -> None:
@@ -409,9 +408,8 @@ def write(
 
 def tables(machines: Machines) -> str:
     """Return all that benchmarks/README.md shows: the text, and the pictures that there are."""
-    title = "Throughput of each library against the size of the array"
     shown = [
-        f"![{title}, {label}](../{picture(name).relative_to(ROOT)})"
+        _pictured(name, "../", label)
         for name, label in labels(machines).items()
         if picture(name).exists()
     ]
