@@ -5,12 +5,10 @@ install mpi4py mpich`, `pip install ray`."""
 
 import importlib.util
 import os
-import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -44,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compare the kernels of this installation with known values, instead of a file",
     )
     parser.add_argument(
-        "--init", help="what it should hold: a Keras name, or an initializer as Keras JSON"
+        "--init", help="the expected initializer: a Keras name, or an initializer as Keras JSON"
     )
     parser.add_argument(
-        "--spec", metavar="SPEC.json", help="what a model should hold, as for `initfast model`"
+        "--spec", metavar="SPEC.json", help="the expected spec of a model, as for `initfast model`"
     )
     parser.add_argument(
         "--shape", help="dimensions joined by 'x' (default: those of the file; raw files need it)"
@@ -188,7 +188,7 @@ def _seed_text(arguments: argparse.Namespace, stored: StoredFile) -> str | None:
     """Return --seed, else None for the seed in the JSON, else the seed in the metadata.
 
     Raises:
-        ValueError: a seed is needed, and there is none.
+        ValueError: a seed is needed, but not given.
     """
     if arguments.seed is not None:
         return str(arguments.seed)

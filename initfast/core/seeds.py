@@ -174,7 +174,7 @@ class SeedGenerator:
 
     Its config holds the seed and not the count, as in Keras: a clone starts again. A pickle keeps
     the count. After a fork, parent and child hold the same count, so that the first draw in a child
-    is a ReusedSeedWarning: workers need seeds or names of their own."""
+    is a ReusedSeedWarning: give each worker a separate seed or name."""
 
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
         self._given = None if seed is None else _word("seed", seed)
@@ -200,7 +200,7 @@ class SeedGenerator:
             self._fork = _forks
             warn(
                 f"{self!r} was made before this process was forked: other workers draw the same "
-                "values from it. Make one in each worker, with a seed of its own, or name the "
+                "values from it. Make one in each worker, with a separate seed, or name the "
                 f"streams, seed=Seed({self._seed}).named('worker 0/kernel').",
                 ReusedSeedWarning,
             )
@@ -315,4 +315,4 @@ def _check_keys(kind: str, config: Mapping[str, Any], allowed: tuple[str, ...]) 
             f"the config of {kind} takes {', '.join(map(repr, allowed))}; received {unknown[0]!r}"
         )
     if kind == "Seed" and "seed" not in config:
-        raise ValueError("the config of Seed must hold 'seed'; received none")
+        raise ValueError("the config of Seed must hold 'seed'")

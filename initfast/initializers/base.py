@@ -32,8 +32,9 @@ class Initializer:
     A subclass writes `__call__(shape, dtype=None)`, as in Keras, and keeps each argument of its
     constructor in an attribute of that name (or writes `get_config()`). It then has `fill`,
     `fill_run`, `block` and `rows` too, which make the whole array and cut the part out of it. If
-    the constructor takes `seed`, or `input_axes` and `output_axes`, those that engines choose for a
-    tensor go to it. `RandomInitializer` is the base of those that draw, and makes only the part.
+    the constructor takes `seed`, or `input_axes` and `output_axes`, engines pass the
+    seed and axes of a tensor. `RandomInitializer` is the base of random initializers, and makes
+    only the part.
     """
 
     _config_keys: ClassVar[tuple[str, ...] | None] = None
@@ -226,7 +227,7 @@ class Initializer:
         """Warn of memory in which the axes of `shape` mean something else than here."""
 
     def _count_whole(self, address: int = -1) -> None:
-        """Note that a whole array was made, in memory at `address`; -1: in memory of its own."""
+        """Note that a whole array was made, in memory at `address`; -1: in new memory."""
 
     def _new(self, shape: indexing.Dims, part: indexing.Part, dtype: DTypeLike) -> Array:
         target = new(part.shape, self._dtype(dtype))

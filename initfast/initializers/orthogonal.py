@@ -58,7 +58,7 @@ class Orthogonal(RandomInitializer):
                 self._matrix(shape, self._next_seed(), FLOAT64 if wide else FLOAT32), part
             )
 
-    # Its values are not those that a kernel draws.
+    # No kernel draws these values, so none can measure them in its pass.
     _write_measured = Initializer._write_measured
 
     def _matrix(self, shape: indexing.Dims, seed: Seed, dtype: DType) -> Array:

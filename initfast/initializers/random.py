@@ -1,4 +1,4 @@
-"""The base of the random initializers, and those that are named after their distribution."""
+"""The base of the random initializers, and the initializers named after a distribution."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class RandomInitializer(Direct):
         if isinstance(live, Seed) and self._uses.again(address):
             warn(
                 f"{self!r}, or a copy of it, has one fixed stream and makes a second whole array: "
-                "both hold the same values. Give each array a stream of its own, "
+                "both hold the same values. Give each array a separate stream, "
                 f"seed=Seed({live.seed}).named('layer/kernel'), or a new one at each call, "
                 f"seed=SeedGenerator({live.seed}).",
                 ReusedSeedWarning,

@@ -9,7 +9,7 @@ from initfast.core import self_test
 
 
 def test_the_known_values_are_golden():
-    assert (self_test.SEED, self_test.STREAM, self_test.FIRST, self_test.COUNT) == DRAWS[1]
+    assert DRAWS[1] == (self_test.SEED, self_test.STREAM, self_test.FIRST, self_test.COUNT)
     pinned = {}
     for line in VECTORS.read_text().splitlines():
         if not line.startswith("#"):
