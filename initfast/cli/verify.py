@@ -9,6 +9,7 @@ import numpy as np
 
 import initfast
 from initfast import backends
+from initfast._version import STREAM_VERSION, __version__
 from initfast.cli.options import (
     add_stream_arguments,
     as_usage_errors,
@@ -97,8 +98,8 @@ def _verify_itself(arguments: argparse.Namespace) -> str:
         raise Differences([*differing, "please report this with `initfast info --json`"])
     kernels = ", ".join(backends.available())
     return (
-        f"initfast {initfast.__version__}: OK: {len(self_test.KNOWN)} known arrays of stream "
-        f"version {initfast.STREAM_VERSION} match ({kernels})"
+        f"initfast {__version__}: OK: {len(self_test.KNOWN)} known arrays of stream "
+        f"version {STREAM_VERSION} match ({kernels})"
     )
 
 
