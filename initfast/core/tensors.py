@@ -17,7 +17,7 @@ def from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
 
     Raises:
         TypeError: if it is of a subclass, whose memory may not be what its shape says.
-        ValueError: if it is not on the CPU, or is not strided memory of its own.
+        ValueError: if it is not on the CPU, or has no strided memory.
     """
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         # NumPy and DLPack read a DTensor as its global shape over memory that is not the shard.
@@ -39,7 +39,7 @@ def from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
         kind = (
             str(tensor.layout) if tensor.layout != torch.strided else "a lazy negative or conjugate"
         )
-        raise ValueError(f"a tensor must be strided memory of its own; received {kind}")
+        raise ValueError(f"a tensor must have strided memory; received {kind}")
     own = resolve_numeric(tensor.dtype)
     try:
         # Storage that was resized behind the tensor's back (as FSDP does) no longer holds its
@@ -58,9 +58,7 @@ def from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
     except RuntimeError as error:
         # Inside vmap or grad, nested, zero tensors: no memory that one could write into.
         reason = str(error).strip().split("\n")[0][:120]
-        raise ValueError(
-            f"a tensor must be strided memory of its own; torch says of the one received: {reason}"
-        ) from None
+        raise ValueError(f"a tensor must have strided memory; torch says: {reason}") from None
 
 
 class _Memory:
