@@ -22,7 +22,7 @@ from initfast.initializers.base import Initializer
 from initfast.initializers.blocks import check, source_of
 from initfast.jax import ffi
 from initfast.jax.arrays import concrete, enabled, make
-from initfast.jax.keys import seed_of, words_of
+from initfast.jax.keys import seed_of_words, words_of
 
 P: Any = jax.sharding.PartitionSpec
 Build = Callable[[Seed], Initializer]
@@ -39,9 +39,7 @@ def draw(
     logical = indexing.normalize_shape(shape)
     words = words_of(key)
     of_shape = partial(build, logical)
-    sample = of_shape(Seed(0))
     native = enabled(dtype)
-    check(sample, logical, native)
     drawn: jax.Array = _DRAW.bind(
         words,
         build=of_shape,
@@ -52,8 +50,11 @@ def draw(
     )
     if not isinstance(drawn, jax.core.Tracer):
         return drawn
+    # Nothing was drawn: raise now what drawing would raise.
+    sample = of_shape(Seed(0))
+    check(sample, logical, native)
     if sample.whole_only:
-        sample(tuple(min(n, 1) for n in logical), native)  # raises now what a call would raise
+        sample(tuple(min(n, 1) for n in logical), native)
     return drawn if sharding is None else _constrained(drawn, sharding)
 
 
@@ -88,7 +89,7 @@ def _run(
     if sharding is None and not mesh.empty:
         sharding = jax.sharding.NamedSharding(mesh, P())  # as jax.random under jax.set_mesh
     if words.ndim == 1:
-        return make(build(seed_of(words)), shape, concrete(sharding, shape), dtype)
+        return make(build(seed_of_words(words)), shape, concrete(sharding, shape), dtype)
     drawn: jax.Array = jax.device_put(_on_host(words, build, shape, dtype), sharding)
     return drawn
 
@@ -101,7 +102,7 @@ def _on_host(words: Any, build: Build, shape: indexing.Dims, dtype: DType) -> Ar
     for one, key in zip(
         made.reshape(count, 1, *shape), keys.reshape(count, keys.shape[-1]), strict=True
     ):
-        build(seed_of(key)).fill(one.reshape(shape))
+        build(seed_of_words(key)).fill(one.reshape(shape))
     return made
 
 

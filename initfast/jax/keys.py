@@ -23,7 +23,11 @@ def seed_of(key: Any) -> Seed:
     Raises:
         TypeError, ValueError: it is something else, several keys, or a key of another size.
     """
-    words = words_of(key)
+    return seed_of_words(words_of(key))
+
+
+def seed_of_words(words: Any) -> Seed:
+    """Return the seed and stream of the words of one key, uint32 of shape (2,) or (4,)."""
     numbers = [high << 32 | low for high, low in np.asarray(words).reshape(-1, 2).tolist()]
     return Seed(*numbers)
 

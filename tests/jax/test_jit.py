@@ -114,6 +114,18 @@ def test_a_key_that_is_computed_in_the_program():
     assert same(jax.jit(draw)(KEY, 3), draw(KEY, 3))
 
 
+def test_a_plain_call_makes_one_initializer():
+    made = []
+
+    def build(shape, seed):
+        made.append(seed)
+        return ift.RandomNormal(seed=seed)
+
+    plain = draws.draw(build, jax.random.key(7), (3, 5), np.float32, None)
+    assert made == [ift.Seed(7)]  # and none to check the arguments with, as when traced
+    assert same(plain, ift.RandomNormal(seed=7)((3, 5)))
+
+
 def test_a_key_from_outside():
     assert same(jax.jit(lambda: ij.he_normal()(KEY, (5, 6)))(), ij.he_normal()(KEY, (5, 6)))
 
