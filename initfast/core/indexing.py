@@ -23,6 +23,8 @@ MAX_ELEMENTS = 2**63
 
 Dims = tuple[int, ...]
 
+_INT = frozenset((int,))
+
 
 class Part(NamedTuple):
     """A part of a logical array, as its own dims.
@@ -61,7 +63,9 @@ def normalize_shape(shape: object) -> Dims:
     else:
         raise ValueError(f"shape must be an integer or a sequence of integers; received {shape!r}")
     try:
-        dims = tuple(_size(n) for n in sizes)
+        dims = tuple(sizes)
+        if not _INT.issuperset(map(type, dims)) or min(dims, default=0) < 0:
+            dims = tuple(map(_size, dims))
     except (TypeError, ValueError):
         raise ValueError(
             f"every size in a shape must be an integer >= 0; received {shape!r}"
@@ -71,7 +75,7 @@ def normalize_shape(shape: object) -> Dims:
             f"a shape may have at most {MAX_DIMS} dims; received {len(dims)} in {shape!r}"
         )
     # Sizes of 0 are left out, so that no single size can wrap either.
-    if math.prod(n for n in dims if n) > MAX_ELEMENTS:
+    if math.prod(filter(None, dims)) > MAX_ELEMENTS:
         raise ValueError(f"a shape may hold at most 2**63 elements; received {shape!r}")
     return dims
 

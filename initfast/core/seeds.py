@@ -67,9 +67,12 @@ class Seed:
     _name: str | None
 
     def __init__(self, seed: int, stream: int = 0) -> None:
-        object.__setattr__(self, "_seed", _word("seed", seed))
-        object.__setattr__(self, "_stream", _word("stream", stream))
-        object.__setattr__(self, "_name", None)
+        self._set(_word("seed", seed), _word("stream", stream), None)
+
+    def _set(self, seed: int, stream: int, name: str | None) -> None:
+        object.__setattr__(self, "_seed", seed)
+        object.__setattr__(self, "_stream", stream)
+        object.__setattr__(self, "_name", name)
 
     @property
     def seed(self) -> int:
@@ -106,8 +109,8 @@ class Seed:
         import hashlib  # brings OpenSSL: as long to load as a tenth of initfast
 
         digest = hashlib.blake2b(path.encode("utf-8"), digest_size=8).digest()
-        made = Seed(self._seed, int.from_bytes(digest, "little"))
-        object.__setattr__(made, "_name", path)
+        made = object.__new__(Seed)
+        made._set(self._seed, int.from_bytes(digest, "little"), path)
         return made
 
     def get_config(self) -> dict[str, Any]:

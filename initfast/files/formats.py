@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -20,20 +20,21 @@ from initfast._version import STREAM_VERSION, __version__
 from initfast.core.dtypes import FLOATING, DType
 from initfast.core.indexing import Dims
 from initfast.core.regular import open_regular
+from initfast.core.seeds import Seed
 from initfast.files import npyfile, safetensorsfile
 from initfast.initializers.base import Initializer
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A tensor to be written.
 
     Args:
         name: its name in the file; None if the format has no names.
-        initializer: with one fixed stream.
+        initializer: with one fixed stream, unless `seed` says it.
         shape: logical shape.
         dtype: from `dtypes.resolve_numeric`.
         offset: byte of the file at which it begins; `Format.file` and `locate` set it.
+        seed: its stream; many tensors can then share an initializer. None: the initializer's.
     """
 
     name: str | None
@@ -41,15 +42,25 @@ class Tensor:
     shape: Dims
     dtype: DType
     offset: int = 0
+    seed: Seed | None = None
 
     @property
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def drawn(self) -> Initializer:
+        """The initializer with the stream of this tensor."""
+        return self.initializer if self.seed is None else self.initializer.with_seed(self.seed)
+
+    def at(self, offset: int) -> Tensor:
+        """Return this tensor at another byte of the file."""
+        return Tensor(self.name, self.initializer, self.shape, self.dtype, offset, self.seed)
+
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to be written: its final name, its header, and the tensors that follow."""
+    """A file to be written: its final name, its header, and the tensors that follow, in order."""
 
     path: Path
     header: bytes
@@ -57,12 +68,14 @@ class File:
 
     @property
     def data_bytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self.tensors)
+        return self.size - len(self.header)
 
     @property
     def size(self) -> int:
         """Bytes of the header and the data."""
-        return len(self.header) + self.data_bytes
+        if not self.tensors:
+            return len(self.header)
+        return self.tensors[-1].offset + self.tensors[-1].nbytes
 
 
 class StoredTensor(NamedTuple):
@@ -126,7 +139,7 @@ class Format:
         header = self.header(listed, metadata)
         placed, offset = [], len(header)
         for tensor in listed:
-            placed.append(replace(tensor, offset=offset))
+            placed.append(tensor.at(offset))
             offset += tensor.nbytes
         return File(Path(path), header, tuple(placed))
 
@@ -140,6 +153,12 @@ class Format:
         else:
             spelling = self.dtype_name(tensor.dtype)
         return f"{name}{spelling} of shape {tensor.shape}"
+
+    def agree(self, tensor: Tensor, stored: StoredTensor) -> bool:
+        """Return whether an existing file says of a tensor what it should."""
+        if not self.described:
+            return tensor.nbytes == stored.nbytes
+        return tensor.shape == stored.shape and self.dtype_name(tensor.dtype) == stored.dtype
 
     def dtype_of(self, tensor: StoredTensor) -> DType:
         """Return the dtype of a tensor that `fill` can write. Raises ValueError for any other."""
@@ -165,9 +184,7 @@ def _npy_parse(file: BinaryIO, size: int) -> Contents:
 
 
 def _safetensors_header(tensors: Sequence[Tensor], metadata: Mapping[str, str] | None) -> bytes:
-    named = [
-        (safetensorsfile.check_name(tensor.name), tensor.dtype, tensor.shape) for tensor in tensors
-    ]
+    named = ((tensor.name, tensor.dtype, tensor.shape) for tensor in tensors)
     return safetensorsfile.header(named, metadata)
 
 
@@ -243,10 +260,10 @@ def locate(file: StoredFile, tensors: Iterable[Tensor]) -> list[Tensor | ValueEr
         held = stored.get(tensor.name if file.format.named else None)
         if held is None:
             results.append(ValueError(f"{describe(tensor)}; received no such tensor"))
-        elif describe(tensor) != describe(held):
+        elif not file.format.agree(tensor, held):
             results.append(ValueError(f"{describe(tensor)}; received {describe(held)}"))
         else:
-            results.append(replace(tensor, offset=held.offset))
+            results.append(tensor.at(held.offset))
     return results
 
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from initfast.core.regular import open_regular
 from initfast.files import formats
-from initfast.files.chunks import CHUNK_BYTES, Bytes, Chunk, Scratch, chunks, equal, values, walk
+from initfast.files.chunks import CHUNK_BYTES, Bytes, Chunk, Group, chunks, equal, groups, values
 from initfast.files.formats import StoredFile, Tensor
 from initfast.files.partial import read_at
+from initfast.files.walker import Scratch, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,21 @@ def compare(
     with open_regular(file.path) as opened:
         descriptor = opened.fileno()
 
-        def work(chunk: Chunk, raw: Bytes) -> Difference | None:
-            there = scratch.of(chunk.nbytes)
-            if read_at(descriptor, there.data, chunk.offset) < chunk.nbytes:
+        def work(group: Group, raw: Bytes) -> list[tuple[Tensor, Difference]]:
+            there = scratch.of(group.nbytes)
+            if read_at(descriptor, there.data, group.offset) < group.nbytes:
                 raise OSError(
                     f"{os.fspath(file.path)}: the file must keep its size while it is read;"
-                    f" received its end after byte {chunk.offset}"
+                    f" received its end after byte {group.offset}"
                 )
-            return None if equal(raw, there) else _first(chunk, raw, there)
+            if equal(raw, there):
+                return []
+            pairs = zip(group.parts(raw), group.parts(there), strict=True)
+            return [
+                (chunk.tensor, _first(chunk, expected, found))
+                for (chunk, expected), (_, found) in pairs
+                if not equal(expected, found)
+            ]
 
         def todo() -> Iterator[Chunk]:
             # The rest of a tensor that is known to differ is not looked at.
@@ -82,13 +90,14 @@ def compare(
                 if chunk.tensor.offset not in wrong:
                     yield chunk
 
-        with contextlib.closing(walk(todo(), work)) as steps:
-            for chunk, _, difference, _ in steps:
-                if difference is not None and chunk.tensor.offset not in wrong:
-                    wrong.add(chunk.tensor.offset)
-                    differences.append(difference)
+        with contextlib.closing(walk(groups(todo(), chunk_bytes), work)) as steps:
+            for group, _, found, _ in steps:
+                for tensor, difference in found:
+                    if tensor.offset not in wrong:
+                        wrong.add(tensor.offset)
+                        differences.append(difference)
                 if advance is not None:
-                    advance(chunk.nbytes)
+                    advance(group.nbytes)
     return differences
 
 
