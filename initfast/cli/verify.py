@@ -124,7 +124,7 @@ def _verify_model(arguments: argparse.Namespace) -> str:
         differences = [
             (str(one.path), difference)
             for number, one in enumerate(stored)
-            for difference in verifier.compare(one, list(job.tensors(number)), advance=advance)
+            for difference in verifier.compare(one, job.tensors(number), advance=advance)
         ]
     _refuse(differences)
     return _summary(arguments.file, size, seed)

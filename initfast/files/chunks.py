@@ -25,7 +25,7 @@ CHUNK_BYTES = 4 << 20
 # Elements made between two looks at whether the walk has been stopped.
 _SLICE = 1 << 18
 # Bytes of small chunks in a group, and how many they are at most.
-_SMALL, _MOST = 1 << 18, 1024
+_SMALL, MOST = 1 << 18, 1024
 
 Bytes = npt.NDArray[np.uint8]
 BYTE = np.dtype("u1")
@@ -92,7 +92,7 @@ def groups(todo: Iterable[Chunk], chunk_bytes: int = CHUNK_BYTES) -> Iterator[Gr
         if group and (
             offset != end
             or offset + size - begin > limit
-            or len(group) == _MOST
+            or len(group) == MOST
             or (offset - begin) % tensor.dtype.itemsize
         ):
             yield Group(group, begin, end - begin)

@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from initfast._version import STREAM_VERSION, __version__
+from initfast.core import garbage
 from initfast.core.dtypes import FLOATING, DType
 from initfast.core.indexing import Dims
 from initfast.core.regular import open_regular
@@ -235,6 +236,7 @@ def format_of(path: str | os.PathLike[str]) -> Format:
     return FORMATS[suffix]
 
 
+@garbage.paused()
 def read(path: str | os.PathLike[str], format: Format | None = None) -> StoredFile:
     """Return what the header of an existing file says; its format is that of its extension.
 
@@ -248,6 +250,7 @@ def read(path: str | os.PathLike[str], format: Format | None = None) -> StoredFi
         return StoredFile(Path(path), found, size, *found.parse(file, size))
 
 
+@garbage.paused()
 def locate(file: StoredFile, tensors: Iterable[Tensor]) -> list[Tensor | ValueError]:
     """Return each tensor with the offset at which the file holds it, or what is wrong with it.
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from initfast.core import garbage
 from initfast.core.regular import open_regular
 from initfast.core.seeds import Seed, root_seed
 from initfast.core.text import short
@@ -65,7 +66,7 @@ class Job:
     def file(self, number: int) -> File:
         """Return one file, from 0."""
         header = self.header(number)
-        tensors = tuple(self.tensors(number, len(header)))
+        tensors = self.tensors(number, len(header))
         return File(self.folder / self.names[number], header, tensors)
 
     def header(self, number: int) -> bytes:
@@ -76,12 +77,15 @@ class Job:
             ((entry.name, entry.dtype, entry.shape) for entry in entries), metadata
         )
 
-    def tensors(self, number: int, offset: int = 0) -> Iterator[Tensor]:
-        """Yield the tensors of one file, in its order, from a byte of the file on."""
+    @garbage.paused()
+    def tensors(self, number: int, offset: int = 0) -> tuple[Tensor, ...]:
+        """Return the tensors of one file, in its order, from a byte of the file on."""
+        found = []
         for entry in _ordered(self.entries[number]):
-            seed = self.root.named(entry.stream)
-            yield Tensor(entry.name, entry.values, entry.shape, entry.dtype, offset, seed)
+            name, shape, dtype, _, stream, _ = entry
+            found.append(Tensor(name, entry.values, shape, dtype, offset, self.root.named(stream)))
             offset += entry.nbytes
+        return tuple(found)
 
     def numbers(self, worker: tuple[int, int]) -> range:
         """Return the numbers of the files of worker (K, N)."""

@@ -202,7 +202,7 @@ def _entry(name: str, value: Any) -> Entry:
             f"the dtype of tensor {short(name)} must be one of {', '.join(_BYTES)};"
             f" received {short(dtype)}"
         )
-    dims = normalize_shape(shape)
+    dims = normalize_shape(tuple(shape))
     begin, end = offsets
     if end - begin != math.prod(dims) * _BYTES[dtype]:
         raise ValueError(

@@ -23,6 +23,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from initfast.core import garbage
 from initfast.core.dtypes import FLOATING, DType, is_floating
 from initfast.core.indexing import Dims
 from initfast.core.regular import open_regular
@@ -56,6 +57,7 @@ class Spec:
 AnySpec: TypeAlias = Spec | str | os.PathLike[str] | Mapping[str, Any]
 
 
+@garbage.paused()
 def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
     """Return the spec in a JSON file, or in the contents of one, after all checks.
 

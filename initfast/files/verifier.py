@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -130,9 +129,12 @@ def _compare_headers(
 def _first(chunk: Chunk, expected: Bytes, found: Bytes) -> Difference:
     """Return the first element whose bytes differ."""
     size = chunk.tensor.dtype.itemsize
-    place = int(np.flatnonzero(expected != found)[0]) // size
-    shape = chunk.tensor.shape
-    index = tuple(int(n) for n in np.unravel_index(chunk.start + place, shape)) if shape else ()
+    place = int(np.argmax(expected != found)) // size
+    index: tuple[int, ...] = ()
+    rest = chunk.start + place
+    for n in reversed(chunk.tensor.shape):
+        rest, last = divmod(rest, n)
+        index = (last, *index)
     pair = [raw[place * size : (place + 1) * size] for raw in (expected, found)]
     texts = [_text(chunk, raw) for raw in pair]
     if texts[0] == texts[1]:  # such as two kinds of NaN
@@ -141,5 +143,4 @@ def _first(chunk: Chunk, expected: Bytes, found: Bytes) -> Difference:
 
 
 def _text(chunk: Chunk, raw: Bytes) -> str:
-    value: Any = values(chunk, raw.copy())[0]
-    return str(value)
+    return str(values(chunk, raw)[0])
