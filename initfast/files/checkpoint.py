@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from initfast.core.regular import open_regular
@@ -18,7 +18,7 @@ from initfast.files.chunks import CHUNK_BYTES
 from initfast.files.formats import File
 from initfast.files.layout import Job, plan, size_of
 from initfast.files.partial import allocated, check_space, partial_path, refuse_existing, resolve
-from initfast.files.specs import AnySpec
+from initfast.files.specs import AnySpec, Entry
 from initfast.files.writer import Result
 
 __all__ = ["Job", "expected", "plan", "save", "size_of", "write"]
@@ -133,15 +133,17 @@ def _taken(path: Path) -> int:
 def _are_in_place(job: Job) -> bool:
     """Return whether all files have their final names, sizes and headers."""
     return all(path.is_file() for path in job.paths) and all(
-        _is_in_place(file) for file in job.files
+        _is_in_place(path, job.header(number), job.entries[number])
+        for number, path in enumerate(job.paths)
     )
 
 
-def _is_in_place(file: File) -> bool:
+def _is_in_place(path: Path, header: bytes, entries: Iterable[Entry]) -> bool:
     try:
-        with open_regular(file.path) as opened:
+        with open_regular(path) as opened:
             size = os.fstat(opened.fileno()).st_size
-            return size == file.size and opened.read(len(file.header)) == file.header
+            data_bytes = sum(entry.nbytes for entry in entries)
+            return size == len(header) + data_bytes and opened.read(len(header)) == header
     except FileNotFoundError:
         return False
 

@@ -134,15 +134,17 @@ class Maker:
         total = Moments()
         address = out.ctypes.data - group.offset
         for chunk, whole in zip(group.chunks, wholes, strict=True):
-            tensor = chunk.tensor
-            seed, source = tensor.seed, None
-            if seed is not None and chunk.size <= _SLICE and not measured:
-                source = blocks.source_of(tensor.initializer, tensor.shape, tensor.dtype)
-            if seed is not None and source is not None:
-                engine.fill_run(source, seed, address + chunk.offset, chunk.start, chunk.size)
+            tensor, start, size, offset, nbytes = chunk
+            if (  # The usual case of small tensors, in few steps.
+                tensor.seed is not None
+                and not measured
+                and size <= _SLICE
+                and (source := blocks.source_of(tensor.initializer, tensor.shape, tensor.dtype))
+            ):
+                engine.fill_run(source, tensor.seed, address + offset, start, size)
                 continue
-            low = chunk.offset - group.offset
-            part = self.make(chunk, out[low : low + chunk.nbytes], whole, measured, stop)
+            low = offset - group.offset
+            part = self.make(chunk, out[low : low + nbytes], whole, measured, stop)
             total = total if part is None else total.merged(part)
         return total if measured else None
 

@@ -215,7 +215,7 @@ class Initializer:
 
     def _with(self, **arguments: Any) -> Self:
         """Return a new initializer with other arguments, or this one if it does not take them."""
-        if not arguments.keys() <= _parameters(type(self)):
+        if not arguments.keys() <= _parameters(type(self)):  # type: ignore[arg-type]
             return self
         config = self.get_config()
         if not arguments.keys() <= config.keys():

@@ -95,7 +95,7 @@ def cases(tmp_path, capfd):
     first = Case(tmp_path / "first", 40)
     for step in STEPS.values():
         step(first)
-    return Case(tmp_path / "few", 500), Case(tmp_path / "many", 2000)
+    return Case(tmp_path / "few", 200), Case(tmp_path / "many", 800)
 
 
 def calls(function, *arguments):
@@ -113,7 +113,7 @@ def test_calls_are_in_proportion(cases):
     for name, step in STEPS.items():
         few, many = (calls(step, case) for case in cases)
         assert many < 4.2 * few, name
-        assert many < 600 * 2000, name
+        assert many < 600 * 800, name
 
 
 def memory(function, *arguments):
@@ -128,7 +128,7 @@ def memory(function, *arguments):
 
 def test_memory_is_in_proportion(cases):
     for name, step in STEPS.items():
-        assert memory(step, cases[1]) < 3000 * 2000 + 4_000_000, name
+        assert memory(step, cases[1]) < 3000 * 800 + 4_000_000, name
 
 
 @pytest.mark.parametrize("out", ["m.safetensors", "m"])
