@@ -16,7 +16,8 @@ from initfast.core.seeds import Seed
 from initfast.files import layout, writer
 from initfast.files.chunks import CHUNK_BYTES
 from initfast.files.formats import File
-from initfast.files.layout import Job, plan, size_of
+from initfast.files.job import INDEX, SUFFIX, Job
+from initfast.files.layout import plan, size_of
 from initfast.files.partial import allocated, check_space, partial_path, refuse_existing, resolve
 from initfast.files.specs import AnySpec, Entry
 from initfast.files.writer import Result
@@ -173,13 +174,13 @@ def _folder(job: Job) -> Iterator[None]:
     if job.is_folder:
         if job.folder.exists() and not job.folder.is_dir():
             raise NotADirectoryError(
-                f"the output must end in {layout.SUFFIX} or be a folder;"
+                f"the output must end in {SUFFIX} or be a folder;"
                 f" received {os.fspath(job.folder)!r}"
             )
         with contextlib.suppress(FileExistsError):
             job.folder.mkdir()
             created = True
-        names = {*job.names, *([layout.INDEX] if len(job.names) > 1 else [])}
+        names = {*job.names, *([INDEX] if len(job.names) > 1 else [])}
         for name in sorted(filter(layout.is_ours, os.listdir(job.folder))):
             if name.removesuffix(".partial") not in names:
                 raise FileExistsError(

@@ -1,92 +1,29 @@
 """The file formats, as a table: each says how its header is written and read.
 
-A file is a header and the bytes of its tensors, which follow it without gaps. A `Tensor` is to be
-written and has an initializer; a `StoredTensor` is one that the header of an existing file names.
-"""
+A file is a header and the bytes of its tensors, which follow it without gaps."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
 from initfast._version import STREAM_VERSION, __version__
 from initfast.core import garbage
 from initfast.core.dtypes import FLOATING, DType
-from initfast.core.indexing import Dims
 from initfast.core.regular import open_regular
-from initfast.core.seeds import Seed
 from initfast.files import npyfile, safetensorsfile
-from initfast.initializers.base import Initializer
+from initfast.files.tensors import File, StoredTensor, Tensor
 
-
-class Tensor(NamedTuple):
-    """A tensor to be written.
-
-    Args:
-        name: its name in the file; None if the format has no names.
-        initializer: with one fixed stream, unless `seed` says it.
-        shape: logical shape.
-        dtype: from `dtypes.resolve_numeric`.
-        offset: byte of the file at which it begins; `Format.file` and `locate` set it.
-        seed: its stream; many tensors can then share an initializer. None: the initializer's.
-    """
-
-    name: str | None
-    initializer: Initializer
-    shape: Dims
-    dtype: DType
-    offset: int = 0
-    seed: Seed | None = None
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def drawn(self) -> Initializer:
-        """The initializer with the stream of this tensor."""
-        return self.initializer if self.seed is None else self.initializer.with_seed(self.seed)
-
-    def at(self, offset: int) -> Tensor:
-        """Return this tensor at another byte of the file."""
-        return Tensor(self.name, self.initializer, self.shape, self.dtype, offset, self.seed)
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file to be written: its final name, its header, and the tensors that follow, in order."""
-
-    path: Path
-    header: bytes
-    tensors: tuple[Tensor, ...] = ()
-
-    @property
-    def data_bytes(self) -> int:
-        return self.size - len(self.header)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the header and the data."""
-        if not self.tensors:
-            return len(self.header)
-        return self.tensors[-1].offset + self.tensors[-1].nbytes
-
-
-class StoredTensor(NamedTuple):
-    """A tensor of an existing file; `dtype` is in the format's spelling, '' in a raw file."""
-
-    name: str | None
-    dtype: str
-    shape: Dims
-    offset: int
-    nbytes: int
+__all__ = [
+    "FORMATS", "NPY", "RAW", "SAFETENSORS", "File", "Format", "StoredFile", "StoredTensor",
+    "Tensor", "format_of", "locate", "metadata", "read", "seed_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,10 @@ difference is refused: a finished file is never changed in place, except by `wri
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,7 +23,8 @@ import numpy as np
 
 from initfast.core.moments import Moments
 from initfast.core.regular import open_regular
-from initfast.files.chunks import CHUNK_BYTES, Bytes, Group, Maker, chunks, equal, groups
+from initfast.files import passes
+from initfast.files.chunks import CHUNK_BYTES, Bytes, Group, Maker, equal
 from initfast.files.formats import File, Tensor
 from initfast.files.identity import begun_with, is_same_write
 from initfast.files.partial import (
@@ -39,38 +38,12 @@ from initfast.files.partial import (
     resolve,
     write_at,
 )
-from initfast.files.walker import Scratch, walk
+from initfast.files.passes import Options, Result
+from initfast.files.walker import Scratch
 
 __all__ = ["Result", "raise_with_hint", "write", "write_rows"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a call has done.
-
-    Args:
-        moments: of all elements, if they were asked for.
-        written: bytes of data that this call wrote.
-        resumed: bytes of data that were in place already.
-        complete: whether all files have their final names.
-        sha256: of the file, in hexadecimal digits, if it was asked for.
-    """
-
-    moments: Moments | None
-    written: int
-    resumed: int
-    complete: bool
-    sha256: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    advance: Callable[[int], object]
-    measure: bool
-    sha256: bool
-    chunk_bytes: int
 
 
 class _DifferentError(Exception):
@@ -113,7 +86,7 @@ def write(
     """
     final = resolve(file.path)
     file = replace(file, path=final)
-    options = _Options(advance or (lambda count: None), measure, sha256, chunk_bytes)
+    options = Options(advance or (lambda count: None), measure, sha256, chunk_bytes)
     if resume and (finished := _compare_finished(file, options, force=force)):
         return finished
     if not force:
@@ -181,8 +154,8 @@ def write_rows(
             write_at(descriptor, raw.data, group.offset)
             return group.nbytes
 
-        options = _Options(advance or (lambda count: None), True, False, chunk_bytes)
-        result = _walk(File(Path(path), b"", (tensor,)), put, options, rows=(first, last))
+        options = Options(advance or (lambda count: None), True, False, chunk_bytes)
+        result = passes.run(File(Path(path), b"", (tensor,)), put, options, rows=(first, last))
         os.fsync(descriptor)
     assert result.moments is not None
     return result.moments
@@ -213,7 +186,7 @@ def _write_partial(
     file: File,
     maker: Maker,
     mender: _Mender,
-    options: _Options,
+    options: Options,
     *,
     blank: bool,
 ) -> Result:
@@ -227,34 +200,10 @@ def _write_partial(
         partial.write(memoryview(file.header), 0)
     if blank:
         return Result(None, 0, 0, True)
-    return _walk(file, mender, options, maker)
+    return passes.run(file, mender, options, maker)
 
 
-def _walk(
-    file: File,
-    visit: Callable[[Group, Bytes], int],
-    options: _Options,
-    maker: Maker | None = None,
-    rows: tuple[int, int] | None = None,
-) -> Result:
-    """Make all groups of a file, and add up what `visit` says that it wrote of each."""
-    digest = hashlib.sha256(file.header) if options.sha256 else None
-    total, written, resumed = Moments(), 0, 0
-    todo = groups(chunks(file.tensors, options.chunk_bytes, rows), options.chunk_bytes)
-    with contextlib.closing(walk(todo, visit, maker, options.measure)) as steps:
-        for group, raw, count, part in steps:
-            written, resumed = written + count, resumed + group.nbytes - count
-            if part is not None:
-                # Merged in order, so that the last digits do not depend on threads.
-                total = total.merged(part)
-            if digest is not None:
-                digest.update(raw.data)
-            options.advance(group.nbytes)
-    sha256 = None if digest is None else digest.hexdigest()
-    return Result(total if options.measure else None, written, resumed, True, sha256)
-
-
-def _compare_finished(file: File, options: _Options, *, force: bool) -> Result | None:
+def _compare_finished(file: File, options: Options, *, force: bool) -> Result | None:
     """Return the result if the file has its final name and holds what it should; None if the file
     is to be written.
 
@@ -279,7 +228,7 @@ def _compare_finished(file: File, options: _Options, *, force: bool) -> Result |
         read_at(descriptor, header.data, 0)
         if os.fstat(descriptor).st_size != file.size or header.tobytes() != file.header:
             raise _DifferentError
-        return _walk(file, compare, options)
+        return passes.run(file, compare, options)
     except _DifferentError:
         if force:
             return None
