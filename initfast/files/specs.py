@@ -32,9 +32,10 @@ from initfast.core.types import Array, DTypeLike
 from initfast.files import entries
 from initfast.files.entries import DTYPES, Entry
 from initfast.initializers import registry
-from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Constant
 from initfast.initializers.fixed_rows import Rows
+from initfast.initializers.random import RandomInitializer
 
 __all__ = ["DTYPES", "AnySpec", "Entry", "Spec", "held", "read", "short", "tensor"]
 

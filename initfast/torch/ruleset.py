@@ -8,9 +8,10 @@ from collections.abc import Callable
 from torch import nn
 
 from initfast.initializers.base import Initializer
-from initfast.torch import modules, recording
+from initfast.torch import recording
 from initfast.torch.defaults import Spec
 from initfast.torch.packed import Blocks
+from initfast.torch.plan import plan
 
 
 def rules_from(
@@ -42,10 +43,10 @@ def rules_from(
         TypeError: the function does not build a module.
     """
     if isinstance(model, nn.Module):
-        planned = modules.plan(model, [], buffers=True)
+        planned = plan(model, [], buffers=True)
     else:
         module, recorded = recording.build(model)
-        planned = modules.plan(module, [], buffers=True, recorded=recorded)
+        planned = plan(module, [], buffers=True, recorded=recorded)
     return [
         (glob.escape(each.name), each.what)
         for each in planned
