@@ -24,8 +24,9 @@ from initfast.cli.progress import progress
 from initfast.cli.reading import Differences, as_file_errors, read
 from initfast.core import self_test
 from initfast.core.dtypes import DType
+from initfast.core.seeds import Seed
 from initfast.core.text import printable
-from initfast.files import checkpoint, formats, verifier
+from initfast.files import formats, layout, verifier
 from initfast.files.formats import StoredFile, Tensor
 from initfast.files.verifier import Difference
 
@@ -138,24 +139,24 @@ def _verify_model(arguments: argparse.Namespace) -> str:
             if getattr(arguments, option) is not None:
                 raise ValueError(f"--spec cannot be combined with --{option}")
         seed = None if arguments.seed is None else integer(arguments.seed, "--seed")
-        files = checkpoint.expected(
+        job = layout.existing(
             arguments.spec, arguments.file, 0 if seed is None else seed, dtype=arguments.dtype
         )
     if not os.path.exists(arguments.file):
         raise FileNotFoundError(f"the file or folder must exist; received {arguments.file!r}")
-    stored = [read(str(file.path)) for file in files]
+    stored = [read(str(path)) for path in job.paths]
     if seed is None:
         seeds = {formats.seed_of(one.metadata) for one in stored}
         seed = seeds.pop()
         if seeds or seed is None:
             raise argparse.ArgumentTypeError(_NO_SEED)
-        files = checkpoint.expected(arguments.spec, arguments.file, seed, dtype=arguments.dtype)
-    size = sum(file.data_bytes for file in files)
+        job = replace(job, root=Seed(seed))
+    size = job.data_bytes()
     with progress(size, show=not arguments.quiet) as advance:
         differences = [
-            (str(file.path), difference)
-            for file, one in zip(files, stored, strict=True)
-            for difference in verifier.compare(one, file.tensors, advance=advance)
+            (str(one.path), difference)
+            for number, one in enumerate(stored)
+            for difference in verifier.compare(one, job.tensors(number), advance=advance)
         ]
     _refuse(differences)
     return _summary(arguments.file, size, seed)

@@ -116,6 +116,16 @@ def fill(
     return _of_one_value(buffer) if measured else None
 
 
+def fill_run(source: Source, seed: Seed, address: int, start: int, count: int) -> None:
+    """Fill memory with `count` elements of a logical array that follow `start` in C order.
+
+    For callers with memory of their own: nothing is checked.
+    """
+    backends.check()
+    workers = get_num_threads()
+    _kernels.fill_flat(source, seed.seed, seed.stream, address, start, count, workers)
+
+
 def _finite(moments: Moments, buffer: Buffer) -> Moments:
     """Return the moments, taken again if the sum of the values has left the range of the floats."""
     return moments if math.isfinite(moments.mean) else measure(buffer.array)

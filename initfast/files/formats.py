@@ -1,78 +1,29 @@
 """The file formats, as a table: each says how its header is written and read.
 
-A file is a header and the bytes of its tensors, which follow it without gaps. A `Tensor` is to be
-written and has an initializer; a `StoredTensor` is one that the header of an existing file names.
-"""
+A file is a header and the bytes of its tensors, which follow it without gaps."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
 from initfast._version import STREAM_VERSION, __version__
+from initfast.core import garbage
 from initfast.core.dtypes import FLOATING, DType
-from initfast.core.indexing import Dims
 from initfast.core.regular import open_regular
 from initfast.files import npyfile, safetensorsfile
-from initfast.initializers.base import Initializer
+from initfast.files.tensors import File, StoredTensor, Tensor
 
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """A tensor to be written.
-
-    Args:
-        name: its name in the file; None if the format has no names.
-        initializer: with one fixed stream.
-        shape: logical shape.
-        dtype: from `dtypes.resolve_numeric`.
-        offset: byte of the file at which it begins; `Format.file` and `locate` set it.
-    """
-
-    name: str | None
-    initializer: Initializer
-    shape: Dims
-    dtype: DType
-    offset: int = 0
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file to be written: its final name, its header, and the tensors that follow."""
-
-    path: Path
-    header: bytes
-    tensors: tuple[Tensor, ...] = ()
-
-    @property
-    def data_bytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self.tensors)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the header and the data."""
-        return len(self.header) + self.data_bytes
-
-
-class StoredTensor(NamedTuple):
-    """A tensor of an existing file; `dtype` is in the format's spelling, '' in a raw file."""
-
-    name: str | None
-    dtype: str
-    shape: Dims
-    offset: int
-    nbytes: int
+__all__ = [
+    "FORMATS", "NPY", "RAW", "SAFETENSORS", "File", "Format", "StoredFile", "StoredTensor",
+    "Tensor", "format_of", "locate", "metadata", "read", "seed_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +77,7 @@ class Format:
         header = self.header(listed, metadata)
         placed, offset = [], len(header)
         for tensor in listed:
-            placed.append(replace(tensor, offset=offset))
+            placed.append(tensor.at(offset))
             offset += tensor.nbytes
         return File(Path(path), header, tuple(placed))
 
@@ -140,6 +91,12 @@ class Format:
         else:
             spelling = self.dtype_name(tensor.dtype)
         return f"{name}{spelling} of shape {tensor.shape}"
+
+    def agree(self, tensor: Tensor, stored: StoredTensor) -> bool:
+        """Return whether an existing file says of a tensor what it should."""
+        if not self.described:
+            return tensor.nbytes == stored.nbytes
+        return tensor.shape == stored.shape and self.dtype_name(tensor.dtype) == stored.dtype
 
     def dtype_of(self, tensor: StoredTensor) -> DType:
         """Return the dtype of a tensor that `fill` can write. Raises ValueError for any other."""
@@ -165,9 +122,7 @@ def _npy_parse(file: BinaryIO, size: int) -> Contents:
 
 
 def _safetensors_header(tensors: Sequence[Tensor], metadata: Mapping[str, str] | None) -> bytes:
-    named = [
-        (safetensorsfile.check_name(tensor.name), tensor.dtype, tensor.shape) for tensor in tensors
-    ]
+    named = ((tensor.name, tensor.dtype, tensor.shape) for tensor in tensors)
     return safetensorsfile.header(named, metadata)
 
 
@@ -218,6 +173,7 @@ def format_of(path: str | os.PathLike[str]) -> Format:
     return FORMATS[suffix]
 
 
+@garbage.paused()
 def read(path: str | os.PathLike[str], format: Format | None = None) -> StoredFile:
     """Return what the header of an existing file says; its format is that of its extension.
 
@@ -231,6 +187,7 @@ def read(path: str | os.PathLike[str], format: Format | None = None) -> StoredFi
         return StoredFile(Path(path), found, size, *found.parse(file, size))
 
 
+@garbage.paused()
 def locate(file: StoredFile, tensors: Iterable[Tensor]) -> list[Tensor | ValueError]:
     """Return each tensor with the offset at which the file holds it, or what is wrong with it.
 
@@ -243,10 +200,10 @@ def locate(file: StoredFile, tensors: Iterable[Tensor]) -> list[Tensor | ValueEr
         held = stored.get(tensor.name if file.format.named else None)
         if held is None:
             results.append(ValueError(f"{describe(tensor)}; received no such tensor"))
-        elif describe(tensor) != describe(held):
+        elif not file.format.agree(tensor, held):
             results.append(ValueError(f"{describe(tensor)}; received {describe(held)}"))
         else:
-            results.append(replace(tensor, offset=held.offset))
+            results.append(tensor.at(held.offset))
     return results
 
 

@@ -40,6 +40,9 @@ _DTYPES = (
     ("BOOL", "bool", 1),
     ("C64", "complex64", 8),
 )
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_INT = frozenset((int,))
+_KEYS = frozenset(("dtype", "shape", "data_offsets"))
 _NAMES = {ours: theirs for theirs, ours, _ in _DTYPES}
 _BYTES = {theirs: size for theirs, _, size in _DTYPES}
 
@@ -83,7 +86,7 @@ def check_name(name: object) -> str:
 
 
 def header(
-    tensors: Iterable[tuple[str, DType, Dims]], metadata: Mapping[str, str] | None = None
+    tensors: Iterable[tuple[object, DType, Dims]], metadata: Mapping[str, str] | None = None
 ) -> bytes:
     """Return the header of tensors in their order in the file; its length is a multiple of 64.
 
@@ -95,20 +98,22 @@ def header(
         ValueError: a name is empty, reserved or taken, the format lacks a dtype, or there are too
             many tensors.
     """
-    table: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
+    names: set[str] = set()
+    rows = [f'"{METADATA}":{_encode(dict(metadata))}'] if metadata else []
     end = 0
-    for name, dtype, shape in tensors:
-        if check_name(name) in table:
+    for given, dtype, shape in tensors:
+        name = check_name(given)
+        if name in names:
             raise ValueError(
                 f"the tensors of a file must have different names; received {short(name)} twice"
             )
+        names.add(name)
         begin, end = end, end + math.prod(shape) * dtype.itemsize
-        table[name] = {
-            "dtype": dtype_name(dtype),
-            "shape": list(shape),
-            "data_offsets": [begin, end],
-        }
-    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+        rows.append(
+            f'{_encode(name)}:{{"dtype":"{dtype_name(dtype)}","shape":[{",".join(map(str, shape))}]'
+            f',"data_offsets":[{begin},{end}]}}'
+        )
+    text = f"{{{','.join(rows)}}}".encode()
     text += b" " * (-(LENGTH_BYTES + len(text)) % ALIGNMENT)
     if len(text) > MAX_HEADER:
         raise ValueError(
@@ -181,7 +186,7 @@ def parse(text: bytes, data_bytes: int) -> tuple[tuple[Entry, ...], dict[str, st
 
 
 def _entry(name: str, value: Any) -> Entry:
-    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(value, dict) or value.keys() != _KEYS:
         raise ValueError(
             f"tensor {short(name)} must have a dtype, a shape and data_offsets; received"
             f" {short(value)}"
@@ -197,7 +202,7 @@ def _entry(name: str, value: Any) -> Entry:
             f"the dtype of tensor {short(name)} must be one of {', '.join(_BYTES)};"
             f" received {short(dtype)}"
         )
-    dims = normalize_shape(shape)
+    dims = normalize_shape(tuple(shape))
     begin, end = offsets
     if end - begin != math.prod(dims) * _BYTES[dtype]:
         raise ValueError(
@@ -208,7 +213,9 @@ def _entry(name: str, value: Any) -> Entry:
 
 
 def _integers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    if not isinstance(value, list) or not _INT.issuperset(map(type, value)):
+        return False
+    return min(value, default=0) >= 0
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

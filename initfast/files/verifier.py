@@ -6,15 +6,15 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from initfast.core.regular import open_regular
 from initfast.files import formats
-from initfast.files.chunks import CHUNK_BYTES, Bytes, Chunk, Scratch, chunks, equal, values, walk
+from initfast.files.chunks import CHUNK_BYTES, Bytes, Chunk, Group, chunks, equal, groups, values
 from initfast.files.formats import StoredFile, Tensor
 from initfast.files.partial import read_at
+from initfast.files.walker import Scratch, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,21 @@ def compare(
     with open_regular(file.path) as opened:
         descriptor = opened.fileno()
 
-        def work(chunk: Chunk, raw: Bytes) -> Difference | None:
-            there = scratch.of(chunk.nbytes)
-            if read_at(descriptor, there.data, chunk.offset) < chunk.nbytes:
+        def work(group: Group, raw: Bytes) -> list[tuple[Tensor, Difference]]:
+            there = scratch.of(group.nbytes)
+            if read_at(descriptor, there.data, group.offset) < group.nbytes:
                 raise OSError(
                     f"{os.fspath(file.path)}: the file must keep its size while it is read;"
-                    f" received its end after byte {chunk.offset}"
+                    f" received its end after byte {group.offset}"
                 )
-            return None if equal(raw, there) else _first(chunk, raw, there)
+            if equal(raw, there):
+                return []
+            pairs = zip(group.parts(raw), group.parts(there), strict=True)
+            return [
+                (chunk.tensor, _first(chunk, expected, found))
+                for (chunk, expected), (_, found) in pairs
+                if not equal(expected, found)
+            ]
 
         def todo() -> Iterator[Chunk]:
             # The rest of a tensor that is known to differ is not looked at.
@@ -82,13 +89,14 @@ def compare(
                 if chunk.tensor.offset not in wrong:
                     yield chunk
 
-        with contextlib.closing(walk(todo(), work)) as steps:
-            for chunk, _, difference, _ in steps:
-                if difference is not None and chunk.tensor.offset not in wrong:
-                    wrong.add(chunk.tensor.offset)
-                    differences.append(difference)
+        with contextlib.closing(walk(groups(todo(), chunk_bytes), work)) as steps:
+            for group, _, found, _ in steps:
+                for tensor, difference in found:
+                    if tensor.offset not in wrong:
+                        wrong.add(tensor.offset)
+                        differences.append(difference)
                 if advance is not None:
-                    advance(chunk.nbytes)
+                    advance(group.nbytes)
     return differences
 
 
@@ -121,9 +129,12 @@ def _compare_headers(
 def _first(chunk: Chunk, expected: Bytes, found: Bytes) -> Difference:
     """Return the first element whose bytes differ."""
     size = chunk.tensor.dtype.itemsize
-    place = int(np.flatnonzero(expected != found)[0]) // size
-    shape = chunk.tensor.shape
-    index = tuple(int(n) for n in np.unravel_index(chunk.start + place, shape)) if shape else ()
+    place = int(np.argmax(expected != found)) // size
+    index: tuple[int, ...] = ()
+    rest = chunk.start + place
+    for n in reversed(chunk.tensor.shape):
+        rest, last = divmod(rest, n)
+        index = (last, *index)
     pair = [raw[place * size : (place + 1) * size] for raw in (expected, found)]
     texts = [_text(chunk, raw) for raw in pair]
     if texts[0] == texts[1]:  # such as two kinds of NaN
@@ -132,5 +143,4 @@ def _first(chunk: Chunk, expected: Bytes, found: Bytes) -> Difference:
 
 
 def _text(chunk: Chunk, raw: Bytes) -> str:
-    value: Any = values(chunk, raw.copy())[0]
-    return str(value)
+    return str(values(chunk, raw)[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
 import numpy as np
@@ -206,7 +207,7 @@ class Initializer:
 
     def _with(self, **arguments: Any) -> Self:
         """Return a new initializer with other arguments, or this one if it does not take them."""
-        if not arguments.keys() <= inspect.signature(type(self)).parameters.keys():
+        if not arguments.keys() <= _parameters(type(self)):  # type: ignore[arg-type]
             return self
         config = self.get_config()
         if not arguments.keys() <= config.keys():
@@ -322,6 +323,12 @@ class Initializer:
             if always or isinstance(value, np.ndarray) or value != parameter.default:
                 shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@lru_cache(1024)  # `inspect` takes its time, and a model asks for each tensor
+def _parameters(kind: type[Initializer]) -> frozenset[str]:
+    """Return the names of a constructor's arguments."""
+    return frozenset(inspect.signature(kind).parameters)
 
 
 class Direct(Initializer):

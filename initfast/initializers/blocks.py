@@ -37,7 +37,7 @@ def check(initializer: Initializer, shape: indexing.Dims, dtype: DTypeLike) -> N
 
 def source_of(initializer: Initializer, shape: indexing.Dims, dtype: DType) -> Source | None:
     """Return what the kernels draw for an initializer, or None if it is more than one draw."""
-    if not isinstance(initializer, RandomInitializer):
+    if not isinstance(initializer, RandomInitializer) or initializer.whole_only:
         return None
     return initializer._source(shape, dtype)
 

@@ -11,6 +11,7 @@ import numpy as np
 from initfast.core.buffers import Buffer
 from initfast.core.dtypes import DType
 from initfast.core.indexing import Dims, Part
+from initfast.core.seeds import AnySeed
 from initfast.core.types import Array, DTypeLike
 from initfast.initializers.base import Direct, Initializer
 
@@ -39,6 +40,9 @@ class FixedRows(Direct):
         self.inner = inner
         self.whole_only = inner.whole_only  # type: ignore[misc]  # as it is in each case
         self.fixed = tuple(rows)
+
+    def with_seed(self, seed: AnySeed) -> FixedRows:
+        return FixedRows(self.inner.with_seed(seed), self.fixed)
 
     def _dtype(self, dtype: DTypeLike) -> DType:
         return self.inner._dtype(dtype)

@@ -9,6 +9,7 @@ import initfast as ift
 from initfast.core import dtypes
 from initfast.files import chunks
 from initfast.files.formats import RAW, SAFETENSORS, Tensor
+from initfast.files.walker import walk
 
 SHAPES = [[(5,)], [()], [(0,)], [(2000, 3)], [(7, 11), (0, 4), (), (1500,)], [], [(0,), (0, 3)]]
 
@@ -35,6 +36,42 @@ def test_chunks_cover_all_data_once(shapes, dtype, size):
     assert (marks[len(file.header) :] == 1).all()
 
 
+def grouped(file, size=512):
+    return list(chunks.groups(chunks.chunks(file.tensors, size), size))
+
+
+@pytest.mark.parametrize("shapes", [*SHAPES, [(3,)] * 3000, [(9,), (200,), (1,), (128,), (2,)]])
+def test_groups_hold_all_chunks_in_order(shapes):
+    file = tensors(shapes)
+    found = grouped(file)
+    listed = [chunk for group in found for chunk in group.chunks]
+    assert listed == list(chunks.chunks(file.tensors, 512))
+    for group in found:
+        assert group.offset == group.chunks[0].offset
+        assert 0 < group.nbytes == sum(chunk.nbytes for chunk in group.chunks) <= 512
+        raw = np.arange(group.nbytes, dtype=np.uint16).astype(np.uint8)
+        parts = [part for _, part in group.parts(raw)]
+        assert b"".join(part.tobytes() for part in parts) == raw.tobytes()
+    assert len(found) <= 2 * file.data_bytes / 512 + 1
+
+
+def test_a_group_keeps_its_chunks_aligned():
+    """Files of others may have a byte in front of a float64."""
+    kinds = ["uint8", "float64", "float64", "uint8", "float16"]
+    listed, end = [], 64
+    for name in kinds:
+        dtype = np.dtype(name)
+        listed.append(Tensor(None, ift.Ones(), (1,), dtype, end))
+        end += dtype.itemsize
+    found = list(chunks.groups(chunks.chunks(listed)))
+    assert [len(group.chunks) for group in found] == [1, 3, 1]
+    apart = [tensor._replace(offset=1000 * n) for n, tensor in enumerate(listed)]
+    assert len(list(chunks.groups(chunks.chunks(apart)))) == len(apart)
+    for group in found:
+        (made,) = walk([group], lambda group, raw: None)
+        assert [chunks.values(*part)[0] for part in group.parts(made[1])] == [1] * len(group.chunks)
+
+
 def test_rows():
     (tensor,) = tensors([(10, 6)]).tensors
     found = list(chunks.chunks([tensor], 40, rows=(3, 5)))
@@ -55,10 +92,8 @@ def test_a_walk_is_in_order(threads, init):
     file = tensors([(40, 30), (30, 20)], init=init)
     made = []
     with ift.threads(threads):
-        for chunk, raw, start, _ in chunks.walk(
-            chunks.chunks(file.tensors, 512), lambda chunk, raw: chunk.start
-        ):
-            assert start == chunk.start
+        for group, raw, offset, _ in walk(grouped(file), lambda group, raw: group.offset):
+            assert offset == group.offset == len(file.header) + sum(map(len, made))
             made.append(raw.tobytes())
     whole = [init.block(tensor.shape, ...).tobytes() for tensor in file.tensors]
     assert b"".join(made) == b"".join(whole)
@@ -70,7 +105,7 @@ def test_an_error_in_a_worker_ends_the_walk():
 
     file = tensors([(4000,)])
     with pytest.raises(OSError, match="broken"):
-        list(chunks.walk(chunks.chunks(file.tensors, 512), fail))
+        list(walk(grouped(file), fail))
 
 
 def test_equal():

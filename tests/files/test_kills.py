@@ -22,13 +22,13 @@ def kill(way, case, folder, count, seed, timeout):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("case", ["fill", "workers"])
+@pytest.mark.parametrize("case", ["fill", "tiny", "workers"])
 def test_a_few_kills(tmp_path, case):
     assert kill("at_random", case, tmp_path, 6, 20260, timeout=60)["kills"] >= 6
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", ["fill", "model", "shards", "workers"])
+@pytest.mark.parametrize("case", ["fill", "model", "tiny", "shards", "workers"])
 def test_a_hundred_kills(tmp_path, case):
     done = kill("at_random", case, tmp_path, 100, 1, timeout=600)
     print(case, done)
@@ -42,7 +42,7 @@ def test_a_crash_at_some_steps(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", ["fill", "model", "shards", "workers"])
+@pytest.mark.parametrize("case", ["fill", "model", "tiny", "shards", "workers"])
 def test_a_crash_at_each_step(tmp_path, case):
     done = kill("at_each_step", case, tmp_path, 1, 1, timeout=600)
     print(case, done)

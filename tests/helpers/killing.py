@@ -83,15 +83,27 @@ def model(layers: int) -> dict:
     return {"tensors": tensors}
 
 
+def tiny() -> dict:
+    """A model of many small tensors, which are written together."""
+    inits = ["zeros", "he_normal", "orthogonal", "uniform"]
+    return {
+        "tensors": {
+            f"h.{n}": {"shape": [n % 7 + 1, 9], "dtype": "float32", "init": inits[n % 4]}
+            for n in range(1500)
+        }
+    }
+
+
 class Model:
     """A model in one file, by one process."""
 
     workers = 1
     out = "m.safetensors"
     limit = None
+    spec = model(6)
 
     def __init__(self, folder: Path) -> None:
-        spec = model(6)
+        spec = self.spec
         if self.limit is not None:
             (folder / self.out).mkdir()
         self.job = checkpoint.plan(spec, folder / self.out, 3, self.limit)
@@ -116,6 +128,12 @@ class Model:
         )
 
 
+class Tiny(Model):
+    """A model of many small tensors in one file, by one process."""
+
+    spec = tiny()
+
+
 class Shards(Model):
     """A model in shards, by one process."""
 
@@ -129,7 +147,7 @@ class Workers(Shards):
     workers = 3
 
 
-CASES = {"fill": Fill, "model": Model, "shards": Shards, "workers": Workers}
+CASES = {"fill": Fill, "model": Model, "tiny": Tiny, "shards": Shards, "workers": Workers}
 
 
 def check_names(case) -> bool:
