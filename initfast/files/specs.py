@@ -29,7 +29,7 @@ from initfast.core.regular import open_regular
 from initfast.core.seeds import Seed
 from initfast.core.text import line, short
 from initfast.core.types import Array, DTypeLike
-from initfast.initializers import blocks, grammar, registry
+from initfast.initializers import grammar, registry, streams
 from initfast.initializers.base import Initializer, RandomInitializer
 from initfast.initializers.constant import Constant
 from initfast.initializers.fixed_rows import FixedRows, Rows
@@ -340,4 +340,4 @@ def _check(entry: Entry) -> None:
         )
     if entry.fixed_rows and entry.initializer.whole_only:
         raise ValueError(f"fixed_rows cannot be combined with {type(entry.initializer).__name__}")
-    blocks.check(entry.initializer, entry.shape, entry.dtype)
+    streams.check(entry.initializer, entry.shape, entry.dtype)

@@ -14,6 +14,7 @@ from initfast.core import engine, indexing
 from initfast.core.buffers import Buffer, new, view
 from initfast.core.dtypes import DType, resolve, resolve_numeric
 from initfast.core.moments import Moments, measure
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import (
     AnySeed,
     ReusedSeedWarning,
@@ -264,7 +265,13 @@ class Initializer:
 
         This one is for subclasses that have only Keras' `__call__`; those of initfast are `Direct`.
         """
-        target.array[...] = indexing.cut(np.asarray(self(shape, target.dtype)), part)
+        made = np.asarray(self(shape, target.dtype))
+        if made.shape != shape:
+            raise ValueError(
+                f"{type(self).__name__} must return an array of the shape asked for, {shape}; "
+                f"received {made.shape}"
+            )
+        target.array[...] = indexing.cut(made, part)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments for JSON; `from_config` makes an equal initializer."""
@@ -395,6 +402,7 @@ class RandomInitializer(Direct):
         """
         raise NotImplementedError("random initializers must implement `for_shape(shape)`")
 
+    @in_fixed_environment
     def resolved(self, shape: indexing.Dims) -> RandomInitializer:
         """Return the initializer of initfast that draws the same array of a logical `shape`."""
         if type(self).for_shape is RandomInitializer.for_shape:
@@ -446,6 +454,7 @@ class RandomInitializer(Direct):
     def _dtype(self, dtype: DTypeLike) -> DType:
         return resolve(dtype)
 
+    @in_fixed_environment
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
         made = self.for_shape(shape)
         if not isinstance(made, RandomInitializer) or made.whole_only:

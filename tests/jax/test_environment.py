@@ -5,10 +5,10 @@ from host import NEEDED, check_parameters
 
 pytest.importorskip("jax")
 
-from initfast import Seed  # noqa: E402
-from initfast.initializers import random  # noqa: E402
-from initfast.jax import initializers  # noqa: E402
-from initfast.jax.complex_values import ComplexNormal, Disk  # noqa: E402
+from initfast import Seed
+from initfast.initializers import random
+from initfast.jax import initializers
+from initfast.jax.complex_values import ComplexNormal, Disk
 
 pytestmark = NEEDED
 SHAPES = [(13, 11), (3, 5, 7), (6, 10)]
