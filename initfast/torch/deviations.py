@@ -14,7 +14,9 @@ import numpy.typing as npt
 from initfast.core.dtypes import resolve_numeric
 from initfast.core.seeds import Seed
 from initfast.core.warn import warn
-from initfast.torch import targets
+from initfast.torch import rules as ruling
+from initfast.torch import shards, targets
+from initfast.torch.defaults import Spec
 from initfast.torch.materialise import Site
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ __all__ = ["check"]
 _SAMPLE = 1 << 14  # elements of a parameter that are looked at
 _FEWEST = 1000  # elements of which mean and deviation say enough
 _FACTOR = 1.25
+Bounds = tuple[tuple[int, int, int], ...]  # start, stop and step of each dim
 
 
 class _Values(NamedTuple):
@@ -107,45 +110,77 @@ def _is_new(compared: list[_Compared]) -> bool:
 
 def _compared(planned: Iterable[Planned]) -> Iterator[_Compared]:
     """The parameters of which a sample can be had, on both sides, and says something."""
+    known: dict[Any, _Values | None] = {}  # layers of one kind are drawn alike
     for each in planned:
         if each.kind != "parameter" or each.by_rule or each.what is None:
             continue
-        if isinstance(each.site, Site) and each.site.tensor.is_floating_point():
-            samples = _samples(each)
-            if samples is not None:
-                held, drawn = map(_values, samples)
-                count = samples[0].size
-                fixed = held.constant or drawn.constant
-                if count >= (_FEWEST if not fixed else 2):
-                    yield _Compared(each.name, count, held, drawn)
+        found = _sample(each.site.tensor) if isinstance(each.site, Site) else None
+        if found is None:
+            continue
+        sample, bounds = found
+        held = _values(sample)
+        least = 2 if held.constant or _is_constant(each.what) else _FEWEST
+        if sample.size < least:
+            continue
+        what = ruling.shown(each.what) if isinstance(each.what, Spec) else id(each.what)
+        tensor = each.site.tensor
+        key = (what, tuple(tensor.shape), tensor.dtype, bounds, each.zero_rows)
+        if key not in known:
+            known[key] = _drawn(each, bounds)
+        drawn = known[key]
+        if drawn is not None:
+            yield _Compared(each.name, sample.size, held, drawn)
 
 
-def _samples(planned: Planned) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """The same elements of a parameter, as held and as drawn with some seed."""
-    tensor = planned.site.tensor
-    try:
-        target, initializer = targets.find(tensor), planned.fill.initializer(Seed(0))
-    except (RuntimeError, TypeError, ValueError):  # which another step says, if it matters
+def _sample(tensor: Any) -> tuple[npt.NDArray[Any], Bounds] | None:
+    """Elements of this process' part of a parameter, and which of the whole they are; None if it
+    has no values.
+    """
+    if not tensor.is_floating_point() or not tensor.numel() or not targets.has_values(tensor):
         return None
-    if target is None or initializer is None:
+    local = targets.local_part(tensor)
+    left, steps, starts = local.numel(), [], (0,) * local.dim()
+    if not left:
         return None
-    left = target.local.numel()
-    if initializer.whole_only and math.prod(target.shape) > _SAMPLE:
-        return None
-    steps = []
-    for size in target.local.shape:
+    if targets.is_sharded(tensor):
+        try:
+            starts = tuple(part.start for part in shards.window(tensor, local))
+        except ValueError:  # only to be written it must be one block of the whole
+            return None
+    for size in local.shape:
         step = min(size, -(-left // _SAMPLE))
         left = left // size * -(-size // step)
         steps.append(step)
-    where = target.where or tuple(slice(0, size) for size in target.shape)
-    index = tuple(
-        slice(part.start, part.stop, step) for part, step in zip(where, steps, strict=True)
+    part = local.detach()
+    if max(steps, default=1) > 1:
+        part = part[tuple(slice(None, None, step) for step in steps)]
+    bounds = tuple(
+        (start, start + size, step)
+        for start, size, step in zip(starts, local.shape, steps, strict=True)
     )
-    held = target.local[tuple(slice(None, None, step) for step in steps)].detach().cpu().double()
-    drawn = initializer.block(target.shape, index, resolve_numeric(tensor.dtype))
-    return held.numpy(), drawn.astype(np.float64)
+    return part.cpu().double().numpy(), bounds
+
+
+def _drawn(planned: Planned, bounds: Bounds) -> _Values | None:
+    """What a parameter would hold with some seed; None if that cannot be said of a part of it."""
+    tensor = planned.site.tensor
+    try:
+        initializer = planned.fill.initializer(Seed(0))
+    except ValueError:  # which is raised where it is to be written
+        return None
+    if initializer is None or (initializer.whole_only and tensor.numel() > _SAMPLE):
+        return None
+    index = tuple(slice(*each) for each in bounds)
+    drawn = initializer.block(tuple(tensor.shape), index, resolve_numeric(tensor.dtype))
+    return _values(drawn.astype(np.float64))
+
+
+def _is_constant(what: Any) -> bool:
+    return isinstance(what, Spec) and what.function in ("constant_", "ones_", "zeros_")
 
 
 def _values(sample: npt.NDArray[Any]) -> _Values:
-    constant = bool(sample.min() == sample.max())
-    return _Values(float(sample.mean()), float(sample.std()), constant)
+    low, high = float(sample.min()), float(sample.max())
+    if low == high:
+        return _Values(low, 0.0, True)
+    return _Values(float(sample.mean()), float(sample.std()), False)
