@@ -45,10 +45,10 @@ class _Values(NamedTuple):
 
 
 class _Compared(NamedTuple):
-    """A parameter: a sample of `count` elements that it holds, and the same elements as drawn."""
+    """A parameter: a sample of `size` elements that it holds, and the same elements as drawn."""
 
     name: str
-    count: int
+    size: int
     held: _Values
     drawn: _Values
 
@@ -62,7 +62,7 @@ class _Compared(NamedTuple):
                 and drawn.constant
                 and math.isclose(held.mean, drawn.mean, rel_tol=1e-2)
             )
-        error = 5.0 * drawn.std / math.sqrt(self.count)
+        error = 5.0 * drawn.std / math.sqrt(self.size)
         return abs(held.std - drawn.std) < error and abs(held.mean - drawn.mean) < 1.5 * error
 
     @property
