@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import contenders
+import gpt2
 import machine
 import numpy as np
 import peak
@@ -261,6 +262,21 @@ def imports(scale: Scale) -> list[Row]:
     ]
 
 
+def models(scale: Scale) -> list[Row]:
+    """GPT-2 built in torch, by torch's draws and under initfast's patch."""
+    fills = gpt2.fills(*((12, 768) if scale is FULL else (1, 16)))
+    seconds = race.interleaved(fills, min(3, scale.rounds), scale.limit)
+    return [
+        {
+            "library": library,
+            "task": draw,
+            "seconds": race.median(seconds, f"{library} {draw}"),
+            "speed-up": race.ratio(seconds, f"{library} {draw}", f"initfast {draw}"),
+        }
+        for library, _, draw in (name.partition(" ") for name in fills)
+    ]
+
+
 def peaks(scale: Scale) -> list[Row]:
     """The most memory held while a new float32 array is made, of its bytes."""
     size = 2 ** min(scale.log2_size, 24)
@@ -368,6 +384,7 @@ SECTIONS = (
     Section("parts, 1 thread", 1, parts),
     Section("small calls", 1, small),
     Section("imports", 1, imports),
+    Section("models", ALL, models),
     Section("peak memory", ALL, peaks),
     Section("files", ALL, files),
     Section("sizes", ALL, sizes),

@@ -201,6 +201,15 @@ def _all(machines: Machines) -> list[str]:
                 f"{row['library']}, {row['bytes'] / 2**30:.3g} GiB, {row['file system']}"
             ),
         ),
+        pivot(
+            "GPT-2 (124 million weights) built in torch, all threads: s (speed-up)",
+            found("models"),
+            lambda row: (
+                f"{row['seconds']:.2f}"
+                + (f" ({_times(row['speed-up'])})" if row["library"] != "initfast" else "")
+            ),
+            column=_task,
+        ),
         _peaks(machines),
         pivot(
             "he_normal((n, n)): microseconds",
@@ -296,7 +305,6 @@ FAMILIES = ("torch", "jax", "numpy", "mkl")
 LEADING: tuple[tuple[str, str, bool, dict[str, str]], ...] = (
     *((f"{_words(task)}", "float32, ", False, {"task": task}) for task in TASKS),
     ("truncated normal with bounds -3, 3", "bounds -3, 3, ", False, {}),
-    ("normal, bfloat16", "other dtypes", False, {"task": "normal", "dtype": "bfloat16"}),
     ("normal, all threads", "float32, ", True, {"task": "normal"}),
 )
 
@@ -335,20 +343,27 @@ def summary(machines: Machines) -> str:
     lines = [
         [what, *(_leading(stored, *how) for stored in machines.values())] for what, *how in LEADING
     ]
-    files = [rows(stored, "files", task="normal") for stored in machines.values()]
-    if any(files):
+    built = [
+        {row["library"]: row for row in rows(stored, "models", task="trunc_normal_")}
+        for stored in machines.values()
+    ]
+    if any(built):
         cells = (
-            f"{hits[0]['GB/s']:.3g} (dd {_times(hits[0]['relative to dd'])})" if hits else ""
-            for hits in files
+            f"{hits['initfast']['seconds']:.2f} s (torch {_times(hits['torch']['speed-up'])})"
+            if hits
+            else ""
+            for hits in built
         )
-        lines.append(["`initfast fill` of a file, normal, all threads", *cells])
+        lines.append(["GPT-2 built in torch by `trunc_normal_`, all threads", *cells])
     absent = [
         f"Not installed on {described(stored, section)['cpu']}: {', '.join(missing)}."
         for stored in machines.values()
         for section in list(stored["sections"])[-1:]
         if (missing := stored["sections"][section].get("missing"))
     ]
-    return "\n\n".join([table(head, [line for line in lines if any(line[1:])]), *absent])
+    newest = max(machines, key=lambda name: _dates(machines[name]["sections"].values()), default="")
+    shown = [_pictured(newest, "", newest)] if picture(newest).exists() else []
+    return "\n\n".join([table(head, [line for line in lines if any(line[1:])]), *absent, *shown])
 
 
 # ---- the files
@@ -363,6 +378,11 @@ def _rewrite(target: Path, generated: str) -> None:
 def picture(name: str) -> Path:
     """Return where the picture of a machine is."""
     return PICTURES / f"speed-{name}.png"
+
+
+def _pictured(name: str, root: str, label: str) -> str:
+    title = "Throughput of each library against the size of the array"
+    return f"![{title}, {label}]({root}{picture(name).relative_to(ROOT)})"
 
 
 def draw(name: str, stored: Stored) -> None:
@@ -388,9 +408,8 @@ def write(
 
 def tables(machines: Machines) -> str:
     """Return all that benchmarks/README.md shows: the text, and the pictures that there are."""
-    title = "Throughput of each library against the size of the array"
     shown = [
-        f"![{title}, {label}](../{picture(name).relative_to(ROOT)})"
+        _pictured(name, "../", label)
         for name, label in labels(machines).items()
         if picture(name).exists()
     ]

@@ -12,12 +12,12 @@ threads, or the machine.
 
 An initializer is made once, with its parameters and a seed, and called for each array:
 
-- `init(shape, dtype=None)` makes a new array, `init.fill(out)` fills memory that is there; float32
-  if nothing is said.
+- `init(shape, dtype=None)` makes a new array, `init.fill(out)` fills existing memory; float32
+  by default.
 - `init.block(shape, index)`, `init.rows(shape, ids)`, `init.fill(out, shape, index)`: a part, equal
   to the whole's.
 - `HeNormal`, `HeUniform`, `GlorotNormal`, `GlorotUniform`, `LecunNormal`, `LecunUniform`: scaled by
-  fan, which `compute_fans` tells; all are rows of `VarianceScaling`. `RandomNormal`,
+  fan (`compute_fans`); all are rows of `VarianceScaling`. `RandomNormal`,
   `RandomUniform`, `TruncatedNormal`: of given parameters. `Orthogonal`, `Identity`, `STFT`,
   `Constant`, `Zeros`, `Ones`: the rest of Keras'. `RandomInitializer`, `Initializer`: the bases of
   your own.

@@ -5,7 +5,7 @@
     checkpoint.save(checkpoint.spec_from(model), "folder", seed=42)
     checkpoint.save("gpt2.json", "gpt2.safetensors", seed=42, dtype="bfloat16")
 
-Every tensor is drawn from the stream of its own name, so that it does not depend on what else the
+Every tensor is drawn from the stream of its name, so that it does not depend on what else the
 model has, on the shards, or on how many processes write them. `initfast model` is the same on the
 command line."""
 

@@ -70,7 +70,7 @@ def array(
         dtype=native,
         meta=np.empty(
             (0,) * len(logical), native
-        ),  # without it Dask would make a chunk to see what it is
+        ),  # without it Dask would compute a chunk to find its type
         name=name,
     )
     found: da.Array = made.rechunk(cut) if whole else made

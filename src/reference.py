@@ -2,7 +2,7 @@
 backend with it.
 
 Nothing of the package imports this. It takes a `Source`, whose numbers `distributions` has derived,
-and makes the elements it stands for one operation at a time. `fma` is exact, so the results are the
+and makes its elements one operation at a time. `fma` is exact, so the results are the
 kernels' own, bit for bit."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Every public name is documented where one looks for it: in `help`, with each of its parameters,
-and in the README.
+and in a README.
 """
 
 import doctest
@@ -9,14 +9,13 @@ import re
 
 import pytest
 from places import ADAPTERS, ROOT
+from readmes import READMES
 
 import initfast
 from initfast.initializers import aliases
 
 ROOM_NAMES = (*ADAPTERS, "typing", "checkpoint", "signal", "backends")
-DOCUMENTS = "".join(
-    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md")
-)
+DOCUMENTS = "".join(READMES.values()) + (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 # A function of another library's signature, or of another function's, may leave the arguments to
 # that.
 REFERS = (

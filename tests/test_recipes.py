@@ -1,23 +1,21 @@
-"""The README's programs for engines of many processes, each run as it stands there: MPI and Ray.
+"""The READMEs' programs for engines of many processes, each run as it stands there: MPI and Ray.
 
 They begin with a comment that names their file. An engine that is not installed is skipped: `pip
 install mpi4py mpich`, `pip install ray`."""
 
 import importlib.util
 import os
-import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-from pathlib import Path
 
 import numpy as np
 import pytest
+from readmes import program
 
 import initfast as ift
 
-README = Path(__file__).parent.parent / "README.md"
 # What a program does not say itself: no question to the user, no network, nothing in the home
 # folder.
 QUIET = {
@@ -28,21 +26,8 @@ QUIET = {
 SHAPE = (100_000, 64)
 
 
-def program(name):
-    """The Python block of the README whose first line names this file."""
-    text = README.read_text(encoding="utf-8")
-    found = [
-        block
-        for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-        if name in block
-    ]
-    assert len(found) == 1, f"README.md must have one program {name}"
-    assert found[0].startswith(f"# {name}")
-    return found[0]
-
-
 def run(command, name, check, folder):
-    """Run a program of the README with a check after it, in `folder`; return what it printed."""
+    """Run a program of a README with a check after it, in `folder`; return what it printed."""
     (folder / name).write_text(program(name) + check)
     environment = {
         **os.environ,
@@ -85,3 +70,20 @@ def test_ray(tmp_path):
         pytest.skip("needs Ray: pip install ray")
     check = "\nprint(table.shape, bool((table == ift.HeNormal(seed=42)(shape)).all()))\n"
     assert run([], "ray_rows.py", check, tmp_path) == f"{SHAPE} True\n"
+
+
+def test_fsdp2(tmp_path):
+    """Two ranks: together they hold the model that one process makes."""
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("needs PyTorch: pip install torch")
+    check = (
+        "\nfrom torch.distributed.checkpoint.state_dict import StateDictOptions as Options, get_model_state_dict"
+        "\nwhole = get_model_state_dict(model, options=Options(full_state_dict=True, cpu_offload=True))"
+        "\nif torch.distributed.get_rank() == 0:"
+        "\n    alone = torch.nn.TransformerEncoderLayer(64, 4, batch_first=True)"
+        "\n    fast.initialize(alone, seed=42)"
+        "\n    print(len(whole), all(torch.equal(whole[k], v) for k, v in alone.state_dict().items()))"
+        "\ntorch.distributed.destroy_process_group()\n"
+    )
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    assert run([*launcher, "--no-python"], "fsdp2.py", check, tmp_path) == "12 True\n"

@@ -77,7 +77,7 @@ class Job(NamedTuple):
 
 
 class Library(NamedTuple):
-    """A library: its module, what it can draw, and how to prepare a function that does a job."""
+    """A library: its module, its tasks and dtypes, and how to prepare a job."""
 
     name: str
     module: str

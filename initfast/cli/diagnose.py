@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _check_usage(arguments: argparse.Namespace) -> None:
     if arguments.preset and arguments.widths is not None:
-        raise ValueError("--preset has networks of its own; leave --widths out")
+        raise ValueError("--preset cannot be combined with --widths")
     if not arguments.preset and arguments.widths is None:
         raise ValueError("--widths is required, or --preset")
     if arguments.preset and arguments.plot is not None:

@@ -11,7 +11,8 @@ import initfast
 from initfast.core import dtypes, indexing, seeds
 from initfast.core.dtypes import DType
 from initfast.core.threads import get_num_threads, threads
-from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers.base import Initializer
+from initfast.initializers.random import RandomInitializer
 
 # Of as many digits as any number here may have: Python refuses to read thousands of them.
 _INTEGER = re.compile(r"[0-9]{1,30}")

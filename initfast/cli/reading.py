@@ -9,7 +9,7 @@ from initfast.files import formats
 
 
 class Differences(Exception):
-    """A file is not what it should be; a line for each thing that is not."""
+    """A file has other values than expected; a line for each difference."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__(*lines)

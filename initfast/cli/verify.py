@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 import initfast
+from initfast import backends
+from initfast._version import STREAM_VERSION, __version__
 from initfast.cli.options import (
     add_stream_arguments,
     as_usage_errors,
@@ -20,6 +22,7 @@ from initfast.cli.options import (
 )
 from initfast.cli.progress import progress
 from initfast.cli.reading import Differences, as_file_errors, read
+from initfast.core import self_test
 from initfast.core.dtypes import DType
 from initfast.core.text import printable
 from initfast.files import checkpoint, formats, verifier
@@ -32,12 +35,20 @@ SHOWN = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments. `run` checks which of them can be combined."""
-    parser.add_argument("file", metavar="FILE", help="the file, or a model's folder, to compare")
     parser.add_argument(
-        "--init", help="what it should hold: a Keras name, or an initializer as Keras JSON"
+        "file", metavar="FILE", nargs="?", help="the file, or a model's folder, to compare"
     )
     parser.add_argument(
-        "--spec", metavar="SPEC.json", help="what a model should hold, as for `initfast model`"
+        "--self",
+        dest="itself",
+        action="store_true",
+        help="compare the kernels of this installation with known values, instead of a file",
+    )
+    parser.add_argument(
+        "--init", help="the expected initializer: a Keras name, or an initializer as Keras JSON"
+    )
+    parser.add_argument(
+        "--spec", metavar="SPEC.json", help="the expected spec of a model, as for `initfast model`"
     )
     parser.add_argument(
         "--shape", help="dimensions joined by 'x' (default: those of the file; raw files need it)"
@@ -61,7 +72,12 @@ def run(arguments: argparse.Namespace) -> None:
         Differences: the first difference of each tensor that differs.
         OSError: the file cannot be read.
     """
+    if arguments.itself:
+        print(_verify_itself(arguments))
+        return
     with as_usage_errors():
+        if arguments.file is None:
+            raise ValueError("FILE or --self is required")
         if arguments.init is None and arguments.spec is None:
             raise ValueError("--init or --spec is required")
         if arguments.init is not None and arguments.spec is not None:
@@ -69,6 +85,22 @@ def run(arguments: argparse.Namespace) -> None:
         scope = thread_scope(arguments.threads)
     with scope:
         print((_verify_file if arguments.spec is None else _verify_model)(arguments))
+
+
+def _verify_itself(arguments: argparse.Namespace) -> str:
+    with as_usage_errors():
+        for option in ("file", "init", "spec", "shape", "dtype", "seed", "name", "tensor", "rows"):
+            if getattr(arguments, option) is not None:
+                shown = "FILE" if option == "file" else f"--{option}"
+                raise ValueError(f"--self cannot be combined with {shown}")
+    differing = [f"{each} differs from stream version 1" for each in self_test.differing()]
+    if differing:
+        raise Differences([*differing, "please report this with `initfast info --json`"])
+    kernels = ", ".join(backends.available())
+    return (
+        f"initfast {__version__}: OK: {len(self_test.KNOWN)} known arrays of stream "
+        f"version {STREAM_VERSION} match ({kernels})"
+    )
 
 
 def _verify_file(arguments: argparse.Namespace) -> str:
@@ -157,7 +189,7 @@ def _seed_text(arguments: argparse.Namespace, stored: StoredFile) -> str | None:
     """Return --seed, else None for the seed in the JSON, else the seed in the metadata.
 
     Raises:
-        ValueError: a seed is needed, and there is none.
+        ValueError: a seed is needed, but not given.
     """
     if arguments.seed is not None:
         return str(arguments.seed)

@@ -22,7 +22,7 @@ _BYTE = np.dtype("u1")
 
 
 class Buffer(NamedTuple):
-    """Writable memory: its address, what it holds, its shape and its strides in bytes.
+    """Writable memory: its address, dtype, shape and its strides in bytes.
 
     `owner` is a NumPy array over the memory and keeps it alive. Its own dtype may be another one of
     the same size."""
@@ -74,7 +74,7 @@ def view(out: object, dtype: object = None, shape: Dims | None = None) -> Buffer
             anything with the buffer protocol (bytearray, mmap, array.array, ctypes arrays,
             memoryview) or with DLPack on the CPU.
         dtype: default, the buffer's own. Unsigned integers and void of the same size can be read as
-            any dtype, so that memory without a bfloat16 or float8 type of its own can hold them.
+            any dtype, so that memory that has no bfloat16 or float8 type can hold them.
             Untyped bytes need it.
         shape: default, the buffer's own. A flat buffer that is no array or tensor takes any shape
             of as many elements.
@@ -164,7 +164,7 @@ def overlaps(shape: Dims, strides: Dims, itemsize: int) -> bool:
 
 
 def _agreed(native: np.dtype[Any], own: DType | None, asked: DType | None) -> DType:
-    """Return the dtype to fill a buffer as, from what it holds and what was asked for."""
+    """Return the dtype to fill a buffer as, from its own dtype and the requested one."""
     if own is None and asked is None:
         raise ValueError(f"a buffer of raw bits needs dtype=; received a buffer of {native.str!r}")
     if own is not None:  # NumPy takes None for float64 when it compares dtypes
@@ -214,7 +214,7 @@ def _from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
         kind = (
             str(tensor.layout) if tensor.layout != torch.strided else "a lazy negative or conjugate"
         )
-        raise ValueError(f"a tensor must be strided memory of its own; received {kind}")
+        raise ValueError(f"a tensor must have strided memory; received {kind}")
     own = resolve_numeric(tensor.dtype)
     try:
         # Storage that was resized behind the tensor's back (as FSDP does) no longer holds its
@@ -234,9 +234,7 @@ def _from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
         RuntimeError
     ) as error:  # inside vmap or grad, nested, zero tensors: no memory that one could write into
         reason = str(error).strip().split("\n")[0][:120]
-        raise ValueError(
-            f"a tensor must be strided memory of its own; torch says of the one received: {reason}"
-        ) from None
+        raise ValueError(f"a tensor must have strided memory; torch says: {reason}") from None
 
 
 class _Memory:

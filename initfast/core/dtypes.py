@@ -94,7 +94,7 @@ def _hint(dtype: object) -> str:
 
 
 def _described(dtype: object) -> DType | None:
-    """Return the NumPy dtype that `dtype` stands for, or None."""
+    """Return the NumPy dtype that `dtype` means, or None."""
     if dtype is float or (isinstance(dtype, str) and dtype == "float"):
         raise ValueError(
             "dtype must say its width: float is float64 to NumPy and float32 to Keras; received "

@@ -57,8 +57,7 @@ def fill(
     """
     if buffer.shape != part.shape:
         raise ValueError(
-            f"out must have the shape of the part it stands for, {part.shape}; received "
-            f"{buffer.shape}"
+            f"out must have the shape of its part, {part.shape}; received {buffer.shape}"
         )
     constant = source.distribution == _kernels.CONSTANT
     if constant:

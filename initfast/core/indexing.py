@@ -37,6 +37,9 @@ class Part(NamedTuple):
     starts: npt.NDArray[np.uint64] | None = None
 
 
+_PLAIN = frozenset({int})
+
+
 def normalize_shape(shape: object) -> Dims:
     """Return `shape` as a tuple of Python integers.
 
@@ -48,6 +51,8 @@ def normalize_shape(shape: object) -> Dims:
         ValueError: if `shape` is anything else: a negative size, None, a float, a bool, too many
             dims or elements.
     """
+    if type(shape) is tuple and _PLAIN.issuperset(map(type, shape)) and min(shape, default=0) >= 0:
+        return _checked(shape, shape)  # nearly always, and a small call would notice the rest
     if type(shape) is tuple:
         sizes: Any = shape
     elif hasattr(shape, "__index__") and getattr(shape, "ndim", 0) == 0:
@@ -66,12 +71,16 @@ def normalize_shape(shape: object) -> Dims:
         raise ValueError(
             f"every size in a shape must be an integer >= 0; received {shape!r}"
         ) from None
+    return _checked(dims, shape)
+
+
+def _checked(dims: Dims, shape: object) -> Dims:
     if len(dims) > MAX_DIMS:
         raise ValueError(
             f"a shape may have at most {MAX_DIMS} dims; received {len(dims)} in {shape!r}"
         )
     # Sizes of 0 are left out, so that no single size can wrap either.
-    if math.prod(n for n in dims if n) > MAX_ELEMENTS:
+    if math.prod(dims if 0 not in dims else filter(None, dims)) > MAX_ELEMENTS:
         raise ValueError(f"a shape may hold at most 2**63 elements; received {shape!r}")
     return dims
 

@@ -19,6 +19,7 @@ from initfast.core.warn import warn
 __all__ = ["ReusedSeedWarning", "Seed", "SeedGenerator"]
 
 _WORDS = 2**64
+_set = object.__setattr__  # for objects that refuse theirs
 _SEED_RULE = (
     "`seed` argument should be an instance of `initfast.Seed`, `initfast.SeedGenerator`, None "
     "or an integer in [0, 2**64). Received: seed={seed!r}"
@@ -42,6 +43,8 @@ class ReusedSeedWarning(UserWarning):
 
 def _word(name: str, value: object) -> int:
     """`value` as a 64-bit word; booleans, floats and arrays are not numbers of a stream."""
+    if type(value) is int and 0 <= value < _WORDS:  # nearly always
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise ValueError(f"{name} must be an integer in [0, 2**64); received {value!r}")
     word = int(value)
@@ -67,9 +70,9 @@ class Seed:
     _name: str | None
 
     def __init__(self, seed: int, stream: int = 0) -> None:
-        object.__setattr__(self, "_seed", _word("seed", seed))
-        object.__setattr__(self, "_stream", _word("stream", stream))
-        object.__setattr__(self, "_name", None)
+        _set(self, "_seed", _word("seed", seed))
+        _set(self, "_stream", _word("stream", stream))
+        _set(self, "_name", None)
 
     @property
     def seed(self) -> int:
@@ -107,7 +110,7 @@ class Seed:
 
         digest = hashlib.blake2b(path.encode("utf-8"), digest_size=8).digest()
         made = Seed(self._seed, int.from_bytes(digest, "little"))
-        object.__setattr__(made, "_name", path)
+        _set(made, "_name", path)
         return made
 
     def get_config(self) -> dict[str, Any]:
@@ -171,7 +174,7 @@ class SeedGenerator:
 
     Its config holds the seed and not the count, as in Keras: a clone starts again. A pickle keeps
     the count. After a fork, parent and child hold the same count, so that the first draw in a child
-    is a ReusedSeedWarning: workers need seeds or names of their own."""
+    is a ReusedSeedWarning: give each worker a separate seed or name."""
 
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
         self._given = None if seed is None else _word("seed", seed)
@@ -197,7 +200,7 @@ class SeedGenerator:
             self._fork = _forks
             warn(
                 f"{self!r} was made before this process was forked: other workers draw the same "
-                "values from it. Make one in each worker, with a seed of its own, or name the "
+                "values from it. Make one in each worker, with a separate seed, or name the "
                 f"streams, seed=Seed({self._seed}).named('worker 0/kernel').",
                 ReusedSeedWarning,
             )
@@ -312,4 +315,4 @@ def _check_keys(kind: str, config: Mapping[str, Any], allowed: tuple[str, ...]) 
             f"the config of {kind} takes {', '.join(map(repr, allowed))}; received {unknown[0]!r}"
         )
     if kind == "Seed" and "seed" not in config:
-        raise ValueError("the config of Seed must hold 'seed'; received none")
+        raise ValueError("the config of Seed must hold 'seed'")

@@ -30,9 +30,10 @@ from initfast.core.seeds import Seed
 from initfast.core.text import line, short
 from initfast.core.types import Array, DTypeLike
 from initfast.initializers import grammar, registry, streams
-from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Constant
 from initfast.initializers.fixed_rows import FixedRows, Rows
+from initfast.initializers.random import RandomInitializer
 from initfast.initializers.stft import STFT
 from initfast.initializers.validation import cast, number
 

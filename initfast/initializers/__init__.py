@@ -1,27 +1,30 @@
 """The initializers, under the names of `keras.initializers`.
 
-`base` is what they have in common, `random`, `constant`, `orthogonal` and `stft` are the classes,
-and `registry` finds them by name and by Keras' JSON. `fans` is the one place that knows which axes
-of a weight are inputs and outputs."""
+`base` is what they have in common; `random`, `variance_scaling`, `constant`, `orthogonal` and
+`stft` are the classes; `registry` finds them by name and by Keras' JSON. `fans` is the one place
+that knows which axes of a weight are inputs and outputs."""
 
-from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Constant, Identity, Ones, Zeros
 from initfast.initializers.fans import compute_fans
 from initfast.initializers.orthogonal import Orthogonal
 from initfast.initializers.random import (
+    RandomInitializer,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+)
+from initfast.initializers.registry import deserialize, get, serialize
+from initfast.initializers.stft import STFT
+from initfast.initializers.variance_scaling import (
     GlorotNormal,
     GlorotUniform,
     HeNormal,
     HeUniform,
     LecunNormal,
     LecunUniform,
-    RandomNormal,
-    RandomUniform,
-    TruncatedNormal,
     VarianceScaling,
 )
-from initfast.initializers.registry import deserialize, get, serialize
-from initfast.initializers.stft import STFT
 
 __all__ = [
     "STFT",

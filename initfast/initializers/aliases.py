@@ -2,19 +2,17 @@
 
 from initfast.initializers.constant import Constant, Identity, Ones, Zeros
 from initfast.initializers.orthogonal import Orthogonal
-from initfast.initializers.random import (
+from initfast.initializers.random import RandomNormal, RandomUniform, TruncatedNormal
+from initfast.initializers.stft import STFT
+from initfast.initializers.variance_scaling import (
     GlorotNormal,
     GlorotUniform,
     HeNormal,
     HeUniform,
     LecunNormal,
     LecunUniform,
-    RandomNormal,
-    RandomUniform,
-    TruncatedNormal,
     VarianceScaling,
 )
-from initfast.initializers.stft import STFT
 
 __all__ = [
     "IdentityInitializer",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,28 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
 import numpy as np
 
-from initfast.core import engine, indexing
+from initfast.core import indexing
 from initfast.core.buffers import Buffer, new, view
-from initfast.core.dtypes import DType, resolve, resolve_numeric
+from initfast.core.dtypes import DType, resolve_numeric
 from initfast.core.moments import Moments, measure
-from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import (
     AnySeed,
-    ReusedSeedWarning,
-    Seed,
-    SeedGenerator,
-    given_seed,
-    live_seed,
 )
 from initfast.core.types import Array, DTypeLike, Index, RowIds, Shape
-from initfast.core.warn import warn
 from initfast.initializers.callers import refuse_keras
-from initfast.initializers.copies import Config, Uses
-from initfast.initializers.fans import check_axes, compute_fans
 from initfast.initializers.validation import decode, encode
 
 if TYPE_CHECKING:
-    from initfast._kernels import Source
+    pass
 
 Out = TypeVar("Out")
 
@@ -42,8 +32,9 @@ class Initializer:
     A subclass writes `__call__(shape, dtype=None)`, as in Keras, and keeps each argument of its
     constructor in an attribute of that name (or writes `get_config()`). It then has `fill`,
     `fill_run`, `block` and `rows` too, which make the whole array and cut the part out of it. If
-    the constructor takes `seed`, or `input_axes` and `output_axes`, those that engines choose for a
-    tensor go to it. `RandomInitializer` is the base of those that draw, and makes only the part.
+    the constructor takes `seed`, or `input_axes` and `output_axes`, engines pass the
+    seed and axes of a tensor. `RandomInitializer` is the base of random initializers, and makes
+    only the part.
     """
 
     _config_keys: ClassVar[tuple[str, ...] | None] = None
@@ -236,7 +227,7 @@ class Initializer:
         """Warn of memory in which the axes of `shape` mean something else than here."""
 
     def _count_whole(self, address: int = -1) -> None:
-        """Note that a whole array was made, in memory at `address`; -1: in memory of its own."""
+        """Note that a whole array was made, in memory at `address`; -1: in new memory."""
 
     def _new(self, shape: indexing.Dims, part: indexing.Part, dtype: DTypeLike) -> Array:
         target = new(part.shape, self._dtype(dtype))
@@ -359,152 +350,3 @@ class Direct(Initializer):
     def get_config(self) -> dict[str, Any]:
         self._refuse_keras()
         return super().get_config()
-
-
-class RandomInitializer(Direct):
-    """Base of the initializers that draw from a stream.
-
-    A subclass says in `for_shape(shape)` which initializer of initfast draws an array of a logical
-    shape. Seeds, axes, parts, moments, configs and copies then work as for all others:
-
-    >>> import initfast as ift
-    >>> class DepthScaled(ift.RandomInitializer):
-    ...     def __init__(self, layers, seed=None):
-    ...         super().__init__(seed)
-    ...         self.layers = layers
-    ...
-    ...     def for_shape(self, shape):
-    ...         fan_in, _ = self.fans(shape)
-    ...         return ift.RandomNormal(stddev=(2 * self.layers * fan_in) ** -0.5)
-    >>> DepthScaled(12, seed=42).rows((10**9, 64), [7]).shape
-    (1, 64)
-
-    Args:
-        seed: None (drawn once from Python's `random`), an integer in [0, 2**64) or a `Seed`: every
-            call draws the same values. A `SeedGenerator`: every call, also of `fill`, `block` and
-            `rows`, draws from the next stream, so parts of one logical array want a fixed seed. A
-            config's serialized seed is also accepted.
-    """
-
-    def __init__(self, seed: AnySeed = None) -> None:
-        self._set_seed(seed)
-
-    _config_keys: ClassVar[tuple[str, ...] | None] = None
-    input_axes: tuple[int, ...] | None = None
-    output_axes: tuple[int, ...] | None = None
-
-    def for_shape(self, shape: indexing.Dims) -> RandomInitializer:
-        """Return the initializer that draws an array of this logical shape, such as a RandomNormal;
-        its own seed is not used.
-
-        Args:
-            shape: the logical shape, as a tuple of integers.
-        """
-        raise NotImplementedError("random initializers must implement `for_shape(shape)`")
-
-    @in_fixed_environment
-    def resolved(self, shape: indexing.Dims) -> RandomInitializer:
-        """Return the initializer of initfast that draws the same array of a logical `shape`."""
-        if type(self).for_shape is RandomInitializer.for_shape:
-            return self
-        return self.for_shape(shape).resolved(shape).with_seed(self._given_seed)
-
-    def fans(self, shape: Shape) -> tuple[int, int]:
-        """Return (fan_in, fan_out) of a logical `shape`, by the axes of this initializer if it has
-        any: `compute_fans`.
-        """
-        return compute_fans(indexing.normalize_shape(shape), self.input_axes, self.output_axes)
-
-    def with_axes(self, input_axes: Sequence[int], output_axes: Sequence[int]) -> Self:
-        if (self.input_axes, self.output_axes) != (None, None):
-            return self
-        made = copy.copy(self)
-        made.input_axes = check_axes("input_axes", input_axes)
-        made.output_axes = check_axes("output_axes", output_axes)
-        return made
-
-    def _set_seed(self, seed: AnySeed) -> None:
-        self._given_seed = given_seed(seed)
-        self._live_seed = live_seed(self._given_seed)
-        self._uses = Uses()
-
-    @property
-    def seed(self) -> int | Seed | SeedGenerator:
-        """The seed in use: the `Seed` or `SeedGenerator` given, else an integer."""
-        live = self._live_seed
-        return (
-            live.seed if isinstance(live, Seed) and not isinstance(self._given_seed, Seed) else live
-        )
-
-    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
-        values = super().__call__(shape, dtype)
-        self._count_whole()
-        return values
-
-    def with_seed(self, seed: AnySeed) -> Self:
-        made = copy.copy(self)
-        made._set_seed(seed)
-        return made
-
-    def pinned(self) -> Self:
-        made = self.with_seed(self._next_seed())
-        self._count_whole()
-        return made
-
-    def _dtype(self, dtype: DTypeLike) -> DType:
-        return resolve(dtype)
-
-    @in_fixed_environment
-    def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
-        made = self.for_shape(shape)
-        if not isinstance(made, RandomInitializer) or made.whole_only:
-            raise TypeError(
-                "for_shape must return a random initializer of initfast, such as RandomNormal; "
-                f"received {made!r}"
-            )
-        return made._source(shape, dtype)
-
-    def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
-        source = self._source(shape, resolve(target.dtype))
-        engine.fill(source, self._next_seed(), target, part)
-
-    def _write_measured(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> Moments:
-        source = self._source(shape, resolve(target.dtype))
-        found = engine.fill(source, self._next_seed(), target, part, measured=True)
-        assert found is not None
-        return found
-
-    def _next_seed(self) -> Seed:
-        live = self._live_seed
-        return live if isinstance(live, Seed) else live.next()
-
-    def _count_whole(self, address: int = -1) -> None:
-        live = self._live_seed
-        if isinstance(live, Seed) and self._uses.again(address):
-            warn(
-                f"{self!r}, or a copy of it, has one fixed stream and makes a second whole array: "
-                "both hold the same values. Give each array a stream of its own, "
-                f"seed=Seed({live.seed}).named('layer/kernel'), or a new one at each call, "
-                f"seed=SeedGenerator({live.seed}).",
-                ReusedSeedWarning,
-            )
-
-    def get_config(self) -> dict[str, Any]:
-        others = {key: value for key, value in super().get_config().items() if key != "seed"}
-        return Config({"seed": encode(self._given_seed), **others}, self)
-
-    def _arguments(self) -> dict[str, Any]:
-        axes = (self.input_axes, self.output_axes)
-        return {**self.get_config(), "seed": self.seed, "axes": axes}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        made = super().from_config(config)
-        if isinstance(config, Config):
-            made._join(config.origin)
-        return made
-
-    def _join(self, origin: Self) -> None:
-        """Become a copy of another initializer, unless a seed of None was drawn again."""
-        if self._live_seed == origin._live_seed:
-            self._uses = origin._uses

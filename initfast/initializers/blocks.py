@@ -10,7 +10,8 @@ from initfast.core import indexing
 from initfast.core.buffers import empty
 from initfast.core.dtypes import DType
 from initfast.core.types import Array, DTypeLike
-from initfast.initializers.base import Direct, Initializer, RandomInitializer
+from initfast.initializers.base import Direct, Initializer
+from initfast.initializers.random import RandomInitializer
 
 if TYPE_CHECKING:
     from initfast._kernels import Source

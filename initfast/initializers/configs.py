@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, overload
 
 from initfast.core.seeds import AnySeed
-from initfast.initializers import constant, orthogonal, random, stft
-from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers import constant, orthogonal, random, stft, variance_scaling
+from initfast.initializers.base import Initializer
+from initfast.initializers.random import RandomInitializer
 
 __all__ = ["ALL_OBJECTS", "deserialize", "serialize", "unknown"]
 
@@ -20,17 +21,17 @@ _CLASSES: tuple[type[Initializer], ...] = (
     constant.Ones,
     stft.STFT,
     constant.Zeros,
-    random.GlorotNormal,
-    random.GlorotUniform,
-    random.HeNormal,
-    random.HeUniform,
-    random.LecunNormal,
-    random.LecunUniform,
+    variance_scaling.GlorotNormal,
+    variance_scaling.GlorotUniform,
+    variance_scaling.HeNormal,
+    variance_scaling.HeUniform,
+    variance_scaling.LecunNormal,
+    variance_scaling.LecunUniform,
     orthogonal.Orthogonal,
     random.RandomNormal,
     random.RandomUniform,
     random.TruncatedNormal,
-    random.VarianceScaling,
+    variance_scaling.VarianceScaling,
 )
 
 
@@ -69,7 +70,7 @@ def serialize(initializer: Initializer | None) -> dict[str, Any] | None:
     Its class is named 'InitfastHeNormal' and so on, as in a saved Keras model, so that Keras reads
     it after `import initfast.keras`, refuses it before, and never takes it for its own.
 
-    >>> serialize(random.HeNormal(seed=1))["config"]
+    >>> serialize(variance_scaling.HeNormal(seed=1))["config"]
     {'seed': 1, 'input_axes': None, 'output_axes': None}
     """
     if initializer is None:

@@ -80,7 +80,7 @@ class Constant(FromIndex):
 
 
 class Identity(FromIndex):
-    """`gain` on the main diagonal of a matrix, which need not be square, and 0 beside it.
+    """`gain` on the main diagonal of a matrix, which need not be square, and 0 elsewhere.
 
     Args:
         gain: finite number.

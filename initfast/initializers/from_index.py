@@ -16,7 +16,7 @@ from initfast.core.types import Array, DTypeLike
 from initfast.initializers.base import Direct
 
 _LARGE = 1 << 20  # bytes from which on a constant is worth the threads
-_PIECE = 1 << 16  # elements worked on at a time: the memory that a part costs beside itself
+_PIECE = 1 << 16  # elements worked on at a time: the extra memory that a part costs
 
 
 class FromIndex(Direct):

@@ -11,8 +11,8 @@ from initfast.core.buffers import Buffer
 from initfast.core.dtypes import FLOAT32, FLOAT64, DType, resolve
 from initfast.core.seeds import AnySeed, Seed
 from initfast.core.types import Array
-from initfast.initializers.base import Initializer, RandomInitializer
-from initfast.initializers.random import RandomNormal
+from initfast.initializers.base import Initializer
+from initfast.initializers.random import RandomInitializer, RandomNormal
 from initfast.initializers.validation import number
 
 __all__ = ["Orthogonal", "orthonormal"]
@@ -58,7 +58,7 @@ class Orthogonal(RandomInitializer):
                 self._matrix(shape, self._next_seed(), FLOAT64 if wide else FLOAT32), part
             )
 
-    # Its values are not those that a kernel draws.
+    # No kernel draws these values, so none can measure them in its pass.
     _write_measured = Initializer._write_measured
 
     def _matrix(self, shape: indexing.Dims, seed: Seed, dtype: DType) -> Array:

@@ -1,35 +1,185 @@
-"""The random initializers: distributions by name, and presets as rows over `VarianceScaling`."""
+"""The base of the random initializers, and the initializers named after a distribution."""
 
 from __future__ import annotations
 
-import math
-import sys
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from initfast.core import distributions, indexing
-from initfast.core.dtypes import DType
+from initfast.core import engine, indexing
+from initfast.core.buffers import Buffer
+from initfast.core.dtypes import DType, resolve
+from initfast.core.moments import Moments
 from initfast.core.rounding import in_fixed_environment
-from initfast.core.seeds import AnySeed
+from initfast.core.seeds import (
+    AnySeed,
+    ReusedSeedWarning,
+    Seed,
+    SeedGenerator,
+    given_seed,
+    live_seed,
+)
+from initfast.core.types import Array, DTypeLike, Shape
 from initfast.core.warn import warn
-from initfast.initializers.base import RandomInitializer
-from initfast.initializers.fans import AXES, check_axes, compute_fans
-from initfast.initializers.precision import check_normal, check_table, check_uniform
-from initfast.initializers.validation import number
+from initfast.initializers import sources
+from initfast.initializers.base import Direct
+from initfast.initializers.copies import Config, Uses
+from initfast.initializers.fans import check_axes, compute_fans
+from initfast.initializers.validation import encode, number
 
 if TYPE_CHECKING:
     from initfast._kernels import Source
 
-__all__ = [
-    "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform",
-    "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling",
-]  # fmt: skip
+__all__ = ["RandomInitializer", "RandomNormal", "RandomUniform", "TruncatedNormal"]
 
-MODES = ("fan_in", "fan_out", "fan_avg")
-DISTRIBUTIONS = ("uniform", "truncated_normal", "untruncated_normal")
-# Standard deviation of a standard normal cut at -2 and 2: scipy.stats.truncnorm.std(-2, 2).
-TRUNCATED_STDDEV = 0.87962566103423978
+
+class RandomInitializer(Direct):
+    """Base of the initializers that draw from a stream.
+
+    A subclass says in `for_shape(shape)` which initializer of initfast draws an array of a logical
+    shape. Seeds, axes, parts, moments, configs and copies then work as for all others:
+
+    >>> import initfast as ift
+    >>> class DepthScaled(ift.RandomInitializer):
+    ...     def __init__(self, layers, seed=None):
+    ...         super().__init__(seed)
+    ...         self.layers = layers
+    ...
+    ...     def for_shape(self, shape):
+    ...         fan_in, _ = self.fans(shape)
+    ...         return ift.RandomNormal(stddev=(2 * self.layers * fan_in) ** -0.5)
+    >>> DepthScaled(12, seed=42).rows((10**9, 64), [7]).shape
+    (1, 64)
+
+    Args:
+        seed: None (drawn once from Python's `random`), an integer in [0, 2**64) or a `Seed`: every
+            call draws the same values. A `SeedGenerator`: every call, also of `fill`, `block` and
+            `rows`, draws from the next stream, so parts of one logical array want a fixed seed. A
+            config's serialized seed is also accepted.
+    """
+
+    def __init__(self, seed: AnySeed = None) -> None:
+        self._set_seed(seed)
+
+    _config_keys: ClassVar[tuple[str, ...] | None] = None
+    input_axes: tuple[int, ...] | None = None
+    output_axes: tuple[int, ...] | None = None
+
+    def for_shape(self, shape: indexing.Dims) -> RandomInitializer:
+        """Return the initializer that draws an array of this logical shape, such as a RandomNormal;
+        its own seed is not used.
+
+        Args:
+            shape: the logical shape, as a tuple of integers.
+        """
+        raise NotImplementedError("random initializers must implement `for_shape(shape)`")
+
+    @in_fixed_environment
+    def resolved(self, shape: indexing.Dims) -> RandomInitializer:
+        """Return the initializer of initfast that draws the same array of a logical `shape`."""
+        if type(self).for_shape is RandomInitializer.for_shape:
+            return self
+        return self.for_shape(shape).resolved(shape).with_seed(self._given_seed)
+
+    def fans(self, shape: Shape) -> tuple[int, int]:
+        """Return (fan_in, fan_out) of a logical `shape`, by the axes of this initializer if it has
+        any: `compute_fans`.
+        """
+        return compute_fans(indexing.normalize_shape(shape), self.input_axes, self.output_axes)
+
+    def with_axes(self, input_axes: Sequence[int], output_axes: Sequence[int]) -> Self:
+        if (self.input_axes, self.output_axes) != (None, None):
+            return self
+        made = copy.copy(self)
+        made.input_axes = check_axes("input_axes", input_axes)
+        made.output_axes = check_axes("output_axes", output_axes)
+        return made
+
+    def _set_seed(self, seed: AnySeed) -> None:
+        self._given_seed = given_seed(seed)
+        self._live_seed = live_seed(self._given_seed)
+        self._uses = Uses()
+
+    @property
+    def seed(self) -> int | Seed | SeedGenerator:
+        """The seed in use: the `Seed` or `SeedGenerator` given, else an integer."""
+        live = self._live_seed
+        return (
+            live.seed if isinstance(live, Seed) and not isinstance(self._given_seed, Seed) else live
+        )
+
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
+        values = super().__call__(shape, dtype)
+        self._count_whole()
+        return values
+
+    def with_seed(self, seed: AnySeed) -> Self:
+        made = copy.copy(self)
+        made._set_seed(seed)
+        return made
+
+    def pinned(self) -> Self:
+        made = self.with_seed(self._next_seed())
+        self._count_whole()
+        return made
+
+    def _dtype(self, dtype: DTypeLike) -> DType:
+        return resolve(dtype)
+
+    @in_fixed_environment
+    def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
+        made = self.for_shape(shape)
+        if not isinstance(made, RandomInitializer) or made.whole_only:
+            raise TypeError(
+                "for_shape must return a random initializer of initfast, such as RandomNormal; "
+                f"received {made!r}"
+            )
+        return made._source(shape, dtype)
+
+    def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
+        source = self._source(shape, resolve(target.dtype))
+        engine.fill(source, self._next_seed(), target, part)
+
+    def _write_measured(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> Moments:
+        source = self._source(shape, resolve(target.dtype))
+        found = engine.fill(source, self._next_seed(), target, part, measured=True)
+        assert found is not None
+        return found
+
+    def _next_seed(self) -> Seed:
+        live = self._live_seed
+        return live if isinstance(live, Seed) else live.next()
+
+    def _count_whole(self, address: int = -1) -> None:
+        live = self._live_seed
+        if isinstance(live, Seed) and self._uses.again(address):
+            warn(
+                f"{self!r}, or a copy of it, has one fixed stream and makes a second whole array: "
+                "both hold the same values. Give each array a separate stream, "
+                f"seed=Seed({live.seed}).named('layer/kernel'), or a new one at each call, "
+                f"seed=SeedGenerator({live.seed}).",
+                ReusedSeedWarning,
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        others = {key: value for key, value in super().get_config().items() if key != "seed"}
+        return Config({"seed": encode(self._given_seed), **others}, self)
+
+    def _arguments(self) -> dict[str, Any]:
+        axes = (self.input_axes, self.output_axes)
+        return {**self.get_config(), "seed": self.seed, "axes": axes}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        made = super().from_config(config)
+        if isinstance(config, Config):
+            made._join(config.origin)
+        return made
+
+    def _join(self, origin: Self) -> None:
+        """Become a copy of another initializer, unless a seed of None was drawn again."""
+        if self._live_seed == origin._live_seed:
+            self._uses = origin._uses
 
 
 class RandomNormal(RandomInitializer):
@@ -52,7 +202,7 @@ class RandomNormal(RandomInitializer):
         super().__init__(seed)
 
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
-        return _normal(self.mean, self.stddev, dtype)
+        return sources.normal(self.mean, self.stddev, dtype)
 
 
 class RandomUniform(RandomInitializer):
@@ -79,7 +229,7 @@ class RandomUniform(RandomInitializer):
         super().__init__(seed)
 
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
-        return _uniform(self.minval, self.maxval, dtype)
+        return sources.uniform(self.minval, self.maxval, dtype)
 
 
 class TruncatedNormal(RandomInitializer):
@@ -118,7 +268,7 @@ class TruncatedNormal(RandomInitializer):
         super().__init__(seed)
 
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
-        return _truncated_normal(self.mean, self.stddev, self.lower, self.upper, dtype)
+        return sources.truncated_normal(self.mean, self.stddev, self.lower, self.upper, dtype)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -127,222 +277,8 @@ class TruncatedNormal(RandomInitializer):
         return config
 
 
-class VarianceScaling(RandomInitializer):
-    """Values of mean 0 and variance `scale / n`, where n is a fan of the logical shape.
-
-    Args:
-        scale: finite number > 0.
-        mode: n is 'fan_in', 'fan_out' or their mean, 'fan_avg'; at least 1.
-        distribution: 'truncated_normal' (also 'normal': of stddev `sqrt(scale / n) / 0.8796...` cut
-            at 2 of it), 'untruncated_normal' or 'uniform' (in `+-sqrt(3 * scale / n)`).
-        seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
-        input_axes, output_axes: the axes whose lengths multiply to the fans, both or none; default:
-            `compute_fans`.
-
-    >>> VarianceScaling(2.0, "fan_out", "uniform", seed=7)((2, 3), dtype="float16").dtype
-    dtype('float16')
-    """
-
-    _config_keys: ClassVar[tuple[str, ...] | None] = (
-        "scale",
-        "mode",
-        "distribution",
-        "input_axes",
-        "output_axes",
-    )
-
-    def __init__(
-        self,
-        scale: float = 1.0,
-        mode: str = "fan_in",
-        distribution: str = "truncated_normal",
-        seed: AnySeed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
-    ) -> None:
-        self.scale = number("scale", scale)
-        if self.scale <= 0.0:
-            raise ValueError(f"Argument `scale` must be positive float. Received: scale={scale}")
-        if not isinstance(mode, str) or mode not in MODES:
-            raise ValueError(
-                f"Invalid `mode` argument: {mode}. Please use one of {_choices(MODES)}"
-            )
-        name = distribution.lower() if isinstance(distribution, str) else distribution
-        name = "truncated_normal" if name == "normal" else name
-        if not isinstance(name, str) or name not in DISTRIBUTIONS:
-            raise ValueError(
-                f"Invalid `distribution` argument: {distribution}.Please use one of "
-                f"{_choices(DISTRIBUTIONS)}"
-            )
-        self.mode = mode
-        self.distribution = name
-        self.input_axes = check_axes("input_axes", input_axes)
-        self.output_axes = check_axes("output_axes", output_axes)
-        super().__init__(seed)
-
-    def _check_out(self, out: object, shape: indexing.Dims) -> None:
-        # Whoever holds a Parameter has imported torch.
-        nn = getattr(sys.modules.get("torch"), "nn", None)
-        held = isinstance(out, getattr(nn, "Parameter", ()))
-        if held and len(shape) > 1 and (self.input_axes, self.output_axes) == (None, None):
-            _check_parameter(type(self).__name__, self.mode, shape)
-
-    def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
-        return _scaled(
-            self.scale,
-            self.mode,
-            self.distribution,
-            self.input_axes,
-            self.output_axes,
-            shape,
-            dtype,
-        )
-
-
-class _Preset(VarianceScaling):
-    """A row of the table below: VarianceScaling with scale, mode and distribution chosen."""
-
-    _config_keys = ("input_axes", "output_axes")
-    _row: ClassVar[tuple[float, str, str]]
-
-    def __init_subclass__(
-        cls, row: tuple[float, str, str] | None = None, source: str = "", **kwargs: Any
-    ) -> None:
-        super().__init_subclass__(**kwargs)
-        if row is not None:
-            cls._row = row
-            cls.__doc__ = _PRESET_DOC.format(name=cls.__name__, row=row, source=source)
-
-    def __init__(
-        self,
-        seed: AnySeed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(*self._row, seed=seed, input_axes=input_axes, output_axes=output_axes)
-
-
-_PRESET_DOC = """Values of mean 0 and variance `{row[0]:g} / {row[1]}`, {row[2]}.
-
-    The same as `VarianceScaling{row}`.
-
-    Args:
-        seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
-        input_axes, output_axes: the axes whose lengths multiply to the fans, both or none;
-            default: `compute_fans`.
-
-    Source: {source}.
-
-    >>> {name}(seed=42)((64, 32)).shape
-    (64, 32)
-    """
-
-_GLOROT = (
-    "Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural "
-    "networks"
-)
-_LECUN = "LeCun, Bottou, Orr and Mueller 1998, Efficient BackProp"
-_HE = "He, Zhang, Ren and Sun 2015, Delving deep into rectifiers"
-
-
-class GlorotUniform(_Preset, row=(1.0, "fan_avg", "uniform"), source=_GLOROT): ...
-
-
-class GlorotNormal(_Preset, row=(1.0, "fan_avg", "truncated_normal"), source=_GLOROT): ...
-
-
-class LecunUniform(_Preset, row=(1.0, "fan_in", "uniform"), source=_LECUN): ...
-
-
-class LecunNormal(_Preset, row=(1.0, "fan_in", "truncated_normal"), source=_LECUN): ...
-
-
-class HeUniform(_Preset, row=(2.0, "fan_in", "uniform"), source=_HE): ...
-
-
-class HeNormal(_Preset, row=(2.0, "fan_in", "truncated_normal"), source=_HE): ...
-
-
-# A small call is dominated by making its Source, so each one is made once. Only floats without
-# -0.0, strings and tuples of plain integers come in, so that equal keys are the same parameters.
-_SOURCES = 1024
-
-
-@lru_cache(_SOURCES)
-def _uniform(minval: float, maxval: float, dtype: DType) -> Source:
-    source = distributions.uniform(minval, maxval, dtype)
-    check_uniform(minval, maxval, dtype)
-    return source
-
-
-@lru_cache(_SOURCES)
-def _normal(mean: float, stddev: float, dtype: DType) -> Source:
-    source = distributions.normal(mean, stddev, dtype)
-    check_normal(mean, stddev, dtype)
-    return source
-
-
-@lru_cache(_SOURCES)
-def _truncated_normal(
-    mean: float, stddev: float, lower: float, upper: float, dtype: DType
-) -> Source:
-    source = distributions.truncated_normal(mean, stddev, lower, upper, dtype)
-    check_normal(mean, stddev, dtype, lower, upper)
-    return source
-
-
-@lru_cache(_SOURCES)
-@in_fixed_environment
-def _scaled(
-    scale: float,
-    mode: str,
-    distribution: str,
-    input_axes: tuple[int, ...] | None,
-    output_axes: tuple[int, ...] | None,
-    shape: indexing.Dims,
-    dtype: DType,
-) -> Source:
-    fan = _fan(mode, compute_fans(shape, input_axes, output_axes))
-    # A power of 4 is taken off first, which changes no bit, so that no step leaves the range of
-    # the floats if its result lies within.
-    half = math.frexp(scale)[1] // 2
-    variance = math.ldexp(scale, -2 * half) / max(1.0, fan)
-    stddev = math.sqrt(variance)
-    if mode != "fan_out" and None in (input_axes, output_axes):
-        check_table(shape, math.ldexp(stddev, half))
-    if distribution == "uniform":
-        limit = math.ldexp(math.sqrt(3.0 * variance), half)
-        return _uniform(-limit, limit, dtype)
-    if distribution == "untruncated_normal":
-        return _normal(0.0, math.ldexp(stddev, half), dtype)
-    stddev = math.ldexp(stddev / TRUNCATED_STDDEV, half)
-    return _truncated_normal(0.0, stddev, -2.0, 2.0, dtype)
-
-
-def _fan(mode: str, fans: tuple[int, int]) -> float:
-    return {"fan_in": fans[0], "fan_out": fans[1], "fan_avg": sum(fans) / 2}[mode]
-
-
-@lru_cache(_SOURCES)
-def _check_parameter(name: str, mode: str, shape: indexing.Dims) -> None:
-    """Warn, once, of a weight of torch, which is (out, in), with fans of (in, out)."""
-    ours, torchs = (_fan(mode, AXES[engine].fans(shape)) for engine in ("keras", "torch"))
-    if ours != torchs:
-        warn(
-            f"{name} takes a weight of shape {shape} as (in, out), with {mode} {ours:g}, and a "
-            f"torch.nn.Parameter is (out, in), with {mode} {torchs:g}: use initfast.torch, its "
-            "functions or initialize(module, seed), or pass "
-            "input_axes and output_axes",
-            RuntimeWarning,
-        )
-
-
 def _stddev(value: object) -> float:
     stddev = number("stddev", value)
     if stddev < 0.0:
         raise ValueError(f"stddev must be >= 0; received {value!r}")
     return stddev
-
-
-def _choices(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))

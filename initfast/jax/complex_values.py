@@ -17,8 +17,8 @@ from initfast.core.indexing import Dims, Part, normalize_shape, whole
 from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import Seed
 from initfast.core.types import Array, DTypeLike, Shape
-from initfast.initializers.base import Direct, Initializer, RandomInitializer
-from initfast.initializers.random import RandomNormal, RandomUniform
+from initfast.initializers.base import Direct, Initializer
+from initfast.initializers.random import RandomInitializer, RandomNormal, RandomUniform
 from initfast.initializers.validation import number
 
 __all__ = ["ComplexNormal", "Disk", "Unitary"]

@@ -22,13 +22,8 @@ from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Zeros
 from initfast.initializers.fans import jax_fans
 from initfast.initializers.orthogonal import Orthogonal
-from initfast.initializers.random import (
-    MODES,
-    TRUNCATED_STDDEV,
-    RandomNormal,
-    RandomUniform,
-    TruncatedNormal,
-)
+from initfast.initializers.random import RandomNormal, RandomUniform, TruncatedNormal
+from initfast.initializers.variance_scaling import MODES, TRUNCATED_STDDEV
 from initfast.jax.complex_values import ComplexNormal, Disk, Unitary
 from initfast.jax.draws import draw
 

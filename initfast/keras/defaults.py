@@ -11,7 +11,8 @@ from typing import Any
 import keras
 
 from initfast.core.seeds import Seed, root_seed
-from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers.base import Initializer
+from initfast.initializers.random import RandomInitializer
 from initfast.initializers.registry import ALL_OBJECTS
 from initfast.keras.copies import ACTIVE, Scope
 from initfast.keras.initializers import ADAPTED

@@ -11,7 +11,7 @@ import keras
 
 from initfast.core import indexing
 from initfast.core.seeds import AnySeed, Seed, SeedGenerator
-from initfast.initializers import base, constant, orthogonal, random, stft
+from initfast.initializers import base, constant, orthogonal, random, stft, variance_scaling
 from initfast.initializers.configs import KERAS_PREFIX
 from initfast.initializers.copies import Config
 from initfast.keras import tensors
@@ -60,7 +60,7 @@ class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # 
         """Keras may call these."""
 
 
-class _Random(InitfastInitializer, base.RandomInitializer):
+class _Random(InitfastInitializer, random.RandomInitializer):
     """One that draws. Its copies share its seed and have streams of their own, see `copies`.
 
     The first among an initializer and its copies that draws has the stream of the seed, as in
@@ -135,7 +135,7 @@ def _adapted(plain: type[Plain]) -> type[Plain]:
     Keras asks whether an initializer is its own VarianceScaling before it tells it which axes of a
     kernel are inputs."""
     name = plain.__name__
-    mine = _Random if issubclass(plain, base.RandomInitializer) else InitfastInitializer
+    mine = _Random if issubclass(plain, random.RandomInitializer) else InitfastInitializer
     promise = (plain.__doc__ or "").splitlines()[0].strip().replace("{", "{{")
     seed = _GENERATORS if mine is _Random else ""
     made = type(
@@ -157,20 +157,20 @@ InitfastRandomInitializer.__module__ = "initfast.keras"
 RandomInitializer = _register(InitfastRandomInitializer)
 
 Constant = InitfastConstant = _adapted(constant.Constant)
-GlorotNormal = InitfastGlorotNormal = _adapted(random.GlorotNormal)
-GlorotUniform = InitfastGlorotUniform = _adapted(random.GlorotUniform)
-HeNormal = InitfastHeNormal = _adapted(random.HeNormal)
-HeUniform = InitfastHeUniform = _adapted(random.HeUniform)
+GlorotNormal = InitfastGlorotNormal = _adapted(variance_scaling.GlorotNormal)
+GlorotUniform = InitfastGlorotUniform = _adapted(variance_scaling.GlorotUniform)
+HeNormal = InitfastHeNormal = _adapted(variance_scaling.HeNormal)
+HeUniform = InitfastHeUniform = _adapted(variance_scaling.HeUniform)
 Identity = InitfastIdentity = _adapted(constant.Identity)
-LecunNormal = InitfastLecunNormal = _adapted(random.LecunNormal)
-LecunUniform = InitfastLecunUniform = _adapted(random.LecunUniform)
+LecunNormal = InitfastLecunNormal = _adapted(variance_scaling.LecunNormal)
+LecunUniform = InitfastLecunUniform = _adapted(variance_scaling.LecunUniform)
 Ones = InitfastOnes = _adapted(constant.Ones)
 Orthogonal = InitfastOrthogonal = _adapted(orthogonal.Orthogonal)
 RandomNormal = InitfastRandomNormal = _adapted(random.RandomNormal)
 RandomUniform = InitfastRandomUniform = _adapted(random.RandomUniform)
 STFT = InitfastSTFT = _adapted(stft.STFT)
 TruncatedNormal = InitfastTruncatedNormal = _adapted(random.TruncatedNormal)
-VarianceScaling = InitfastVarianceScaling = _adapted(random.VarianceScaling)
+VarianceScaling = InitfastVarianceScaling = _adapted(variance_scaling.VarianceScaling)
 Zeros = InitfastZeros = _adapted(constant.Zeros)
 
 ADAPTED: dict[type[base.Initializer], type[base.Initializer]] = {

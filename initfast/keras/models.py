@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from initfast.core.dtypes import resolve
 from initfast.core.seeds import Seed, root_seed
 from initfast.initializers import streams
-from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers.base import Initializer
+from initfast.initializers.random import RandomInitializer
 from initfast.keras import tensors
 from initfast.keras.sources import Derived, axes, source, with_seed
 from initfast.keras.weights import Weight, weights

@@ -20,7 +20,7 @@ from initfast.torch.defaults import Spec
 from initfast.torch.materialise import Site
 
 if TYPE_CHECKING:
-    from initfast.torch.modules import Planned
+    from initfast.torch.plan import Planned
 
 __all__ = ["check"]
 

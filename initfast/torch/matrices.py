@@ -15,10 +15,9 @@ from initfast.core.buffers import new
 from initfast.core.dtypes import FLOAT32, FLOAT64, UINT32
 from initfast.core.indexing import Dims
 from initfast.core.seeds import Seed
-from initfast.initializers.base import RandomInitializer
 from initfast.initializers.constant import Identity
 from initfast.initializers.orthogonal import Orthogonal, orthonormal
-from initfast.initializers.random import RandomNormal
+from initfast.initializers.random import RandomInitializer, RandomNormal
 from initfast.torch.fills import Fill, Target, narrow, starts
 from initfast.torch.targets import draw
 

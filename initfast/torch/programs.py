@@ -17,8 +17,9 @@ from initfast.core.dtypes import DType, resolve_numeric
 from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import AnySeed, Seed
 from initfast.core.types import DTypeLike
-from initfast.initializers.base import Initializer, RandomInitializer
+from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Constant
+from initfast.initializers.random import RandomInitializer
 from initfast.torch import draws, folding
 from initfast.torch.defaults import Spec
 from initfast.torch.recipes import RECIPES

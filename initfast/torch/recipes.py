@@ -21,11 +21,15 @@ from initfast.core.rounding import GRIDS, in_fixed_environment
 from initfast.core.seeds import Seed
 from initfast.core.warn import warn
 from initfast.initializers import blocks
-from initfast.initializers.base import RandomInitializer
 from initfast.initializers.bounds import in_stddevs
 from initfast.initializers.constant import Constant, Ones, Zeros
 from initfast.initializers.fans import torch_fans
-from initfast.initializers.random import RandomNormal, RandomUniform, TruncatedNormal
+from initfast.initializers.random import (
+    RandomInitializer,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+)
 from initfast.initializers.validation import number
 from initfast.torch import matrices
 from initfast.torch.fills import Fill, Target

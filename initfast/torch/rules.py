@@ -23,7 +23,7 @@ from initfast.initializers.constant import Ones, Zeros
 from initfast.initializers.fans import AXES
 from initfast.initializers.fixed_rows import Rows
 from initfast.initializers.orthogonal import Orthogonal
-from initfast.initializers.random import VarianceScaling
+from initfast.initializers.variance_scaling import VarianceScaling
 from initfast.torch import packed
 from initfast.torch.defaults import ONES, ZEROS, Spec
 from initfast.torch.fills import Fill, Target, starts

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from torch import nn
 
 from initfast.initializers.base import Initializer
-from initfast.torch import deviations, modules, recording
+from initfast.torch import deviations, recording
 from initfast.torch.defaults import Spec
 from initfast.torch.packed import Blocks
+from initfast.torch.plan import plan
 
 
 def rules_from(
@@ -43,11 +44,11 @@ def rules_from(
         TypeError: the function does not build a module.
     """
     if isinstance(model, nn.Module):
-        planned = list(modules.plan(model, [], buffers=True))
+        planned = list(plan(model, [], buffers=True))
         deviations.check(planned)
     else:
         module, recorded = recording.build(model)
-        planned = list(modules.plan(module, [], buffers=True, recorded=recorded))
+        planned = list(plan(module, [], buffers=True, recorded=recorded))
     return [
         (glob.escape(each.name), each.what)
         for each in planned

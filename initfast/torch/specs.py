@@ -16,9 +16,9 @@ from initfast.initializers.constant import Constant
 from initfast.torch import deviations
 from initfast.torch import rules as ruling
 from initfast.torch.defaults import Spec
-from initfast.torch.modules import Planned, plan
 from initfast.torch.names import stream_name
 from initfast.torch.parametrized import Computed
+from initfast.torch.plan import Planned, plan
 from initfast.torch.programs import Recorded
 from initfast.torch.targets import has_values, local_part
 

@@ -15,7 +15,7 @@ from initfast.core.indexing import Dims
 from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import Seed
 from initfast.initializers import blocks
-from initfast.initializers.base import RandomInitializer
+from initfast.initializers.random import RandomInitializer
 from initfast.torch import shards, staging
 from initfast.torch.fills import Fill as Fill
 from initfast.torch.fills import Target as Target

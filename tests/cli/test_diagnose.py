@@ -127,7 +127,7 @@ def test_a_pipe_that_closes_is_no_error():
     ("arguments", "message"),
     [
         ([], "--widths is required, or --preset"),
-        (["--preset", "he", "--widths", "10x5"], "leave --widths out"),
+        (["--preset", "he", "--widths", "10x5"], "--preset cannot be combined with --widths"),
         (["--preset", "foo"], "a preset must be one of zeros, constants"),
         (
             ["--widths", "1000"],

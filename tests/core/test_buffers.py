@@ -633,7 +633,7 @@ def shrunk(torch, size):
     return out
 
 
-STRIDED = "a tensor must be strided memory of its own; "
+STRIDED = "a tensor must have strided memory; "
 STORAGE = "out must have memory behind it; received a tensor with too little storage"
 META = (
     r"must be on the CPU; received one on device 'meta'; materialise it .*to_empty\(device='cpu'\)"
@@ -662,7 +662,7 @@ REFUSED_TENSORS = {
     "zero tensor": (
         lambda t: t._efficientzerotensor(3),
         ValueError,
-        STRIDED + "torch says of the one received: ",
+        STRIDED + "torch says: ",
     ),
     "no storage": (lambda t: shrunk(t, 0), ValueError, STORAGE),
     "small storage": (lambda t: shrunk(t, 40), ValueError, STORAGE),

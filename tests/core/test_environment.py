@@ -16,7 +16,7 @@ import reference
 from initfast import _kernels
 from initfast.core import distributions, truncation
 from initfast.core.dtypes import FLOATING
-from initfast.initializers import random
+from initfast.initializers import sources, variance_scaling
 from initfast.initializers.fixed_rows import FixedRows, Rows
 
 pytestmark = NEEDED
@@ -89,7 +89,12 @@ def test_moments_stay(backend: str, host: Host, state: str) -> None:
 
 def initialized() -> dict[str, bytes]:
     """Values of every initializer whose parameters or values go through Python and NumPy."""
-    for cached in (random._uniform, random._normal, random._truncated_normal, random._scaled):
+    for cached in (
+        sources.normal,
+        sources.truncated_normal,
+        sources.uniform,
+        variance_scaling._scaled,
+    ):
         cached.cache_clear()
     truncation.free_parameters.cache_clear()
     made = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import initfast as ift
-from initfast.initializers import random
+from initfast.initializers import sources, variance_scaling
 
 HUGE = (10**9, 128)
 
@@ -14,7 +14,12 @@ HUGE = (10**9, 128)
 @pytest.fixture(autouse=True)
 def fresh():
     """Parameters that were checked before are not checked again."""
-    for cached in (random._uniform, random._normal, random._truncated_normal, random._scaled):
+    for cached in (
+        sources.normal,
+        sources.truncated_normal,
+        sources.uniform,
+        variance_scaling._scaled,
+    ):
         cached.cache_clear()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import initfast
 from initfast.core.seeds import Seed, SeedGenerator
-from initfast.initializers import constant, orthogonal, random
+from initfast.initializers import constant, orthogonal, random, variance_scaling
 from initfast.initializers.registry import ALL_OBJECTS, deserialize, get, serialize
 
 STRINGS = {
@@ -134,7 +134,7 @@ def test_what_is_wrong_within_a_config(identifier, message):
 
 
 def test_get_of_other_things():
-    instance = random.HeNormal(seed=1)
+    instance = variance_scaling.HeNormal(seed=1)
 
     def function(shape, dtype=None):
         return np.zeros(shape)
@@ -142,8 +142,8 @@ def test_get_of_other_things():
     assert get(None) is deserialize(None) is serialize(None) is None
     assert get(instance) is instance
     assert get(function) is function
-    assert type(get(random.HeNormal)) is random.HeNormal
-    assert type(get({"class_name": "he_normal"})) is random.HeNormal
+    assert type(get(variance_scaling.HeNormal)) is variance_scaling.HeNormal
+    assert type(get({"class_name": "he_normal"})) is variance_scaling.HeNormal
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,9 @@ SEEDS = [
 
 
 @pytest.mark.parametrize(("seed", "expected"), SEEDS)
-@pytest.mark.parametrize("kind", [random.HeNormal, random.RandomUniform, orthogonal.Orthogonal])
+@pytest.mark.parametrize(
+    "kind", [variance_scaling.HeNormal, random.RandomUniform, orthogonal.Orthogonal]
+)
 def test_seeds_in_json(kind, seed, expected):
     wrote = json.loads(json.dumps(serialize(kind(seed=seed))))
     if isinstance(expected, dict):
@@ -308,8 +310,8 @@ def test_a_generator_of_keras_becomes_ours():
     theirs = keras().initializers.HeNormal(seed=keras().random.SeedGenerator(7))
     made = deserialize(json.loads(json.dumps(keras().initializers.serialize(theirs))))
     assert isinstance(made.seed, SeedGenerator)
-    assert made((3, 3)).tobytes() == random.HeNormal(seed=7)((3, 3)).tobytes()
-    assert made((3, 3)).tobytes() == random.HeNormal(seed=Seed(7, 1))((3, 3)).tobytes()
+    assert made((3, 3)).tobytes() == variance_scaling.HeNormal(seed=7)((3, 3)).tobytes()
+    assert made((3, 3)).tobytes() == variance_scaling.HeNormal(seed=Seed(7, 1))((3, 3)).tobytes()
 
 
 def test_configs_before_keras_3_15():
@@ -321,10 +323,10 @@ def test_configs_before_keras_3_15():
 
 
 def test_serialize_takes_only_what_deserialize_gives():
-    class HeNormal(random.HeNormal):
+    class HeNormal(variance_scaling.HeNormal):
         pass
 
-    for foreign in (HeNormal(seed=1), len, "he_normal", random.HeNormal):
+    for foreign in (HeNormal(seed=1), len, "he_normal", variance_scaling.HeNormal):
         with pytest.raises(
             ValueError, match="serialize takes the initializers of initfast; received"
         ):

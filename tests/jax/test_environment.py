@@ -6,7 +6,7 @@ from host import NEEDED, check_parameters
 pytest.importorskip("jax")
 
 from initfast import Seed
-from initfast.initializers import random
+from initfast.initializers import sources
 from initfast.jax import initializers
 from initfast.jax.complex_values import ComplexNormal, Disk
 
@@ -20,7 +20,7 @@ def on_host(build, key, shape, dtype, sharding):
 
 
 def drawn():
-    for cached in (random._uniform, random._normal, random._truncated_normal):
+    for cached in (sources.uniform, sources.normal, sources.truncated_normal):
         cached.cache_clear()
     found = {}
     for mode in ("fan_in", "fan_avg", "fan_geo_avg"):

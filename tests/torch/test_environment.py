@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import initfast.torch as fast  # noqa: E402
-from initfast.initializers import random  # noqa: E402
+from initfast.initializers import sources  # noqa: E402
 from initfast.torch import recipes  # noqa: E402
 
 pytestmark = [NEEDED, pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")]
@@ -24,7 +24,7 @@ FUNCTIONS = {
 
 
 def fresh():
-    for cached in (random._uniform, random._normal, random._truncated_normal):
+    for cached in (sources.uniform, sources.normal, sources.truncated_normal):
         cached.cache_clear()
     recipes._trunc_normal.cache_clear()
 

@@ -9,7 +9,7 @@ import initfast as ift
 torch = pytest.importorskip("torch")
 
 import initfast.torch as fast  # noqa: E402
-from initfast.initializers import random  # noqa: E402
+from initfast.initializers import variance_scaling  # noqa: E402
 
 
 def model():
@@ -53,7 +53,7 @@ def test_specs():
 
 @pytest.fixture
 def fresh():
-    random._check_parameter.cache_clear()
+    variance_scaling._check_parameter.cache_clear()
 
 
 @pytest.mark.parametrize("make", [ift.HeNormal, ift.LecunUniform])

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LAGS = 65, BLOCK = 2048, CELLS = 64, FINE_IN_COARSE = 64 };
+enum { LAGS = 65, TOGETHER = 13, BLOCK = 2048, CELLS = 64, FINE_IN_COARSE = 64 };
 
 /* x holds n + 64 values, n a multiple of BLOCK; the last 64 only partner those before them at a lag.
  * Fine bin: floor(x * per_unit) - first, exact for a power of two; the caller knows it to lie in [0, bins) for every x.
@@ -26,10 +26,12 @@ void measure(const float *x, size_t n, int32_t first, float per_unit, float cent
         for (int i = 0; i < BLOCK + LAGS - 1; i++) moved[i] = b[i] - centre;
         for (int i = 0; i < BLOCK; i++) total += moved[i];
         sums[0] += total;
-        for (int k = 0; k < LAGS; k++) {
-            float product = 0;
-            for (int i = 0; i < BLOCK; i++) product += moved[i] * moved[i + k];
-            sums[1 + k] += product;
+        // Several lags at a time: one chain of additions would be as slow as its latency.
+        for (int k = 0; k < LAGS; k += TOGETHER) {
+            float product[TOGETHER] = {0};
+            for (int i = 0; i < BLOCK; i++)
+                for (int j = 0; j < TOGETHER; j++) product[j] += moved[i] * moved[i + k + j];
+            for (int j = 0; j < TOGETHER; j++) sums[1 + k + j] += product[j];
         }
     }
 }

@@ -147,8 +147,7 @@ class Count(NamedTuple):
 
 
 def count(law: Law, n: int, damage: Damage | None = None, threads: int = 2) -> Count:
-    """Draw the first n elements of the array of `law`, and count them, some chunks on "
-    "each thread."""
+    """Draw the first n elements of the array of `law` and count them, on several threads."""
     grid, chunks = Grid(law), n // CHUNK
     stream = ift.Seed(SEED, list(LAWS.values()).index(law))
     sums = np.zeros((chunks, 1 + LAGS))
