@@ -13,7 +13,7 @@ from initfast.core.dtypes import FLOATING, DType
 from initfast.core.indexing import Dims, normalize_shape
 from initfast.core.seeds import Seed
 from initfast.core.text import line, short
-from initfast.initializers import blocks, grammar, registry
+from initfast.initializers import grammar, registry, streams
 from initfast.initializers.base import Initializer
 from initfast.initializers.fixed_rows import FixedRows, Rows
 from initfast.initializers.stft import STFT
@@ -145,7 +145,7 @@ def _check(entry: Entry) -> None:
         )
     if entry.fixed_rows and entry.initializer.whole_only:
         raise ValueError(f"fixed_rows cannot be combined with {type(entry.initializer).__name__}")
-    blocks.check(entry.initializer, entry.shape, entry.dtype)
+    streams.check(entry.initializer, entry.shape, entry.dtype)
 
 
 def _check_name(what: str, name: Any) -> None:

@@ -257,7 +257,13 @@ class Initializer:
 
         This one is for subclasses that have only Keras' `__call__`; those of initfast are `Direct`.
         """
-        target.array[...] = indexing.cut(np.asarray(self(shape, target.dtype)), part)
+        made = np.asarray(self(shape, target.dtype))
+        if made.shape != shape:
+            raise ValueError(
+                f"{type(self).__name__} must return an array of the shape asked for, {shape}; "
+                f"received {made.shape}"
+            )
+        target.array[...] = indexing.cut(made, part)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments for JSON; `from_config` makes an equal initializer."""

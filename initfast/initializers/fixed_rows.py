@@ -11,6 +11,7 @@ import numpy as np
 from initfast.core.buffers import Buffer
 from initfast.core.dtypes import DType
 from initfast.core.indexing import Dims, Part
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import AnySeed
 from initfast.core.types import Array, DTypeLike
 from initfast.initializers.base import Direct, Initializer
@@ -47,6 +48,7 @@ class FixedRows(Direct):
     def _dtype(self, dtype: DTypeLike) -> DType:
         return self.inner._dtype(dtype)
 
+    @in_fixed_environment
     def _write(self, target: Buffer, shape: Dims, part: Part) -> None:
         self.inner._write(target, shape, part)
         if 0 in part.shape:

@@ -10,6 +10,7 @@ from initfast.core import engine, indexing
 from initfast.core.buffers import Buffer
 from initfast.core.dtypes import DType, resolve
 from initfast.core.moments import Moments
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import (
     AnySeed,
     ReusedSeedWarning,
@@ -73,6 +74,7 @@ class RandomInitializer(Direct):
         """
         raise NotImplementedError("random initializers must implement `for_shape(shape)`")
 
+    @in_fixed_environment
     def resolved(self, shape: indexing.Dims) -> RandomInitializer:
         """Return the initializer of initfast that draws the same array of a logical `shape`."""
         if type(self).for_shape is RandomInitializer.for_shape:
@@ -124,6 +126,7 @@ class RandomInitializer(Direct):
     def _dtype(self, dtype: DTypeLike) -> DType:
         return resolve(dtype)
 
+    @in_fixed_environment
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
         made = self.for_shape(shape)
         if not isinstance(made, RandomInitializer) or made.whole_only:

@@ -14,6 +14,7 @@ import numpy as np
 from initfast.core.buffers import Buffer, new
 from initfast.core.dtypes import DType, resolve_numeric
 from initfast.core.indexing import Dims, Part, normalize_shape, whole
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import Seed
 from initfast.core.types import Array, DTypeLike, Shape
 from initfast.initializers.base import Direct, Initializer
@@ -56,6 +57,7 @@ class _Complex(Direct):
 class ComplexNormal(_Complex):
     """Complex normals: real and imaginary parts are normals of variance `stddev**2 / 2`."""
 
+    @in_fixed_environment
     def _write(self, target: Buffer, shape: Dims, part: Part) -> None:
         law = RandomNormal(0.0, self.stddev / math.sqrt(2.0), seed=0)
         target.array.real, target.array.imag = self._two(law, target, shape, part)
@@ -73,6 +75,7 @@ class Disk(_Complex):
         super().__init__(stddev, seed)
         self.truncated = truncated
 
+    @in_fixed_environment
     def _write(self, target: Buffer, shape: Dims, part: Part) -> None:
         law = RandomUniform(0.0, 1.0, seed=0)
         share, turn = (np.asarray(u, np.float64) for u in self._two(law, target, shape, part))

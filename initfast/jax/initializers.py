@@ -15,6 +15,7 @@ import numpy as np
 from initfast.core import indexing
 from initfast.core.buffers import empty
 from initfast.core.dtypes import resolve_numeric
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import Seed
 from initfast.core.types import Array, DTypeLike, Shape
 from initfast.initializers.base import Initializer
@@ -90,6 +91,7 @@ def variance_scaling(
                 f"{name} must be one of {', '.join(map(repr, choices))}; received {value!r}"
             )
 
+    @in_fixed_environment
     def build(shape: indexing.Dims, seed: Seed, of_complex: bool = False) -> Initializer:
         if 0 in shape:  # of no elements, whose variance has no meaning
             return ComplexNormal(0.0, seed) if of_complex else RandomNormal(seed=seed)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from initfast.core.dtypes import resolve
 from initfast.core.seeds import Seed, root_seed
+from initfast.initializers import streams
 from initfast.initializers.base import Initializer
 from initfast.initializers.random import RandomInitializer
 from initfast.keras import tensors
@@ -43,15 +44,17 @@ def initialize(
 
     Raises:
         ValueError, TypeError: and nothing has been written then. The message names the weights that
-            no initializer could be found for.
+            no initializer could be found for. TypeError also within a function that JAX traces.
 
     An initializer of your own, or derived from one of Keras, is made again from its config with an
     integer `seed` that depends on `seed` and the weight's name. LoRA pairs are drawn from the
     defaults of `enable_lora`, because no layer keeps what it was given; rules can say it.
     Seed generators, metrics and optimizers are not touched.
     """
+    planned = plan(model, seed, rules)
+    tensors.check_untraced()
     drawn = {}
-    for weight, made, _ in plan(model, seed, rules):
+    for weight, made, _ in planned:
         if made is not None:
             tensors.assign(weight.variable, made)
             drawn[weight.path] = made
@@ -114,9 +117,9 @@ def plan(model: Any, seed: int | Seed | None, rules: Rules | None) -> list[Plann
 
 
 def _try(made: Initializer, weight: Weight) -> None:
-    """Raise what drawing would raise, having drawn next to nothing."""
+    """Raise what drawing would raise."""
     shape, dtype = tuple(weight.variable.shape), tensors.named_dtype(weight.variable.dtype)
     inner = made.inner if isinstance(made, Derived) else made
     if isinstance(inner, RandomInitializer):
         resolve(dtype)
-    inner.block(shape, slice(0, 0) if shape else ..., dtype)
+    streams.check(inner, shape, dtype)

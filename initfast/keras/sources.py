@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import Seed
 from initfast.core.types import Array, DTypeLike, Shape
-from initfast.initializers import base, registry
+from initfast.initializers import base, registry, streams
 from initfast.initializers.fans import einsum_axes
 from initfast.keras import tensors
 from initfast.keras.initializers import ADAPTED
@@ -75,6 +76,7 @@ class Derived(base.Initializer):
         self.inner = inner
         self.change = change
 
+    @in_fixed_environment
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         return _CHANGES[self.change](self.inner.block(shape, ..., dtype))
 
@@ -130,7 +132,7 @@ def with_seed(found: Any, seed: Seed, kernel_axes: Mapping[str, Any]) -> base.In
         made = _BY_NAME[kind.__name__].from_config(seedless)
     else:
         return _own(found, config, seed, kernel_axes)
-    made = made.with_seed(seed)
+    made = streams.with_stream(made, seed)
     return made.with_axes(**kernel_axes) if kernel_axes else made
 
 

@@ -97,6 +97,22 @@ def sharded(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
     return jax.make_array_from_callback(shape, sharding, block)
 
 
+def check_untraced() -> None:
+    """Refuse to assign weights while JAX traces a function: they would hold its tracers.
+
+    Raises:
+        TypeError: it does.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if isinstance(jax.device_put(0), jax.core.Tracer):
+            raise TypeError(
+                "initialize cannot keep weights that it draws while JAX traces a function: call it "
+                "before, outside of jax.jit"
+            )
+
+
 def assign(variable: Any, init: Initializer) -> None:
     """Give a built Keras variable the values of `init`, in its own memory or with one array more
     and no other copy.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import Seed
 from initfast.torch import targets
 
@@ -53,6 +54,7 @@ def parse(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draw
     return make(dict(zip(names, args, strict=False)) | kwargs)
 
 
+@in_fixed_environment
 def parse_inverse(operation: Any, args: tuple[Any, ...], last: Uniform | None) -> Draw | None:
     """Return the truncated normal that `erfinv` makes of the uniform values drawn just before.
 
@@ -139,7 +141,8 @@ def _torch_normal(given: dict[str, Any]) -> Draw | None:
         return None
     size = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
     like = {"size": size, "dtype": tensors[0].dtype, "device": tensors[0].device}
-    return Draw(_empty(given | like), "normal_", _STANDARD, lambda z: z.mul_(std).add_(mean))
+    scaled = in_fixed_environment(lambda z: z.mul_(std).add_(mean))
+    return Draw(_empty(given | like), "normal_", _STANDARD, scaled)
 
 
 _DRAWS: dict[Any, Callable[[dict[str, Any]], Draw | None]] = {

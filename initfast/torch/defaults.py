@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from initfast.core.rounding import in_fixed_environment
 from initfast.initializers.fans import torch_fans
 from initfast.torch.parametrized import shape_of
 
@@ -22,9 +23,11 @@ class Spec(NamedTuple):
 
 
 ONES, ZEROS = Spec("ones_"), Spec("zeros_")
-_KAIMING = Spec("kaiming_uniform_", {"a": math.sqrt(5)})  # uniform in +-1 / sqrt(fan_in)
+# Uniform in +-1 / sqrt(fan_in).
+_KAIMING = Spec("kaiming_uniform_", {"a": in_fixed_environment(math.sqrt)(5)})
 
 
+@in_fixed_environment
 def default(ancestors: Mapping[str, nn.Module], parameter: Any) -> Spec | None:
     """What a parameter is drawn from when its model is made.
 

@@ -10,7 +10,7 @@ import torch
 from initfast.core.indexing import Dims
 from initfast.core.seeds import Seed
 from initfast.initializers.base import Initializer
-from initfast.initializers.fixed_rows import Rows
+from initfast.initializers.fixed_rows import FixedRows, Rows
 
 __all__ = ["Fill", "Target", "block", "narrow", "starts"]
 
@@ -38,6 +38,13 @@ class Fill(NamedTuple):
     says: Callable[[], Initializer] | None = None
     fixed_rows: tuple[Rows, ...] = ()
     unsplit: int | None = None
+
+    def initializer(self, seed: Seed) -> Initializer | None:
+        """Return the initializer that writes the same with this seed; None if there is none."""
+        if self.says is None:
+            return None
+        made = self.says().with_seed(seed)
+        return FixedRows(made, self.fixed_rows) if self.fixed_rows else made
 
 
 def starts(target: Target) -> Dims:

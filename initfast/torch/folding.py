@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from initfast.core.rounding import in_fixed_environment
 from initfast.initializers.constant import Constant, Ones, Zeros
 from initfast.initializers.random import RandomNormal, RandomUniform
 from initfast.torch import recipes
@@ -40,6 +41,7 @@ class _State(NamedTuple):
     zeros: frozenset[int] = frozenset()
 
 
+@in_fixed_environment
 def fold(steps: list[Event], ref: Ref, zeros: Container[int]) -> Spec | None:
     """The function that gives a tensor the values of these steps; None if there is not one.
 

@@ -11,12 +11,11 @@ import torch
 
 from initfast.core.seeds import Seed, root_seed
 from initfast.initializers.base import Initializer
-from initfast.initializers.fixed_rows import FixedRows
+from initfast.torch import deviations, streams, targets
 from initfast.torch import rules as ruling
-from initfast.torch import streams, targets
 from initfast.torch.materialise import Site, is_meta, materialise
 from initfast.torch.parametrized import Computed
-from initfast.torch.plan import plan, tensors_of
+from initfast.torch.plan import Planned, plan, tensors_of
 
 _NAME_IT = (
     "initialize the whole model at once, or give each layer a stream of its own, "
@@ -101,9 +100,15 @@ def initialize(
 
             A parameter without a rule is drawn from what the model's own `_init_weights`,
             `init_weights` or `reset_parameters` draws it from (see `rules_from`), else from what
-            its layer's does. What a constructor does on top of that needs
-            `rules_from(a function that builds the model)`. A frozen parameter (requires_grad=False)
-            that only a layer's default is known for stays as it is.
+            its layer's does. A frozen parameter (requires_grad=False) that only a layer's default
+            is known for stays as it is.
+
+            What a constructor does on top of that needs `rules_from(a function that builds the
+            model)`. A UserWarning names the parameters of a new model that hold another constant
+            than they would be drawn from or, from 1000 elements on, differ in mean or deviation by
+            more than a quarter; a sample of each is looked at. A model counts as new while half of
+            what begins constant is so, ones of norms among it, or, if nothing begins so, half of
+            the rest agrees. On the meta device there are no values to compare.
 
             The arguments of functions with fans may have `groups`, the groups of a convolution, by
             which torch does not divide the fan_out; groups="module" takes those of each module.
@@ -132,9 +137,11 @@ def initialize(
             Nothing has been written then.
         TypeError: if a parameter is of a tensor class that is not known, or a rule is no rule.
     """
-    entries = list(_entries(module, ruling.parse(rules), buffers))
+    planned = list(plan(module, ruling.parse(rules), buffers))
+    entries = list(_entries(planned))
     base = _base_seed(seed, (tensor for entry in entries for tensor in entry.tensors))
     _check_memory(entries)
+    deviations.check(planned)
     if any(is_meta(tensor) for tensor in (*module.parameters(), *module.buffers())):
         materialise(module, device)
         _check_memory(entries)
@@ -151,10 +158,8 @@ def initialize(
 
 
 def _reported(entry: _Entry, seed: Seed) -> Initializer | str:
-    if entry.fill.says is None:
-        return ruling.shown(entry.what)
-    initializer, rows = entry.fill.says().with_seed(seed), entry.fill.fixed_rows
-    return FixedRows(initializer, rows) if rows else initializer
+    initializer = entry.fill.initializer(seed)
+    return ruling.shown(entry.what) if initializer is None else initializer
 
 
 def _check_memory(entries: Iterable[_Entry]) -> None:
@@ -164,10 +169,10 @@ def _check_memory(entries: Iterable[_Entry]) -> None:
             targets.find(tensor)
 
 
-def _entries(module: torch.nn.Module, rules: list[ruling.Rule], buffers: bool) -> Iterator[_Entry]:
+def _entries(plans: Iterable[Planned]) -> Iterator[_Entry]:
     """What is to be written. Raises if a tensor on the meta device has no known values."""
     unset: dict[str, list[str]] = {"parameter": [], "buffer": []}
-    for planned in plan(module, rules, buffers):
+    for planned in plans:
         if planned.what is not None:
             yield _Entry(planned.name, planned.site, planned.fill, planned.what)
         elif any(map(is_meta, tensors_of(planned.site))):

@@ -18,6 +18,7 @@ from torch.nn.utils import parametrizations, parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import Seed
 from initfast.initializers.random import RandomNormal
 from initfast.torch import targets
@@ -57,6 +58,7 @@ class Computed(NamedTuple):
         like = self.parameters[-1].tensor
         return torch.empty(like.shape, dtype=like.dtype, device="meta")
 
+    @in_fixed_environment
     def write(self, fill: targets.Fill, seed: Seed) -> None:
         """Draw the weight, and assign it to the parameters and buffers behind it."""
         like, device = self.tensor, targets.local_part(self.parameters[0].tensor).device

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from initfast.core import indexing
 from initfast.core.buffers import Buffer
 from initfast.core.dtypes import DType, resolve_numeric
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import AnySeed, Seed
 from initfast.core.types import DTypeLike
 from initfast.initializers.base import Initializer
@@ -125,6 +126,7 @@ class Recorded(RandomInitializer):
         self.steps, self.ref = steps, ref
         super().__init__(seed)
 
+    @in_fixed_environment
     def values(self, seed: Seed) -> torch.Tensor:
         """The whole tensor, on the CPU."""
         storages: dict[int, Any] = {}
@@ -162,6 +164,7 @@ class Recorded(RandomInitializer):
         assert isinstance(result, torch.Tensor)
         return result
 
+    @in_fixed_environment
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         if shape != self.ref.size:
             raise ValueError(f"the shape was {self.ref.size} when recorded; received {shape}")

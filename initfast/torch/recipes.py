@@ -7,7 +7,6 @@ written."""
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -18,8 +17,9 @@ from torch.nn.init import calculate_gain
 
 from initfast.core.dtypes import DType, resolve
 from initfast.core.indexing import Dims
-from initfast.core.rounding import GRIDS
+from initfast.core.rounding import GRIDS, in_fixed_environment
 from initfast.core.seeds import Seed
+from initfast.core.warn import warn
 from initfast.initializers import blocks
 from initfast.initializers.bounds import in_stddevs
 from initfast.initializers.constant import Constant, Ones, Zeros
@@ -162,21 +162,12 @@ def sparse(shape: Dims, dtype: torch.dtype, sparsity: float, std: float = 0.01) 
 
 
 RECIPES: dict[str, Callable[..., Fill]] = {
-    "uniform_": uniform,
-    "normal_": normal,
-    "trunc_normal_": trunc_normal,
-    "constant_": constant,
-    "ones_": ones,
-    "zeros_": zeros,
-    "eye_": eye,
-    "dirac_": dirac,
-    "xavier_uniform_": xavier_uniform,
-    "xavier_normal_": xavier_normal,
-    "kaiming_uniform_": kaiming_uniform,
-    "kaiming_normal_": kaiming_normal,
-    "orthogonal_": orthogonal,
-    "sparse_": sparse,
-}
+    f"{recipe.__name__}_": in_fixed_environment(recipe)
+    for recipe in (
+        uniform, normal, trunc_normal, constant, ones, zeros, eye, dirac, xavier_uniform,
+        xavier_normal, kaiming_uniform, kaiming_normal, orthogonal, sparse,
+    )
+}  # fmt: skip
 """By the names of `torch.nn.init`."""
 
 
@@ -269,9 +260,7 @@ def _unstacked(shape: Dims, batch_dims: int) -> Dims:
 
 def _no_elements(shape: Dims) -> bool:
     if 0 in shape:
-        warnings.warn(
-            "Initializing zero-element tensors is a no-op", stacklevel=5
-        )  # whoever calls kaiming_*_
+        warn("Initializing zero-element tensors is a no-op", UserWarning)
     return 0 in shape
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from initfast.core.dtypes import resolve_numeric
 from initfast.core.indexing import Dims
 from initfast.core.seeds import Seed
-from initfast.initializers import blocks, grammar, registry
+from initfast.initializers import grammar, registry, streams
 from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Ones, Zeros
 from initfast.initializers.fans import AXES
@@ -221,7 +221,7 @@ def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype, axes: str) ->
             "would be drawn from one stream: write that method, or derive from a random "
             "initializer of initfast"
         )
-    blocks.check(example, shape, resolve_numeric(dtype))
+    streams.check(given, shape, resolve_numeric(dtype))
 
     def run(target: Target, seed: Seed) -> None:
         given.with_seed(seed).fill(target.local, target.shape, target.where)

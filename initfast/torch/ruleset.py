@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import nn
 
 from initfast.initializers.base import Initializer
-from initfast.torch import recording
+from initfast.torch import deviations, recording
 from initfast.torch.defaults import Spec
 from initfast.torch.packed import Blocks
 from initfast.torch.plan import plan
@@ -29,7 +29,8 @@ def rules_from(
         model: a module on any device, also the meta device or sharded; or a function without
             arguments that builds one, such as `lambda: GPT(config)`. What a constructor does beyond
             the methods above can be seen only while it runs: pass the function if it does
-            anything, such as scaling some weights at its end.
+            anything, such as scaling some weights at its end. A UserWarning names the parameters of
+            a new model that hold something else, as `initialize` says.
 
     Returns:
         Pairs (name, what), a pair for each parameter and each buffer with known values. `what` is a
@@ -43,10 +44,11 @@ def rules_from(
         TypeError: the function does not build a module.
     """
     if isinstance(model, nn.Module):
-        planned = plan(model, [], buffers=True)
+        planned = list(plan(model, [], buffers=True))
+        deviations.check(planned)
     else:
         module, recorded = recording.build(model)
-        planned = plan(module, [], buffers=True, recorded=recorded)
+        planned = list(plan(module, [], buffers=True, recorded=recorded))
     return [
         (glob.escape(each.name), each.what)
         for each in planned

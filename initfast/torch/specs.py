@@ -13,6 +13,7 @@ from initfast.core.dtypes import DType, resolve, resolve_numeric
 from initfast.core.types import DTypeLike
 from initfast.files import specs
 from initfast.initializers.constant import Constant
+from initfast.torch import deviations
 from initfast.torch import rules as ruling
 from initfast.torch.defaults import Spec
 from initfast.torch.names import stream_name
@@ -57,10 +58,12 @@ def spec_from(
         for key in part._non_persistent_buffers_set
     }
     found: dict[str, Any] = {}
-    for planned in plan(module, ruling.parse(rules), buffers=True):
-        left_out = planned.by_rule and planned.what is None
-        if not left_out and not (planned.kind == "buffer" and planned.name in passing):
-            found[planned.name] = _described(planned, asked)
+    planned = list(plan(module, ruling.parse(rules), buffers=True))
+    for each in planned:
+        left_out = each.by_rule and each.what is None
+        if not left_out and not (each.kind == "buffer" and each.name in passing):
+            found[each.name] = _described(each, asked)
+    deviations.check(planned)
     return {"tensors": found}
 
 

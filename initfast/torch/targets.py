@@ -12,6 +12,7 @@ import torch
 from initfast.core.buffers import view
 from initfast.core.dtypes import resolve
 from initfast.core.indexing import Dims
+from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import Seed
 from initfast.initializers import blocks
 from initfast.initializers.random import RandomInitializer
@@ -111,9 +112,10 @@ def find(tensor: Any) -> Target | None:
     return Target(local, tuple(tensor.shape), index)
 
 
+@in_fixed_environment
 def write(tensor: Any, target: Target, fill: Fill, seed: Seed) -> None:
     """Write the target of a tensor outside autograd, and bump the version counter so that autograd
-    notices.
+    notices. Torch rounds constants and the steps of recorded draws by the direction that is set.
     """
     with torch.no_grad():
         if fill.draws and not _on_cpu(target.local):

@@ -7,44 +7,14 @@ import pickle
 
 import numpy as np
 import pytest
+from own_classes import DepthScaled, Preset, Whole, integers_only
 
 import initfast as ift
 from initfast import Seed, SeedGenerator
 from initfast.files import specs
+from initfast.initializers import streams
 
 HUGE = (10**9, 64)
-
-
-class DepthScaled(ift.RandomInitializer):
-    """The documented way."""
-
-    def __init__(self, layers, seed=None):
-        super().__init__(seed)
-        self.layers = layers
-
-    def for_shape(self, shape):
-        fan_in, _ = self.fans(shape)
-        return ift.RandomNormal(stddev=(2 * self.layers * fan_in) ** -0.5)
-
-
-class Preset(ift.HeNormal):
-    """A subclass of a preset, with arguments of its own."""
-
-    def __init__(self, layers=2, seed=None):
-        super().__init__(seed)
-        self.layers = layers
-
-
-class Whole(ift.Initializer):
-    """Keras' way: `__call__` alone."""
-
-    def __init__(self, gain=1.0, seed=None, input_axes=None, output_axes=None):
-        self.gain, self.seed = gain, seed
-        self.input_axes, self.output_axes = input_axes, output_axes
-
-    def __call__(self, shape, dtype=None):
-        made = ift.HeNormal(self.seed, self.input_axes, self.output_axes)(shape, dtype)
-        return self.gain * made
 
 
 MAKE = {
@@ -160,6 +130,54 @@ def test_specs_hold_what_it_draws():
     assert (read.drawn(Seed(3))(shape) == DepthScaled(12, seed)(shape)).all()
     with pytest.raises(ValueError, match="serialize takes the initializers of initfast"):
         specs.tensor(Whole(), (96, 8), np.dtype("float32"))
+
+
+def test_a_spec_of_one_without_streams_writes_nothing(tmp_path):
+    entry = {"shape": [3, 4], "dtype": "float32"}
+    init = integers_only(ift.Initializer)(seed=1)
+    tensors = {"a": {**entry, "init": "zeros"}, "b": {**entry, "init": init}}
+    with pytest.raises(
+        ValueError, match=r"tensor 'b': IntegersOnly.* must accept an initfast.Seed"
+    ):
+        ift.checkpoint.save({"tensors": tensors}, tmp_path / "out", seed=1)
+    assert not any(tmp_path.iterdir())
+
+
+class Transposed(Whole):
+    """Returns another shape than it is asked for."""
+
+    def __call__(self, shape, dtype=None):
+        return super().__call__(shape[::-1], dtype)
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda init: init.block((3, 4), np.s_[1:]), lambda init: init.fill(np.ones((3, 4)))]
+)
+def test_another_shape_is_refused(ask):
+    with pytest.raises(ValueError, match=r"Transposed must return an array of the shape asked for"):
+        ask(Transposed())
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_stream_must_be_accepted(early):
+    init = integers_only(ift.Initializer, early=early)(seed=1)
+    streams.check(Whole(seed=1), (3, 4), "float32")
+    with pytest.raises(
+        ValueError,
+        match=r"IntegersOnly\(seed=1\) must accept an initfast.Seed .*default_rng\(\[seed",
+    ):
+        streams.check(init, (3, 4), "float32")
+    assert init((3, 4)).shape == (3, 4)
+
+
+def test_other_errors_are_their_own():
+    class Square(Whole):
+        def __call__(self, shape, dtype=None):
+            return {4: super().__call__(shape, dtype)}[shape[0]]
+
+    streams.check(Square(), (4, 4), "float32")
+    with pytest.raises(ValueError, match=r"cannot make an array of shape \(3, 4\): KeyError: 3"):
+        streams.check(Square(), (3, 4), "float32")
 
 
 def test_equality():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from own_classes import DepthScaled, Preset, Whole, integers_only
 
 import initfast as ift
 
@@ -9,32 +10,6 @@ torch = pytest.importorskip("torch")
 
 import initfast.torch as fast  # noqa: E402
 from initfast.initializers import variance_scaling  # noqa: E402
-
-
-class DepthScaled(ift.RandomInitializer):
-    def __init__(self, layers, seed=None):
-        super().__init__(seed)
-        self.layers = layers
-
-    def for_shape(self, shape):
-        fan_in, _ = self.fans(shape)
-        return ift.RandomNormal(stddev=(2 * self.layers * fan_in) ** -0.5)
-
-
-class Whole(ift.Initializer):
-    """Keras' way, of a whole array, with a seed and axes."""
-
-    def __init__(self, seed=None, input_axes=None, output_axes=None):
-        self.seed, self.input_axes, self.output_axes = seed, input_axes, output_axes
-
-    def __call__(self, shape, dtype=None):
-        return ift.HeNormal(self.seed, self.input_axes, self.output_axes)(shape, dtype)
-
-
-class Preset(ift.HeNormal):
-    def __init__(self, layers, seed=None):
-        super().__init__(seed)
-        self.layers = layers
 
 
 def model():
@@ -55,6 +30,16 @@ def test_rules(mine, same):
         weight = found.get_parameter(name).detach().numpy()
         wanted = same(fan).with_seed(ift.Seed(42).named(name))(weight.shape)
         assert np.array_equal(weight, wanted)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_one_without_streams_is_refused_before_anything_is_written(early):
+    mine, made = integers_only(ift.Initializer, early=early)(seed=9), model()
+    before = {name: value.clone() for name, value in made.state_dict().items()}
+    with pytest.raises(ValueError, match=r"parameter '1.weight': IntegersOnly.* must accept an "):
+        fast.initialize(made, 42, {"*.bias": "zeros_", "0.weight": "ones_", "1.weight": mine})
+    assert all(torch.equal(before[name], value) for name, value in made.state_dict().items())
+    fast.initialize(made, 42, {"*.bias": "zeros_", "*.weight": Whole(seed=9)})
 
 
 def test_specs():

@@ -328,3 +328,16 @@ def test_labels():
 def test_seeds_that_cannot_be_named(seed):
     with pytest.raises(ValueError, match="seed"):
         ik.initialize(layer_of(L.Dense(2), (None, 2)), seed=seed)
+
+
+def test_not_while_jax_traces():
+    layer = layer_of(L.Dense(2), (None, 3))
+    before = array(layer.kernel).copy()
+    if BACKEND == "jax":
+        import jax
+
+        with pytest.raises(TypeError, match=r"outside of jax\.jit"):
+            jax.jit(lambda: ik.initialize(layer, seed=1) and None)()
+        assert (array(layer.kernel) == before).all()
+    ik.initialize(layer, seed=1)
+    assert not (array(layer.kernel) == before).any()

@@ -1,21 +1,18 @@
 """A user's own initializer, written as documented, in layers, copies, saved models and rules."""
 
 import keras
-from keras_tools import array
+import pytest
+from host import NEEDED, check_parameters
+from keras_tools import array, layer_of
+from own_classes import depth_scaled, integers_only
 
 import initfast as ift
 import initfast.keras as ik
+from initfast.keras.sources import Derived
 
-
-@keras.saving.register_keras_serializable(package="own")
-class DepthScaled(ik.RandomInitializer):
-    def __init__(self, layers, seed=None):
-        super().__init__(seed)
-        self.layers = layers
-
-    def for_shape(self, shape):
-        fan_in, _ = self.fans(shape)
-        return ift.RandomNormal(stddev=(2 * self.layers * fan_in) ** -0.5)
+DepthScaled = keras.saving.register_keras_serializable(package="own")(
+    depth_scaled(ik.RandomInitializer)
+)
 
 
 def plain(fan, seed, shape):
@@ -50,3 +47,19 @@ def test_seed_and_axes_of_a_rule():
     again = ik.initialize(layer, 8, {"*query/kernel": DepthScaled(3)})[path]
     assert again.layers == 3
     assert (array(kernel) == again.block((5, 2, 4), ...)).all()
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_one_without_streams_is_refused_before_anything_is_written(early):
+    mine = integers_only(ik.Initializer, early=early)(seed=1)
+    layer = layer_of(keras.layers.Dense(3, bias_initializer="ones"), (None, 5))
+    before = [array(each).copy() for each in layer.weights]
+    with pytest.raises(ValueError, match=r"kernel: IntegersOnly.* must accept an initfast.Seed"):
+        ik.initialize(layer, 3, {"bias": "zeros", "kernel": mine})
+    assert all((array(a) == b).all() for a, b in zip(layer.weights, before, strict=True))
+
+
+@NEEDED
+def test_a_change_rounds_to_nearest():
+    root = Derived(ift.RandomUniform(0.1, 0.7, seed=1), "sqrt")
+    check_parameters(lambda: {"sqrt": root.block((99,), ..., "float64").tobytes()})

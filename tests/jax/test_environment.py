@@ -1,0 +1,38 @@
+"""A host's rounding direction changes nothing of what JAX's initializers draw."""
+
+import pytest
+from host import NEEDED, check_parameters
+
+pytest.importorskip("jax")
+
+from initfast import Seed
+from initfast.initializers import sources
+from initfast.jax import initializers
+from initfast.jax.complex_values import ComplexNormal, Disk
+
+pytestmark = NEEDED
+SHAPES = [(13, 11), (3, 5, 7), (6, 10)]
+
+
+def on_host(build, key, shape, dtype, sharding):
+    """What `draw` makes of it, without XLA, which sets the direction itself."""
+    return build(shape, Seed(key)).block(shape, ..., dtype)
+
+
+def drawn():
+    for cached in (sources.uniform, sources.normal, sources.truncated_normal):
+        cached.cache_clear()
+    found = {}
+    for mode in ("fan_in", "fan_avg", "fan_geo_avg"):
+        for law in ("truncated_normal", "normal", "uniform"):
+            for shape in SHAPES:
+                init = initializers.variance_scaling(0.7, mode, law)
+                found[f"{mode} {law} {shape}"] = init(1, shape, "float64").tobytes()
+    for init in (ComplexNormal(0.7, 1), Disk(0.7, 1, True), Disk(0.7, 1, False)):
+        found[repr(init)] = init.block((7, 9), ..., "complex128").tobytes()
+    return found
+
+
+def test_parameters(monkeypatch):
+    monkeypatch.setattr(initializers, "draw", on_host)
+    check_parameters(drawn)
