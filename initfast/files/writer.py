@@ -182,17 +182,35 @@ def write_rows(
         advance, chunk_bytes: as in `write`.
 
     Other rows are not touched: several processes may write different ones at once. A kill leaves
-    some rows written; the same call again completes them."""
+    some rows written; the same call again completes them.
+
+    Raises:
+        OSError: the file was truncated, replaced or deleted meanwhile, among others.
+    """
     with open_regular(path, write=True) as opened:
         descriptor = opened.fileno()
+        before = os.fstat(descriptor)
+
+        def check() -> None:
+            """A write beyond the end would leave a hole, one into a replaced file would be lost."""
+            with contextlib.suppress(FileNotFoundError):
+                same = os.path.samestat(before, os.stat(path))
+                if same and os.fstat(descriptor).st_size == before.st_size:
+                    return
+            raise OSError(
+                f"the file {os.fspath(path)!r} was truncated, replaced or deleted while its rows"
+                " were written: run the command again"
+            )
 
         def put(chunk: Chunk, raw: Bytes) -> int:
+            check()
             write_at(descriptor, raw.data, chunk.offset)
             return chunk.nbytes
 
         options = _Options(advance or (lambda count: None), True, False, chunk_bytes)
         result = _walk(File(Path(path), b"", (tensor,)), put, options, rows=(first, last))
         os.fsync(descriptor)
+        check()
     assert result.moments is not None
     return result.moments
 

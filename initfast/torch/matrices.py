@@ -58,6 +58,8 @@ def orthogonal(shape: Dims, gain: float, batch_dims: int = 0) -> Fill:
     def run(target: Target, seed: Seed) -> None:
         local, where = target.local, narrow(target, 0, 0, target.local.shape[0]).where
         assert where is not None
+        if abs(gain) > torch.finfo(local.dtype).max:
+            raise ValueError(f"gain must be a number that {local.dtype} can hold; received {gain}")
         kind = FLOAT64 if local.dtype == torch.float64 else FLOAT32
         for place in np.ndindex(*local.shape[:batch_dims]):
             number = 0
