@@ -66,16 +66,16 @@ def shim(tmp_path_factory):
 
 def test_some_faulty_calls(tmp_path, shim, monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", str(shim))
-    done = kill("fault_at_each_call", "fill", tmp_path, 5, 1, timeout=60)
+    done = kill("fault_at_each_call", "fill", tmp_path, 23, 1, timeout=60)
     assert min(done["errors"], done["kills"]) >= 2
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_a_fault_at_some_calls(tmp_path, shim, monkeypatch, case):
-    """Of the calls of the system for files, every 11th: it fails, or the process ends at it."""
+    """Of the calls of the system for files, every 29th: it fails, or the process ends at it."""
     monkeypatch.setenv("LD_PRELOAD", str(shim))
-    done = kill("fault_at_each_call", case, tmp_path, 11, 1, timeout=300)
+    done = kill("fault_at_each_call", case, tmp_path, 29, 1, timeout=300)
     assert min(done["errors"], done["kills"]) >= 2
 
 

@@ -197,7 +197,7 @@ def test_dtypes_and_refusals(capsys, tmp_path):
         ({"architectures": [["x"]]}, "no model class"),
         ({"architectures": 3}, "cannot build the model"),
         ({"hidden_size": "x" * 10**5}, "cannot build the model"),
-        ({"n_head": 0}, "cannot build the model"),
+        ({"n_head": 0, "num_attention_heads": 0}, "cannot build the model"),
         ({"cls": 1}, "cannot build the model"),
         ({"model_type": "x" * 10**5}, "cannot build the model"),
         ({"dtype": "no_such"}, ""),

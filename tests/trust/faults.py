@@ -6,10 +6,12 @@ after the same command again, and never anything else under a final name; or a r
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,11 +72,13 @@ def run(quick: bool) -> list[Row]:
         folder = Path(name)
         shim = folder / "faults.so"
         build(shim)
-        rows = [
-            kill(folder, shim, way, case, few if quick else count, key, what)
+        kills = [
+            (folder, shim, way, case, few if quick else count, key, what)
             for way, key, what, count, few in WAYS
-            for case in (("fill",) if quick else CASES)
+            for case in (("fill", "commands") if quick else CASES)
         ]
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # each has its processes
+            rows = list(pool.map(lambda each: kill(*each), kills))
         count = 100 if quick else 1000
         rows += [damage(folder, name, count) for name in ("npy", "npz", "safetensors", "json")]
     return rows + [row for tried in TESTS for row in tests(tried, quick)]
