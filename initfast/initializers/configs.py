@@ -141,11 +141,14 @@ def unknown(name: str, known: Iterable[str], shown: Any) -> ValueError:
     return ValueError(f"Could not interpret initializer identifier: {line(shown)}{hint}")
 
 
+_LONGEST = 100  # characters of a name that may be a misspelling
 _SYNONYMS = {"xavier": "glorot", "kaiming": "he", "msra": "he"}
 
 
 def _nearest(name: str, known: list[str]) -> str | None:
     """Return the name of the same distribution in another spelling or library, or a similar one."""
+    if len(name) > _LONGEST:
+        return None
     plain = _snake_case(name.rpartition(".")[2])
     if plain in known:
         return plain
