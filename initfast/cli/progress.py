@@ -22,7 +22,7 @@ def progress(
         from tqdm import tqdm
 
         bar = tqdm(total=total, unit=unit, unit_scale=scaled, file=sys.stderr, leave=False)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise argparse.ArgumentTypeError(
             f"the variables TQDM_... must be arguments of tqdm; received {error}"
         ) from error

@@ -5,9 +5,9 @@ tensor.
 import json
 import math
 import random
-import time
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
