@@ -15,10 +15,9 @@ from initfast.core.buffers import new
 from initfast.core.dtypes import FLOAT32, FLOAT64, UINT32
 from initfast.core.indexing import Dims
 from initfast.core.seeds import Seed
-from initfast.initializers.base import RandomInitializer
 from initfast.initializers.constant import Identity
 from initfast.initializers.orthogonal import Orthogonal, orthonormal
-from initfast.initializers.random import RandomNormal
+from initfast.initializers.random import RandomInitializer, RandomNormal
 from initfast.torch.fills import Fill, Target, narrow, starts
 from initfast.torch.targets import draw
 
@@ -58,8 +57,6 @@ def orthogonal(shape: Dims, gain: float, batch_dims: int = 0) -> Fill:
     def run(target: Target, seed: Seed) -> None:
         local, where = target.local, narrow(target, 0, 0, target.local.shape[0]).where
         assert where is not None
-        if abs(gain) > torch.finfo(local.dtype).max:
-            raise ValueError(f"gain must be a number that {local.dtype} can hold; received {gain}")
         kind = FLOAT64 if local.dtype == torch.float64 else FLOAT32
         for place in np.ndindex(*local.shape[:batch_dims]):
             number = 0
