@@ -5,8 +5,9 @@ KeyboardInterrupt, once: what sends it to a group of processes often sends it tw
 
 from __future__ import annotations
 
+# Not `signal`: it imports enum first, and Ctrl-C in these milliseconds gives a traceback.
+import _signal as signal  # type: ignore
 import os
-import signal
 import sys
 
 __all__ = ["begin", "done", "end"]
