@@ -36,7 +36,7 @@ Imported by name: `initfast.torch`, `initfast.keras`, `initfast.jax`, `initfast.
 README.md has recipes, and src/README.md specifies every value."""
 
 # First, so that Ctrl-C during the other imports ends the command line in one line.
-from initfast import _startup
+from initfast import _startup  # noqa: F401
 
 # isort: split
 import logging
@@ -168,8 +168,6 @@ __all__ = [
     "variance_scaling",
     "zeros",
 ]
-
-_startup.end()
 
 # Loaded on first use: each name and the module that has it. The aliases are here so that `help`
 # prints no class twice.

@@ -10,8 +10,10 @@ def main() -> int:
     _startup.begin()
     from initfast.cli import main as run
 
-    _startup.end()
-    return run()
+    try:
+        return run()
+    finally:
+        _startup.done()
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""Ctrl-C while the command line imports: one line and exit code 130, instead of a traceback.
+"""Ctrl-C in the process of the command line: one line and exit code 130, from the first import on.
 
-Imported before everything else; from then on Ctrl-C ends the process, if it looks like the command
-line, until `end`."""
+Imported before everything else. Until `end`, Ctrl-C ends the process; from then on it raises
+KeyboardInterrupt, once: what sends it to a group of processes often sends it twice."""
 
 from __future__ import annotations
 
+# Not `signal`: it imports enum first, and Ctrl-C in these milliseconds gives a traceback.
+import _signal as signal  # type: ignore
 import os
-import signal
 import sys
 
-__all__ = ["begin", "end"]
+__all__ = ["begin", "done", "end"]
 
 _INTERRUPTED = 130
 
@@ -24,9 +25,15 @@ def begin() -> None:
 
 
 def end() -> None:
-    """Restore the handler that `begin` replaced."""
+    """Let Ctrl-C raise KeyboardInterrupt, if `begin` had its way."""
     if signal.getsignal(signal.SIGINT) is _quit:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _raise_once)
+
+
+def done() -> None:
+    """Ignore Ctrl-C while Python ends: the command is done, and has said so."""
+    if signal.getsignal(signal.SIGINT) in (_quit, _raise_once):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _quit(*_: object) -> None:
@@ -34,7 +41,25 @@ def _quit(*_: object) -> None:
     os._exit(_INTERRUPTED)
 
 
-_name = (getattr(sys, "argv", None) or [""])[0]
-# "-m" is the name of a program that `python -m` is still looking for.
-if _name == "-m" or os.path.basename(_name) == "initfast":
+def _raise_once(*_: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _is_command_line() -> bool:
+    """Return whether this process is `python -m initfast` or the script that pip makes of it."""
+    arguments = getattr(sys, "argv", None) or [""]
+    if arguments[0] == "-m":  # Python is still looking for the module that follows
+        option = sys.orig_argv[-len(arguments)]
+        return option == "initfast" or (option[0] == "-" and option.endswith("minitfast"))
+    if os.path.basename(arguments[0]) != "initfast":
+        return False
+    try:
+        with open(arguments[0], "rb") as script:
+            return b"initfast.__main__" in script.read(4096)
+    except OSError:
+        return False
+
+
+if _is_command_line():
     begin()

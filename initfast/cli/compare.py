@@ -3,15 +3,13 @@ lowers the loss.
 """
 
 import argparse
-import contextlib
 import io
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from initfast.cli.options import integer
+from initfast.cli.progress import progress
 from initfast.files.partial import refuse_existing, resolve, write_small
 from initfast.signal import datasets
 from initfast.signal.activations import ACTIVATIONS
@@ -125,7 +123,8 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
 
 def _compare(arguments: argparse.Namespace) -> Comparison:
     epochs = integer(arguments.epochs, "--epochs")
-    with _progress(len(arguments.init) * epochs, show=not arguments.quiet) as advance:
+    total = len(arguments.init) * epochs
+    with progress(total, show=not arguments.quiet, unit="epoch", scaled=False) as advance:
         return compare(
             arguments.activation,
             arguments.init,
@@ -164,17 +163,3 @@ def _number(text: str, option: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError(f"{option} must be a number; received {text!r}") from None
-
-
-@contextlib.contextmanager
-def _progress(total: int, *, show: bool) -> Iterator[Callable[[int], object]]:
-    """A bar over the epochs on stderr where that is a terminal; gives the function that advances
-    it.
-    """
-    if not (show and sys.stderr.isatty()):
-        yield lambda count: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="epoch", file=sys.stderr, leave=False) as bar:
-        yield bar.update

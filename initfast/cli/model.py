@@ -1,8 +1,8 @@
 """`initfast model SPEC.json --out FOLDER --seed 42`: write a model in Hugging Face's layout."""
 
 import argparse
+import contextlib
 import json
-import os
 import re
 import time
 from collections.abc import Callable
@@ -11,9 +11,11 @@ from typing import Any
 from initfast.cli.options import as_usage_errors, integer, thread_scope
 from initfast.cli.progress import progress
 from initfast.core import seeds
+from initfast.core.regular import open_regular
 from initfast.core.text import printable
 from initfast.files import checkpoint, specs
 from initfast.files.checkpoint import Job
+from initfast.files.formats import File
 from initfast.files.writer import Result
 
 
@@ -116,17 +118,12 @@ def _copy(
     path = job.folder / "config.json"
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     if path.exists():
-        if json.loads(path.read_text(encoding="utf-8")) == config:
-            return None
+        with open_regular(path) as file, contextlib.suppress(ValueError, RecursionError):
+            if json.loads(file.read().decode("utf-8")) == config:
+                return None
         if not arguments.force:
             raise OSError(f"{path} exists and differs: use --force to replace it")
-
-    def write() -> None:
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-
-    return write
+    return lambda: checkpoint.write_shared(File(path, text.encode("utf-8")), force=arguments.force)
 
 
 def parse_shard(text: str) -> tuple[int, int]:

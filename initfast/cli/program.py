@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from initfast import backends
+from initfast import _startup, backends
 from initfast._version import __version__
 from initfast.cli import bench, bits, compare, diagnose, fill, info, model, verify
 from initfast.cli.reading import Differences
@@ -86,10 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Wrong usage raises SystemExit(2).
     """
-    if not _open_streams():
-        _report("stdout must be open")
-        return FAILED
     try:
+        _startup.end()
+        if not _open_streams():
+            _report("stdout must be open")
+            return FAILED
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _warn
@@ -130,6 +131,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         raise
     except (OSError, ImportError) as error:
         _report(_text(error))
+        return FAILED
+    except Warning as error:  # python -W error
+        _report(f"a warning, which is an error here: {error}")
         return FAILED
     return OK
 

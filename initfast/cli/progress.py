@@ -1,17 +1,30 @@
-"""The progress bar of the commands that write or read many bytes."""
+"""The progress bar of the commands that take a while."""
 
+import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def progress(size: int, *, show: bool) -> Iterator[Callable[[int], object]]:
-    """Show a bar over `size` bytes if stderr is a terminal; yield the function that advances it."""
+def progress(
+    total: int, *, show: bool, unit: str = "B", scaled: bool = True
+) -> Iterator[Callable[[int], object]]:
+    """Show a bar over `total` units if stderr is a terminal; yield the function that advances it.
+
+    Raises:
+        ArgumentTypeError: one of tqdm's own variables is wrong.
+    """
     if not (show and sys.stderr.isatty()):
         yield lambda count: None
         return
-    from tqdm import tqdm
+    try:
+        from tqdm import tqdm
 
-    with tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, leave=False) as bar:
+        bar = tqdm(total=total, unit=unit, unit_scale=scaled, file=sys.stderr, leave=False)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(
+            f"the variables TQDM_... must be arguments of tqdm; received {error}"
+        ) from error
+    with bar:
         yield bar.update

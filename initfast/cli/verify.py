@@ -123,6 +123,7 @@ def _verify_file(arguments: argparse.Namespace) -> str:
         name = only.name if arguments.name is None else arguments.name
         initializer, seed = seeded(arguments.init, _seed_text(arguments, stored), name)
         initializer.block(shape, (np.s_[:0],) * bool(shape), dtype=dtype)
+        stored.format.dtype_name(dtype)
     tensor = Tensor(only.name, initializer, shape, dtype)
     size = tensor.nbytes
     if rows is not None:

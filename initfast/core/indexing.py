@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast import _kernels
+from initfast.core.text import short
 
 MAX_DIMS = _kernels.MAX_DIMS
 MAX_ELEMENTS = 2**63
@@ -64,12 +65,14 @@ def normalize_shape(shape: object) -> Dims:
     ):
         sizes = shape
     else:
-        raise ValueError(f"shape must be an integer or a sequence of integers; received {shape!r}")
+        raise ValueError(
+            f"shape must be an integer or a sequence of integers; received {short(shape)}"
+        )
     try:
         dims = tuple(_size(n) for n in sizes)
     except (TypeError, ValueError):
         raise ValueError(
-            f"every size in a shape must be an integer >= 0; received {shape!r}"
+            f"every size in a shape must be an integer >= 0; received {short(shape)}"
         ) from None
     return _checked(dims, shape)
 
@@ -77,11 +80,11 @@ def normalize_shape(shape: object) -> Dims:
 def _checked(dims: Dims, shape: object) -> Dims:
     if len(dims) > MAX_DIMS:
         raise ValueError(
-            f"a shape may have at most {MAX_DIMS} dims; received {len(dims)} in {shape!r}"
+            f"a shape may have at most {MAX_DIMS} dims; received {len(dims)} in {short(shape)}"
         )
     # Sizes of 0 are left out, so that no single size can wrap either.
     if math.prod(dims if 0 not in dims else filter(None, dims)) > MAX_ELEMENTS:
-        raise ValueError(f"a shape may hold at most 2**63 elements; received {shape!r}")
+        raise ValueError(f"a shape may hold at most 2**63 elements; received {short(shape)}")
     return dims
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from initfast.core.indexing import shape_hint
+from initfast.core.text import short
 from initfast.core.warn import warn
 
 __all__ = ["ReusedSeedWarning", "Seed", "SeedGenerator"]
@@ -22,7 +23,7 @@ _WORDS = 2**64
 _set = object.__setattr__  # for objects that refuse theirs
 _SEED_RULE = (
     "`seed` argument should be an instance of `initfast.Seed`, `initfast.SeedGenerator`, None "
-    "or an integer in [0, 2**64). Received: seed={seed!r}"
+    "or an integer in [0, 2**64). Received: seed={seed}"
 )
 
 
@@ -46,10 +47,10 @@ def _word(name: str, value: object) -> int:
     if type(value) is int and 0 <= value < _WORDS:  # nearly always
         return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise ValueError(f"{name} must be an integer in [0, 2**64); received {value!r}")
+        raise ValueError(f"{name} must be an integer in [0, 2**64); received {short(value)}")
     word = int(value)
     if not 0 <= word < _WORDS:
-        raise ValueError(f"{name} must be an integer in [0, 2**64); received {word}")
+        raise ValueError(f"{name} must be an integer in [0, 2**64); received {short(word)}")
     return word
 
 
@@ -99,7 +100,7 @@ class Seed:
                 a name would undo.
         """
         if not isinstance(name, str) or not name:
-            raise ValueError(f"name must be a non-empty string; received {name!r}")
+            raise ValueError(f"name must be a non-empty string; received {short(name)}")
         if self._name is None and self._stream:
             raise ValueError(
                 "a name chooses the stream, which must not be chosen by number too; received "
@@ -283,7 +284,7 @@ def given_seed(seed: AnySeed) -> Seed | SeedGenerator | int | None:
     try:
         return _word("seed", seed)
     except ValueError:
-        raise ValueError(_SEED_RULE.format(seed=seed) + shape_hint(seed)) from None
+        raise ValueError(_SEED_RULE.format(seed=short(seed)) + shape_hint(seed)) from None
 
 
 def serialize_seed(seed: Seed | SeedGenerator) -> dict[str, Any]:
@@ -305,7 +306,7 @@ def deserialize_seed(serialized: Mapping[str, Any]) -> Seed | SeedGenerator:
             return SeedGenerator.from_config(config)
         if serialized.get("class_name") == "Seed":
             return Seed.from_config(config)
-    raise ValueError(_SEED_RULE.format(seed=serialized))
+    raise ValueError(_SEED_RULE.format(seed=short(serialized)))
 
 
 def _check_keys(kind: str, config: Mapping[str, Any], allowed: tuple[str, ...]) -> None:

@@ -28,5 +28,7 @@ def short(value: object) -> str:
         shown = repr(value[:_VALUE] if isinstance(value, str) else value)
     except RecursionError:
         return "an object that is nested too deeply"
+    except ValueError:  # Python refuses to write thousands of digits
+        return "a number of thousands of digits"
     cut = len(shown) > _VALUE or (isinstance(value, str) and len(value) > _VALUE)
     return printable(f"{shown[: _VALUE - 3]}..." if cut else shown)

@@ -22,7 +22,7 @@ from initfast.files.partial import allocated, check_space, partial_path, refuse_
 from initfast.files.specs import AnySpec, Entry
 from initfast.files.writer import Result
 
-__all__ = ["Job", "expected", "plan", "save", "size_of", "write"]
+__all__ = ["Job", "expected", "plan", "save", "size_of", "write", "write_shared"]
 
 _RETRY_SECONDS, _WAIT_SECONDS = 0.05, 10.0
 
@@ -105,8 +105,8 @@ def write(
                 raise
             written, resumed = written + result.written, resumed + result.resumed
         complete = len(numbers) == len(job.names) or _are_in_place(job)
-        if complete:
-            _write_index(job, force=force)
+        if complete and (index := job.index) is not None:
+            write_shared(index, force=force)
     return Result(None, written, resumed, complete)
 
 
@@ -149,13 +149,12 @@ def _is_in_place(path: Path, header: bytes, entries: Iterable[Entry]) -> bool:
         return False
 
 
-def _write_index(job: Job, *, force: bool) -> None:
-    """Write the index. Several workers may do so at once: the bytes are the same."""
-    index = job.index
+def write_shared(file: File, *, force: bool) -> None:
+    """Write a small file, as several workers may do at once: the bytes are the same."""
     end = time.monotonic() + _WAIT_SECONDS
-    while index is not None:
+    while True:
         try:
-            writer.write(index, resume=True, force=force)
+            writer.write(file, resume=True, force=force)
             return
         except BlockingIOError:
             if time.monotonic() > end:

@@ -30,8 +30,13 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     """Return the path of an output with its links followed, so that a link stays a link.
 
     Raises:
-        OSError: its folder does not exist, or the path is a folder, a device or the like.
+        OSError: its folder does not exist, the path is a folder, a device or the like, or another
+            user has made one of its links in a folder that all can write to.
     """
+    given = Path.cwd() / path
+    for each in (given, *given.parents):
+        if each.is_symlink():
+            _check_link(each)
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"the folder of the file must exist; received {os.fspath(path)!r}")
@@ -42,6 +47,17 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     if target.exists() and not target.is_file():
         raise OSError(f"the output must be a regular file; received {os.fspath(path)!r}")
     return target
+
+
+def _check_link(link: Path) -> None:
+    """Refuse a link that the system may refuse to follow: `fs.protected_symlinks` of Linux."""
+    owner, folder = link.lstat().st_uid, link.parent.stat()
+    shared = stat.S_ISVTX | stat.S_IWOTH
+    if folder.st_mode & shared == shared and owner not in (os.geteuid(), folder.st_uid):
+        raise OSError(
+            f"the link {os.fspath(link)!r} was made by another user in a folder that all can write"
+            " to: remove it"
+        )
 
 
 def refuse_existing(final: Path) -> None:

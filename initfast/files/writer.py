@@ -12,6 +12,7 @@ difference is refused: a finished file is never changed in place, except by `wri
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -146,17 +147,35 @@ def write_rows(
         advance, chunk_bytes: as in `write`.
 
     Other rows are not touched: several processes may write different ones at once. A kill leaves
-    some rows written; the same call again completes them."""
+    some rows written; the same call again completes them.
+
+    Raises:
+        OSError: the file was truncated, replaced or deleted meanwhile, among others.
+    """
     with open_regular(path, write=True) as opened:
         descriptor = opened.fileno()
+        before = os.fstat(descriptor)
+
+        def check() -> None:
+            """A write beyond the end would leave a hole, one into a replaced file would be lost."""
+            with contextlib.suppress(FileNotFoundError):
+                same = os.path.samestat(before, os.stat(path))
+                if same and os.fstat(descriptor).st_size == before.st_size:
+                    return
+            raise OSError(
+                f"the file {os.fspath(path)!r} was truncated, replaced or deleted while its rows"
+                " were written: run the command again"
+            )
 
         def put(group: Group, raw: Bytes) -> int:
+            check()
             write_at(descriptor, raw.data, group.offset)
             return group.nbytes
 
         options = Options(advance or (lambda count: None), True, False, chunk_bytes)
         result = passes.run(File(Path(path), b"", (tensor,)), put, options, rows=(first, last))
         os.fsync(descriptor)
+        check()
     assert result.moments is not None
     return result.moments
 

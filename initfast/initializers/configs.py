@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, overload
 
 from initfast.core.seeds import AnySeed
+from initfast.core.text import line, short
 from initfast.initializers import constant, orthogonal, random, stft, variance_scaling
 from initfast.initializers.base import Initializer
 from initfast.initializers.random import RandomInitializer
@@ -110,7 +111,7 @@ def deserialize(
         return None
     shown = config if identifier is None else identifier
     if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
-        raise ValueError(f"Could not interpret initializer identifier: {shown}")
+        raise ValueError(f"Could not interpret initializer identifier: {line(shown)}")
     name: str = config["class_name"]
     registered = config.get("registered_name")
     if name.startswith(KERAS_PREFIX) and registered in (None, f"initfast>{name}"):
@@ -122,11 +123,13 @@ def deserialize(
     module = config.get("module")
     known = module is None or f"{module}.".startswith(tuple(f"{ours}." for ours in _MODULES))
     if not known or registered not in (None, name):
-        raise ValueError(f"Could not interpret initializer identifier: {shown}")
+        raise ValueError(f"Could not interpret initializer identifier: {line(shown)}")
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, Mapping):
-        raise ValueError(f"the config of an initializer must be a dict; received {arguments!r}")
+        raise ValueError(
+            f"the config of an initializer must be a dict; received {short(arguments)}"
+        )
     if seed is not None and issubclass(kind, RandomInitializer) and arguments.get("seed") is None:
         arguments = {**arguments, "seed": seed}
     return kind.from_config(arguments)
@@ -136,14 +139,17 @@ def unknown(name: str, known: Iterable[str], shown: Any) -> ValueError:
     """Return Keras' error for an unknown name, with the nearest of the known ones."""
     near = _nearest(name, [each for each in known if each.lower() != "initializer"])
     hint = f". Did you mean {near!r}?" if near else ""
-    return ValueError(f"Could not interpret initializer identifier: {shown}{hint}")
+    return ValueError(f"Could not interpret initializer identifier: {line(shown)}{hint}")
 
 
+_LONGEST = 100  # characters of a name that may be a misspelling
 _SYNONYMS = {"xavier": "glorot", "kaiming": "he", "msra": "he"}
 
 
 def _nearest(name: str, known: list[str]) -> str | None:
     """Return the name of the same distribution in another spelling or library, or a similar one."""
+    if len(name) > _LONGEST:
+        return None
     plain = _snake_case(name.rpartition(".")[2])
     if plain in known:
         return plain

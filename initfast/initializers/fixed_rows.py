@@ -41,6 +41,12 @@ class FixedRows(Direct):
         self.inner = inner
         self.whole_only = inner.whole_only  # type: ignore[misc]  # as it is in each case
         self.fixed = tuple(rows)
+        # Where the rule of a row changes, and the number of the rule from there on: -1 for none.
+        edges = np.array([row[:2] for row in self.fixed], np.uint64).reshape(-1, 2)
+        self._edges = np.unique(edges)
+        self._rules = np.full(len(self._edges), -1)
+        for number, (low, high) in enumerate(np.searchsorted(self._edges, edges)):
+            self._rules[low:high] = number
 
     def with_seed(self, seed: AnySeed) -> FixedRows:
         return FixedRows(self.inner.with_seed(seed), self.fixed)
@@ -48,23 +54,34 @@ class FixedRows(Direct):
     def _dtype(self, dtype: DTypeLike) -> DType:
         return self.inner._dtype(dtype)
 
-    @in_fixed_environment
     def _write(self, target: Buffer, shape: Dims, part: Part) -> None:
         self.inner._write(target, shape, part)
-        if 0 in part.shape:
+        if self.fixed and 0 not in part.shape:
+            self._overwrite(target.array, part, math.prod(shape[1:]))
+
+    @in_fixed_environment
+    def _overwrite(self, out: Array, part: Part, row: int) -> None:
+        if part.starts is None and part.steps == (1,):  # a run, which is what files are written in
+            rows = [part.start // row, (part.start + part.shape[0] - 1) // row]
+            first, last = np.searchsorted(self._edges, np.array(rows, np.uint64), "right")
+            for place in range(max(first - 1, 0), last):
+                rule = self._rules[place]
+                if rule >= 0:
+                    low, high = (
+                        min(max(int(edge) * row - part.start, 0), part.shape[0])
+                        for edge in self._edges[place : place + 2]
+                    )
+                    out[low:high] = self.fixed[rule].value
             return
-        out, row = target.array, math.prod(shape[1:])
-        for start, stop, value in self.fixed:
-            if part.starts is None and part.steps == (
-                1,
-            ):  # a run, which is what files are written in
-                low, high = (
-                    min(max(place * row - part.start, 0), part.shape[0]) for place in (start, stop)
-                )
-                out[low:high] = value
-            else:
-                held = _rows(part, row)
-                out[np.broadcast_to((start <= held) & (held < stop), part.shape)] = value
+        held = _rows(part, row).astype(np.uint64)
+        # Of a row before the first edge, the last rule, which is none.
+        rules = self._rules[np.searchsorted(self._edges, held, "right") - 1]
+        values = np.zeros(len(self.fixed), out.dtype)
+        for rule in np.unique(rules[rules >= 0]):
+            values[rule] = self.fixed[rule].value
+        rules = np.broadcast_to(rules, part.shape)
+        hit = rules >= 0
+        out[hit] = values[rules[hit]]
 
 
 def _rows(part: Part, row: int) -> Array:

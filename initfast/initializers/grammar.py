@@ -26,6 +26,7 @@ import numpy as np
 
 from initfast.core.rounding import in_fixed_environment
 from initfast.core.seeds import AnySeed
+from initfast.core.text import short
 from initfast.initializers.base import Initializer
 from initfast.initializers.bounds import in_stddevs
 from initfast.initializers.configs import ALL_OBJECTS, deserialize, unknown
@@ -36,7 +37,7 @@ __all__ = ["Call", "call", "is_torch", "label", "parse"]
 _LONGEST = 40
 _RULE = (
     "an initializer must be a name of Keras or torch, such as he_normal, a name with arguments, "
-    "such as random_normal(stddev=0.01), or Keras JSON; received {text!r}"
+    "such as random_normal(stddev=0.01), or Keras JSON; received {text}"
 )
 # A class has several names; the one to show is the one in snake case.
 _NAMES = {kind: name for name, kind in reversed(ALL_OBJECTS.items()) if name.islower()}
@@ -68,12 +69,12 @@ def parse(text: str, seed: AnySeed = None) -> Initializer:
         try:
             config = json.loads(text)
         except (json.JSONDecodeError, RecursionError):
-            raise ValueError(_RULE.format(text=text)) from None
+            raise ValueError(_RULE.format(text=short(text))) from None
         assert isinstance(config, dict)  # it begins with {
         return deserialize(config, seed=seed)
     name, arguments = read = call(text)
     if "seed" in arguments:
-        raise ValueError(f"only Keras JSON can hold a seed; received {text!r}")
+        raise ValueError(f"only Keras JSON can hold a seed; received {short(text)}")
     if not is_torch(read):
         if name not in ALL_OBJECTS:
             raise unknown(name, [*ALL_OBJECTS, *_TORCH], text)
@@ -84,7 +85,7 @@ def parse(text: str, seed: AnySeed = None) -> Initializer:
         name, arguments = translate(**arguments)
         return deserialize({"class_name": name, "config": arguments}, text, seed)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{error}; received {text!r}") from None
+        raise type(error)(f"{error}; received {short(text)}") from None
 
 
 def call(text: str) -> Call:
@@ -107,7 +108,7 @@ def call(text: str) -> Call:
         if len(arguments) != len(node.keywords):
             raise SyntaxError
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-        raise ValueError(_RULE.format(text=text)) from None
+        raise ValueError(_RULE.format(text=short(text))) from None
     return Call(node.func.id, arguments)
 
 

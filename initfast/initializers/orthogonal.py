@@ -13,7 +13,7 @@ from initfast.core.seeds import AnySeed, Seed
 from initfast.core.types import Array
 from initfast.initializers.base import Initializer
 from initfast.initializers.random import RandomInitializer, RandomNormal
-from initfast.initializers.validation import number
+from initfast.initializers.validation import cast, number
 
 __all__ = ["Orthogonal", "orthonormal"]
 
@@ -26,7 +26,7 @@ class Orthogonal(RandomInitializer):
     that make the diagonal of R positive.
 
     Args:
-        gain: finite number.
+        gain: finite number, which the dtype must be able to hold.
         seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
 
     `fill`, `block` and `rows` cost as much time and memory as the whole, from which they are cut.
@@ -53,6 +53,7 @@ class Orthogonal(RandomInitializer):
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         wide = resolve(target.dtype) == FLOAT64
         _check_rank(shape)
+        cast("gain", np.asarray(self.gain), target.dtype)
         if 0 not in part.shape:
             target.array[...] = indexing.cut(
                 self._matrix(shape, self._next_seed(), FLOAT64 if wide else FLOAT32), part

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from initfast.core.indexing import normalize_shape
+from initfast.core.text import line
 from initfast.core.types import Array, DTypeLike, Shape
 from initfast.initializers import grammar
 from initfast.initializers.base import Initializer
@@ -64,7 +65,7 @@ def get(identifier: Any) -> Any:
     ):
         return _direct(identifier)
     if not callable(identifier):
-        raise ValueError(f"Could not interpret initializer identifier: {identifier}")
+        raise ValueError(f"Could not interpret initializer identifier: {line(identifier)}")
     return identifier() if inspect.isclass(identifier) else identifier
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from initfast.core.regular import open_regular
+from initfast.core.text import line, short
 from initfast.torch.specs import spec_from
 
 
@@ -35,11 +36,14 @@ def spec_of_config(
         raise ImportError(
             "--config needs transformers: pip install initfast[transformers]"
         ) from error
-    text = Path(path).read_text(encoding="utf-8")
+    with open_regular(path) as file:
+        text = file.read()
     try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"a config must be JSON; received {os.fspath(path)!r}: {error}") from None
+        found = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"a config must be JSON; received {os.fspath(path)!r}: {line(error)}"
+        ) from None
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         raise ValueError(
             "a config must have the model_type of a Hugging Face model; received "
@@ -51,9 +55,12 @@ def spec_of_config(
             f"{os.fspath(path)!r}: build the model on the meta device and pass what spec_from "
             "returns to checkpoint.save"
         )
-    config = transformers.AutoConfig.for_model(**found)
-    with torch.device("meta"):
-        model = _class_of(transformers, config)(config)
+    try:
+        model, config = _built(transformers, found)
+    except Exception as error:  # whatever the values of a config lead to in transformers
+        raise ValueError(
+            f"transformers cannot build the model of {os.fspath(path)!r}: {line(error)}"
+        ) from error
     wanted = dtype or getattr(config, "dtype", None) or "float32"
     name = str(wanted).removeprefix("torch.")
     written = {**found, "architectures": [type(model).__name__]}
@@ -63,14 +70,23 @@ def spec_of_config(
     return spec_from(model, dtype=name), written
 
 
+def _built(transformers: Any, found: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the model of a config on the meta device, and the config."""
+    config = transformers.AutoConfig.for_model(**found)
+    # Others may be fetched from the network, as code; none of them has to do with the weights.
+    config._attn_implementation = config._experts_implementation = "eager"
+    with torch.device("meta"):
+        return _class_of(transformers, config)(config), config
+
+
 def _class_of(transformers: Any, config: Any) -> Any:
     """The class that the config names, else the one for its language model or bare model."""
     for name in config.architectures or ():
-        kind = getattr(transformers, name, None)
-        if kind is None:
+        kind = getattr(transformers, name, None) if isinstance(name, str) else None
+        if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
             raise ValueError(
-                f"transformers {transformers.__version__} has no class {name!r}, which the config "
-                "names in its architectures"
+                f"transformers {transformers.__version__} has no model class {short(name)}, which "
+                "the config names in its architectures"
             )
         return kind
     for auto in (transformers.AutoModelForCausalLM, transformers.AutoModel):

@@ -149,7 +149,10 @@ def orthogonal(shape: Dims, dtype: torch.dtype, gain: float = 1, batch_dims: int
     if len(_unstacked(shape, batch_dims)) < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     resolve(dtype)
-    return matrices.orthogonal(shape, number("gain", gain), batch_dims)
+    gain = number("gain", gain)
+    if abs(gain) > torch.finfo(dtype).max:
+        raise ValueError(f"gain must be a number that {dtype} can hold; received {gain}")
+    return matrices.orthogonal(shape, gain, batch_dims)
 
 
 def sparse(shape: Dims, dtype: torch.dtype, sparsity: float, std: float = 0.01) -> Fill:

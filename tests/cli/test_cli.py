@@ -567,6 +567,20 @@ def terminal():
         os.close(ours)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("NCOLS", "x"), ("MININTERVAL", "x"), ("BAR_FORMAT", "{none}")]
+)
+def test_wrong_variables_of_the_bar(tmp_path, name, value):
+    with terminal() as (_, theirs):
+        arguments = ("fill", tmp_path / "w.npy", "--shape", "9", "--init", "zeros")
+        environment = {**os.environ, f"TQDM_{name}": value}
+        process = spawn(*arguments, stdout=subprocess.PIPE, stderr=theirs, env=environment)
+        assert process.communicate(timeout=60)[0] == ""
+        os.close(theirs)
+    assert process.returncode == 2
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("options", [[], ["--quiet"]])
 def test_a_bar_on_a_terminal_unless_quiet(tmp_path, options):
     with terminal() as (ours, theirs):

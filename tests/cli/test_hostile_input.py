@@ -181,6 +181,14 @@ def test_specs(refused, tmp_path, text):
     refused("verify", "spec.json", "--spec", "spec.json", "--seed", "1")
 
 
+def test_warnings_as_errors(refused):
+    init = "random_normal(stddev=1e-9)"  # all of it is 0 in float8
+    arguments = ["fill", "w.bin", "--shape", "9", "--dtype", "float8_e4m3fn", "--init", init]
+    code, message = refused(*arguments, env={"PYTHONWARNINGS": "error"})
+    assert code == 1
+    assert "a warning, which is an error here" in message
+
+
 def test_names_and_options(refused):
     for arguments in (
         [EVIL],
@@ -206,6 +214,13 @@ def test_an_output_needs_a_name(refused, tmp_path):
 def test_rows_of_an_array_without_dims(refused, tmp_path):
     np.save(tmp_path / "w.npy", np.float32(0))
     assert "--rows" in refused("verify", "w.npy", "--init", "zeros", "--rows", "0:1")[1]
+
+
+def test_a_dtype_that_the_format_does_not_have(refused, tmp_path):
+    np.save(tmp_path / "w.npy", np.zeros(4, np.uint8))
+    code, message = refused("verify", "w.npy", "--init", "zeros", "--dtype", "float8_e5m2")
+    assert code == 2
+    assert "numpy.load cannot read float8_e5m2" in message
 
 
 NO_THREADS = """

@@ -146,6 +146,67 @@ def test_ctrl_c_is_not_taken_from_a_program_that_imports_initfast():
         assert done.stdout == "True\n"
 
 
+# Python imports this before it looks for what to run.
+HOOK = """
+import atexit, os, signal, sys
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+class Finder:
+    def find_spec(self, name, *_):
+        if name == os.environ.get("PRESS_AT"):
+            press()
+sys.meta_path.insert(0, Finder())
+if os.environ.get("PRESS_AT") == "the end":
+    atexit.register(press)
+"""
+SCRIPT = "import sys\nfrom initfast.__main__ import main\nsys.exit(main())\n"
+
+
+@pytest.mark.parametrize("way", ["module", "script"])
+@pytest.mark.parametrize(
+    ("moment", "end"),
+    [
+        ("initfast.core.engine", (130, "initfast: error: interrupted; nothing was kept\n")),
+        ("initfast.__main__", (130, "initfast: error: interrupted; nothing was kept\n")),
+        ("initfast.cli.program", (130, "initfast: error: interrupted; nothing was kept\n")),
+        ("importlib.metadata", (130, "initfast: error: interrupted; nothing was kept\n")),
+        ("the end", (0, "")),
+    ],
+)
+def test_ctrl_c_between_two_steps(tmp_path, way, moment, end):
+    (tmp_path / "sitecustomize.py").write_text(HOOK)
+    (tmp_path / "initfast").write_text(SCRIPT)
+    start = ["-m", "initfast"] if way == "module" else [tmp_path / "initfast"]
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, *start, "info"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path, "PRESS_AT": moment},
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == end
+
+
+def test_ctrl_c_again_and_again(tmp_path):
+    """As from a terminal and from a parent process, which hands it on."""
+    arguments = ["fill", tmp_path / "w.bin", "--shape", "64x4194304", "--threads", "4"]
+    arguments += ["--init", "he_normal", "--seed", "1"]
+
+    def delay(process):
+        while not (tmp_path / "w.bin.partial").exists():
+            assert process.poll() is None
+            time.sleep(0.001)
+        for _ in range(300):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.0003)
+
+    code, err, _ = interrupted(delay, *arguments)
+    assert code == 130
+    assert err.startswith("initfast: error: interrupted; ")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.long
 def test_ctrl_c_in_a_file_on_the_slowest_backend(tmp_path):
     """Within half a second on a machine that does nothing else, and the rest is resumed."""

@@ -734,6 +734,16 @@ def test_tensors_inside_a_transform(torch):
     torch.func.vmap(fill)(torch.zeros(3, 4))
 
 
+def test_a_fill_within_functionalize_is_not_lost(torch):
+    def call(x):
+        made = x + 0
+        ift.RandomNormal(seed=1).fill(made)
+        return made + 0
+
+    with pytest.raises(ValueError, match="a tensor must be strided memory of its own"):
+        torch.func.functionalize(call)(torch.zeros(3))
+
+
 @pytest.mark.long  # to import them takes seconds
 def test_fake_tensors(torch):
     from torch._subclasses import FakeTensorMode

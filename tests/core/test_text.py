@@ -2,6 +2,7 @@
 
 import pytest
 
+import initfast as ift
 from initfast.core.text import line, printable, short
 
 
@@ -31,3 +32,29 @@ def test_what_has_no_text():
     for _ in range(10**5):
         nested = [nested]
     assert short(nested) == "an object that is nested too deeply"
+    assert short(10**5000) == "a number of thousands of digits"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: ift.get("x" * 10**6),
+        lambda: ift.get("x" * 10**6 + "("),
+        lambda: ift.get("random_normal(seed=" + "1" * 4000 + ")"),
+        lambda: ift.get("uniform(b='" + "x" * 10**6 + "')"),
+        lambda: ift.get({"class_name": "x" * 10**6}),
+        lambda: ift.get({"class_name": "Zeros", "config": "x" * 10**6}),
+        lambda: ift.get(["x"] * 10**5),
+        lambda: ift.Zeros()([1] * 10**5),
+        lambda: ift.Zeros()([-1] * 10**5),
+        lambda: ift.Zeros()(10**5000),
+        lambda: ift.Zeros()("x" * 10**6),
+        lambda: ift.HeNormal(seed="x" * 10**6),
+        lambda: ift.HeNormal(seed=10**5000),
+        lambda: ift.Seed(1).named(["x"] * 10**5),
+    ],
+)
+def test_messages_of_the_library_are_bounded(call):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call()
+    assert len(str(caught.value)) < 1500

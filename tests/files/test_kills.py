@@ -1,6 +1,7 @@
 """Kills at any moment: the same call, resumed, ends in the same bytes, and no final name ever holds
 anything but the whole file.
-"""
+
+A sample of what `tests/trust/evidence.py faults` does in full."""
 
 import json
 import shutil
@@ -22,17 +23,18 @@ def kill(way, case, folder, count, seed, timeout):
     return json.loads(done.stdout)
 
 
+CASES = ["fill", "rows", "model", "tiny", "shards", "workers", "small", "commands"]
+
+
 @pytest.mark.parametrize("case", ["fill", "tiny", "workers"])
 def test_a_few_kills(tmp_path, case):
     assert kill("at_random", case, tmp_path, 6, 20260, timeout=60)["kills"] >= 6
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", ["fill", "model", "tiny", "shards", "workers"])
-def test_a_hundred_kills(tmp_path, case):
-    done = kill("at_random", case, tmp_path, 100, 1, timeout=600)
-    print(case, done)
-    assert done["kills"] >= 100
+@pytest.mark.parametrize("case", CASES)
+def test_some_kills(tmp_path, case):
+    assert kill("at_random", case, tmp_path, 30, 1, timeout=300)["kills"] >= 30
 
 
 def test_a_crash_at_some_steps(tmp_path):
@@ -42,11 +44,10 @@ def test_a_crash_at_some_steps(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", ["fill", "model", "tiny", "shards", "workers"])
-def test_a_crash_at_each_step(tmp_path, case):
-    done = kill("at_each_step", case, tmp_path, 1, 1, timeout=600)
-    print(case, done)
-    assert done["crashes"] >= 2 * done["steps"] - 2 >= 30
+@pytest.mark.parametrize("case", CASES)
+def test_a_crash_at_some_steps_of_each_case(tmp_path, case):
+    done = kill("at_each_step", case, tmp_path, 3, 1, timeout=300)
+    assert done["crashes"] >= 2 * (done["steps"] // 3) - 2 >= 2
 
 
 @pytest.fixture(scope="module")
@@ -65,20 +66,17 @@ def shim(tmp_path_factory):
 
 def test_some_faulty_calls(tmp_path, shim, monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", str(shim))
-    done = kill("fault_at_each_call", "fill", tmp_path, 5, 1, timeout=60)
+    done = kill("fault_at_each_call", "fill", tmp_path, 23, 1, timeout=60)
     assert min(done["errors"], done["kills"]) >= 2
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("case", "stride"), [("fill", 1), ("model", 2), ("shards", 5), ("workers", 9)]
-)
-def test_a_fault_at_each_call(tmp_path, shim, monkeypatch, case, stride):
-    """Of each call of the system that changes a file: it fails, or the process ends at it."""
+@pytest.mark.parametrize("case", CASES)
+def test_a_fault_at_some_calls(tmp_path, shim, monkeypatch, case):
+    """Of the calls of the system for files, every 29th: it fails, or the process ends at it."""
     monkeypatch.setenv("LD_PRELOAD", str(shim))
-    done = kill("fault_at_each_call", case, tmp_path, stride, 1, timeout=600)
-    print(case, done)
-    assert min(done["errors"], done["kills"]) >= 10
+    done = kill("fault_at_each_call", case, tmp_path, 29, 1, timeout=300)
+    assert min(done["errors"], done["kills"]) >= 2
 
 
 def test_these_tests_can_fail(tmp_path):

@@ -7,6 +7,7 @@ import math
 import random
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -130,6 +131,33 @@ def test_fixed_rows(shape):
             if start + count <= size:
                 found = init.fill_run(np.empty(count, np.float32), shape, start)
                 assert np.array_equal(found, expected.reshape(-1)[start : start + count])
+
+
+def test_fixed_rows_that_overlap():
+    rows = [Rows(0, 6, 1.0), Rows(4, 8, 2.0), Rows(2, 5, 3.0), Rows(7, 8, 4.0)]
+    init = FixedRows(ift.HeNormal(seed=1), rows)
+    expected = ift.HeNormal(seed=1)((9, 3))
+    for start, stop, value in rows:
+        expected[start:stop] = value
+    assert np.array_equal(init((9, 3)), expected)
+    assert np.array_equal(init.rows((9, 3), [8, 4, 7]), expected[[8, 4, 7]])
+    for start in range(27):
+        for count in range(28 - start):
+            found = init.fill_run(np.empty(count, np.float32), (9, 3), start)
+            assert np.array_equal(found, expected.reshape(-1)[start : start + count])
+    end = FixedRows(ift.Zeros(), [Rows(2**63 - 2, 2**63, 5.0)])
+    assert end.block((2**63,), np.s_[-3:]).tolist() == [0.0, 5.0, 5.0]
+
+
+def test_many_fixed_rows_cost_no_more_than_their_number():
+    count = 60_000
+    init = FixedRows(ift.Zeros(), [Rows(n, n + 1, float(n)) for n in range(count)])
+    begun = time.process_time()
+    assert np.array_equal(init((count, 8))[:, 3], np.arange(count))
+    assert init.fill_run(np.empty(8 * count), (count, 8), 0)[-1] == count - 1
+    for n in range(1000):
+        init.fill_run(np.empty(8), (count, 8), 8 * n)
+    assert time.process_time() - begun < 20  # 60,000 comparisons of all elements: minutes
 
 
 def test_fixed_rows_of_a_spec():

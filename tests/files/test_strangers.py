@@ -81,6 +81,29 @@ def test_a_planted_partial_is_refused(sticky, what, options):
 
 
 @pytest.mark.filterwarnings("ignore:os.fork", "ignore:.*multi-threaded")
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"force": True}], ids=str)
+@pytest.mark.parametrize("target", ["../secret", "../new"])
+def test_a_planted_link_is_not_followed(sticky, target, options):
+    """The system would refuse it, but we look where it leads before the system does."""
+    tensor = formats.Tensor(None, ift.HeNormal(seed=1), (40, 30), dtypes.FLOAT32)
+    plant(lambda: (sticky / "w.bin").symlink_to(target))
+    plant(lambda: (sticky / "m").symlink_to("../other"))
+    (sticky.parent / "other").mkdir()
+    for write in (
+        lambda: writer.write(formats.RAW.file(sticky / "w.bin", [tensor]), **options),
+        lambda: checkpoint.save(SPEC, sticky / "m", seed=1, **options),
+        lambda: checkpoint.save(SPEC, sticky / "m/../other/x.safetensors", seed=1, **options),
+    ):
+        with pytest.raises(OSError, match=r"link .* was made by another user"):
+            write()
+    assert sorted(os.listdir(sticky.parent)) == ["other", "secret", "sticky"]
+    assert os.listdir(sticky.parent / "other") == []
+    assert (sticky.parent / "secret").read_bytes() == b"secret"
+    (sticky / "mine").symlink_to("../other")  # one's own is followed
+    assert checkpoint.save(SPEC, sticky / "mine", seed=1, **options).complete
+
+
+@pytest.mark.filterwarnings("ignore:os.fork", "ignore:.*multi-threaded")
 def test_a_planted_file_is_not_taken_for_ours(sticky):
     """A finished file is compared byte by byte, whoever owns it."""
     file = formats.RAW.file(

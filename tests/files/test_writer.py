@@ -512,6 +512,11 @@ def change_partial(change):
     return advance
 
 
+def replaced(path):
+    path.with_name("other").write_bytes(b"other")
+    os.replace(path.with_name("other"), path)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -527,6 +532,23 @@ def test_a_partial_that_is_changed_meanwhile(tmp_path, change):
     with ift.threads(1), pytest.raises(OSError, match=r"w\.npy\.partial.*run the command again"):
         write(npy(tmp_path), advance=change_partial(lambda: change(path)))
     assert not (tmp_path / "w.npy").exists()
+
+
+@pytest.mark.parametrize("change", [lambda path: os.truncate(path, 200), os.unlink, replaced])
+def test_a_file_that_is_changed_while_its_rows_are_written(tmp_path, change):
+    file = npy(tmp_path)
+    write(file, blank=True)
+    with ift.threads(1), pytest.raises(OSError, match=r"w\.npy.*while its rows.*run the command"):
+        writer.write_rows(
+            file.path,
+            file.tensors[0],
+            0,
+            100,
+            advance=change_partial(lambda: change(file.path)),
+            chunk_bytes=CHUNK,
+        )
+    if file.path.exists():  # no hole, and nothing is written to another file
+        assert file.path.stat().st_size in (200, 5)
 
 
 # ---- what the system refuses
@@ -668,9 +690,9 @@ def test_a_folder_that_is_not_ours(tmp_path):
 
 LIMITED = """
 import resource, signal, sys
+from initfast.cli import main  # before the limit, which would cut the .pyc files of Python too
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-from initfast.cli import main
 sys.exit(main())
 """
 

@@ -1,5 +1,5 @@
-/* Preloaded into a process (LD_PRELOAD): lets one of the system calls that change files fail, or ends
- * the process at it. Calls are counted in all threads from `faults_arm` on. */
+/* Preloaded into a process (LD_PRELOAD): lets one of the system calls for files fail, or ends the
+ * process at it. Calls are counted in all threads from `faults_arm` on. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -66,6 +67,14 @@ CALL(int, unlink, (const char *path), (path), -1)
 CALL(int, mkdir, (const char *path, mode_t mode), (path, mode), -1)
 CALL(int, fchmod, (int fd, mode_t mode), (fd, mode), -1)
 CALL(int, fchown, (int fd, uid_t user, gid_t group), (fd, user, group), -1)
+CALL(int, rmdir, (const char *path), (path), -1)
+CALL(int, stat64, (const char *path, struct stat64 *found), (path, found), -1)
+CALL(int, lstat64, (const char *path, struct stat64 *found), (path, found), -1)
+CALL(int, fstat64, (int fd, struct stat64 *found), (fd, found), -1)
+CALL(int, statvfs64, (const char *path, struct statvfs64 *found), (path, found), -1)
+CALL(ssize_t, readlink, (const char *path, char *found, size_t size), (path, found, size), -1)
+/* Also a close that fails has closed. */
+CALL(int, close, (int fd), (fd), real(fd) - 1)
 
 int open64(const char *path, int flags, ...) {
     static int (*real)(const char *, int, ...);

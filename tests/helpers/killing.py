@@ -4,6 +4,7 @@ A process that has initfast imported and no threads forks what it kills, so that
 child costs milliseconds. Prints what it did as JSON. WAY is `at_random`, `at_each_step` or
 `fault_at_each_call`."""
 
+import contextlib
 import ctypes
 import errno
 import itertools
@@ -19,8 +20,9 @@ from pathlib import Path
 import numpy as np
 
 import initfast as ift
+from initfast import cli
 from initfast.core import dtypes
-from initfast.files import checkpoint, formats, npyfile, specs, writer
+from initfast.files import checkpoint, formats, npyfile, partial, specs, writer
 
 CHUNK = 16384
 SHAPE = (300, 128)
@@ -57,10 +59,35 @@ def wait(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-class Fill:
-    """One array in one file."""
+class Case:
+    """What is written, by how many processes.
+
+    Attributes:
+        expected: the bytes of each file, in the end.
+    """
 
     workers = 1
+    expected: dict[Path, bytes]
+
+    def begin(self) -> None:
+        """Make what is there before the first process."""
+
+    def run(self, worker: int) -> None:
+        """Write what this worker writes, or what is missing of it."""
+        raise NotImplementedError
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether the file is in place. No final name may ever hold anything but the whole file."""
+        if not path.exists():
+            return False
+        assert path.read_bytes() == self.expected[path], (
+            f"a wrong file under the final name {path.name}"
+        )
+        return True
+
+
+class Fill(Case):
+    """One array in one file."""
 
     def __init__(self, folder: Path) -> None:
         tensor = formats.Tensor(None, ift.HeNormal(seed=5), SHAPE, dtypes.FLOAT32)
@@ -94,10 +121,56 @@ def tiny() -> dict:
     }
 
 
-class Model:
+class Rows(Fill):
+    """Rows of an existing file, by three processes."""
+
+    workers = 3
+
+    def begin(self) -> None:
+        writer.write(self.file, blank=True)
+
+    def run(self, worker: int) -> None:
+        rows = SHAPE[0] // self.workers
+        first, last = (worker - 1) * rows, worker * rows
+        tensor = self.file.tensors[0]
+        writer.write_rows(
+            self.file.path, tensor, first, last, advance=slowly, chunk_bytes=CHUNK // 4
+        )
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether all rows are written; until then each byte is right or 0."""
+        found, right = (
+            np.frombuffer(data, np.uint8) for data in (path.read_bytes(), self.expected[path])
+        )
+        assert ((found == right) | (found == 0)).all(), "wrong rows"
+        return bool((found == right).all())
+
+
+class Small(Case):
+    """Small files that replace others: pictures and JSON."""
+
+    def __init__(self, folder: Path) -> None:
+        self.old = {folder / name: name.encode() * 9 for name in ("a.json", "b.png")}
+        self.expected = {path: data[::-1] * 99 for path, data in self.old.items()}
+
+    def begin(self) -> None:
+        for path, data in self.old.items():
+            path.write_bytes(data)
+
+    def run(self, worker: int) -> None:
+        for path, data in self.expected.items():
+            partial.write_small(path, data, force=True)
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether the file is replaced; until then it is the old one."""
+        found = path.read_bytes()
+        assert found in (self.old[path], self.expected[path]), f"a wrong file {path.name}"
+        return found == self.expected[path]
+
+
+class Model(Case):
     """A model in one file, by one process."""
 
-    workers = 1
     out = "m.safetensors"
     limit = None
     spec = model(6)
@@ -147,17 +220,44 @@ class Workers(Shards):
     workers = 3
 
 
-CASES = {"fill": Fill, "model": Model, "tiny": Tiny, "shards": Shards, "workers": Workers}
+class Commands(Case):
+    """The command lines of an array and of a model, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        parts = Fill(folder), Model(folder)
+        self.expected = parts[0].expected | parts[1].expected
+        spec = folder.with_name(f"{folder.name}.json")
+        spec.write_text(json.dumps(model(6)))
+        shape, out = "x".join(map(str, SHAPE)), [str(path) for path in self.expected]
+        self.lines = (
+            ["fill", out[0], "--shape", shape, "--init", "he_normal", "--seed", "5", "--resume"],
+            ["model", str(spec), "--out", out[1], "--seed", "3", "--resume"],
+        )
+
+    def run(self, worker: int) -> None:
+        for line in self.lines:
+            with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+                code = cli.main(line)
+            if code:
+                raise OSError(f"exit code {code}")
+
+
+CASES = {
+    "fill": Fill,
+    "rows": Rows,
+    "model": Model,
+    "tiny": Tiny,
+    "shards": Shards,
+    "workers": Workers,
+    "small": Small,
+    "commands": Commands,
+}
 
 
 def check_names(case) -> bool:
-    """Whether all files are in place. No final name may ever hold anything but the whole file."""
-    existing = [path for path in case.expected if path.exists()]
-    for path in existing:
-        assert path.read_bytes() == case.expected[path], (
-            f"a wrong file under the final name {path.name}"
-        )
-    return len(existing) == len(case.expected)
+    """Whether all files are in place."""
+    found = [case.is_whole(path) for path in case.expected]  # all are looked at
+    return all(found)
 
 
 def check_end(case) -> None:
@@ -172,6 +272,7 @@ def clear(case) -> None:
     folder = next(iter(case.expected)).parent
     for path in folder.iterdir():
         path.unlink()
+    case.begin()
 
 
 def workers(case) -> list[int]:
@@ -278,6 +379,9 @@ def fault_at_each_call(case, stride: int, seed: int) -> dict[str, int]:
     """
     random.seed(seed)
     shim = ctypes.CDLL(None)
+    for worker in workers(case):  # what is imported now is not imported at a fault
+        case.run(worker)
+    clear(case)
     done = {"faults": 0, "kills": 0, "errors": 0, "none": 0}
 
     def faulty(worker: int, step: int, fault: int) -> None:
@@ -314,4 +418,6 @@ def fault_at_each_call(case, stride: int, seed: int) -> dict[str, int]:
 
 if __name__ == "__main__":
     way, name, folder, count, seed = sys.argv[1:]
-    print(json.dumps(globals()[way](CASES[name](Path(folder)), int(count), int(seed))))
+    chosen = CASES[name](Path(folder))
+    chosen.begin()
+    print(json.dumps(globals()[way](chosen, int(count), int(seed))))

@@ -69,3 +69,14 @@ def test_orthogonal_of_nothing(shape):
 def test_messages(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("gain", "dtype"), [(1e39, "float32"), (-1e5, "float16"), (500, "float8_e4m3fn")]
+)
+def test_a_gain_that_the_dtype_cannot_hold(gain, dtype):
+    out = np.full((3, 3), 7, ml_dtypes.float8_e4m3fn if "8" in dtype else dtype)
+    with pytest.raises(ValueError, match=r"gain must be a number that float.* can hold"):
+        Orthogonal(gain, seed=1).fill(out)
+    assert (out == 7).all()
+    assert Orthogonal(gain, seed=1)((3, 3), "float64").all()

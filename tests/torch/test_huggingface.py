@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import warnings
 
 import pytest
@@ -179,10 +180,95 @@ def test_dtypes_and_refusals(capsys, tmp_path):
         ("[]", "model_type"),
         ("{", "a config must be JSON"),
         ('{"model_type": "gpt2", "auto_map": {}}', "auto_map"),
-        ('{"model_type": "gpt2", "architectures": ["Gone"]}', "has no class 'Gone'"),
+        ('{"model_type": "gpt2", "architectures": ["Gone"]}', "has no model class 'Gone'"),
         ('{"model_type": "no_such"}', "no_such"),
     ):
         path.write_text(text)
         assert initfast("model", "--config", path, "--out", tmp_path / "none") == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architectures": ["pipeline"]}, "no model class 'pipeline'"),
+        ({"architectures": ["GPT2Config"]}, "no model class 'GPT2Config'"),
+        ({"architectures": [["x"]]}, "no model class"),
+        ({"architectures": 3}, "cannot build the model"),
+        ({"hidden_size": "x" * 10**5}, "cannot build the model"),
+        ({"n_head": 0, "num_attention_heads": 0}, "cannot build the model"),
+        ({"cls": 1}, "cannot build the model"),
+        ({"model_type": "x" * 10**5}, "cannot build the model"),
+        ({"dtype": "no_such"}, ""),
+    ],
+)
+def test_an_untrusted_config(capsys, tmp_path, change, message):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "gpt2", **MODELS["gpt2"][1], **change}))
+    assert initfast("model", "--config", path, "--out", tmp_path / "none", "--seed", 1) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert max(map(len, error.splitlines())) < 1000
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 60_000, b"\xff", '{"a": ' + "9" * 5000 + "}", ""])
+def test_an_untrusted_config_that_is_not_one(capsys, tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert initfast("model", "--config", path, "--out", tmp_path / "none") == 2
+    assert "a config must be JSON" in capsys.readouterr().err
+
+
+def test_an_untrusted_config_fetches_no_code(tmp_path, monkeypatch):
+    """Code for attention is named by a config too, and may be fetched from the network."""
+
+    def fetch(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(transformers.modeling_utils, "lazy_import_flash_attention", fetch)
+    path = tmp_path / "config.json"
+    for name in ("kernels-community/flash-attn", "no/such", "flash_attention_2"):
+        given = {"model_type": "gpt2", **MODELS["gpt2"][1], "attn_implementation": name}
+        path.write_text(json.dumps(given))
+        folder = tmp_path / name.replace("/", "_")
+        assert initfast("model", "--config", path, "--out", folder, "--seed", 1) == 0
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (pipe, "must be a regular file"),
+        (os.mkdir, "must be a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "must be a regular file"),
+        (lambda path: path.write_text("{"), "exists and differs: use --force"),
+        (lambda path: path.write_text("{" * 10**5), "exists and differs: use --force"),
+        (lambda path: path.write_bytes(b"\xff"), "exists and differs: use --force"),
+    ],
+)
+def test_untrusted_files_in_the_place_of_the_config(capsys, tmp_path, make, message):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "gpt2", **MODELS["gpt2"][1]}))
+    (tmp_path / "out").mkdir()
+    make(tmp_path / "out" / "config.json")
+    arguments = ("model", "--config", path, "--out", tmp_path / "out", "--seed", 1)
+    assert initfast(*arguments) == 1
+    assert message in capsys.readouterr().err
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["config.json"]
+    assert initfast("model", "--config", tmp_path / "out" / "config.json", "--out", "x") in (1, 2)
+
+
+def test_a_config_is_not_written_through_a_link(capsys, tmp_path):
+    path, folder = tmp_path / "config.json", tmp_path / "out"
+    path.write_text(json.dumps({"model_type": "gpt2", **MODELS["gpt2"][1]}))
+    folder.mkdir()
+    (tmp_path / "precious").write_text("precious")
+    (folder / "config.json.partial").symlink_to(tmp_path / "precious")
+    assert initfast("model", "--config", path, "--out", folder, "--seed", 1) == 1
+    assert "is a symbolic link" in capsys.readouterr().err
+    assert (tmp_path / "precious").read_text() == "precious"

@@ -402,6 +402,7 @@ def test_empty_tensors():
         (lambda t: init.trunc_normal_(t, a=math.inf, b=math.inf), ValueError, "must contain a finite number"),
         (lambda t: init.trunc_normal_(t, std=1e-3, a=1.0, b=2.0), ValueError, "within 38 standard.*a=1.0, b=2.0"),
         (lambda t: init.trunc_normal_(t, 1.0, 0.0, 1.00000001, 1.00000002), ValueError, "must contain a float32"),
+        (lambda t: init.orthogonal_(t, gain=1e39), ValueError, "gain must be a number that torch.float32 can hold"),
         (lambda t: init.sparse_(t, 1.5), ValueError, r"sparsity must lie in \[0, 1\]"),
         (lambda t: init.normal_(t.to(torch.int32)), ValueError, "random values need a floating dtype"),
         (lambda t: init.trunc_normal_(t.to(torch.complex64)), ValueError, "random values need a floating dtype"),

@@ -6,41 +6,64 @@ after the same command again, and never anything else under a final name; or a r
 from __future__ import annotations
 
 import json
-import re
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from rows import ROOT, Row
+from suite import in_words, outcomes, total
 
 HELPERS = ROOT / "tests" / "helpers"
 CASES = {
     "fill": "one array",
+    "rows": "rows of an existing file by three processes",
     "model": "a model in one file",
+    "tiny": "a model of 1,500 small tensors in one file",
     "shards": "a model in shards",
     "workers": "a model in shards by three processes, two of the same number",
+    "small": "small files that replace others (pictures, JSON)",
+    "commands": "the command lines `fill` and `model`",
 }
-# The way of killing.py, the key of its count, what it is, and how often (or each how manieth).
+# The way of killing.py, the key of its count, what it is, and how often (or each how manieth): in
+# full, and quickly. tests/files/test_kills.py has a sample of the same.
 WAYS = (
-    ("at_random", "kills", "SIGKILL at a random moment, resumed and killed again", 60, 5),
-    ("at_each_step", "crashes", "the end at each step of a write, and a second one later", 3, 7),
-    ("fault_at_each_call", "faults", "a system call that fails (5 errors) or kills", 7, 19),
+    ("at_random", "kills", "SIGKILL at a random moment, resumed and killed again", 120, 5),
+    ("at_each_step", "crashes", "the end at each step of a write, and a second one later", 1, 7),
+    ("fault_at_each_call", "faults", "each system call on files fails (5 errors) or kills", 1, 19),
 )
-# Files of tests, which are tries of their own, and what they try.
+
+
+class Tried(NamedTuple):
+    """Tests, whose cases are tries: a file, what it tries, pytest's -k, and whether each test has a
+    row of its own.
+    """
+
+    file: str
+    what: str
+    only: str = ""
+    each: bool = False
+
+
 TESTS = (
-    ("cli/test_hostile_input.py", "", "hostile command lines, variables, specs; FIFOs and devices"),
-    ("cli/test_streams.py", "", "closed, full and foreign streams; Ctrl-C"),
-    (
-        "files/test_partial.py",
-        "",
-        "partials that are links, FIFOs, devices, others' files, changed",
+    Tried("cli/test_hostile_input.py", "untrusted command line", each=True),
+    Tried("files/test_damaged.py", "untrusted file", "not words", each=True),
+    Tried("files/test_specs.py", "untrusted spec", "refused or wrong or no_specs", each=True),
+    Tried("torch/test_huggingface.py", "untrusted config", "untrusted", each=True),
+    Tried("files/test_strangers.py", "another user in a sticky folder", each=True),
+    Tried("files/test_partial.py", "partials that are links, FIFOs, devices, others', changed"),
+    Tried("cli/test_streams.py", "closed, full and foreign streams; Ctrl-C"),
+    Tried(
+        "files/test_writer.py",
+        "full disks, read-only folders, limits, files changed meanwhile",
+        "disk or folder or limit or meanwhile",
     ),
-    ("files/test_strangers.py", "", "files planted by another user in a sticky folder"),
-    ("files/test_writer.py", "disk or folder or limit", "full disks, read-only folders, limits"),
-    ("core/test_threads.py", "small_stack", "threads with stacks of 32 and 44 KiB"),
-    ("core/test_environment.py", "", "rounding directions, flushed subnormals"),
+    Tried("core/test_threads.py", "threads with stacks of 32 and 44 KiB", "small_stack"),
+    Tried("core/test_environment.py", "rounding directions, flushed subnormals"),
 )
 
 
@@ -50,14 +73,16 @@ def run(quick: bool) -> list[Row]:
         folder = Path(name)
         shim = folder / "faults.so"
         build(shim)
-        rows = [
-            kill(folder, shim, way, case, few if quick else count, key, what)
+        kills = [
+            (folder, shim, way, case, few if quick else count, key, what)
             for way, key, what, count, few in WAYS
-            for case in (("fill",) if quick else CASES)
+            for case in (("fill", "commands") if quick else CASES)
         ]
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # each has its processes
+            rows = list(pool.map(lambda each: kill(*each), kills))
         count = 100 if quick else 1000
         rows += [damage(folder, name, count) for name in ("npy", "npz", "safetensors", "json")]
-    return rows + [tests(*row, quick=quick) for row in TESTS]
+    return rows + [row for tried in TESTS for row in tests(tried, quick)]
 
 
 def build(shim: Path) -> None:
@@ -107,18 +132,10 @@ def damage(folder: Path, name: str, count: int) -> Row:
     return Row(f"damaged .{name} files", "read, or refused in words", found, survived)
 
 
-def tests(file: str, only: str, what: str, *, quick: bool) -> Row:
-    """The tests of one file."""
-    tier = ["-m", "not long" if quick else ""]
-    command = [sys.executable, "-m", "pytest", "-q", "-n2", "-p", "no:cacheprovider", *tier]
-    done = subprocess.run(
-        [*command, *(["-k", only] if only else []), ROOT / "tests" / file],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    last = done.stdout.strip().splitlines()[-1]
-    match = re.match(r"(\d+) passed", last)
-    survived = done.returncode == 0 and match is not None
-    found = f"{int(match[1]):,} tries, all survived" if survived and match else last
-    return Row(what, "all survived", found, survived)
+def tests(tried: Tried, quick: bool) -> list[Row]:
+    """A row for the tests of a file, or for each of them."""
+    found = outcomes([tried.file], tried.only, quick=quick)
+    rows = {tried.what: total(found)}
+    if tried.each and found:
+        rows = {f"{tried.what}: {in_words(name)}": outcome for name, outcome in found.items()}
+    return [outcome.row(what, "all survived", "survived") for what, outcome in rows.items()]

@@ -1,11 +1,10 @@
-"""Hosts that make it hard, each by the tests that show it; and which other Pythons here take the
-same extension.
+"""Hosts that make it hard, each by the tests of tests/core that show it (faults.py has those of
+files and commands); and which other Pythons here take the same extension.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from rows import ROOT, Row, first_line
+from suite import outcomes, total
 
 # What a host does, and the tests of it (pytest's -k within a file).
 HOSTS = [
@@ -60,30 +60,9 @@ DRAW = "import sys, initfast as ift; print(ift.HeNormal(seed=42)((1000, 7)).toby
 
 def tested(what: str, files: str, words: str) -> Row:
     """How the tests of one row went."""
-    paths = [f"tests/core/test_{name}.py" for name in files.split(" or ")]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-n0",
-        "-m",
-        "",  # both tiers
-        *paths,
-        *(["-k", words] if words else []),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    last = re.sub(r" in [0-9.]+s.*", "", done.stdout.strip().splitlines()[-1].strip("= "))
-    if done.returncode:
-        print(done.stdout[-3000:], flush=True)
-    return Row(
-        f"a host that {what}" if not what.startswith(("Ctrl", "a ")) else what,
-        "all pass",
-        last,
-        done.returncode == 0,
-    )
+    paths = [f"core/test_{name}.py" for name in files.split(" or ")]
+    host = what if what.startswith(("Ctrl", "a ")) else f"a host that {what}"
+    return total(outcomes(paths, words, processes=0)).row(host, "all pass", "passed")
 
 
 def other_python(version: str) -> Row | None:
