@@ -63,9 +63,10 @@ class Flow:
 
     def join(self, name: str, a: Any, b: Any) -> Join | None:
         """`a` and `b` are added up. Returns the join that this is, without sizes, or None."""
-        if not (_floating(a) and _floating(b)) or tuple(a.shape) != tuple(b.shape):
+        if not (self._behind(a) and self._behind(b)):
             return None
-        if len(a.shape) < 2 or not (self._behind(a) and self._behind(b)):
+        shapes = [tuple(_form(each).shape) for each in (a, b)]
+        if shapes[0] != shapes[1] or len(shapes[0]) < 2:
             return None
         pairs = ((a, b), (b, a))
         stream = next((i for i, (x, y) in enumerate(pairs) if self._own(x) & self._behind(y)), None)
@@ -100,5 +101,10 @@ class Flow:
         return self._known.get(id(tensor), (None, 0, 0))[2]
 
 
+def _form(tensor: Any) -> Any:
+    """What has a tensor's shape and dtype: of a program's variable, its abstract value."""
+    return getattr(tensor, "aval", tensor)
+
+
 def _floating(tensor: Any) -> bool:
-    return "float" in str(getattr(tensor, "dtype", ""))
+    return "float" in str(getattr(_form(tensor), "dtype", ""))
