@@ -284,6 +284,24 @@ def test_a_residual_network_is_drawn_by_its_sums():
     np.testing.assert_allclose(growth.lines[1].get_ydata(), [2, 3, 4, 5, 6])
 
 
+def test_a_stream_has_the_colour_of_its_initializer_and_panels_fill_their_rows():
+    found = diagnose([16] * 6, "he_normal", "relu", batch=16)
+    layers = [dataclasses.replace(each, dead=0.004) for each in found.layers]
+    figure = plots.report(
+        dataclasses.replace(found, blocks=(Block("b", 1.0, 1.0, 2.0),) * 3, layers=tuple(layers))
+    )
+    stream = next(axes for axes in panels(figure) if axes.get_ylabel() == "RMS")
+    assert [line.get_color() for line in stream.lines] == [styles.FAMILIES["he"], styles.NET]
+    titled = [axes for axes in panels(figure) if axes.get_title()]
+    assert len({round(axes.get_position().x0, 3) for axes in titled}) == 3, "five layers: 3 + 2"
+    assert not any("dead" in axes.get_title() for axes in titled), "less than half a percent"
+
+
+def test_a_scale_in_the_name_may_be_large():
+    assert styles.colour("random_normal(stddev=1e+30)", 0) == styles.FAMILIES["random"]
+    assert styles.colour("random_normal(stddev=1e-05)", 0) == styles.SMALL
+
+
 def test_files(tmp_path):
     found = reports(["he_normal"], 2)
     for name, start in (

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from initfast.signal.layers import Block, LayerReport
 from initfast.signal.plots.figures import new_figure
 from initfast.signal.plots.scales import LogScale
-from initfast.signal.plots.styles import legend, legend_rows, look, whole_numbers
+from initfast.signal.plots.styles import NET, legend, legend_rows, look, whole_numbers
 
 __all__ = ["Report", "depth", "through_blocks", "through_depth", "widths"]
 
@@ -54,7 +54,7 @@ def depth(reports: Mapping[str, Report], path: Any = None) -> Any:
     return figure
 
 
-def through_blocks(pair: Sequence[Any], blocks: Sequence[Block]) -> None:
+def through_blocks(pair: Sequence[Any], blocks: Sequence[Block], initializer: str) -> None:
     """The residual stream by sum: RMS of stream and branch, and growth beside 1 + depth."""
     sums = list(range(1, len(blocks) + 1))
     first = blocks[0].before or 1.0
@@ -67,7 +67,10 @@ def through_blocks(pair: Sequence[Any], blocks: Sequence[Block]) -> None:
     for axes, (label, series) in zip(pair, panels, strict=True):
         scale = LogScale([values for _, values in series])
         for number, (name, values) in enumerate(series):
-            axes.plot(sums, scale.place(values), label=name, **look(number, 2, len(sums)))
+            style = look(number, 2, len(sums), initializer)
+            if name != "stream":
+                style["color"] = NET
+            axes.plot(sums, scale.place(values), label=name, **style)
         scale.apply(axes)
         axes.set_ylabel(label)
         axes.set_xlabel("residual sum")

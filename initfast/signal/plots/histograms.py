@@ -48,7 +48,7 @@ def report(found: Report, path: Any = None) -> Any:
     with new_figure(3.4 * rows + 3.1, path) as figure:
         figure.suptitle(title)
         above, below = figure.subfigures(2, 1, height_ratios=(3.4 * rows + 0.3, 2.4))
-        columns = min(COLUMNS, len(shown))
+        columns = math.ceil(len(shown) / rows)
         grid = above.subplots(2 * rows, columns, squeeze=False)
         for name, first in (("net_histogram", 0), ("histogram", 1)):
             # One scale of x for all layers, so that a collapse looks like one.
@@ -67,7 +67,7 @@ def report(found: Report, path: Any = None) -> Any:
         above.supxlabel("upper rows: net input z; lower rows: activation f(z)", fontsize=9.0)
         above.supylabel("share of values, %", fontsize=9.0)
         if found.blocks:
-            through_blocks(below.subplots(1, 2), found.blocks)
+            through_blocks(below.subplots(1, 2), found.blocks, found.initializer)
         else:
             through_depth(below.subplots(1, 2), {found.initializer: layers})
     return figure
@@ -81,7 +81,7 @@ def _histogram(axes: Any, layer: LayerReport, found: Histogram, shade: str, *, n
     words = [f"var {short(layer.net_std**2 if net else layer.variance)}"]
     if not net:
         words += [] if layer.saturated is None else [f"{100 * layer.saturated:.0f} % saturated"]
-        words += [f"{100 * layer.dead:.0f} % dead"] if layer.dead else []
+        words += [f"{100 * layer.dead:.0f} % dead"] if (layer.dead or 0.0) >= 0.005 else []
     name = layer.name if len(layer.name) <= NAME else f"..{layer.name[2 - NAME :]}"
     axes.set_title(f"{plain_text(name)}{', z' if net else ''}\n{', '.join(words)}", fontsize=7.5)
     axes.tick_params(labelsize=8.0)
