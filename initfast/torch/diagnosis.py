@@ -230,11 +230,11 @@ def _check_whole(module: nn.Module) -> None:
             raise TypeError(f"{shown} is sharded by FSDP; {_BEFORE}")
     for name, parameter in module.named_parameters():
         flags = ("_is_flat_param", "_fsdp_flattened")
-        whole = getattr(parameter, "ds_shape", parameter.shape)  # DeepSpeed ZeRO-3
+        whole = getattr(parameter, "ds_shape", None)  # DeepSpeed ZeRO-3
         if (
             hasattr(parameter, "to_local")
             or any(getattr(parameter, flag, False) for flag in flags)
-            or tuple(whole) != tuple(parameter.shape)
+            or (whole is not None and tuple(whole) != tuple(parameter.shape))
         ):
             raise TypeError(f"parameter {name!r} is sharded; {_BEFORE}")
 
