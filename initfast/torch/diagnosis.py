@@ -221,7 +221,7 @@ def _check_whole(module: nn.Module) -> None:
     """Raise TypeError where layers or values are out of sight."""
     for name, part in module.named_modules():
         shown = f"{name} ({type(part).__name__})" if name else type(part).__name__
-        if isinstance(part, torch.jit.ScriptModule) and next(part.parameters(), None) is not None:
+        if isinstance(part, torch.jit.ScriptModule):
             raise TypeError(
                 f"{shown} is scripted or traced, which hides its layers; pass the module that it "
                 "was made from"
