@@ -135,7 +135,7 @@ def _by_torch(loss: Loss, values: list[Any], given: list[Any]) -> Found:
 
     with torch.enable_grad():
         leaves = [each.detach().clone().requires_grad_(each.is_floating_point()) for each in values]
-        with Operations():  # type: ignore[no-untyped-call]
+        with Operations():
             value = _scalar(loss(leaves, probe))
         wanted = [each for each in (*leaves, *taken) if each.requires_grad]
         found = torch.autograd.grad(value, wanted, allow_unused=True)

@@ -81,7 +81,8 @@ def _histogram(axes: Any, layer: LayerReport, found: Histogram, shade: str, *, n
     words = [f"var {short(layer.net_std**2 if net else layer.variance)}"]
     if not net:
         words += [] if layer.saturated is None else [f"{100 * layer.saturated:.0f} % saturated"]
-        words += [f"{100 * layer.dead:.0f} % dead"] if (layer.dead or 0.0) >= 0.005 else []
+        dead = layer.dead or 0.0
+        words += [f"{100 * dead:.0f} % dead"] if dead >= 0.005 else []
     name = layer.name if len(layer.name) <= NAME else f"..{layer.name[2 - NAME :]}"
     axes.set_title(f"{plain_text(name)}{', z' if net else ''}\n{', '.join(words)}", fontsize=7.5)
     axes.tick_params(labelsize=8.0)
