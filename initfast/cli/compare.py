@@ -13,7 +13,7 @@ from initfast.cli.progress import progress
 from initfast.files.partial import refuse_existing, resolve, write_small
 from initfast.signal import datasets
 from initfast.signal.activations import ACTIVATIONS
-from initfast.signal.comparing import DEFAULT_INITIALIZERS, HIDDEN, NETWORKS, compare
+from initfast.signal.comparing import CHANNELS, DEFAULT_INITIALIZERS, HIDDEN, NETWORKS, compare
 from initfast.signal.comparisons import Comparison
 from initfast.signal.training import Recipe
 
@@ -42,15 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(datasets.SHIPPED)} (of scikit-learn), or FILE.npz with arrays x and y"
         " (default: %(default)s)",
     )
-    shown = "x".join(map(str, HIDDEN))
+    units, channels = ("x".join(map(str, each)) for each in (HIDDEN, CHANNELS))
     parser.add_argument(
-        "--hidden", default=shown, help="units of the hidden layers (default: %(default)s)"
+        "--hidden",
+        help="units of the hidden layers, or channels of the convolutions "
+        f"(default: {units}, or {channels})",
     )
     parser.add_argument(
         "--network",
         default="mlp",
         help=f"{', '.join(NETWORKS)}; residual adds the inputs of each hidden layer to what it "
-        "gives (default: %(default)s)",
+        "gives; convolutional takes images, such as digits (default: %(default)s)",
     )
     parser.add_argument(
         "--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)"
@@ -129,7 +131,7 @@ def _compare(arguments: argparse.Namespace) -> Comparison:
             arguments.activation,
             arguments.init,
             arguments.data,
-            hidden=_widths(arguments.hidden),
+            hidden=None if arguments.hidden is None else _widths(arguments.hidden),
             seeds=integer(arguments.seeds, "--seeds"),
             epochs=epochs,
             batch=integer(arguments.batch, "--batch"),

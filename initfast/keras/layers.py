@@ -1,9 +1,8 @@
-"""What a Keras layer is, for a diagnosis: its fans, kernels and units, its place in the graph."""
+"""What a Keras layer is, for a diagnosis: its fans, kernels and units."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from initfast.initializers.fans import AXES, Axes, einsum_axes
 
-__all__ = ["Sum", "axis", "fans", "is_norm", "kernels", "passes", "sums", "unit_columns"]
+__all__ = ["axis", "fans", "is_norm", "kernels", "passes", "unit_columns"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -106,46 +105,3 @@ def unit_columns(layer: Any) -> tuple[Any, Any, Any] | None:
     if isinstance(layer, _FANS["keras"]):
         return layer.kernel, layer.bias, lambda held: held.reshape(-1, held.shape[-1])
     return None
-
-
-class Sum(NamedTuple):
-    """A sum of two tensors in a functional graph: the operation, which of its inputs is the stream
-    that the other was computed from (None: neither), and by input the layers that it alone comes
-    through."""
-
-    operation: Any
-    stream: int | None
-    layers: tuple[set[int], set[int]]
-
-
-def sums(model: Any) -> Iterator[Sum]:
-    """The sums of two tensors in a functional model and in those within it."""
-    for part in [model, *(each for each in model._flatten_layers() if each is not model)]:
-        for operation in getattr(part, "_operations", ()):
-            if type(operation).__name__ != "Add" or len(operation._inbound_nodes) != 1:
-                continue
-            inputs = operation._inbound_nodes[0].input_tensors
-            if len(inputs) == 2 and inputs[0].shape == inputs[1].shape:
-                behind = [_behind(each) for each in inputs]
-                stream = next((i for i in (0, 1) if id(inputs[i]) in behind[1 - i]), None)
-                layers = [
-                    {id(layer) for key in own.keys() - other.keys() for layer in own[key]}
-                    for own, other in (behind, behind[::-1])
-                ]
-                yield Sum(operation, stream, (layers[0], layers[1]))
-
-
-def _behind(end: Any) -> dict[int, list[Any]]:
-    """The tensors that one was computed from, and itself, by identity, with their layers."""
-    found: dict[int, list[Any]] = {}
-    todo = [end]
-    while todo:
-        tensor = todo.pop()
-        if id(tensor) in found:
-            continue
-        operation, node, _ = tensor._keras_history
-        inside = getattr(operation, "_flatten_layers", None)
-        found[id(tensor)] = [operation] if inside is None else list(inside())
-        if operation._inbound_nodes:
-            todo += operation._inbound_nodes[node].input_tensors
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,19 +11,21 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from initfast.keras.layers import Sum, axis, fans, is_norm, passes, sums
-from initfast.keras.weights import weights
+from initfast.keras.layers import axis, fans, is_norm, passes
+from initfast.keras.preserving import attributes_kept
+from initfast.keras.weights import named_layers
 from initfast.signal.activations import ACTIVATIONS, Activation
 from initfast.signal.functions import resolve
-from initfast.signal.measures import Moments, moments, rms
+from initfast.signal.measures import Moments, moments
 from initfast.signal.trails import Line, Trail
 
-__all__ = ["Probe", "attributes_kept", "matrix", "tensors", "watched"]
+__all__ = ["Probe", "floats", "matrix", "tensors", "watched"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
 # They call what is in them within a loop of the backend, where no tensor has values.
 _WHOLE = (keras.layers.RNN, keras.layers.TimeDistributed)
+_SCOPE = "initfast_place_"
 
 
 class Probe:
@@ -45,17 +48,48 @@ class Probe:
         self.count = 0
         # By line and step, the number of the tensor that it gave.
         self._numbers: dict[tuple[int, int], int] = {}
+        # By number, the line of the layer that gave it: not of what normalised or activated it.
+        self._lines: dict[int, Line] = {}
+        self._seen: set[int] = set()  # lines, by identity
         self._activations: list[list[tuple[Any, Any, Any]]] = []
+        self._places: list[str] = []  # all layers that were entered, by the order of that
+        self._inside: list[int] = []
+
+    @contextlib.contextmanager
+    def within(self, name: str) -> Iterator[None]:
+        """While the block runs, what is computed belongs to a layer. JAX keeps the scope with each
+        operation of a traced program."""
+        self._inside.append(len(self._places))
+        self._places.append(name)
+        try:
+            with keras.name_scope(f"{_SCOPE}{self._inside[-1]}"):
+                yield
+        finally:
+            self._inside.pop()
+
+    def place(self, scopes: str | None = None) -> str:
+        """The name of the layer that runs now, or of the innermost of these scopes."""
+        if scopes is None:
+            return self._places[self._inside[-1]] if self._inside else ""
+        found = re.findall(rf"{_SCOPE}(\d+)", scopes)
+        return self._places[int(found[-1])] if found else ""
 
     def last(self, line: Line) -> int:
         """The number of the tensor that a line gives."""
         return self._numbers[id(line), line.steps]
+
+    def line(self, number: int) -> Line | None:
+        """The line of the layer that gave a tensor; None for what a later step made of one."""
+        return self._lines.get(number)
 
     def _note(self, line: Line, output: Any, number: int) -> None:
         if line.output is not output:
             assert self.trail is not None
             self.trail.passed(line.output, output)
             line.output = output
+        if id(line) not in self._seen:
+            self._seen.add(id(line))
+            self._lines[number] = line
         self._numbers[id(line), line.steps] = number
 
     def number(self, output: Any) -> tuple[int, Any]:
@@ -109,27 +143,6 @@ class Probe:
             self._note(line, tapped, number)
         return tapped
 
-    def sum(self, found: Sum, name: str, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Call an operation that adds a branch to its stream."""
-        output = call(*args, **kwargs)
-        given = list(tensors(args))
-        if self.trail is None or len(given) != 2:
-            return output
-        sizes = [_rms(each) for each in given]
-        number = None
-        if found.stream is not None:
-            self.trail.forked(given[found.stream])
-            before, added = sizes[found.stream], sizes[1 - found.stream]
-            number = self.trail.joined(name, before, added, _rms(output))
-        # A branch that is 0 at first; beside a projected stream, too.
-        silent = sizes.index(0.0) if (sizes[0] == 0.0) != (sizes[1] == 0.0) else None
-        branch = silent if found.stream is None else 1 - found.stream
-        if branch is not None:
-            for line in self.trail.lines:
-                if id(line.owner) in found.layers[branch]:
-                    self.trail.belongs(line, number, silent=silent == branch)
-        return output
-
     def _line(
         self,
         trail: Trail,
@@ -161,44 +174,19 @@ def watched(model: Any, probe: Probe) -> Iterator[None]:
     back afterwards.
     """
     paths: dict[int, str] = {}
-    for weight in weights(model):
-        paths.setdefault(id(weight.layer), weight.path.rpartition("/")[0])
-    found = list(sums(model))
-    operations = [each.operation for each in found]
-    with attributes_kept([*model._flatten_layers(), *operations]):
-        for layer in {id(layer): layer for layer in _leaves(model)}.values():
+    for layer, path in named_layers(model):
+        paths.setdefault(id(layer), path)
+    layers = list(model._flatten_layers())
+    # What a functional graph holds next to layers: an operation such as `x + y`.
+    others = [each for part in layers for each in getattr(part, "_operations", ())]
+    everything = list({id(each): each for each in (*layers, *others)}.values())
+    with attributes_kept(everything):
+        leaves = {id(layer): layer for layer in _leaves(model)}
+        for layer in leaves.values():
             _watch(layer, paths, probe)
-        for each in found:
-            _watch_sum(each, probe)
+        for each in everything:
+            _name(each, paths.get(id(each)) or each.name, probe)
         yield
-
-
-@contextlib.contextmanager
-def attributes_kept(things: list[Any]) -> Iterator[None]:
-    """Put back what the block assigns to attributes, and into plain lists and sets that are
-    attributes.
-    """
-    held = [(vars(each), dict(vars(each)), _contents(vars(each))) for each in things]
-    try:
-        yield
-    finally:
-        for current, before, contents in held:
-            if current.keys() != before.keys() or any(
-                current[name] is not value for name, value in before.items()
-            ):
-                current.clear()
-                current.update(before)
-            for container, copy in contents:
-                if len(container) != len(copy) or any(
-                    a is not b for a, b in zip(container, copy, strict=True)
-                ):
-                    container.clear()
-                    (container.extend if isinstance(container, list) else container.update)(copy)
-
-
-def _contents(attributes: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """Plain containers with copies of them, such as the losses that a call collects."""
-    return [(each, each.copy()) for each in attributes.values() if type(each) in (list, set)]
 
 
 def _leaves(layer: Any) -> Iterator[Any]:
@@ -228,12 +216,14 @@ def _watch(layer: Any, paths: dict[int, str], probe: Probe) -> None:
     own["call"] = lambda *args, **kwargs: probe.layer(layer, path, call, args, kwargs)
 
 
-def _watch_sum(found: Sum, probe: Probe) -> None:
-    # As it is now: an Add layer is watched as a layer without weights, too.
-    call = found.operation.call
-    vars(found.operation)["call"] = lambda *args, **kwargs: probe.sum(
-        found, found.operation.name, call, args, kwargs
-    )
+def _name(operation: Any, name: str, probe: Probe) -> None:
+    call = operation.call
+
+    def named(*args: Any, **kwargs: Any) -> Any:
+        with probe.within(name):
+            return call(*args, **kwargs)
+
+    vars(operation)["call"] = named
 
 
 def matrix(tensor: Any, axis: int = -1) -> Floats:
@@ -244,6 +234,12 @@ def matrix(tensor: Any, axis: int = -1) -> Floats:
         if values.ndim
         else values.reshape(1, 1)
     )
+
+
+def floats(tensor: Any) -> Floats:
+    """The values in float32, or float64 if they are."""
+    values = np.asarray(keras.ops.convert_to_numpy(tensor))
+    return values if values.dtype == np.float64 else values.astype(np.float32)
 
 
 def tensors(value: Any) -> Iterator[Any]:
@@ -272,7 +268,3 @@ def _known(activation: Any, name: str = "") -> Activation | str:
     except ValueError:
         kind = name or getattr(activation, "__name__", None) or type(activation).__name__
         return str(kind).lower()
-
-
-def _rms(tensor: Any) -> float:
-    return rms(matrix(tensor))

@@ -44,6 +44,14 @@ def _walk(layer: Any, prefix: str, seen: set[int]) -> Iterator[Weight]:
             yield Weight(prefix + label, layer, variable, number < trained)
 
 
+def named_layers(layer: Any, path: str = "") -> Iterator[tuple[Any, str]]:
+    """Yield a layer and those within it, each with its path; that of the layer itself is empty."""
+    yield layer, path
+    inner = list(layer._layers)
+    for label, sub in zip(labels(_named(inner)), inner, strict=True):
+        yield from named_layers(sub, f"{path}/{label}".removeprefix("/"))
+
+
 def own(layer: Any) -> list[tuple[str, Any]]:
     """Return the variables of a layer itself, not of its sublayers, with their labels."""
     variables = [*layer._trainable_variables, *layer._non_trainable_variables]

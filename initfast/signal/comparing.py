@@ -16,9 +16,10 @@ from initfast.initializers.validation import number
 from initfast.signal import datasets, training
 from initfast.signal.comparisons import Comparison
 from initfast.signal.functions import resolve
+from initfast.signal.layouts import layouts
 from initfast.signal.training import Recipe
 
-__all__ = ["DEFAULT_INITIALIZERS", "HIDDEN", "NETWORKS", "compare"]
+__all__ = ["CHANNELS", "DEFAULT_INITIALIZERS", "HIDDEN", "NETWORKS", "compare"]
 
 DEFAULT_INITIALIZERS = (
     "zeros",
@@ -28,11 +29,13 @@ DEFAULT_INITIALIZERS = (
     "glorot_uniform",
     "he_normal",
 )
-NETWORKS = ("mlp", "residual")
+NETWORKS = ("mlp", "residual", "convolutional")
 HIDDEN = (64,) * 8
 """Deep enough for the scale of the weights to decide: with Glorot's, eight ReLU layers halve a
 signal eight times.
 """
+CHANNELS = (16,) * 3
+"""As many convolutions as images of 8 x 8 have room for."""
 
 
 def compare(
@@ -40,7 +43,7 @@ def compare(
     initializers: Iterable[Any] | Mapping[str, Any] = DEFAULT_INITIALIZERS,
     data: Any = "digits",
     *,
-    hidden: Iterable[int] = HIDDEN,
+    hidden: Iterable[int] | None = None,
     seeds: int = 5,
     epochs: int = 20,
     batch: int = 32,
@@ -66,13 +69,16 @@ def compare(
             from names of your own to them. Seeds of their own are not used.
         data: 'digits', 'breast_cancer' (both of scikit-learn), the path of a `.npz` file with `x`
             and `y`, or (x, y).
-        hidden: units of each hidden layer.
+        hidden: units of each hidden layer; channels of each convolution. Default: `HIDDEN`, or
+            `CHANNELS` of a convolutional network.
         seeds: how often each initializer is drawn and trained. With less than 2 no difference can
             be told from noise.
         epochs, batch, learning_rate, momentum: of SGD, momentum in [0, 1).
         bias_initializer: of all biases.
         seed: integer in [0, 2**64).
-        network: 'mlp', or 'residual': x + f(x W + b) in hidden layers of one width.
+        network: 'mlp'; 'residual': x + f(x W + b) in hidden layers of one width; 'convolutional':
+            kernels of 3 x 3 without padding, then a dense layer. It takes images: `x` of shape
+            (samples, height, width) or (samples, height, width, channels), such as 'digits'.
         advance: called with 1 after every epoch of every initializer.
 
     Raises:
@@ -89,7 +95,9 @@ def compare(
     biases = _initializer(bias_initializer)
     if network not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}; received {network!r}")
-    residual = network == "residual"
+    convolutional = network == "convolutional"
+    if hidden is None:
+        hidden = CHANNELS if convolutional else HIDDEN
     layers = tuple(_count("hidden", units) for units in hidden)
     if not layers:
         raise ValueError("hidden must name one layer or more; received none")
@@ -101,13 +109,16 @@ def compare(
     with training.one_blas_thread():
         known = datasets.load(data)
         widths = (known.features, *layers, known.classes)
-        for made in (
-            named.values()
-        ):  # what an initializer has against a shape, it says before the first training
-            training.draw(made, biases, widths, chosen, 1, root, residual=residual)
+        form: dict[str, Any] = {
+            "residual": network == "residual",
+            "layouts": layouts(known.shape, layers, convolutional=convolutional),
+        }
+        # What an initializer has against a shape, it says before the first training.
+        for made in named.values():
+            training.draw(made, biases, widths, chosen, 1, root, **form)
         curves = {}
         for name, made in named.items():
-            drawn = training.draw(made, biases, widths, chosen, repeats, root, residual=residual)
+            drawn = training.draw(made, biases, widths, chosen, repeats, root, **form)
             curves[name] = training.train(drawn, known, recipe, root, advance)
     return Comparison(
         activation=chosen.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,12 @@ class Comparison:
     Attributes:
         activation: of the hidden layers.
         data: the name of the data; samples: how many train and test.
-        widths: features, hidden layers, classes.
+        widths: features, units or channels of the hidden layers, classes.
         guess: cross entropy in nats of the best constant guess, on training and test set.
         bias_initializer: in words.
         recipe: how it was trained. seed: whose named streams gave weights and order.
         curves: by initializer, loss and accuracy of every seed (row) after every epoch (column).
-        network: 'mlp' or 'residual'.
+        network: 'mlp', 'residual' or 'convolutional'.
         configs: by initializer, its JSON form, without its seed; None if it has none.
     """
 
@@ -50,6 +50,13 @@ class Comparison:
     curves: dict[str, Curves]
     configs: dict[str, Any]
     network: str = "mlp"
+
+    @property
+    def title(self) -> str:
+        """The network and the data, in words."""
+        kind = "" if self.network == "mlp" else f"{self.network} "
+        widths = "x".join(map(str, self.widths))
+        return f"{self.activation} {kind}network {widths} on {self.data}"
 
     @property
     def seeds(self) -> int:
@@ -126,49 +133,41 @@ class Comparison:
 _PLAIN = ("activation", "data", "samples", "widths", "guess", "bias_initializer", "seed", "network")
 
 
-def _kind(found: Comparison) -> str:
-    return "network" if found.network == "mlp" else f"{found.network} network"
-
-
 def _head(found: Comparison) -> list[str]:
     recipe = found.recipe
     words = [
-        f"{found.activation} {_kind(found)} {'x'.join(map(str, found.widths))} on {found.data}"
-        f" ({found.samples[0]} training and {found.samples[1]} test samples)",
+        f"{found.title} ({found.samples[0]} training and {found.samples[1]} test samples)",
         f"biases {found.bias_initializer}",
         f"{recipe.epochs} epochs of SGD",
         f"batch {recipe.batch}",
         f"learning rate {recipe.learning_rate:g}",
         f"momentum {recipe.momentum:g}",
-        f"{found.seeds} seeds from {found.seed}; mean ± standard deviation over them",
+        f"{found.seeds} seeds from {found.seed}; mean ± standard deviation over them"
+        if found.seeds > 1
+        else f"1 seed from {found.seed}",
     ]
     return textwrap.wrap(", ".join(words), WIDTH)
 
 
-# Heading, width, and what it shows of a standing and its verdict.
+# Heading, width, and what it shows of a standing.
 _COLUMNS: tuple[tuple[str, int, Any], ...] = (
-    ("training loss", 18, lambda one, _: _losses(one.train_loss)),
-    ("rank", 6, lambda one, _: str(one.train_rank)),
-    ("test loss", 18, lambda one, _: _losses(one.test_loss)),
-    ("rank", 6, lambda one, _: str(one.test_rank)),
-    (
-        "test accuracy",
-        16,
-        lambda one, _: "{:.1f} ± {:.1f}%".format(*(100 * part for part in one.test_accuracy)),
-    ),
-    ("(a)", 6, lambda _, verdict: {True: "pass", False: "FAIL", None: "-"}[verdict.passed]),
+    ("training loss", 18, lambda one: _losses(one.train_loss)),
+    ("rank", 6, lambda one: str(one.train_rank)),
+    ("test loss", 18, lambda one: _losses(one.test_loss)),
+    ("rank", 6, lambda one: str(one.test_rank)),
+    ("test accuracy", 16, lambda one: f"{_spread(one.test_accuracy, _percent)}%"),
+    ("learned", 9, lambda one: {True: "yes", False: "NO", None: "-"}[one.learned]),
 )
 _LABEL = WIDTH - sum(width for _, width, _ in _COLUMNS)
 
 
 def _table(found: Comparison) -> list[str]:
-    verdicts = found.verdicts
     lines = [
         f"{'initializer':<{_LABEL}}" + "".join(f"{name:>{width}}" for name, width, _ in _COLUMNS)
     ]
     for one in found.standings:
         name = one.label if len(one.label) <= _LABEL else f"{one.label[: _LABEL - 2]}.."
-        cells = (f"{show(one, verdicts[one.label]):>{width}}" for _, width, show in _COLUMNS)
+        cells = (f"{show(one):>{width}}" for _, width, show in _COLUMNS)
         lines.append(f"{name:<{_LABEL}}" + "".join(cells))
     return lines
 
@@ -176,55 +175,63 @@ def _table(found: Comparison) -> list[str]:
 def _losses(pair: tuple[float, float]) -> str:
     if not math.isfinite(pair[0]):
         return str(pair[0])
-    return " ± ".join(f"{value:.4f}" if abs(value) < 100 else f"{value:.2g}" for value in pair)
+    return _spread(pair, lambda value: f"{value:.4f}" if abs(value) < 100 else f"{value:.2g}")
 
 
-_ABOVE = {
-    "both losses no lower than a constant guess": (False, False),
-    "training loss below a constant guess, but not the test loss": (True, False),
-    "test loss below a constant guess, but not the training loss": (False, True),
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _spread(pair: tuple[float, float], show: Callable[[float], str]) -> str:
+    """Mean ± standard deviation; one seed has no standard deviation."""
+    mean, spread = pair
+    return show(mean) if math.isnan(spread) else f"{show(mean)} ± {show(spread)}"
+
+
+# Whether training and test loss are lower than a constant guess, and what that is called.
+_BELOW = {
+    (False, False): "neither loss lower than a constant guess",
+    (True, False): "training loss lower than a constant guess, test loss not",
+    (False, True): "test loss lower than a constant guess, training loss not",
 }
 
 
 def _foot(found: Comparison) -> list[str]:
-    standings = found.standings
-    kinds = {
-        "lowest training loss": [
-            one.label for one in standings if one.train_rank == 1 and one.learned is not False
-        ],
-        "lowest test loss": [
-            one.label for one in standings if one.test_rank == 1 and one.learned is not False
-        ],
-        **{
-            said: [
-                one.label
-                for one in standings
-                if one.learned is False and not one.diverged and one.below == below
-            ]
-            for said, below in _ABOVE.items()
-        },
-        "no longer finite": [
-            f"{one.label} ({one.diverged} of {one.seeds} seeds)"
-            for one in standings
-            if one.diverged
-        ],
-    }
-    text = "(a) lower loss on training and test set. " + "; ".join(
-        f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names
-    )
-    noise = (
-        "one seed has no spread, so only what diverged ranks lower"
-        if found.seeds < 2
-        else "paired t-test of their logarithms, 5%"
-    )
-    note = (
-        f"A rank is 1 + how many are lower by 1% and more than noise ({noise}). A constant guess "
-        "has the losses "
-        f"{found.guess[0]:.4f} and {found.guess[1]:.4f}."
-    )
+    finite = [one for one in found.standings if not one.diverged]
+    diverged = [one for one in found.standings if one.diverged]
+    if found.seeds > 1:
+        kinds = {
+            "lowest training loss": [
+                one.label for one in finite if one.train_rank == 1 and one.below[0]
+            ],
+            "lowest test loss": [
+                one.label for one in finite if one.test_rank == 1 and one.below[1]
+            ],
+        }
+        for below, said in _BELOW.items():
+            kinds[said] = [one.label for one in finite if one.below == below]
+        note = (
+            f"Learned: both losses are lower than those of a constant guess, {found.guess[0]:.4f} "
+            f"and {found.guess[1]:.4f}. Lower: by 1% and by more than noise (paired t-test of the "
+            "logarithms, 5%). Lowest: lower than a constant guess, and no other is lower. A rank "
+            "is 1 + how many are lower."
+        )
+    else:
+        kinds = {}
+        note = (
+            f"A constant guess has the losses {found.guess[0]:.4f} and {found.guess[1]:.4f}. One "
+            "seed has no spread, so no loss is called lower than another, and ranks only tell what "
+            "stayed finite from what did not."
+        )
+    kinds["no longer finite"] = [
+        f"{one.label} ({one.diverged} of {one.seeds} seeds)" for one in diverged
+    ]
+    text = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
+    sentences = [f"{text[0].upper()}{text[1:]}."] if text else []
     return [
-        *textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False),
-        *textwrap.wrap(note, WIDTH),
+        line
+        for sentence in (*sentences, note)
+        for line in textwrap.wrap(sentence, WIDTH, break_on_hyphens=False)
     ]
 
 

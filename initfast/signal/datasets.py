@@ -29,7 +29,11 @@ _RULE = (
     "data must be one of {names}, the path of a .npz file, or a pair of arrays (x, y); received "
     "{given}"
 )
-_LOADERS = {"digits": "load_digits", "breast_cancer": "load_breast_cancer"}
+# What loads them, and the key of x in what it returns: digits are images.
+_LOADERS = {
+    "digits": ("load_digits", "images"),
+    "breast_cancer": ("load_breast_cancer", "data"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Dataset:
     Attributes: name: what the tables call it. x_train, x_test: (samples, features), mean 0 and
         standard deviation 1 a feature in the training part. y_train, y_test: (samples,), classes as
         integers in [0, classes). classes: how many there are; each has samples in both parts.
+        shape: of one sample as it was given, such as (8, 8) of an image.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Dataset:
     x_test: Array
     y_test: Array
     classes: int
+    shape: tuple[int, ...]
 
     @property
     def features(self) -> int:
@@ -110,8 +116,9 @@ def _shipped(name: str) -> tuple[Array, Array]:
             f"the data {name!r} come with scikit-learn: pip install 'initfast[data]'; a .npz file "
             "needs none"
         ) from None
-    x, y = getattr(datasets, _LOADERS[name])(return_X_y=True)
-    return x, y
+    loader, key = _LOADERS[name]
+    found = getattr(datasets, loader)()
+    return found[key], found.target
 
 
 def _file(path: str) -> tuple[Array, Array]:
@@ -140,6 +147,7 @@ def _file(path: str) -> tuple[Array, Array]:
 
 
 def _parts(name: str, x: Array, y: Array, dtype: str) -> Dataset:
+    shape = x.shape[1:]
     x = _features(x)
     labels, numbers = _classes(y, len(x))
     order = permutation(len(x), Seed(0).named("split"))
@@ -160,7 +168,8 @@ def _parts(name: str, x: Array, y: Array, dtype: str) -> Dataset:
             f"x must be finite in {dtype} once standardised; received values up to "
             f"{np.abs(x).max():g}"
         )
-    return Dataset(name, made[~test], numbers[~test], made[test], numbers[test], len(labels))
+    parts = (made[~test], numbers[~test], made[test], numbers[test])
+    return Dataset(name, *parts, len(labels), shape)
 
 
 def _features(x: Array) -> Array:

@@ -23,16 +23,22 @@ HALF_ON = np.arange(1000)[None, :] < 500
 
 
 class Claim(NamedTuple):
-    """A claim: what is said, what was measured, and whether it holds."""
+    """A claim: what is said, what was measured, whether it holds; and why, if it does not."""
 
     name: str
     claim: str
     measured: str
     holds: bool
+    why: str = ""
 
     def __str__(self) -> str:
+        lines = {"claim": self.claim, "measured": self.measured}
+        if self.why:
+            lines["why"] = self.why
         word = "holds" if self.holds else "DOES NOT HOLD"
-        return f"{self.name}: {word}\n  claim:    {self.claim}\n  measured: {self.measured}"
+        return "\n".join(
+            [f"{self.name}: {word}", *(f"  {key + ':':<9} {text}" for key, text in lines.items())]
+        )
 
 
 def _zeros(seed: int) -> tuple[str, bool]:
@@ -96,12 +102,17 @@ def _explosion(seed: int) -> tuple[str, bool]:
 
 
 def _lost_gradient(seed: int) -> tuple[str, bool]:
-    layers = diagnose(DEEP, STANDARD, "sigmoid", STANDARD, seed=seed).layers
-    first, last = layers[0].gradient_rms or 0.0, layers[-2].gradient_rms or 0.0
-    said = (
-        f"RMS {first:.3g} in layer_1, {last:.3g} in {layers[-2].name}: large weights make up for "
-    )
-    return said + "the small slopes where a layer has more than 113 units", first < last
+    sizes = {}
+    for width in (WIDTH, 32):
+        widths = [width] * (DEPTH + 1)
+        layers = diagnose(widths, STANDARD, "sigmoid", STANDARD, seed=seed).layers
+        sizes[width] = (layers[-2].gradient_rms or 0.0, layers[0].gradient_rms or 0.0)
+    shown = [
+        f"{last:.3g} to {first:.3g} with {width} units a layer"
+        for width, (last, first) in sizes.items()
+    ]
+    said = f"RMS of the gradient from layer_{DEPTH - 1} back to layer_1: {' and '.join(shown)}"
+    return said, all(first < last for last, first in sizes.values())
 
 
 def _xavier(seed: int) -> tuple[str, bool]:
@@ -152,6 +163,10 @@ _CLAIMS: dict[str, tuple[str, Callable[[int], tuple[str, bool]]]] = {
     "he": ("He keeps signal and gradient under ReLU.", _he),
     "lecun": ("LeCun's weights keep mean 0 and variance 1 under SELU.", _lecun),
 }
+_WHY = {
+    "lost-gradient": "Each slope is small, but a gradient is a sum over all units of the next "
+    "layer, times weights of variance 1: above 113 units a layer it makes up for the slopes.",
+}
 PRESETS = tuple(_CLAIMS)
 """The names of the claims."""
 
@@ -169,7 +184,7 @@ def measure(name: str, seed: int = 1) -> Claim:
         raise ValueError(f"a preset must be one of {', '.join(PRESETS)}; received {name!r}")
     claim, function = _CLAIMS[name]
     measured, holds = function(seed)
-    return Claim(name, claim, measured, holds)
+    return Claim(name, claim, measured, holds, "" if holds else _WHY.get(name, ""))
 
 
 def _seconds(layers: tuple[LayerReport, ...]) -> list[float]:

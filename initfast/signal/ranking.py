@@ -146,8 +146,13 @@ def _below(train: Array, test: Array, guess: tuple[float, float]) -> tuple[bool,
 
 def judge(standings: Sequence[Standing], guess: tuple[float, float]) -> dict[str, Verdict]:
     """Criterion (a) for each initializer, in the order of the standings."""
-    best = [one.label for one in standings if one.learned and one.train_rank == one.test_rank == 1]
-    advice = f"lowest losses of these: {', '.join(best or [standings[0].label])}"
+    learned = [one for one in standings if one.learned]
+    best = [one.label for one in learned if one.train_rank == one.test_rank == 1]
+    advice = "none of these has learned: try more epochs or another learning rate"
+    if best:
+        advice = f"lowest losses of these: {', '.join(best)}"
+    elif learned:
+        advice = f"lowest sum of both ranks of those that learned: {learned[0].label}"
     return {
         one.label: Verdict(
             "a",

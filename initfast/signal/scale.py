@@ -104,10 +104,25 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
         return recurrent
     if not judged:
         why = "no layer has weights, inputs and an activation that are known"
-        if any(layer.normalised and layer.fan_in is not None for layer in layers):
+        normalised = [layer for layer in layers if layer.normalised and layer.fan_in is not None]
+        if normalised:
+            if lost := _lost([(layer.net_std**2, layer.name) for layer in normalised]):
+                return _failed(f"E[z^2] {lost}", normalised[-1], initializer)
             return Verdict("f", CRITERIA["f"], True, "normalisations keep it, whatever the weights")
         return Verdict("f", CRITERIA["f"], None, why)
     return Verdict("f", CRITERIA["f"], True, reason)
+
+
+def _lost(sizes: Sequence[tuple[float, str]]) -> str:
+    """Where the greatest fall of a square is from one place to a later one, in words; empty if it
+    is within reason."""
+    top, worst, said = sizes[0], 1.0, ""
+    for size, name in sizes:
+        top = max(top, (size, name), key=lambda pair: pair[0])
+        fall = top[0] / size if size else math.inf
+        if fall > max(worst, THRESHOLDS["lost"]):
+            worst, said = fall, f"falls from {top[0]:.3g} in {top[1]} to {size:.3g} in {name}"
+    return said and f"{said} (limit 1 / {THRESHOLDS['lost']:.0g})"
 
 
 def _in_chain(layer: LayerReport) -> bool:
@@ -168,6 +183,12 @@ def stream(layers: Sequence[LayerReport], blocks: Sequence[Block], initializer: 
             return _stream_failed(f"nothing is left of the signal in {block.name}", "unusable")
     if free := _free(layers, initializer):
         return free
+    if lost := _lost([(block.after**2, block.name) for block in blocks]):
+        advised = (
+            "Look at the scales of normalisations (usually 1) and at what projects the stream."
+        )
+        reason = f"E[x^2] of the residual stream {lost}"
+        return Verdict("f", CRITERIA["f"], False, reason, advised, "poor")
     rate, first, last, count = growth(blocks)
     share = blocks[-1].branch ** 2 / blocks[-1].after ** 2
     limit = THRESHOLDS["stream"]

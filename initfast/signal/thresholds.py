@@ -43,6 +43,9 @@ THRESHOLDS = {
     # branches of equal size make it the number of blocks; from here on, a block at the end adds
     # less than 2% of what it is given, and the depth is for nothing.
     "stream": 64.0,
+    # (f) Normalised or residual, E[x^2] falls to less than one in this many from one place to a
+    # later one: a thousandth in RMS, where the epsilon of normalisations outweighs the signal.
+    "lost": 1e6,
     # A note, no criterion: more than half of the units of a layer are 0 on the whole batch.
     "dead": 0.5,
 }

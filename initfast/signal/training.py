@@ -1,15 +1,14 @@
-"""Train one small MLP from several draws of its weights at once: softmax cross entropy, plain SGD,
-NumPy.
+"""Train one small network from several draws of its weights at once: softmax cross entropy, plain
+SGD, NumPy.
 
 The draws lie along the first axis of every array and never mix. Each slice is multiplied by a
 product of its own, so that a repeat's numbers are those that it would have alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from initfast.core.types import Array
 from initfast.initializers.base import Initializer
 from initfast.signal.activations import Activation
 from initfast.signal.datasets import Dataset, permutation
+from initfast.signal.layouts import Dense, Images
 
 __all__ = ["Curves", "Network", "Recipe", "draw", "gradients", "one_blas_thread", "train"]
 
@@ -42,12 +42,17 @@ class Recipe:
 
 @dataclass
 class Network:
-    """Dense layers of all repeats: kernels (repeats, inputs, units), biases (repeats, 1, units)."""
+    """The layers of all repeats: kernels (repeats, inputs of a unit, units), biases (repeats, 1,
+    units), and how each layer reads its inputs (default: all are dense)."""
 
     kernels: list[Array]
     biases: list[Array]
     activation: Activation
     residual: bool = False
+    layouts: Sequence[Dense | Images] = ()
+
+    def __post_init__(self) -> None:
+        self.layouts = self.layouts or [Dense(kernel.shape[1]) for kernel in self.kernels]
 
     def skips(self, layer: int) -> bool:
         """Whether a hidden layer's inputs are added to its activations: x + f(x W + b)."""
@@ -58,11 +63,13 @@ class Network:
         """Net inputs and inputs of every layer for `x`, (samples, features) or (repeats, samples,
         features).
 
-        The last net inputs are the logits. Softmax follows; there is no activation between.
+        Those of a convolution are flat as well: (repeats, samples, places * channels). The last net
+        inputs are the logits. Softmax follows; there is no activation between.
         """
         inputs, nets = [x], []
-        for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            nets.append(np.matmul(inputs[-1], kernel) + bias)
+        for kernel, bias, layout in zip(self.kernels, self.biases, self.layouts, strict=True):
+            net = np.matmul(layout.unfold(inputs[-1]), kernel) + bias
+            nets.append(net.reshape(len(kernel), x.shape[-2], -1))
             if len(nets) < len(self.kernels):
                 # Some activations are computed in float64 only.
                 out = self.activation.value(nets[-1]).astype(x.dtype, copy=False)
@@ -94,8 +101,10 @@ def draw(
     dtype: str = "float32",
     *,
     residual: bool = False,
+    layouts: Sequence[Dense | Images] = (),
 ) -> Network:
-    """The networks to begin with.
+    """The networks to begin with; `widths` are the features, then the units or channels of each
+    layer.
 
     Layer i of repeat r has the kernel of stream `seed.named(f"repeat/{r}/layer/{i}/kernel")`, and a
     bias likewise. All initializers draw from the same streams: two normals that differ in scale
@@ -120,12 +129,13 @@ def draw(
             )
         return np.stack(draws).astype(dtype)
 
-    layers = list(enumerate(pairwise(widths)))
-    kernels = [stack(initializer, pair, f"layer/{i}/kernel") for i, pair in layers]
-    biases = [
-        stack(bias_initializer, (units,), f"layer/{i}/bias")[:, None, :] for i, (_, units) in layers
-    ]
-    return Network(kernels, biases, activation, residual)
+    layouts = layouts or [Dense(inputs) for inputs in widths[:-1]]
+    kernels, biases = [], []
+    for i, (layout, units) in enumerate(zip(layouts, widths[1:], strict=True)):
+        kernel = stack(initializer, layout.shape(units), f"layer/{i}/kernel")
+        kernels.append(kernel.reshape(repeats, -1, units))
+        biases.append(stack(bias_initializer, (units,), f"layer/{i}/bias")[:, None, :])
+    return Network(kernels, biases, activation, residual, layouts)
 
 
 def softmax_loss(logits: Array, y: Array) -> tuple[Array, Array]:
@@ -160,10 +170,12 @@ def gradients(network: Network, x: Array, y: Array) -> tuple[Array, list[Array],
     in_kernels: list[Array] = []
     in_biases: list[Array] = []
     for layer in reversed(range(len(nets))):
-        in_kernels.insert(0, np.matmul(inputs[layer].transpose(0, 2, 1), slope))
+        kernel, layout = network.kernels[layer], network.layouts[layer]
+        slope = slope.reshape(len(kernel), -1, kernel.shape[2])
+        in_kernels.insert(0, np.matmul(layout.unfold(inputs[layer]).transpose(0, 2, 1), slope))
         in_biases.insert(0, slope.sum(axis=1, keepdims=True))
         if layer:
-            by_input = np.matmul(slope, network.kernels[layer].transpose(0, 2, 1))
+            by_input = layout.fold(np.matmul(slope, kernel.transpose(0, 2, 1)))
             if network.skips(layer):
                 by_input += by_output
             by_output, slope = by_input, by_input * network.activation.slope(nets[layer - 1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,15 +13,19 @@ from torch.nn.parameter import is_lazy
 from initfast.core.seeds import Seed, root_seed
 from initfast.signal.diagnosis import LOSS, cotangent
 from initfast.signal.layers import LayerReport
-from initfast.signal.measures import Units, with_gradients
+from initfast.signal.measures import Units
+from initfast.signal.models import completed, report
 from initfast.signal.reports import SignalReport
 from initfast.signal.trails import Line
-from initfast.signal.verdicts import judge, not_seen, notes
+from initfast.signal.verdicts import not_seen
 from initfast.torch.layers import kernels, unit_rows
 from initfast.torch.preserving import preserved
 from initfast.torch.probes import Watch, rms, tensors
 
 __all__ = ["diagnose"]
+
+_SHARDING = {"FSDPModule", "FullyShardedDataParallel"}
+_BEFORE = "diagnose the module before it is sharded"
 
 
 def diagnose(
@@ -46,7 +49,8 @@ def diagnose(
 
     Args:
         module: any module with parameters that are on a device and have a shape. Frozen parameters
-            count too. A compiled or DDP-wrapped module is unwrapped, and run without compiling.
+            count too. A compiled or DDP-wrapped module, or part of one, is run without that: each
+            rank measures its own, and need not wait for the others.
         batch: what it is called with: a tensor, or a tuple or list of positional or a dict of
             keyword arguments. Taken as it is; floating values must be finite.
         loss: a function of the module's output that gives a scalar tensor. Default: the sum of g *
@@ -54,13 +58,18 @@ def diagnose(
         seed: integer in [0, 2**64) or `Seed`, for that g.
 
     Raises:
-        TypeError: the module is none, is scripted or sharded; or the loss is no tensor.
+        TypeError: the module is none, is scripted or sharded (FSDP, DTensor, DeepSpeed ZeRO-3), or
+            a part of it is; or the loss is no tensor.
         ValueError: there are no parameters, or they have no values; the batch is empty or not
             finite; the loss is not scalar or does not depend on the parameters.
     """
     module = _unwrapped(module)
     _check(module, batch)
     with preserved(module), torch.enable_grad(), torch.compiler.set_stance("force_eager"):
+        for part in module.modules():
+            if isinstance(part, nn.parallel.DistributedDataParallel):
+                # Without its wrapper: no words between the ranks, and no backward pass awaited.
+                vars(part)["forward"] = part.module
         for parameter in module.parameters():
             if parameter.is_floating_point():
                 parameter.requires_grad_(True)
@@ -80,25 +89,10 @@ def diagnose(
         found = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
         by_parameter = dict(zip(trained, found, strict=True))
         samples = _samples(batch)
-        layers = tuple(
-            _line(line, watch.gradients, by_parameter, samples) for line in watch.trail.lines
-        )
-        blocks = tuple(watch.trail.blocks)
+        layers = [_line(line, watch.gradients, by_parameter, samples) for line in watch.trail.lines]
         unseen = _unseen(module, watch.trail.lines)
-    names = [each.activation for each in layers if each.activation != "linear"] or ["linear"]
-    return SignalReport(
-        activation=", ".join(dict.fromkeys(names)),
-        initializer=f"as in {type(module).__name__}",
-        bias_initializer="likewise",
-        inputs="given",
-        loss=LOSS if loss is None else "given",
-        batch=samples,
-        seed=None,
-        layers=layers,
-        verdicts=judge(layers, blocks=blocks),
-        notes=(*notes(layers), *unseen),
-        blocks=blocks,
-    )
+    words = LOSS if loss is None else "given"
+    return report(module, watch.trail, layers, unseen, loss=words, samples=samples)
 
 
 def _line(
@@ -110,28 +104,21 @@ def _line(
     """The line of the report, complete."""
     layer = line.owner
     own = list(layer.parameters(recurse=True))
-    found = [by_parameter.get(id(each)) for each in own]
     weight = next((each for each in own if each.ndim >= 2), own[0])
     gradient = by_parameter.get(id(weight))
     # A weight that the loss does not depend on has the gradient 0.
     weight_rms = 0.0 if gradient is None and id(weight) in by_parameter else None
     fan_in = line.report.fan_in
-    scales = [rms(each) * math.sqrt(fan) for each, fan in kernels(layer, fan_in)]
     bias = getattr(layer, "bias", None)
-    complete = with_gradients(
-        line.report,
-        gradients.get((id(line), line.steps), 0.0),
-        weight_rms if gradient is None else rms(gradient),
-        _units(layer, fan_in, by_parameter),
-        tuple(scales),
-        rms(bias) if isinstance(bias, torch.Tensor) else 0.0,
-    )
-    if len(scales) != 1 or fan_in is None:
-        complete = dataclasses.replace(complete, expected_net_variance=None)
-    return dataclasses.replace(
-        complete,
-        outputs=max(1, line.output.numel() // max(1, samples)),
-        reached=any(each is not None for each in found),
+    return completed(
+        line,
+        gradient_rms=gradients.get((id(line), line.steps), 0.0),
+        weight_gradient_rms=weight_rms if gradient is None else rms(gradient),
+        units=_units(layer, fan_in, by_parameter),
+        weight_scales=tuple(rms(each) * math.sqrt(fan) for each, fan in kernels(layer, fan_in)),
+        bias_rms=rms(bias) if isinstance(bias, torch.Tensor) else 0.0,
+        samples=samples,
+        reached=any(by_parameter.get(id(each)) is not None for each in own),
     )
 
 
@@ -181,10 +168,6 @@ def _unwrapped(module: Any) -> Any:
             module = module._orig_mod
         else:
             break
-    if isinstance(module, torch.jit.ScriptModule):
-        raise TypeError(
-            "a scripted or traced module hides its layers; pass the module that it was made from"
-        )
     return module
 
 
@@ -213,11 +196,8 @@ def _check(module: Any, batch: Any) -> None:
             f"a module must have parameters to be diagnosed; received {type(module).__name__} "
             "without any"
         )
+    _check_whole(module)
     for name, parameter in parameters.items():
-        if hasattr(parameter, "to_local") or "_flat_param" in name:
-            raise TypeError(
-                f"parameter {name!r} is sharded; diagnose the module before it is sharded"
-            )
         if is_lazy(parameter) or parameter.is_meta:
             raise ValueError(
                 f"parameters must have values; received {name!r}, which is lazy or on the meta "
@@ -235,6 +215,28 @@ def _check(module: Any, batch: Any) -> None:
                 f"batch must be finite; received {int((~torch.isfinite(each)).sum())} values that "
                 "are not"
             )
+
+
+def _check_whole(module: nn.Module) -> None:
+    """Raise TypeError where layers or values are out of sight."""
+    for name, part in module.named_modules():
+        shown = f"{name} ({type(part).__name__})" if name else type(part).__name__
+        if isinstance(part, torch.jit.ScriptModule):
+            raise TypeError(
+                f"{shown} is scripted or traced, which hides its layers; pass the module that it "
+                "was made from"
+            )
+        if not _SHARDING.isdisjoint(kind.__name__ for kind in type(part).__mro__):
+            raise TypeError(f"{shown} is sharded by FSDP; {_BEFORE}")
+    for name, parameter in module.named_parameters():
+        flags = ("_is_flat_param", "_fsdp_flattened")
+        whole = getattr(parameter, "ds_shape", None)  # DeepSpeed ZeRO-3
+        if (
+            hasattr(parameter, "to_local")
+            or any(getattr(parameter, flag, False) for flag in flags)
+            or (whole is not None and tuple(whole) != tuple(parameter.shape))
+        ):
+            raise TypeError(f"parameter {name!r} is sharded; {_BEFORE}")
 
 
 def _default_loss(output: Any, seed: Seed) -> torch.Tensor:

@@ -84,11 +84,22 @@ def test_the_options_reach_the_training(folder, cli):
     assert (found["activation"], found["seed"], found["bias_initializer"]) == ("tanh", 3, "ones")
 
 
+def test_a_convolutional_network(folder, cli, fails):
+    rng = np.random.default_rng(1)
+    y = np.arange(60) % 3
+    images = rng.normal(size=(60, 6, 5)) + y[:, None, None]
+    np.savez(folder / "images.npz", x=images, y=y)
+    options = ("--data", "images.npz", *SHORT, "--network", "convolutional", "--json", "-")
+    found = json.loads(cli("compare", *options, check=True).out)
+    assert (found["network"], found["widths"]) == ("convolutional", [30, 8, 8, 3])
+    fails(["--data", "mine.npz", *SHORT, "--network", "convolutional"], "needs images", 2)
+
+
 def test_the_defaults_are_those_of_the_function():
     parsed = vars(program.build_parser().parse_args(["compare"]))
     recipe = training.Recipe()
     assert parsed["init"] == list(comparing.DEFAULT_INITIALIZERS)
-    assert parsed["hidden"] == "x".join(map(str, comparing.HIDDEN))
+    assert parsed["hidden"] is None
     assert (int(parsed["epochs"]), int(parsed["batch"])) == (recipe.epochs, recipe.batch)
     assert (float(parsed["learning_rate"]), float(parsed["momentum"])) == (
         recipe.learning_rate,

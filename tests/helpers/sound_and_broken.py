@@ -147,6 +147,23 @@ def convnext(change: Callable[[nn.Module], None] = lambda _: None) -> tuple[nn.M
     return model, images(64)
 
 
+def efficientnet(change: Callable[[nn.Module], None] = lambda _: None) -> tuple[nn.Module, Any]:
+    import transformers as tf
+
+    config = tf.EfficientNetConfig(
+        image_size=32, width_coefficient=0.5, depth_coefficient=0.5, hidden_dim=640, num_labels=10
+    )
+    model = tf.EfficientNetForImageClassification(config)
+    change(model)
+    return model, images()
+
+
+def gammas_of_one(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.ones_(part.weight)
+
+
 class Tagger(nn.Module):
     """Two LSTM layers over embedded tokens, with orthogonal recurrent kernels."""
 
@@ -232,6 +249,7 @@ def fixup(module: nn.Module) -> None:
 BIG, DEAD = ("POOR", "f", "multiply E[x^2] by"), ("UNUSABLE", "g", "stay equal (zeros)")
 NOTHING = ("UNUSABLE", "f", "nothing is left of the signal")
 GROWS = ("POOR", "f", "residual stream grows")
+LOST = ("POOR", "f", "residual stream falls")
 
 CASES = [
     Case("GPT-2", "as transformers draws it", gpt2),
@@ -253,6 +271,10 @@ CASES = [
     Case("ConvNeXt", "as transformers draws it", convnext),
     Case("ConvNeXt", "N(0, 1)", lambda: convnext(standard), *BIG),
     Case("ConvNeXt", "zeros", lambda: convnext(zeros), *DEAD),
+    Case("EfficientNet", "gammas of 1, else as transformers draws it",
+         lambda: efficientnet(gammas_of_one)),
+    Case("EfficientNet", "as transformers draws it: gammas N(0, 0.02)", efficientnet, *LOST),
+    Case("EfficientNet", "zeros", lambda: efficientnet(zeros), *DEAD),
     Case("LSTM", "orthogonal recurrent kernels", lstm),
     Case("LSTM", "N(0, 1)", lambda: lstm(standard), *BIG),
     Case("LSTM", "zeros", lambda: lstm(zeros), *DEAD),

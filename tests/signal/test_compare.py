@@ -17,7 +17,7 @@ import initfast as ift
 from initfast.signal import ranking
 from initfast.signal.comparing import DEFAULT_INITIALIZERS, compare
 from initfast.signal.comparisons import Comparison
-from initfast.signal.training import Curves
+from initfast.signal.training import Curves, Recipe
 
 pytest.importorskip("threadpoolctl")
 
@@ -73,16 +73,16 @@ def test_what_the_documents_say_of_zeros_and_he(small):
 def test_the_table_fits_and_says_it_all(small):
     lines = str(small).splitlines()
     assert max(map(len, lines)) <= 100
-    assert sum(line.endswith("FAIL") for line in lines) == 3
-    assert sum(line.endswith("pass") for line in lines) == 1
+    assert sum(line.endswith(" NO") for line in lines) == 3
+    assert sum(line.endswith(" yes") for line in lines) == 1
     text = " ".join(line.strip() for line in lines)
     assert "no longer finite: huge (3 of 3 seeds)" in text
-    assert re.search(r"both losses no lower than a constant guess: (ones, )?nought", text)
-    assert "lowest training loss: he; lowest test loss: he" in text
+    assert re.search(r"neither loss lower than a constant guess: (ones, )?nought", text)
+    assert "Lowest training loss: he; lowest test loss: he" in text
     wide = dataclasses.replace(
         small, curves={"x" * 200: small.curves["he"]}, configs={"x" * 200: None}
     )
-    rows = [line for line in str(wide).splitlines() if line.endswith("pass")]
+    rows = [line for line in str(wide).splitlines() if line.endswith(" yes")]
     assert [len(row) for row in rows] == [100]
 
 
@@ -196,7 +196,13 @@ def test_one_seed_judges_nothing_but_divergence():
         ("huge", 2, False),
     ]
     assert found.verdicts["he"].passed is None
-    assert "one seed has no spread" in str(found)
+    text = " ".join(str(found).split())
+    assert "One seed has no spread, so no loss is called lower than another" in text
+    assert (
+        "No longer finite: huge (1 of 1 seeds)." in text
+        and "owest" not in text.partition("huge (")[0]
+    )
+    assert "nan" not in text.partition("huge")[0], "no standard deviation of one seed"
 
 
 @pytest.mark.parametrize(
@@ -303,6 +309,64 @@ def test_a_training_loss_below_the_guess_is_not_called_above_it():
     assert standing.learned is False and standing.below == (True, False)
     (verdict,) = ranking.judge([standing], (2.3026, 2.3026)).values()
     assert "the test loss is not below the guess" in verdict.reason
+    assert (
+        verdict.recommend == "none of these has learned: try more epochs or another learning rate"
+    )
+
+
+def said_of(losses, guess=(2.0, 2.0)):
+    """What a comparison of these (training, test) losses concludes, by sentence."""
+    found = Comparison(
+        "relu", "blobs", (3, 3), (4, 8, 3), guess, "zeros", Recipe(), 0,
+        {name: curves(*pair) for name, pair in losses.items()}, dict.fromkeys(losses),
+    )  # fmt: skip
+    text = " ".join(str(found).split("\n\n")[-1].split())
+    first = text.partition(". Learned:")[0]
+    return found, {
+        part.partition(": ")[0].lower(): set(part.partition(": ")[2].split(", "))
+        for part in first.split("; ")
+    }
+
+
+def test_every_conclusion_is_true_of_the_numbers():
+    nan = float("nan")
+    losses = {
+        "best": ([0.1, 0.11, 0.12], [0.3, 0.31, 0.32]),
+        "overfits": ([0.1, 0.11, 0.12], [5.8, 5.9, 6.0]),
+        "odd": ([2.5, 2.6, 2.7], [1.0, 1.1, 1.2]),
+        "hardly": ([1.995, 1.996, 1.997], [1.995, 1.996, 1.997]),  # lower, but by less than 1%
+        "broken": ([0.1, nan, 0.1], [0.1, nan, 0.1]),
+    }
+    found, said = said_of(losses)
+    assert said == {
+        "lowest training loss": {"best", "overfits"},
+        "lowest test loss": {"best"},
+        "neither loss lower than a constant guess": {"hardly"},
+        "training loss lower than a constant guess, test loss not": {"overfits"},
+        "test loss lower than a constant guess, training loss not": {"odd"},
+        "no longer finite": {"broken (1 of 3 seeds)"},
+    }
+    for one in found.standings:
+        train, test = (np.array(each) for each in losses[one.label])
+        assert one.learned is (one.label == "best")
+        assert one.diverged == int(np.isnan(train + test).sum())
+    assert {one.recommend for one in found.verdicts.values()} == {
+        "",
+        "lowest losses of these: best",
+    }
+
+
+def test_what_is_recommended_has_learned():
+    found, _ = said_of(
+        {
+            "a": ([0.1, 0.11, 0.12], [1.0, 1.1, 1.2]),
+            "b": ([0.5, 0.51, 0.52], [0.3, 0.31, 0.32]),
+            "c": ([2.5, 2.6, 2.7], [2.5, 2.6, 2.7]),
+        }
+    )
+    assert found.verdicts["c"].recommend == "lowest sum of both ranks of those that learned: b"
+    found, _ = said_of({"c": ([2.5, 2.6, 2.7], [2.5, 2.6, 2.7])})
+    assert found.verdicts["c"].recommend.startswith("none of these has learned")
 
 
 def test_a_residual_network():
@@ -322,5 +386,38 @@ def test_a_residual_network():
     )
     assert "relu residual network 4x12" in str(residual) and "relu network 4x12" in str(plain)
     assert Comparison.from_dict(residual.to_dict()).network == "residual"
-    with pytest.raises(ValueError, match="network must be one of mlp, residual"):
+    with pytest.raises(ValueError, match="network must be one of mlp, residual, convolutional"):
         compare(**settings, network="transformer")
+
+
+def images():
+    """Bright and dark stripes, across, along or neither: places matter, and so do neighbours."""
+    rng = np.random.default_rng(1)
+    y = np.arange(120) % 3
+    stripes = np.where(np.arange(6) % 2, 1.0, -1.0)
+    kinds = np.stack([np.tile(stripes, (6, 1)), np.tile(stripes, (6, 1)).T, np.zeros((6, 6))])
+    return rng.normal(size=(120, 6, 6)) + kinds[y], y
+
+
+def test_a_convolutional_network_learns_from_he_and_not_from_zeros():
+    settings = {"data": images(), "network": "convolutional", "hidden": [8, 8], "seeds": 2}
+    found = compare("relu", ["zeros", "he_normal"], **settings, epochs=6, learning_rate=0.1)
+    assert found.widths == (36, 8, 8, 3)
+    assert "relu convolutional network 36x8x8x3" in str(found)
+    assert [one.label for one in found.standings] == ["he_normal", "zeros"]
+    losses = found.curves["he_normal"].test_loss
+    assert (losses[:, -1] < 0.5 * found.guess[1]).all()
+    np.testing.assert_allclose(found.curves["zeros"].test_loss[:, -1], found.guess[1], rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("x", "hidden", "message"),
+    [
+        (np.ones((9, 4)), None, "a convolutional network needs images"),
+        (np.ones((9, 5, 6)), [4] * 3, "at most 2 convolutions of 3x3 for images of 5x6"),
+        (np.ones((9, 2, 6, 3)), [4], "at most 0 convolutions of 3x3 for images of 2x6"),
+    ],
+)
+def test_what_is_no_image_is_refused(x, hidden, message):
+    with pytest.raises(ValueError, match=message):
+        compare("relu", ["zeros"], (x, np.arange(9) % 3), network="convolutional", hidden=hidden)

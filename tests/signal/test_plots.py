@@ -16,6 +16,7 @@ from tiers import sample
 
 from initfast.signal import Block, diagnose, plots
 from initfast.signal.comparisons import Comparison
+from initfast.signal.plots import figures, histograms, styles
 from initfast.signal.training import Curves, Recipe
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -128,7 +129,7 @@ LABELS = {
 def test_axes_are_labelled_and_no_text_is_cut_or_covered(case):
     figure = CASES[case]()
     width, height = figure.bbox.width, figure.bbox.height
-    assert width == plots.WIDTH * plots.DPI
+    assert width == figures.WIDTH * figures.DPI
     placed = shown_texts(figure)
     assert LABELS[case.split()[0]] <= {text for text, _ in placed}
     for text, box in placed:
@@ -229,7 +230,7 @@ def test_a_layer_of_a_long_name_and_names_that_look_like_formulas():
     figure = plots.report(dataclasses.replace(found, layers=layers))
     titles = [axes.get_title().splitlines()[0] for axes in panels(figure) if axes.get_title()]
     names = [title.removesuffix(", z") for title in titles]
-    assert all(len(name) == plots.NAME and name.endswith("dense_7") for name in names)
+    assert all(len(name) == histograms.NAME and name.endswith("dense_7") for name in names)
     figure = plots.depth({"_a$b$_1": found, "c": found})
     assert [text.get_text() for text in figure.legends[0].texts] == [r" _a\$b\$_1", "c"]
 
@@ -244,10 +245,10 @@ def test_an_initializer_has_one_colour_in_every_picture():
         }
         for legend in (figure.legends[0] for figure in both)
     ]
-    assert seen[0]["he_normal"] == seen[1]["he_normal"] == plots.FAMILIES["he"]
+    assert seen[0]["he_normal"] == seen[1]["he_normal"] == styles.FAMILIES["he"]
     assert len(set(seen[0].values())) == 3
     alone = plots.report(found["he_normal"])
-    assert plots.FAMILIES["he"] in [
+    assert styles.FAMILIES["he"] in [
         line.get_color() for axes in panels(alone) for line in axes.lines
     ]
 
@@ -281,6 +282,24 @@ def test_a_residual_network_is_drawn_by_its_sums():
     growth = next(axes for axes in panels(figure) if axes.get_ylabel() == "growth of E[x^2]")
     np.testing.assert_allclose(growth.lines[0].get_ydata(), [(i + 2.0) ** 2 for i in range(5)])
     np.testing.assert_allclose(growth.lines[1].get_ydata(), [2, 3, 4, 5, 6])
+
+
+def test_a_stream_has_the_colour_of_its_initializer_and_panels_fill_their_rows():
+    found = diagnose([16] * 6, "he_normal", "relu", batch=16)
+    layers = [dataclasses.replace(each, dead=0.004) for each in found.layers]
+    figure = plots.report(
+        dataclasses.replace(found, blocks=(Block("b", 1.0, 1.0, 2.0),) * 3, layers=tuple(layers))
+    )
+    stream = next(axes for axes in panels(figure) if axes.get_ylabel() == "RMS")
+    assert [line.get_color() for line in stream.lines] == [styles.FAMILIES["he"], styles.NET]
+    titled = [axes for axes in panels(figure) if axes.get_title()]
+    assert len({round(axes.get_position().x0, 3) for axes in titled}) == 3, "five layers: 3 + 2"
+    assert not any("dead" in axes.get_title() for axes in titled), "less than half a percent"
+
+
+def test_a_scale_in_the_name_may_be_large():
+    assert styles.colour("random_normal(stddev=1e+30)", 0) == styles.FAMILIES["random"]
+    assert styles.colour("random_normal(stddev=1e-05)", 0) == styles.SMALL
 
 
 def test_files(tmp_path):

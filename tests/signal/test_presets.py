@@ -1,5 +1,8 @@
 """The claims of introductions, by name: all but one hold, from any seed."""
 
+import math
+import re
+
 import pytest
 from tiers import sample
 
@@ -14,6 +17,16 @@ def test_a_claim(name, seed):
     claim = measure(name, seed)
     assert claim.holds is (name != "lost-gradient"), str(claim)
     assert str(claim).startswith(f"{name}: {'holds' if claim.holds else 'DOES NOT HOLD'}")
+    assert ("  why:      " in str(claim)) is (name == "lost-gradient")
+
+
+def test_a_claim_that_fails_is_said_where_it_holds_and_why():
+    """Var of the gradient grows by sqrt(n) / (6 sqrt(pi)) a layer: above 1 from 114 units on."""
+    claim = measure("lost-gradient")
+    wide, narrow = re.findall(r"([\d.e-]+) to ([\d.e-]+) with", claim.measured)
+    assert float(wide[0]) < float(wide[1]) and float(narrow[0]) > float(narrow[1])
+    assert math.floor((6 * math.sqrt(math.pi)) ** 2) == 113
+    assert "113 units" in claim.why and claim.why.endswith("slopes.")
 
 
 def test_no_such_claim():

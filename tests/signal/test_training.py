@@ -12,6 +12,7 @@ import pytest
 import initfast as ift
 from initfast.core.seeds import Seed
 from initfast.signal import activations, datasets, training
+from initfast.signal.layouts import layouts
 from initfast.signal.training import Network, Recipe
 
 ROOT = Seed(5)
@@ -49,7 +50,11 @@ def test_gradients_are_those_of_the_loss(activation, residual):
         [False, True, True, False] if residual else [False] * 3
     )
     rng = np.random.default_rng(2)
-    x, y = rng.normal(size=(2, 7, 4)), rng.integers(0, 3, (2, 7))
+    slopes_match(made, rng.normal(size=(2, 7, 4)), rng.integers(0, 3, (2, 7)), rng)
+
+
+def slopes_match(made, x, y, rng):
+    """The gradients against differences of the loss, at a few places of each parameter."""
     _, in_kernels, in_biases = training.gradients(made, x, y)
     step = 1e-6
     for parameter, gradient in zip(made.kernels + made.biases, in_kernels + in_biases, strict=True):
@@ -63,6 +68,38 @@ def test_gradients_are_those_of_the_loss(activation, residual):
                 parameter[(slice(None), *at)] -= sign * step
             slope = (sides[0] - sides[1]) / (2 * step)
             np.testing.assert_allclose(gradient[(slice(None), *at)], slope, rtol=1e-5, atol=1e-8)
+
+
+def convolutional(activation="tanh", shape=(5, 6, 2), hidden=(4, 3), dtype="float64"):
+    form = layouts(shape, hidden, convolutional=True)
+    widths = (int(np.prod(shape)), *hidden, 3)
+    draws = (ift.get("glorot_normal"), ift.get("random_normal"))
+    chosen = activations.get(activation)
+    return training.draw(*draws, widths, chosen, 2, ROOT, dtype, layouts=form)
+
+
+def test_a_convolution_is_one():
+    scipy = pytest.importorskip("scipy.signal")
+    made = convolutional("linear")
+    assert [kernel.shape[1:] for kernel in made.kernels] == [(18, 4), (36, 3), (1 * 2 * 3, 3)]
+    x = np.random.default_rng(2).normal(size=(7, 5, 6, 2))
+    net = made.forward(x.reshape(7, -1))[0][0]
+    kernel = made.kernels[0][1].reshape(3, 3, 2, 4)
+    for sample, unit in ((0, 0), (6, 3)):
+        expected = sum(
+            scipy.correlate2d(x[sample, ..., c], kernel[..., c, unit], "valid") for c in range(2)
+        )
+        found = net[1, sample].reshape(3, 4, 4)[..., unit]
+        np.testing.assert_allclose(found, expected + made.biases[0][1, 0, unit], rtol=1e-12)
+    np.testing.assert_allclose(  # the fans are those of the kernel's own shape
+        made.kernels[0].std(), np.sqrt(2 / (18 + 36)), rtol=0.3
+    )
+
+
+def test_gradients_of_convolutions_are_those_of_the_loss():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(2, 7, 60)), rng.integers(0, 3, (2, 7))
+    slopes_match(convolutional(), x, y, rng)
 
 
 def test_the_loss_is_cross_entropy():

@@ -13,6 +13,7 @@ from initfast.signal import (
     ACTIVATIONS,
     CRITERIA,
     THRESHOLDS,
+    Block,
     Histogram,
     LayerReport,
     diagnose,
@@ -294,5 +295,20 @@ def test_every_threshold_is_used_and_stated():
         "single",
         "free",
         "stream",
+        "lost",
         "dead",
     }
+
+
+@pytest.mark.parametrize(("fall", "passed"), [(1.01e-6, True), (0.99e-6, False), (0.0, False)])
+def test_a_signal_that_is_lost_between_normalisations_or_sums(fall, passed):
+    """Recovered at the end: it is from one place to a later one."""
+    sizes = [1.0, 4.0, 4.0 * fall, 4.0]
+    rows = [line(name=f"l{i}", normalised=True, net_std=size**0.5) for i, size in enumerate(sizes)]
+    verdict = judge([*rows, line()])["f"]
+    assert verdict.passed is passed
+    assert passed or "E[z^2] falls from 4 in l1 to" in verdict.reason
+    blocks = [Block(f"b{i}", 1.0, 0.1, size**0.5) for i, size in enumerate(sizes)]
+    verdict = judge([line(block=0), line()], blocks=blocks)["f"]
+    assert verdict.passed is passed
+    assert passed or "residual stream falls from 4 in b1" in verdict.reason or fall == 0.0

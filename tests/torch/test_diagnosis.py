@@ -449,6 +449,24 @@ def test_what_is_refused(module, batch, loss, error, message):
         diagnose(module, batch, loss)
 
 
+def test_placeholders_of_deepspeed_are_refused():
+    module = nn.Linear(3, 2)
+    module.weight.ds_shape = torch.Size([2, 3])
+    diagnose(module, torch.randn(4, 3))  # gathered
+    module.weight.data = torch.empty(0)
+    with pytest.raises(TypeError, match="parameter 'weight' is sharded; diagnose the module"):
+        diagnose(module, torch.randn(4, 3))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_scripted_part_is_refused():
+    traced = torch.jit.trace(nn.Linear(3, 2), torch.ones(1, 3))
+    for part in (traced, torch.jit.trace(nn.Tanh(), torch.ones(1, 3))):
+        with pytest.raises(TypeError, match=r"0 \(\w+\) is scripted or traced"):
+            diagnose(nn.Sequential(part, nn.Linear(3, 2)), torch.ones(2, 3))
+
+
 def test_a_module_of_which_no_layer_runs():
     class Bare(nn.Module):
         def __init__(self):

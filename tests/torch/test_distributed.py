@@ -65,6 +65,20 @@ class Block(nn.Module):
         return self.head(self.norm(self.down(torch.relu(self.up(self.embedding(ids))))))
 
 
+class Residual(nn.Module):
+    """x + branch(x), for a diagnosis."""
+
+    def __init__(self, wrap=lambda module: module):
+        super().__init__()
+        self.first = nn.Linear(6, 8)
+        self.branch = wrap(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8)))
+        self.norm = nn.BatchNorm1d(8)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.norm(x + self.branch(x))
+
+
 class Packed(nn.Module):
     """Parameters that hold several: experts, gates, q, k and v; and a weight that is computed."""
 
@@ -252,6 +266,61 @@ def check_fsdp_1():
         with FullyShardedDataParallel.summon_full_params(model):
             for found, wanted in zip(model.parameters(), expected.parameters(), strict=True):
                 assert torch.equal(raw(found), raw(wanted))
+
+
+def check_diagnose():
+    """What is wrapped is measured by one rank alone, and trains afterwards as before."""
+    x = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
+    expected = init.diagnose(init.initialize(Residual(), seed=1), x)
+    whole = DistributedDataParallel(init.initialize(Residual(), seed=1))
+    part = init.initialize(Residual(), seed=1)
+    part.branch = DistributedDataParallel(part.branch)
+    compiled = torch.compile(DistributedDataParallel(init.initialize(Residual(), seed=1)))
+    for model in (whole, part, compiled):
+        if torch.distributed.get_rank() == 0:  # the others do not even call it
+            before = [parameter.clone() for parameter in model.parameters()]
+            report = init.diagnose(model, x)
+            names = [layer.name.replace(".module", "") for layer in report.layers]
+            assert names == [layer.name for layer in expected.layers]
+            assert report.blocks == expected.blocks and len(report.blocks) == 1
+            assert report.summary == expected.summary
+            found = list(model.parameters())
+            assert all(torch.equal(a, b) for a, b in zip(before, found, strict=True))
+            assert all(each.grad is None for each in found)
+    for model in (whole, part):
+        for _ in range(2):  # DDP refuses a second step if it still awaits a backward pass
+            model(x + torch.distributed.get_rank()).square().sum().backward()
+        for parameter in model.parameters():
+            total = parameter.grad.clone()
+            torch.distributed.all_reduce(total)
+            if model is whole or any(parameter is each for each in part.branch.parameters()):
+                assert torch.allclose(total / MESH.size(), parameter.grad, atol=1e-5)
+
+
+def check_diagnose_sharded():
+    x = torch.ones(3, 6)
+    sharded = fully_shard(Residual(), mesh=MESH)
+    unsharded = fully_shard(Residual(), mesh=MESH)
+    unsharded.unshard()
+    inner = Residual(lambda branch: fully_shard(branch, mesh=MESH))
+    for model in (sharded, torch.compile(sharded), unsharded, inner):
+        with pytest.raises(TypeError, match="is sharded by FSDP; diagnose the module before it is"):
+            init.diagnose(model, x)
+    parallel = parallelize_module(Residual(), MESH, {"first": ColwiseParallel()})
+    with pytest.raises(
+        TypeError, match=r"parameter 'first\.weight' is sharded; diagnose the module"
+    ):
+        init.diagnose(parallel, x)
+    for original in (True, False):
+        model = FullyShardedDataParallel(
+            Residual(), use_orig_params=original, device_id=torch.device("cpu")
+        )
+        for each in (model, torch.compile(model)):
+            with pytest.raises(TypeError, match="FullyShardedDataParallel is sharded by FSDP"):
+                init.diagnose(each, x)
+        with pytest.raises(TypeError, match="is sharded; diagnose the module before it is"):
+            init.diagnose(model.module, x)
+        model(x + 1.0).sum().backward()  # as before
 
 
 class OwnInit(nn.Module):
@@ -490,7 +559,7 @@ WITH_TWO = [
     "patch_fsdp", "patch_ddp", "patch_leaves_new_shards_to_torch", "fsdp_own_initialisation",
 ]  # fmt: skip
 CHECKS = {
-    2: WITH_TWO,
+    2: [*WITH_TWO, "diagnose", "diagnose_sharded"],
     4: [
         *WITH_TWO,
         "2d",

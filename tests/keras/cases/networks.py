@@ -53,6 +53,115 @@ def test_a_branch_that_is_0_at_first_is_a_design(project):
 
 
 @pytest.mark.long
+class Branch(L.Layer):
+    """x + gamma * branch(x), added up in its own `call`."""
+
+    def __init__(self, width, gamma=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.norm, self.fc, self.out = L.LayerNormalization(), L.Dense(width), L.Dense(width)
+        self.gamma = gamma
+
+    def build(self, shape):
+        for part in (self.norm, self.fc, self.out):
+            part.build(shape)
+
+    def call(self, x):
+        z = self.fc(self.norm(x))
+        z = 0.5 * z * (1.0 + keras.ops.tanh(0.7979 * (z + 0.044715 * z**3)))  # a GELU in steps
+        return x + self.gamma * self.out(z)
+
+
+class Stack(keras.Model):
+    """Two sums in one `call`, one by an operator and one by a function."""
+
+    def __init__(self, gamma=1.0):
+        super().__init__()
+        self.first, self.head = L.Dense(8), L.Dense(3)
+        self.blocks = [Branch(8, gamma) for _ in range(2)]
+        self.a, self.b = L.Dense(8), L.Dense(8)
+        self.gamma = gamma
+
+    def call(self, x):
+        x = self.first(x)
+        for block in self.blocks:
+            x = block(x)
+        x = x + self.gamma * self.a(x)
+        x = keras.ops.add(self.gamma * self.b(keras.ops.relu(x)), x)
+        return self.head(x)
+
+
+ROWS = DATA.normal(size=(16, 4)).astype("float32")
+
+
+def test_sums_in_the_calls_of_own_layers():
+    model = Stack()
+    model(ROWS)
+    report = ik.diagnose(model, ROWS)
+    assert [each.name for each in report.blocks] == [
+        "branch",
+        "branch_1",
+        model.name,
+        f"{model.name}#2",
+    ]
+    blocks = {layer.name: layer.block for layer in report.layers}
+    assert blocks == {
+        "dense": None, "branch/dense": 0, "branch/dense_1": 0, "branch_1/layer_normalization": 1,
+        "branch_1/dense": 1, "branch_1/dense_1": 1, "dense_2": 2, "dense_3": 3, "dense_1": None,
+    }  # fmt: skip
+    x = model.first(ROWS)
+    for block, layer in zip(report.blocks, model.blocks, strict=False):
+        sizes = [x, layer(x) - x, layer(x)]
+        x = sizes[2]
+        found = [np.sqrt(np.mean(keras.ops.convert_to_numpy(each) ** 2)) for each in sizes]
+        assert (block.before, block.branch, block.after) == pytest.approx(found, rel=1e-4)
+    assert report.blocks[2].before == pytest.approx(report.blocks[1].after, rel=1e-4)
+    assert "residual stream" in report.verdicts["f"].reason
+
+
+def test_a_branch_of_an_own_layer_that_is_0_at_first():
+    model = Stack(0.0)
+    model(ROWS)
+    report = ik.diagnose(model, ROWS)
+    assert [each.branch for each in report.blocks] == [0.0] * 4
+    assert all(report.verdicts[letter].passed is not False for letter in "cdfg"), str(report)
+    assert "a usual design" in report.notes[0]
+    assert all(layer.silent is (layer.block is not None) for layer in report.layers)
+
+
+def test_own_layers_in_a_functional_model_next_to_operations():
+    start = keras.Input((4,))
+    x = L.Dense(8, name="first")(start)
+    x = Branch(8, name="own")(x)
+    x = x + L.Dense(8, name="branch")(keras.ops.relu(x))
+    report = ik.diagnose(keras.Model(start, L.Dense(2, name="head")(x)), ROWS)
+    assert [each.name for each in report.blocks] == ["own", "add"]
+    assert {layer.name: layer.block for layer in report.layers} == {
+        "first": None, "own/dense": 0, "own/dense_1": 0, "branch": 1, "head": None,
+    }  # fmt: skip
+
+
+def test_what_is_no_residual_sum():
+    """Two branches, a gate, a bias for each row: nothing is added to what it was computed from."""
+
+    class Gated(L.Layer):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = (L.Dense(4) for _ in range(3))
+
+        def build(self, shape):
+            for part in (self.a, self.b, self.c):
+                part.build(shape)
+
+        def call(self, x):
+            gate = keras.ops.sigmoid(self.a(x))
+            y = gate * self.b(x) + (1.0 - gate) * x
+            return self.c(y) + keras.ops.zeros_like(x) + keras.ops.arange(4, dtype="float32")
+
+    model = keras.Sequential([keras.Input((4,)), Gated(), L.Dense(2)])
+    report = ik.diagnose(model, ROWS)
+    assert report.blocks == () and not any(layer.silent for layer in report.layers)
+
+
 def test_an_activation_after_pooling_and_any_activation():
     model = keras.Sequential(
         [keras.Input((8, 8, 4)), L.Conv2D(6, 3), L.MaxPooling2D(), L.Activation("relu6"),

@@ -1,0 +1,72 @@
+"""The report on a real model, from what an engine has measured in a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from initfast.signal.layers import LayerReport
+from initfast.signal.measures import Units, with_gradients
+from initfast.signal.reports import SignalReport
+from initfast.signal.trails import Line, Trail
+from initfast.signal.verdicts import judge, notes
+
+__all__ = ["completed", "report"]
+
+
+def completed(
+    line: Line,
+    *,
+    gradient_rms: float,
+    weight_gradient_rms: float | None,
+    units: Units | None,
+    weight_scales: tuple[float, ...],
+    bias_rms: float,
+    samples: int,
+    reached: bool,
+) -> LayerReport:
+    """Return what is known of a layer after the run back; the arguments are as in `LayerReport`.
+
+    Theory is put beside measurement for layers of one kernel, whose fan_in is known."""
+    found = with_gradients(
+        line.report, gradient_rms, weight_gradient_rms, units, weight_scales, bias_rms
+    )
+    expected = found.expected_net_variance
+    return dataclasses.replace(
+        found,
+        expected_net_variance=expected if len(weight_scales) == 1 and found.fan_in else None,
+        outputs=max(1, math.prod(line.output.shape) // max(1, samples)),
+        reached=reached,
+    )
+
+
+def report(
+    model: Any,
+    trail: Trail,
+    layers: Sequence[LayerReport],
+    unseen: Sequence[str],
+    *,
+    loss: str,
+    samples: int,
+) -> SignalReport:
+    """Return the report on a model: its layers, its residual sums, and the verdicts on them.
+
+    Args:
+        unseen: notes on what belongs to no layer. loss: in words. samples: of the batch.
+    """
+    names = [each.activation for each in layers if each.activation != "linear"] or ["linear"]
+    return SignalReport(
+        activation=", ".join(dict.fromkeys(names)),
+        initializer=f"as in {type(model).__name__}",
+        bias_initializer="likewise",
+        inputs="given",
+        loss=loss,
+        batch=samples,
+        seed=None,
+        layers=tuple(layers),
+        verdicts=judge(layers, blocks=trail.blocks),
+        notes=(*notes(layers), *unseen),
+        blocks=tuple(trail.blocks),
+    )

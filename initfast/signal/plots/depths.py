@@ -1,0 +1,125 @@
+"""Signal and gradient through depth: by layer, or by the sums of a residual network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from initfast.signal.layers import Block, LayerReport
+from initfast.signal.plots.figures import new_figure
+from initfast.signal.plots.scales import LogScale
+from initfast.signal.plots.styles import NET, legend, legend_rows, look, whole_numbers
+
+__all__ = ["Report", "depth", "through_blocks", "through_depth", "widths"]
+
+
+class Report(Protocol):
+    """The part of a `SignalReport` that is drawn."""
+
+    @property
+    def activation(self) -> str: ...
+    @property
+    def initializer(self) -> str: ...
+    @property
+    def bias_initializer(self) -> str: ...
+    @property
+    def inputs(self) -> str: ...
+    @property
+    def layers(self) -> tuple[LayerReport, ...]: ...
+    @property
+    def blocks(self) -> tuple[Block, ...]: ...
+
+
+def depth(reports: Mapping[str, Report], path: Any = None) -> Any:
+    """Draw variance of the activations, and RMS of the gradients, through depth: one report a line,
+    logarithmic axes.
+
+    What is exactly 0 stands at the lower edge, at a tick '0'; what is not finite at the upper, at a
+    tick 'inf'.
+
+    Args:
+        reports: by what the legend calls them, such as the initializer. path: as for `report`.
+    """
+    if not reports:
+        raise ValueError("reports must hold one or more; received none")
+    with new_figure(3.4 + 0.2 * legend_rows(reports), path) as figure:
+        figure.suptitle(
+            f"{', '.join(sorted({one.activation for one in reports.values()}))}: signal and "
+            f"gradient by layer\n{_of_all(list(reports.values()))}"
+        )
+        drawn = through_depth(
+            figure.subplots(1, 2), {name: one.layers for name, one in reports.items()}
+        )
+        legend(figure, drawn, list(reports))
+    return figure
+
+
+def through_blocks(pair: Sequence[Any], blocks: Sequence[Block], initializer: str) -> None:
+    """The residual stream by sum: RMS of stream and branch, and growth beside 1 + depth."""
+    sums = list(range(1, len(blocks) + 1))
+    first = blocks[0].before or 1.0
+    panels = (
+        ("RMS", (("stream", [each.after for each in blocks]),
+                 ("branch", [each.branch for each in blocks]))),
+        ("growth of E[x^2]", (("stream", [(each.after / first) ** 2 for each in blocks]),
+                              ("1 + depth", [1.0 + count for count in sums]))),
+    )  # fmt: skip
+    for axes, (label, series) in zip(pair, panels, strict=True):
+        scale = LogScale([values for _, values in series])
+        for number, (name, values) in enumerate(series):
+            style = look(number, 2, len(sums), initializer)
+            if name != "stream":
+                style["color"] = NET
+            axes.plot(sums, scale.place(values), label=name, **style)
+        scale.apply(axes)
+        axes.set_ylabel(label)
+        axes.set_xlabel("residual sum")
+        axes.legend(fontsize=8.0)
+        whole_numbers(axes)
+
+
+def through_depth(pair: Sequence[Any], layers: Mapping[str, Sequence[LayerReport]]) -> list[Any]:
+    """Both panels of depth; returns a line of each report, for the legend."""
+    drawn: list[Any] = []
+    panels: tuple[tuple[str, Callable[[LayerReport], float | None]], ...] = (
+        ("variance of activations", lambda layer: layer.variance),
+        ("RMS of their gradient", lambda layer: layer.gradient_rms),
+    )
+    for axes, (label, value) in zip(pair, panels, strict=True):
+        series = [
+            [(i, found) for i, layer in enumerate(row, 1) if (found := value(layer)) is not None]
+            for row in layers.values()
+        ]
+        scale = LogScale([[y for _, y in points] for points in series])
+        drawn = [
+            axes.plot(
+                [x for x, _ in points],
+                scale.place([y for _, y in points]),
+                **look(i, len(series), len(points), name),
+            )[0]
+            for i, (name, points) in enumerate(zip(layers, series, strict=True))
+        ]
+        scale.apply(axes)
+        axes.set_ylabel(label)
+        axes.set_xlabel("layer")
+        most = max(map(len, layers.values()))
+        axes.set_xlim(max(0.3, 0.8 - 0.03 * most), 1.03 * most + 0.2)
+        whole_numbers(axes)
+    return drawn
+
+
+def _of_all(reports: Sequence[Report]) -> str:
+    """Widths, inputs and biases of several reports, if they are the same in all."""
+    sizes = {widths(each.layers) for each in reports}
+    inputs = {each.inputs for each in reports}
+    biases = {each.bias_initializer for each in reports}
+    words = [*(each.removesuffix(", ") for each in sizes if len(sizes) == 1)]
+    words += [f"inputs {each}" for each in inputs if len(inputs) == 1]
+    return ", ".join([*words, *(f"biases {each}" for each in biases if len(biases) == 1)])
+
+
+def widths(layers: Sequence[LayerReport]) -> str:
+    """The widths of a sketch, '784x256x10, '; of a long or a real model, how many layers."""
+    if any(layer.kind for layer in layers) or len(layers) > 12:
+        return f"{len(layers)} layers, "
+    return "x".join(map(str, (layers[0].fan_in, *(layer.units for layer in layers)))) + ", "

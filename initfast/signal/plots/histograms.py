@@ -1,0 +1,110 @@
+"""One report: how z and f(z) of each layer are spread, above signal and gradient through depth."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from initfast.signal.layers import Histogram, LayerReport
+from initfast.signal.plots.depths import Report, through_blocks, through_depth, widths
+from initfast.signal.plots.figures import new_figure
+from initfast.signal.plots.scales import short
+from initfast.signal.plots.styles import NET, colour, plain_text
+
+__all__ = ["NAME", "report"]
+
+PANELS = 8  # histograms of a report, at most
+COLUMNS = 4
+NAME = 24  # letters of a layer's name that its panel has room for
+
+
+def report(found: Report, path: Any = None) -> Any:
+    """Draw one report: histograms of the activations, layer by layer, above variance and gradient
+    through depth.
+
+    Args:
+        found: the report. Of more than eight layers, eight are shown in histograms, the first and
+            the last among them.
+        path: where to write the picture: a path, whose suffix matplotlib has to know, or a binary
+            file, which gets a PNG; default: nowhere.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        ImportError: there is no matplotlib: `pip install 'initfast[plot]'`.
+    """
+    layers = found.layers
+    # Of many, those with weights that multiply the signal.
+    some = layers if len(layers) <= PANELS else [each for each in layers if each.weight_scales]
+    some = some or layers
+    shown = [some[round(i * (len(some) - 1) / max(1, PANELS - 1))] for i in range(PANELS)]
+    shown = list(some) if len(some) <= PANELS else shown
+    rows = math.ceil(len(shown) / COLUMNS)
+    title = f"{found.activation}, {plain_text(found.initializer)}, biases "
+    title += f"{plain_text(found.bias_initializer)}\n{widths(layers)}inputs {found.inputs}"
+    if len(shown) < len(layers):
+        title += f", {len(shown)} of {len(layers)} layers in histograms"
+    with new_figure(3.4 * rows + 3.1, path) as figure:
+        figure.suptitle(title)
+        above, below = figure.subfigures(2, 1, height_ratios=(3.4 * rows + 0.3, 2.4))
+        columns = math.ceil(len(shown) / rows)
+        grid = above.subplots(2 * rows, columns, squeeze=False)
+        for name, first in (("net_histogram", 0), ("histogram", 1)):
+            # One scale of x for all layers, so that a collapse looks like one.
+            panels = [axes for row in grid[first::2] for axes in row]
+            edges = [edge for layer in shown for edge in getattr(layer, name).edges]
+            for axes, layer in zip(panels, shown, strict=False):
+                net = name == "net_histogram"
+                shade = NET if net else colour(found.initializer, 0)
+                _histogram(axes, layer, getattr(layer, name), shade, net=net)
+                if edges:
+                    margin = 0.02 * (max(edges) - min(edges))
+                    axes.set_xlim(min(edges) - margin, max(edges) + margin)
+                    _show_a_spike(axes, getattr(layer, name), max(edges) - min(edges), shade)
+            for axes in panels[len(shown) :]:
+                axes.set_axis_off()
+        above.supxlabel("upper rows: net input z; lower rows: activation f(z)", fontsize=9.0)
+        above.supylabel("share of values, %", fontsize=9.0)
+        if found.blocks:
+            through_blocks(below.subplots(1, 2), found.blocks, found.initializer)
+        else:
+            through_depth(below.subplots(1, 2), {found.initializer: layers})
+    return figure
+
+
+def _histogram(axes: Any, layer: LayerReport, found: Histogram, shade: str, *, net: bool) -> None:
+    edges, counts = found
+    total = max(1, sum(counts))
+    shares = [100.0 * count / total for count in counts]
+    axes.stairs(shares, edges, fill=True, color=shade)
+    words = [f"var {short(layer.net_std**2 if net else layer.variance)}"]
+    if not net:
+        words += [] if layer.saturated is None else [f"{100 * layer.saturated:.0f} % saturated"]
+        dead = layer.dead or 0.0
+        words += [f"{100 * dead:.0f} % dead"] if dead >= 0.005 else []
+    name = layer.name if len(layer.name) <= NAME else f"..{layer.name[2 - NAME :]}"
+    axes.set_title(f"{plain_text(name)}{', z' if net else ''}\n{', '.join(words)}", fontsize=7.5)
+    axes.tick_params(labelsize=8.0)
+    axes.locator_params(axis="x", nbins=3)
+    axes.locator_params(axis="y", nbins=4)
+    axes.ticklabel_format(axis="x", style="sci", scilimits=(-2, 3), useOffset=False)
+    axes.xaxis.get_offset_text().set_fontsize(8.0)
+    if not shares:
+        axes.text(0.5, 0.5, "not finite", transform=axes.transAxes, ha="center", fontsize=8.0)
+        return
+    tall = max(range(len(shares)), key=shares.__getitem__)
+    others = max((share for i, share in enumerate(shares) if i != tall), default=0.0)
+    if others and shares[tall] > 4.0 * others:
+        # One bar, such as the zeros of a ReLU, would flatten the rest: the axis is cut, and says
+        # how high the bar is.
+        axes.set_ylim(0.0, 2.0 * others)
+        note = f"highest bar: {shares[tall]:.0f} %"
+        axes.text(0.97, 0.95, note, transform=axes.transAxes, ha="right", va="top", fontsize=8.0)
+
+
+def _show_a_spike(axes: Any, found: Histogram, scale: float, shade: str) -> None:
+    """What is too narrow for the scale to show is a line."""
+    edges = found.edges
+    if edges and edges[-1] - edges[0] < 0.02 * scale:
+        axes.axvline((edges[0] + edges[-1]) / 2.0, color=shade, linewidth=2.0)
