@@ -6,10 +6,12 @@ in place, plus `seed=` and `name=`. `initialize` fills a model's parameters, eac
 its own name; `patch` makes torch itself draw with initfast while a model is built; `rules_from`
 says what a model's own initialisation draws; `spec_from` describes a model for `initfast model`.
 
-    import initfast.torch as init
-
-    init.trunc_normal_(layer.weight, std=0.02, seed=42, name="layer.weight") init.initialize(model,
-    seed=42, rules=[("*.weight", ("trunc_normal_", {"std": 0.02})), ("*.bias", "zeros_")])
+    >>> import torch, initfast.torch
+    >>> layer = torch.nn.Linear(64, 32)
+    >>> weight = initfast.torch.trunc_normal_(layer.weight, std=0.02, seed=42, name="layer.weight")
+    >>> rules = {"weight": "trunc_normal_(std=0.02)", "bias": "zeros_"}
+    >>> initfast.torch.initialize(layer, seed=42, rules=rules) is layer
+    True
 """
 
 try:

@@ -196,8 +196,8 @@ def _check(kind: str, name: str, tensor: Any) -> None:
         )
     try:
         targets.check(tensor)
-    except TypeError as error:
-        raise TypeError(f"{kind} {name!r}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{kind} {name!r}: {error}") from None
 
 
 def _sites(parts: dict[str, torch.nn.Module], kind: str) -> Iterator[tuple[str, Site | Computed]]:

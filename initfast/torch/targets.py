@@ -27,11 +27,13 @@ def is_sharded(tensor: Any) -> bool:
 
 
 def check(tensor: Any) -> None:
-    """Refuse what is no tensor, or one whose memory only its own class understands.
+    """Refuse what is not a tensor, is only a placeholder for one, or has memory that only its own
+    class understands.
 
     Raises:
-        TypeError: if it is neither a DTensor nor a tensor whose class leaves torch's functions as
-            they are.
+        TypeError: it is neither a DTensor nor a tensor whose class leaves torch's functions as they
+            are.
+        ValueError: it is what DeepSpeed ZeRO-3 leaves of a parameter, without any elements.
     """
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"tensor must be a torch.Tensor; received {type(tensor).__name__}")
@@ -40,6 +42,13 @@ def check(tensor: Any) -> None:
             f"tensor must be a torch.Tensor, Parameter or DTensor; received "
             f"{type(tensor).__module__}.{type(tensor).__name__}, whose memory only that class "
             "understands"
+        )
+    whole = getattr(tensor, "ds_shape", None)
+    if whole is not None and tuple(whole) != tuple(tensor.shape):
+        raise ValueError(
+            f"a placeholder of DeepSpeed ZeRO-3 for a tensor of shape {tuple(whole)} has no "
+            "elements: initialise it within "
+            "deepspeed.zero.GatheredParameters(list(model.parameters()), modifier_rank=0)"
         )
 
 

@@ -1,5 +1,5 @@
-"""Parameters of which a process holds an unmarked piece: flat shards of FSDP1, and what DeepSpeed
-ZeRO-3 leaves of a parameter. Filled as it is, each piece would be taken for the whole.
+"""Parameters of which a process holds an unmarked piece: flat shards of FSDP1. Filled as it is,
+each piece would be taken for the whole.
 """
 
 from __future__ import annotations
@@ -38,11 +38,4 @@ def check_unsharded(name: str, tensor: Any, shards: Mapping[int, bool]) -> None:
             f"parameter {name!r} is a piece of a flat parameter of FullyShardedDataParallel: call "
             "initialize before wrapping, within FullyShardedDataParallel.summon_full_params(model),"
             " or shard the model with torch.distributed.fsdp.fully_shard"
-        )
-    whole = getattr(tensor, "ds_shape", None)
-    if whole is not None and tuple(whole) != tuple(tensor.shape):
-        raise ValueError(
-            f"parameter {name!r} is a placeholder of DeepSpeed ZeRO-3 for one of shape "
-            f"{tuple(whole)}: call initialize within "
-            "deepspeed.zero.GatheredParameters(list(model.parameters()), modifier_rank=0)"
         )

@@ -470,11 +470,12 @@ def test_placeholders_of_zero_3_are_refused():
     made.weight.data = torch.empty(0)
     made.weight.ds_shape = torch.Size([4, 4])
     before = made.bias.detach().clone()
-    with pytest.raises(
-        ValueError, match=r"'weight' is a placeholder of DeepSpeed ZeRO-3.*Gathered"
-    ):
+    with pytest.raises(ValueError, match=r"'weight': a placeholder of DeepSpeed ZeRO-3.*Gathered"):
         init.initialize(made, seed=1)
     assert same(made.bias, before)
+    for draw in (init.normal_, init.kaiming_uniform_, init.orthogonal_):
+        with pytest.raises(ValueError, match=r"placeholder of DeepSpeed ZeRO-3 .* \(4, 4\)"):
+            draw(made.weight)
     init.initialize(made, seed=1, rules={"weight": None, "bias": "zeros_"})
     made.weight.data = torch.empty(4, 4)  # as within GatheredParameters
     assert same(
