@@ -156,7 +156,7 @@ _COLUMNS: tuple[tuple[str, int, Any], ...] = (
     ("test loss", 18, lambda one: _losses(one.test_loss)),
     ("rank", 6, lambda one: str(one.test_rank)),
     ("test accuracy", 16, lambda one: f"{_spread(one.test_accuracy, _percent)}%"),
-    ("learned", 9, lambda one: {True: "yes", False: "NO", None: "-"}[one.learned]),
+    ("learned", 9, lambda one: {True: "yes", False: "NO", None: "?"}[one.learned]),
 )
 _LABEL = WIDTH - sum(width for _, width, _ in _COLUMNS)
 
@@ -188,14 +188,6 @@ def _spread(pair: tuple[float, float], show: Callable[[float], str]) -> str:
     return show(mean) if math.isnan(spread) else f"{show(mean)} ± {show(spread)}"
 
 
-# Whether training and test loss are lower than a constant guess, and what that is called.
-_BELOW = {
-    (False, False): "neither loss lower than a constant guess",
-    (True, False): "training loss lower than a constant guess, test loss not",
-    (False, True): "test loss lower than a constant guess, training loss not",
-}
-
-
 def _foot(found: Comparison) -> list[str]:
     finite = [one for one in found.standings if not one.diverged]
     diverged = [one for one in found.standings if one.diverged]
@@ -208,8 +200,9 @@ def _foot(found: Comparison) -> list[str]:
                 one.label for one in finite if one.test_rank == 1 and one.below[1]
             ],
         }
-        for below, said in _BELOW.items():
-            kinds[said] = [one.label for one in finite if one.below == below]
+        for one in finite:
+            if said := ranking.against_guess(one.below):
+                kinds.setdefault(said, []).append(one.label)
         note = (
             f"Learned: both losses are lower than those of a constant guess, {found.guess[0]:.4f} "
             f"and {found.guess[1]:.4f}. Lower: by 1% and by more than noise (paired t-test of the "

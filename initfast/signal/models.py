@@ -60,7 +60,7 @@ def report(
     return SignalReport(
         activation=", ".join(dict.fromkeys(names)),
         initializer=f"as in {type(model).__name__}",
-        bias_initializer="likewise",
+        bias_initializer="as in the model",
         inputs="given",
         loss=loss,
         batch=samples,

@@ -14,7 +14,16 @@ from initfast.core.types import Array
 from initfast.signal.layers import Verdict
 from initfast.signal.training import Curves
 
-__all__ = ["CRITERION", "LEAST", "Standing", "judge", "lower", "mean_and_spread", "rank"]
+__all__ = [
+    "CRITERION",
+    "LEAST",
+    "Standing",
+    "against_guess",
+    "judge",
+    "lower",
+    "mean_and_spread",
+    "rank",
+]
 
 CRITERION = "lower loss on the training set and on the test set"
 
@@ -40,9 +49,9 @@ class Standing:
         standard deviation) over the seeds; the standard deviation of a single seed is nan.
         train_rank, test_rank: 1 + how many initializers have a lower loss, see `lower`. So all that
             noise cannot tell from the best have rank 1.
-        learned: whether both losses are below those of a constant guess, in the same sense; None
-            with one seed, whose noise is not known.
-        below: whether training and test loss, each, are below that of a constant guess.
+        learned: whether both losses are below those of a constant guess, in the same sense; None if
+            noise may decide, as with one seed.
+        below: the same of training and test loss, each.
         diverged: seeds whose loss is inf or nan at the end. seeds: of how many.
     """
 
@@ -54,7 +63,7 @@ class Standing:
     train_rank: int
     test_rank: int
     learned: bool | None
-    below: tuple[bool, bool]
+    below: tuple[bool | None, bool | None]
     diverged: int
     seeds: int
 
@@ -114,7 +123,7 @@ def rank(curves: Mapping[str, Curves], guess: tuple[float, float]) -> list[Stand
             train_rank=place(train, label),
             test_rank=place(test, label),
             learned=_learned(train[label], test[label], guess),
-            below=_below(train[label], test[label], guess),
+            below=(_below(train[label], guess[0]), _below(test[label], guess[1])),
             diverged=int((~np.isfinite(train[label] + test[label])).sum()),
             seeds=len(train[label]),
         )
@@ -134,14 +143,19 @@ def _learned(train: Array, test: Array, guess: tuple[float, float]) -> bool | No
         return False
     if len(train) < 2:
         return None
-    return all(_below(train, test, guess))
+    both = _below(train, guess[0]), _below(test, guess[1])
+    return False if False in both else None if None in both else True
 
 
-def _below(train: Array, test: Array, guess: tuple[float, float]) -> tuple[bool, bool]:
-    return (
-        lower(train, np.full(len(train), guess[0])),
-        lower(test, np.full(len(test), guess[1])),
-    )
+def _below(losses: Array, guess: float) -> bool | None:
+    """Whether losses are lower than that of a constant guess; None if they are in the mean, but
+    not by more than noise.
+    """
+    if lower(losses, np.full(len(losses), guess)):
+        return True
+    if np.isfinite(losses).all() and np.mean(math.log(guess) - _logs(losses)) > LEAST:
+        return None
+    return False
 
 
 def judge(standings: Sequence[Standing], guess: tuple[float, float]) -> dict[str, Verdict]:
@@ -176,12 +190,22 @@ def _reason(one: Standing, count: int, guess: tuple[float, float]) -> str:
             ("test", one.test_loss, guess[1], one.test_rank),
         )
     ]
-    if one.learned is None:
+    if one.seeds < 2:
         return f"{', '.join(losses)}; one seed has no spread to judge this by"
-    which = {
-        (False, False): "neither loss is",
-        (True, False): "the test loss is not",
-        (False, True): "the training loss is not",
-    }.get(one.below)
-    verdict = "" if which is None else f": {which} below the guess by 1% and more than noise"
-    return ", ".join(losses) + verdict
+    said = against_guess(one.below)
+    return ", ".join(losses) + (f": {said}" if said else "")
+
+
+def against_guess(below: tuple[bool | None, bool | None]) -> str:
+    """Return what `Standing.below` says in words; nothing if both losses are lower."""
+    if below == (False, False):
+        return "neither loss lower than a constant guess"
+    if False in below:
+        names = ["training loss", "test loss"]
+        above = names.pop(below.index(False))
+        if True in below:
+            return f"{names[0]} lower than a constant guess, {above} not"
+        return f"{above} not lower than a constant guess"
+    if None in below:
+        return "lower than a constant guess, but not by more than noise (more seeds would decide)"
+    return ""
