@@ -149,6 +149,8 @@ def test_ctrl_c_is_not_taken_from_a_program_that_imports_initfast():
 # Python imports this before it looks for what to run.
 HOOK = """
 import atexit, os, signal, sys
+# A shell's background job would hand on that SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def press():
     os.kill(os.getpid(), signal.SIGINT)
 class Finder:

@@ -153,7 +153,7 @@ def test_out_must_have_the_shape_of_the_part(shape):
     out = np.full(shape, 7, np.float32)
     with pytest.raises(
         ValueError,
-        match=r"out must have the shape of the part it stands for, \(4, 5\); received \(",
+        match=r"out must have the shape of its part, \(4, 5\); received \(",
     ):
         fill(SOURCES["normal"](F32), Seed(1), view(out), whole((4, 5)))
     assert (out == 7).all()
