@@ -75,7 +75,7 @@ def fill(
     check(initializer, shape, dtype)
     if index is not None and part != (1, 1):
         raise ValueError(
-            f"part and index exclude each other; received part={part!r} and index={index!r}"
+            f"part cannot be combined with index; received part={part!r} and index={index!r}"
         )
     alone = index is None and part == (1, 1)
     if not alone:

@@ -248,7 +248,7 @@ REFUSALS = [
     (
         lambda: iz.fill(opened(), HE, part=(1, 2), index=np.s_[:3]),
         ValueError,
-        "part and index exclude each other",
+        "part cannot be combined with index",
     ),
     (lambda: iz.fill(opened(), ift.HeNormal(), part=(1, 2)), ValueError, "a part needs a seed"),
     (

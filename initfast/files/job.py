@@ -27,7 +27,7 @@ class Job:
         folder: of the files.
         names: names of the files.
         entries: the tensors of each.
-        root: the seed within which tensors have streams of their own.
+        root: the seed within which tensors have separate streams.
         is_folder: whether the model is the folder, and not one file.
     """
 

@@ -9,7 +9,7 @@ call. A program on CPU devices calls the kernels through XLA's FFI, without Pyth
 makes its own shard, for any sharding that XLA or `out_sharding=` gives the array (within a
 `shard_map` over some axes of a mesh, not cut over the others). Where
 `initfast.set_num_threads` or the environment says n threads, all devices together start at most
-n - 1 beside XLA's own; `initfast.threads` does not reach these.
+n - 1 in addition to XLA's; `initfast.threads` does not reach these.
 
 Orthogonal matrices, complex dtypes and devices without these kernels (GPU, TPU) call back to
 Python, on one device; over several, `jit` raises TypeError: make the array outside, with

@@ -1,5 +1,5 @@
-"""The complex draws of `jax.nn.initializers`: two real draws for each element, each from a stream
-of its own.
+"""The complex draws of `jax.nn.initializers`: two real draws for each element, from separate
+streams.
 
 Moduli, angles and the QR come from NumPy, so that values are the same up to rounding between
 machines, and the same on each call on one machine."""

@@ -146,5 +146,5 @@ _shards.def_partition(_partition, sharding_rule=_rule, decode_shardings=False)
 _example = _custom(lambda x: x)
 _example.def_partition(None)
 NEEDS_DEVICES = jax.make_jaxpr(_example)(_shaped((), np.uint32))
-"""JAX tells the devices to the lowering of a program only if it finds a `custom_partitioning` in a
+"""JAX passes the devices to the lowering of a program only if it finds a `custom_partitioning` in a
 parameter of one of its primitives."""

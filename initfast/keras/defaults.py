@@ -46,8 +46,7 @@ def default(seed: int | Seed | None = None) -> Iterator[None]:
     # Also the name of a layer, and Keras' own has the same values.
     del names["Identity"]
     with keras.saving.custom_object_scope({}) as outer:
-        # Keras' scopes replace one another, they do not nest: what it has kept of the outer one
-        # goes on.
+        # Keras' scopes replace one another, they do not nest: keep the names of the outer one.
         kept = dict(outer.backup)
     token = ACTIVE.set(scope)
     try:
@@ -58,7 +57,7 @@ def default(seed: int | Seed | None = None) -> Iterator[None]:
 
 
 class _Named:
-    """What a name stands for in a block; Keras asks it for `from_config`, as if it were a class."""
+    """What a name means in a block; Keras asks it for `from_config`, as if it were a class."""
 
     def __init__(self, made: type[Initializer], scope: Scope) -> None:
         self._made = made

@@ -38,7 +38,7 @@ class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # 
 
     @tensors.unconverted
     def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
-        """A tensor of the backend, over memory of our own that it adopts.
+        """A tensor of the backend, over our memory, which it adopts.
 
         Args:
             shape: the logical shape.
@@ -61,7 +61,7 @@ class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # 
 
 
 class _Random(InitfastInitializer, random.RandomInitializer):
-    """One that draws. Its copies share its seed and have streams of their own, see `copies`.
+    """One that draws. Its copies share its seed and have separate streams, see `copies`.
 
     The first among an initializer and its copies that draws has the stream of the seed, as in
     initfast; the next has the stream named 'copy 1', and so on. A copy of a copy is one more of
@@ -132,7 +132,7 @@ def _adapted(plain: type[Plain]) -> type[Plain]:
     """The class `Initfast...` over an initializer of initfast and the one of Keras that has its
     name.
 
-    Keras asks whether an initializer is its own VarianceScaling before it tells it which axes of a
+    Keras asks whether an initializer is its own VarianceScaling before it sets which axes of a
     kernel are inputs."""
     name = plain.__name__
     mine = _Random if issubclass(plain, random.RandomInitializer) else InitfastInitializer

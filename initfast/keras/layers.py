@@ -49,7 +49,7 @@ def passes(layer: Any) -> bool:
 
 
 def is_norm(layer: Any, training: bool) -> bool:
-    """Whether what a layer gives has a size of its own, whatever it was given."""
+    """Whether a layer's output has the same size for any input."""
     fixed = isinstance(layer, keras.layers.BatchNormalization) and not (
         training and layer.trainable
     )

@@ -1,4 +1,4 @@
-"""Draw the weights of a built model anew."""
+"""Draw the weights of a built model again."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Rules = Mapping[str, "Initializer | str | Callable[..., Any] | None"]
 def initialize(
     model: Any, seed: int | Seed | None = None, rules: Rules | None = None
 ) -> dict[str, Initializer]:
-    """Draw every weight of a built model or layer anew, each from its layer's own initializer and a
-    stream of its name.
+    """Draw every weight of a built model or layer again, each from its layer's own initializer in
+    the stream of its name.
 
     A weight's name is its path from the model down, such as 'encoder/dense_1/kernel', in which
     layers that Keras has named count from the start within the model: the same model has the same
@@ -46,7 +46,7 @@ def initialize(
         ValueError, TypeError: and nothing has been written then. The message names the weights that
             no initializer could be found for. TypeError also within a function that JAX traces.
 
-    An initializer of your own, or derived from one of Keras, is made again from its config with an
+    Your own initializer, or one derived from Keras', is made again from its config with an
     integer `seed` that depends on `seed` and the weight's name. LoRA pairs are drawn from the
     defaults of `enable_lora`, because no layer keeps what it was given; rules can say it.
     Seed generators, metrics and optimizers are not touched.

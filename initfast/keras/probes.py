@@ -93,7 +93,7 @@ class Probe:
         self._numbers[id(line), line.steps] = number
 
     def number(self, output: Any) -> tuple[int, Any]:
-        """The tensor's number, and what goes on in its place."""
+        """Return the tensor's number, and the tensor that replaces it."""
         self.count += 1
         return self.count - 1, self.tap(self.count - 1, output)
 

@@ -114,7 +114,7 @@ def with_seed(found: Any, seed: Seed, kernel_axes: Mapping[str, Any]) -> base.In
     Args:
         found: the initializer; its own seed does not matter.
         seed: where to draw from.
-        kernel_axes: input_axes and output_axes, for a VarianceScaling that has none of its own.
+        kernel_axes: input_axes and output_axes, for a VarianceScaling that has none.
 
     Raises:
         TypeError: it is a function, or one of the user's own for Keras whose config has no seed.
@@ -142,7 +142,7 @@ def _own(
     """Make an initializer of the user's own for Keras again, with an integer seed."""
     if "seed" not in config:
         raise TypeError(
-            "an initializer must be one of initfast or of Keras, or one of your own with a 'seed' "
+            "an initializer must be one of initfast or of Keras, or your own with a 'seed' "
             f"in its get_config(); received {found!r}"
         )
     if None in (config.get("input_axes", 0), config.get("output_axes", 0)):

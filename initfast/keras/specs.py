@@ -39,7 +39,7 @@ def spec_from(model: Any, rules: Rules | None = None, *, dtype: DTypeLike = None
 
     Raises:
         ValueError: naming the weight, for what `initialize` refuses, and what no initializer of
-            Keras writes: one of your own, or a state of many values or with infinities.
+            Keras writes: your own, or a state of many values or with infinities.
     """
     asked = None if dtype is None else resolve(dtype)
     planned = plan(model, 0, rules)

@@ -77,7 +77,7 @@ def sharded(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
         init: draws the same values at every call; fans come from `shape`, not from the block.
         shape: the logical shape.
         dtype: name of the element type.
-        sharding: with the abstract mesh that Keras passes, the mesh in use stands in for it.
+        sharding: with the abstract mesh that Keras passes, the mesh in use replaces it.
     """
     import jax
 
@@ -126,7 +126,7 @@ def assign(variable: Any, init: Initializer) -> None:
         if type(value) in (torch.Tensor, torch.nn.Parameter) and is_floating(
             resolve_numeric(dtype)
         ):
-            init.fill(value.detach(), shape, ...)  # with an index: not an array of its own
+            init.fill(value.detach(), shape, ...)  # with an index: not a separate array
             torch.autograd.graph.increment_version(value)
             return
     if backend == "jax" and len(value.sharding.device_set) > 1:

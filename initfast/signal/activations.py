@@ -228,7 +228,7 @@ ACTIVATIONS: dict[str, Activation] = {
                    "rectifier", -math.log(2.0), 0.5),
     )
 }  # fmt: skip
-"""Every activation with a name of its own; `initfast.signal.recommend` takes any function."""
+"""Every activation that has a name; `initfast.signal.recommend` takes any function."""
 
 # Other spellings, in small letters without '_', '-' and blanks.
 _ALIASES = {

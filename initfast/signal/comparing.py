@@ -66,7 +66,7 @@ def compare(
     Args:
         activation: of the hidden layers, as `initfast.signal.diagnose` takes it.
         initializers: what `initfast.get` takes, such as 'random_normal(stddev=0.01)'; or a mapping
-            from names of your own to them. Seeds of their own are not used.
+            from names that you choose to them. Their own seeds are not used.
         data: 'digits', 'breast_cancer' (both of scikit-learn), the path of a `.npz` file with `x`
             and `y`, or (x, y).
         hidden: units of each hidden layer; channels of each convolution. Default: `HIDDEN`, or
@@ -100,7 +100,7 @@ def compare(
         hidden = CHANNELS if convolutional else HIDDEN
     layers = tuple(_count("hidden", units) for units in hidden)
     if not layers:
-        raise ValueError("hidden must name one layer or more; received none")
+        raise ValueError("hidden must name at least one layer")
     repeats = _count("seeds", seeds)
     recipe = Recipe(
         _count("epochs", epochs), _count("batch", batch), *_rates(learning_rate, momentum)
@@ -146,7 +146,7 @@ def _named(initializers: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
     else:
         pairs = [(label(made), made) for made in map(_initializer, initializers)]
     if not pairs:
-        raise ValueError("initializers must name one or more; received none")
+        raise ValueError("initializers must name at least one")
     names = [name for name, _ in pairs]
     twice = [name for name in names if names.count(name) > 1]
     if twice:

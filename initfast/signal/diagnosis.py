@@ -47,7 +47,7 @@ def diagnose(
             layers.
         initializer, bias_initializer: what `initfast.get` takes, such as
             'random_normal(stddev=0.01)'. Their own seeds are not used: each layer draws from
-            streams of its own, 'layer_1/kernel' and 'layer_1/bias' of `seed` and so on.
+            separate streams, 'layer_1/kernel' and 'layer_1/bias' of `seed` and so on.
         activation: in every layer: a name of `initfast.signal.ACTIVATIONS` in any usual spelling,
             or any elementwise function, as `initfast.signal.recommend` takes it.
         inputs: 'normal' (standard normal), 'bernoulli' (0 or 1, each with probability 1/2), or an

@@ -22,7 +22,7 @@ __all__ = ["identified", "resolve"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
-# What tells any two rows of the table apart; and how far the approximations of GELU are from it.
+# The smallest difference between two rows of the table, and from GELU to its approximations.
 _PROBES = np.linspace(-9.0, 9.0, 182)
 _SAME = 2e-3
 

@@ -66,7 +66,7 @@ class LayerReport:
         its name; of a model's, also one that reports do not know. fan_in, fan_out: of its weights;
         None if it has no weights of two dimensions or more. units: how many it has: outputs of a
         dense layer, channels of a convolution. input_second_moment: E[x^2] of what went into the
-        layer; None for integers (tokens). input_batch_variance: likewise the variance over the
+        layer; None for integers (tokens). input_batch_variance: the variance over the
         batch, mean over units. net_mean, net_std: of the net inputs. net_batch_variance: of the net
         inputs, over the batch alone, mean over units: the part that depends on the input, without
         what sets the units apart from each other.
@@ -80,7 +80,7 @@ class LayerReport:
         gradient_rms: of the loss by the activations; None where no gradient can be had.
         weight_gradient_rms: of the loss by the weights, without biases.
         symmetric: units with the incoming weights, bias and gradients of another: they stay equal
-            for ever. None where units have no weights of their own.
+            for ever. None if units have no separate weights.
         histogram: of the activations. net_histogram: of the net inputs z.
         facts: of the activation, from its values; None if it is not elementwise.
         kind: the layer's class in a real model, such as 'Linear'; empty in a sketch.

@@ -29,7 +29,7 @@ def completed(
 ) -> LayerReport:
     """Return what is known of a layer after the run back; the arguments are as in `LayerReport`.
 
-    Theory is put beside measurement for layers of one kernel, whose fan_in is known."""
+    Theory is shown next to measurement for layers of one kernel, whose fan_in is known."""
     found = with_gradients(
         line.report, gradient_rms, weight_gradient_rms, units, weight_scales, bias_rms
     )

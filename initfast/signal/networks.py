@@ -62,7 +62,7 @@ def build(
     Args:
         widths: the number of inputs, then the units of each layer.
         initializer, bias_initializer: what `initfast.get` takes, such as
-            'random_normal(stddev=0.01)'. Seeds of their own are not used: the weights of layer 2
+            'random_normal(stddev=0.01)'. Their own seeds are not used: the weights of layer 2
             are drawn from the stream 'layer_2/kernel' of `seed`, its biases from 'layer_2/bias'.
         activation: of each layer; `output_activation` that of the last, if another.
         seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.

@@ -27,7 +27,7 @@ PANELS = (
     16  # Gauss-Legendre panels for each standard deviation; corners at 0, 1, 3 or 6 lie between
 )
 ORDER = 8
-STEP = 2.0**-12  # of the difference that stands for a slope
+STEP = 2.0**-12  # of the difference that approximates a slope
 FAR = 30.0  # where a function shows whether it is bounded
 VARIANCES = 10.0 ** np.linspace(-4.0, 4.0, 65)
 

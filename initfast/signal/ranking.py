@@ -43,7 +43,7 @@ _STUDENT = (
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an initializer stands at the end of the training.
+    """The place of an initializer at the end of the training.
 
     Attributes: label: the initializer. train_loss, test_loss, train_accuracy, test_accuracy: (mean,
         standard deviation) over the seeds; the standard deviation of a single seed is nan.

@@ -151,5 +151,5 @@ def _title(layer: LayerReport, prefix: str) -> str:
 
 
 def _short(name: str, width: int) -> str:
-    """The end of a long name, which is what tells layers apart."""
+    """The end of a long name, which distinguishes layers."""
     return name if len(name) < width else ".." + name[-(width - 3) :]

@@ -120,8 +120,8 @@ class Trail:
         return len(self.blocks) - 1
 
     def forked(self, stream: Any) -> None:
-        """A tensor goes on as a stream: what else was made of it, a normalisation or an activation,
-        belongs to the branch and not to the layer that gave it."""
+        """A tensor continues as a stream: a normalisation or activation of it belongs to the
+        branch, and not to the layer whose output it is."""
         line = self.origin(stream)
         if line is None:
             return

@@ -32,7 +32,7 @@ def saturation(layers: Sequence[LayerReport], initializer: str) -> Verdict:
 
 
 def mean(layers: Sequence[LayerReport], initializer: str) -> Verdict:
-    """(e): the mean is small beside the standard deviation, or is chance."""
+    """(e): the mean is small next to the standard deviation, or is chance."""
     found = []
     active = [layer for layer in layers if layer.activation != "linear"] or layers
     for layer in active:
@@ -71,7 +71,7 @@ def symmetry(layers: Sequence[LayerReport]) -> Verdict:
     """(g): no units have the weights, bias and gradients of another."""
     known = [layer for layer in layers if layer.symmetric is not None]
     if not known:
-        return Verdict("g", CRITERIA["g"], None, "no layer has units with weights of their own")
+        return Verdict("g", CRITERIA["g"], None, "no layer has units with separate weights")
     same = [layer for layer in known if layer.symmetric]
     if not same:
         return Verdict("g", CRITERIA["g"], True, f"all units differ in {_layers(len(known))}")

@@ -73,10 +73,7 @@ def not_seen(names: Iterable[str]) -> list[str]:
     if not shown:
         return []
     more = f" and {len(shown) - MOST} more kinds" if len(shown) > MOST else ""
-    return [
-        "No layer of their own, or one that did not run, so not judged: "
-        f"{', '.join(shown[:MOST])}{more}."
-    ]
+    return [f"In no layer that ran, so not judged: {', '.join(shown[:MOST])}{more}."]
 
 
 def _where(found: Sequence[LayerReport]) -> str:

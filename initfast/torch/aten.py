@@ -120,7 +120,7 @@ def _standard(function: str) -> Callable[[dict[str, Any]], Draw]:
 def _makes_a_shard() -> bool:
     """Whether `torch.distributed.tensor.rand` or `randn` is the caller, on a local shape.
 
-    Nothing else tells such a draw from others; initfast would give all ranks the same shard."""
+    Nothing else distinguishes such a draw; initfast would give all ranks the same shard."""
     module = sys.modules.get("torch.distributed.tensor._api")
     factory = getattr(module, "_dtensor_init_helper", None)
     if factory is None:

@@ -39,7 +39,7 @@ def default(ancestors: Mapping[str, nn.Module], parameter: Any) -> Spec | None:
     """
     for name, module in ancestors.items():
         for kind, (reset, row) in _TABLE.items():
-            # A class that brings a reset method of its own draws from something else.
+            # A class with its own reset method draws from something else.
             if isinstance(module, kind) and getattr(type(module), reset) is getattr(kind, reset):
                 found = row(module, name, parameter)
                 if found is not None:

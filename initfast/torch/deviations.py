@@ -166,7 +166,7 @@ def _drawn(planned: Planned, bounds: Bounds) -> _Values | None:
     tensor = planned.site.tensor
     try:
         initializer = planned.fill.initializer(Seed(0))
-    except ValueError:  # which is raised where it is to be written
+    except ValueError:  # writing it raises the same
         return None
     if initializer is None or (initializer.whole_only and tensor.numel() > _SAMPLE):
         return None

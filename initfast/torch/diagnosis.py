@@ -205,10 +205,7 @@ def _check(module: Any, batch: Any) -> None:
             )
     found = list(tensors(batch))
     if not found or not all(each.numel() for each in found):
-        raise ValueError(
-            "batch must be or hold tensors with at least one element; received none, or an empty "
-            "one"
-        )
+        raise ValueError("batch must be a tensor or hold tensors, each with at least one element")
     for each in found:
         if each.is_floating_point() and not torch.isfinite(each).all():
             raise ValueError(

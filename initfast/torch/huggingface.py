@@ -51,7 +51,7 @@ def spec_of_config(
         )
     if "auto_map" in found:
         raise ValueError(
-            "a config whose model is code of its own is not built; received auto_map in "
+            "a config that brings its model's code is not built; received auto_map in "
             f"{os.fspath(path)!r}: build the model on the meta device and pass what spec_from "
             "returns to checkpoint.save"
         )

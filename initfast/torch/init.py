@@ -215,9 +215,7 @@ _ARGUMENTS = """
     `generator`, or from torch's default one) and `name`, the stream within it: see
     help(initfast.torch.init). Returns the tensor.
     """
-_NAME_IT = (
-    "pass each tensor's name=, such as name='layers.0.weight', to give it a stream of its own"
-)
+_NAME_IT = "pass each tensor's name=, such as name='layers.0.weight', to give it a separate stream"
 for _function in _DRAWING:
     if _function.__doc__:  # none under -OO
         _function.__doc__ = _function.__doc__.rstrip() + _ARGUMENTS.format(name=_function.__name__)

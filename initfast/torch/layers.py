@@ -41,7 +41,7 @@ def composed(module: nn.Module) -> bool:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether what a module gives has a size of its own, whatever it was given."""
+    """Whether a module's output has the same size for any input."""
     if "Norm" not in type(module).__name__:
         return False
     fixed = isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.training

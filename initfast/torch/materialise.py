@@ -93,6 +93,6 @@ def materialise(module: torch.nn.Module, device: Any = None) -> None:
         for place in places[1:]:
             place.holder[place.key] = new
         first = twins[memory_of(old)]
-        if first != tensor_id:  # a parameter of its own over the memory of another
+        if first != tensor_id:  # a separate parameter over the memory of another
             shared = sites[first][0].tensor.detach()
             new.data = shared.as_strided(old.shape, old.stride(), old.storage_offset())

@@ -150,7 +150,7 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
         with torch._C.DisableTorchFunctionSubclass():
             tensor = tensor.as_subclass(torch.Tensor)
     targets.check(tensor)
-    # Elements are numbered in C order, whatever the dims; a complex one has a dim of its own.
+    # Elements are numbered in C order, whatever the dims; a complex one has an extra dim.
     return tensor.view(-1) if tensor.dim() >= MAX_DIMS else tensor
 
 

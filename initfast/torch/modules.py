@@ -1,4 +1,4 @@
-"""Initialise a model: each parameter from the stream of its own name, shards and meta tensors
+"""Initialise a model: each parameter from the stream of its name, shards and meta tensors
 included.
 """
 
@@ -18,7 +18,7 @@ from initfast.torch.parametrized import Computed
 from initfast.torch.plan import Planned, plan, tensors_of
 
 _NAME_IT = (
-    "initialize the whole model at once, or give each layer a stream of its own, "
+    "initialize the whole model at once, or give each layer a separate stream, "
     "seed=Seed(42).named('layers.0')"
 )
 AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
@@ -65,7 +65,7 @@ def initialize(
     device: Any = None,
     report: bool = False,
 ) -> Any:
-    """Initialise every parameter of `module` in place, each from the stream of its own name, and
+    """Initialise every parameter of `module` in place, each from the stream of its name, and
     return the module.
 
     The values of a parameter depend on the seed, its name, global shape and dtype and on what it is
@@ -128,7 +128,7 @@ def initialize(
     Returns:
         The module; or, with `report`, the initializer of each parameter and buffer that was
         written, by name, with its stream: `found[name].block(shape, ...)` makes its values again. A
-        text stands for what no initializer writes, such as `sparse_`.
+        text replaces what no initializer writes, such as `sparse_`.
 
     Raises:
         ValueError: if parameters have neither rule nor default (all are named), a rule matches

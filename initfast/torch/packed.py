@@ -35,7 +35,7 @@ def blocks(
     *what: Any, count: int | None = None, sizes: Sequence[int] | None = None, dim: int = 0
 ) -> Blocks:
     """Return what a rule draws a parameter from that packs several, each as if it were alone: with
-    fans of its own, and orthogonal in itself.
+    separate fans, and is orthogonal in itself.
 
     Block k of parameter `name` is drawn from the stream `name/k`.
 

@@ -35,7 +35,7 @@ class Computed(NamedTuple):
     """A weight `key` that `module` computes from `parameters`, by a list of parametrizations or by
     a hook.
 
-    `buffers` are those that follow from the weight."""
+    `buffers` follow from the weight."""
 
     module: nn.Module
     key: str

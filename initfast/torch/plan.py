@@ -52,7 +52,7 @@ class Planned(NamedTuple):
 
 
 def tensors_of(site: Site | Computed) -> list[Any]:
-    """The tensors behind a parameter: itself, or those that it is computed from."""
+    """Return the tensors of a parameter: itself, or the ones from which it is computed."""
     return [part.tensor for part in (site.parameters if isinstance(site, Computed) else (site,))]
 
 
@@ -180,7 +180,7 @@ def _axes(name: str, holder: torch.nn.Module, tensor: Any, what: Any) -> str:
     if not certain:
         warn(
             f"parameter {name!r} of shape {tuple(tensor.shape)}, in a {type(holder).__name__}, is"
-            f" drawn as {tensor.shape[0]} stacked matrices (out, in), each with fans of its own. "
+            f" drawn as {tensor.shape[0]} stacked matrices (out, in), each with separate fans. "
             "Say so in its rule, with batch_dims=1, or with batch_dims=0 if it is the kernel of a "
             "convolution (input_axes= and output_axes= in an initializer of initfast).",
             UserWarning,

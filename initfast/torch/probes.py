@@ -88,7 +88,7 @@ class Watch(TorchFunctionMode):
 
     def _maybe_activation(self, part: nn.Module, args: Any) -> None:
         """A module without parameters or children, called with one tensor, is looked at as a
-        whole: GELU in steps of its own is a GELU."""
+        whole: a GELU in several steps is a GELU."""
         line = self.trail.source(args[0]) if len(args) == 1 and not self._depth else None
         net = None
         if line is not None:
@@ -280,7 +280,7 @@ def _alone(value: Any) -> Any:
 
 
 def matrix(tensor: torch.Tensor, where: int) -> Floats:
-    """The values as (samples, units), float64, in memory of their own."""
+    """The values as (samples, units), float64, in separate memory."""
     held = tensor.detach()
     where = where if -held.ndim <= where < held.ndim else -1
     held = (

@@ -111,7 +111,7 @@ class History:
 class Recorded(RandomInitializer):
     """The values that a model's own code computes from draws, each draw made by initfast.
 
-    The first draw is the stream of the seed, others have streams of their own within it. A part
+    The first draw is the stream of the seed, others have separate streams within it. A part
     costs as much as the whole, from which it is cut.
 
     Args:
@@ -178,7 +178,7 @@ class Recorded(RandomInitializer):
     def _dtype(self, dtype: DTypeLike) -> DType:
         return resolve_numeric(dtype)
 
-    # Its values are not those that a kernel draws.
+    # No kernel draws these values.
     _write_measured = Initializer._write_measured
 
     def __repr__(self) -> str:

@@ -58,7 +58,7 @@ def place(site: Site | Computed) -> Place:
 
 
 def has_own(module: nn.Module) -> bool:
-    """Whether a class that is not torch's brings an initialisation of its own."""
+    """Whether a class that is not torch's has its own initialisation."""
     return any(_methods(part) for part in module.modules())
 
 

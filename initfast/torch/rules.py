@@ -250,7 +250,7 @@ def first(rules: Iterable[Rule], holders: Holders) -> Rule | None:
 
 
 def for_buffers(rules: Iterable[Rule], parameters: Iterable[Holders]) -> list[Rule]:
-    """The rules that reach buffers: those that match no parameter and are not for everything."""
+    """Return the rules for buffers: they match no parameter and are not for everything."""
     listed = list(parameters)
     return [rule for rule in rules if not rule.fits("") and not any(map(rule.matches, listed))]
 

@@ -36,7 +36,7 @@ def rules_from(
         Pairs (name, what), a pair for each parameter and each buffer with known values. `what` is a
         function of `torch.nn.init` with its arguments, an initializer of initfast where the model
         computes values in several steps, or None for frozen parameters that keep what they hold.
-        Put rules of your own in front of them: the first that matches decides.
+        Put your rules in front of them: the first that matches decides.
 
     Raises:
         ValueError: naming all parameters that nothing initialises, or the method that cannot run

@@ -22,7 +22,7 @@ def window(tensor: Any, local: Any) -> tuple[slice, ...]:
     """
     chunks = (
         tensor.__create_chunk_list__()
-    )  # raises for partial placements, which have no elements of their own
+    )  # raises for partial placements, which hold no whole elements
     found = [(tuple(map(int, chunk.offsets)), tuple(map(int, chunk.sizes))) for chunk in chunks]
     if len(found) != 1:
         raise ValueError(f"a DTensor must have one local part; received {len(found)} of them")

@@ -15,7 +15,7 @@ from initfast.torch.fills import Fill, Target, narrow
 __all__ = ["write"]
 
 CHUNK = 32 << 20  # bytes of one of the two buffers
-_PINNED = ("cuda", "xpu")  # devices whose copies from pinned memory run beside the CPU
+_PINNED = ("cuda", "xpu")  # devices whose copies from pinned memory run in parallel to the CPU
 
 
 def write(target: Target, fill: Fill, seed: Seed) -> None:

@@ -28,7 +28,7 @@ def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Se
             DTensor has neither seed nor generator.
     """
     if seed is not None and generator is not None:
-        raise ValueError("seed and generator exclude each other; received both")
+        raise ValueError("seed cannot be combined with generator")
     if seed is None:
         if sharded and generator is None:
             raise ValueError(

@@ -416,9 +416,9 @@ LINEAR = nn.Linear(3, 2)
             torch.ones(0, 3),
             None,
             ValueError,
-            "batch must be or hold tensors with at least one element",
+            "batch must be a tensor or hold tensors",
         ),
-        (LINEAR, None, None, ValueError, "batch must be or hold tensors"),
+        (LINEAR, None, None, ValueError, "batch must be a tensor or hold tensors"),
         (
             LINEAR,
             torch.ones(2, 3),

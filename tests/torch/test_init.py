@@ -390,7 +390,7 @@ def test_empty_tensors():
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        (lambda t: init.normal_(t, seed=1, generator=torch.Generator()), ValueError, "exclude each other"),
+        (lambda t: init.normal_(t, seed=1, generator=torch.Generator()), ValueError, "seed cannot be combined with generator"),
         (lambda t: init.normal_(t, seed=ift.SeedGenerator(1), name="w"), ValueError, "not a SeedGenerator"),
         (lambda t: init.normal_(t, seed=-1), ValueError, "integer in"),
         (lambda t: init.normal_(t, seed=1, name=""), ValueError, "non-empty string"),

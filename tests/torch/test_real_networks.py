@@ -53,9 +53,7 @@ def test_a_residual_network_is_one():
     for before, after in zip(report.blocks, report.blocks[1:], strict=False):
         assert after.before == pytest.approx(before.after)
     assert "residual stream" in report.verdicts["f"].reason
-    assert report.notes == (
-        "No layer of their own, or one that did not run, so not judged: *.scale (4 of them).",
-    )
+    assert report.notes == ("In no layer that ran, so not judged: *.scale (4 of them).",)
     assert "1 + depth" in str(report)
 
 

@@ -34,14 +34,14 @@ def depth(reports: Mapping[str, Report], path: Any = None) -> Any:
     """Draw variance of the activations, and RMS of the gradients, through depth: one report a line,
     logarithmic axes.
 
-    What is exactly 0 stands at the lower edge, at a tick '0'; what is not finite at the upper, at a
-    tick 'inf'.
+    An exact 0 is drawn at the lower edge, at a tick '0'; a value that is not finite at the upper
+    edge, at a tick 'inf'.
 
     Args:
         reports: by what the legend calls them, such as the initializer. path: as for `report`.
     """
     if not reports:
-        raise ValueError("reports must hold one or more; received none")
+        raise ValueError("reports must hold at least one")
     with new_figure(3.4 + 0.2 * legend_rows(reports), path) as figure:
         figure.suptitle(
             f"{', '.join(sorted({one.activation for one in reports.values()}))}: signal and "
@@ -55,7 +55,7 @@ def depth(reports: Mapping[str, Report], path: Any = None) -> Any:
 
 
 def through_blocks(pair: Sequence[Any], blocks: Sequence[Block], initializer: str) -> None:
-    """The residual stream by sum: RMS of stream and branch, and growth beside 1 + depth."""
+    """The residual stream by sum: RMS of stream and branch, and its growth next to 1 + depth."""
     sums = list(range(1, len(blocks) + 1))
     first = blocks[0].before or 1.0
     panels = (

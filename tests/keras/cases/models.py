@@ -258,7 +258,7 @@ def test_weights_without_an_initializer_are_all_named_and_nothing_is_written():
         ({"dense/bias": ift.Constant([1.0, 2.0])}, "dense/bias: value must broadcast"),
         (
             {"dense/bias": 5},
-            "dense/bias: an initializer must be one of initfast or of Keras, or one of your own",
+            "dense/bias: an initializer must be one of initfast or of Keras, or your own",
         ),
     ],
 )
