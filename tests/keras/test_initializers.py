@@ -52,7 +52,7 @@ def run(backend: str, names: tuple[str, ...], tier: str = "", **environment: str
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     last = result.stdout.strip().splitlines()[-1]
     passed = result.returncode == 0 and " passed" in last and "skipped" not in last
