@@ -106,7 +106,9 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
         why = "no layer has weights, inputs and an activation that are known"
         normalised = [layer for layer in layers if layer.normalised and layer.fan_in is not None]
         if normalised:
-            if lost := _lost([(layer.net_std**2, layer.name) for layer in normalised]):
+            # A branch that is 0 at first is a design.
+            sizes = [(layer.net_std**2, layer.name) for layer in normalised if not layer.silent]
+            if lost := _lost(sizes):
                 return _failed(f"E[z^2] {lost}", normalised[-1], initializer)
             return Verdict("f", CRITERIA["f"], True, "normalisations keep it, whatever the weights")
         return Verdict("f", CRITERIA["f"], None, why)
@@ -116,7 +118,7 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
 def _lost(sizes: Sequence[tuple[float, str]]) -> str:
     """Where the greatest fall of a square is from one place to a later one, in words; empty if it
     is within reason."""
-    top, worst, said = sizes[0], 1.0, ""
+    top, worst, said = (0.0, ""), 1.0, ""
     for size, name in sizes:
         top = max(top, (size, name), key=lambda pair: pair[0])
         fall = top[0] / size if size else math.inf
