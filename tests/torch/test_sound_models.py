@@ -35,11 +35,10 @@ def test_as_planted(case):
 def test_the_readme_has_no_other_rows():
     lines = README.read_text(encoding="utf-8").splitlines()
     start = lines.index(HEAD[0])
-    rows = lines[start + 2 : start + 2 + len(CASES)]
+    rows = lines[start + 2 : lines.index("", start)]
     assert [line.split("|")[1:3] for line in rows] == [
         [f" {case.model} ", f" {case.version} "] for case in CASES
     ]
-    assert sum(line.startswith("|") for line in lines[start:]) == 2 + len(CASES)
 
 
 def test_another_verdict_would_be_seen():
