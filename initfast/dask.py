@@ -33,7 +33,8 @@ def array(
     dtype: DTypeLike = None,
     name: str | None = None,
 ) -> da.Array:
-    """A Dask array of logical `shape`, each chunk of which is made where and when it is computed.
+    """Return a Dask array of logical `shape`, each chunk of which is made where and when it is
+    computed.
 
     Values are those of `initializer(shape, dtype)`, byte for byte, and do not depend on the chunks.
     A chunk is made on one thread, as Dask runs many at once.

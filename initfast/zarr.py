@@ -114,7 +114,7 @@ class _Grid(NamedTuple):
         return math.prod(self.dims)
 
     def region(self, number: int) -> tuple[slice, ...]:
-        """The index of a region, counted in C order."""
+        """Return the index of a region, counted in C order."""
         found = []
         for start, stop, step, n in reversed(list(zip(*self, self.dims, strict=True))):
             number, place = divmod(number, n)

@@ -35,7 +35,7 @@ class Buffer(NamedTuple):
 
     @property
     def array(self) -> npt.NDArray[Any]:
-        """The memory as a NumPy array of `dtype`."""
+        """Return the memory as a NumPy array of `dtype`."""
         return self.owner.view(self.dtype)
 
 

@@ -99,12 +99,12 @@ def truncated_normal(
 
 
 def bits() -> Source:
-    """The generator's own 32-bit words."""
+    """Return the generator's own 32-bit words."""
     return Source(_kernels.BITS, CODES[UINT32], UINT32.itemsize, 0.0, 0.0, 0.0, 0.0, (), 0)
 
 
 def constant(pattern: bytes) -> Source:
-    """The same 1, 2, 4 or 8 bytes everywhere."""
+    """Return the same 1, 2, 4 or 8 bytes everywhere."""
     return Source(
         _kernels.CONSTANT,
         0,
@@ -119,7 +119,7 @@ def constant(pattern: bytes) -> Source:
 
 
 def _grids(dtype: DType) -> tuple[Grid, Grid]:
-    """The grid of the dtype, and that of the arithmetic behind it."""
+    """Return the grid of the dtype, and that of the arithmetic behind it."""
     return GRIDS[dtype.name], GRIDS["float64" if dtype.name == "float64" else "float32"]
 
 

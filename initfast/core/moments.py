@@ -40,7 +40,9 @@ class Moments:
 
     @property
     def std(self) -> float:
-        """The standard deviation of the population, as `numpy.std` gives it; NaN of no numbers."""
+        """Return the standard deviation of the population, as `numpy.std` gives it; NaN of no
+        numbers.
+        """
         return math.sqrt(self.square / self.count) if self.count else math.nan
 
     def merged(self, other: "Moments") -> "Moments":
@@ -76,7 +78,9 @@ def measure(values: np.ndarray[Any, Any]) -> Moments:
 
 
 def _about(values: np.ndarray[Any, Any], pivot: float, factor: float = 1.0) -> Moments:
-    """The moments from sums of the distances from `pivot`, times `factor`, and of their squares."""
+    """Return the moments from sums of the distances from `pivot`, times `factor`, and of their
+    squares.
+    """
     # A slice of `flat` is a copy: a view is faster, where there is one.
     source = values.reshape(-1) if values.flags.c_contiguous else values.flat
     scratch = np.empty(_BLOCK)

@@ -39,16 +39,16 @@ class Grid(NamedTuple):
         return _power_of_two(self.smallest + self.precision - 1)
 
     def down(self, value: Fraction) -> Fraction:
-        """The largest number of the format that is <= value."""
+        """Return the largest number of the format that is <= value."""
         step = self._step(value)
         return (value / step).__floor__() * step
 
     def up(self, value: Fraction) -> Fraction:
-        """The smallest number of the format that is >= value."""
+        """Return the smallest number of the format that is >= value."""
         return -self.down(-value)
 
     def below(self, value: Fraction) -> Fraction:
-        """The largest number of the format that is < value."""
+        """Return the largest number of the format that is < value."""
         low = self.down(value)
         if low < value:
             return low
@@ -56,7 +56,7 @@ class Grid(NamedTuple):
         return self.down(value - self._step(value) / 4) if value else -_power_of_two(self.smallest)
 
     def nearest(self, value: Fraction) -> Fraction:
-        """The nearest number of the format, ties to even."""
+        """Return the nearest number of the format, ties to even."""
         step = self._step(value)
         return round(value / step) * step
 

@@ -77,17 +77,17 @@ class Seed:
 
     @property
     def seed(self) -> int:
-        """The key of the generator."""
+        """Return the key of the generator."""
         return self._seed
 
     @property
     def stream(self) -> int:
-        """The number of the stream."""
+        """Return the number of the stream."""
         return self._stream
 
     @property
     def name(self) -> str | None:
-        """The name that chose the stream, or None."""
+        """Return the name that chose the stream, or None."""
         return self._name
 
     def named(self, name: str) -> Seed:
@@ -115,14 +115,14 @@ class Seed:
         return made
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs, as JSON can hold it."""
+        """Return what `from_config` needs, as JSON can hold it."""
         if self._name is not None:
             return {"seed": self._seed, "name": self._name}
         return {"seed": self._seed, "stream": self._stream}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Seed:
-        """The seed of a config made by `get_config`."""
+        """Return the seed of a config made by `get_config`."""
         _check_keys("Seed", config, ("seed", "stream", "name"))
         seed = cls(config["seed"], config.get("stream", 0))
         return seed if config.get("name") is None else seed.named(config["name"])
@@ -187,16 +187,16 @@ class SeedGenerator:
 
     @property
     def seed(self) -> int:
-        """The key of the generator."""
+        """Return the key of the generator."""
         return self._seed
 
     @property
     def counter(self) -> int:
-        """The stream that the next draw uses."""
+        """Return the stream that the next draw uses."""
         return self._count
 
     def next(self) -> Seed:
-        """The next stream; the first equals the plain integer seed."""
+        """Return the next stream; the first equals the plain integer seed."""
         if self._fork != _forks:
             self._fork = _forks
             warn(
@@ -216,7 +216,7 @@ class SeedGenerator:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> SeedGenerator:
-        """The generator of a config, ours or Keras', with its count at 0."""
+        """Return the generator of a config, ours or Keras', with its count at 0."""
         _check_keys("SeedGenerator", config, ("seed", "name"))
         return cls(config.get("seed"), config.get("name"))
 
@@ -250,7 +250,7 @@ def draw_seed() -> int:
 
 
 def live_seed(given: Seed | SeedGenerator | int | None) -> Seed | SeedGenerator:
-    """What an initializer draws with, given what `given_seed` returned."""
+    """Return what an initializer draws with, given what `given_seed` returned."""
     if isinstance(given, (Seed, SeedGenerator)):
         return given
     return Seed(draw_seed() if given is None else given)
@@ -288,7 +288,7 @@ def given_seed(seed: AnySeed) -> Seed | SeedGenerator | int | None:
 
 
 def serialize_seed(seed: Seed | SeedGenerator) -> dict[str, Any]:
-    """A seed object in the form in which Keras nests objects in a config."""
+    """Return a seed object in the form in which Keras nests objects in a config."""
     name = "Seed" if isinstance(seed, Seed) else "SeedGenerator"
     return {
         "module": "initfast",
@@ -299,7 +299,7 @@ def serialize_seed(seed: Seed | SeedGenerator) -> dict[str, Any]:
 
 
 def deserialize_seed(serialized: Mapping[str, Any]) -> Seed | SeedGenerator:
-    """The seed object of `serialize_seed`, or of the SeedGenerator that Keras serialized."""
+    """Return the seed object of `serialize_seed`, or of the SeedGenerator that Keras serialized."""
     config = serialized.get("config", {})
     if isinstance(config, Mapping):
         if serialized.get("class_name") == "SeedGenerator":

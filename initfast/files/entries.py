@@ -71,7 +71,7 @@ class Entry(NamedTuple):
 
     @property
     def values(self) -> Initializer:
-        """The initializer with the fixed rows, without this tensor's stream."""
+        """Return the initializer with the fixed rows, without this tensor's stream."""
         return FixedRows(self.initializer, self.fixed_rows) if self.fixed_rows else self.initializer
 
     def drawn(self, root: Seed) -> Initializer:

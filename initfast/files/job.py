@@ -39,7 +39,7 @@ class Job:
 
     @property
     def paths(self) -> list[Path]:
-        """The paths of all files."""
+        """Return the paths of all files."""
         return [self.folder / name for name in self.names]
 
     @property
@@ -83,7 +83,7 @@ class Job:
 
     @property
     def index(self) -> File | None:
-        """The index, a file without tensors; None if there is one file."""
+        """Return the index, a file without tensors; None if there is one file."""
         if len(self.names) == 1:
             return None
         places = {

@@ -110,7 +110,7 @@ def size_of(text: int | str) -> int:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a file in a model's folder, or its partial, is a part of a model."""
+    """Return whether a file in a model's folder, or its partial, is a part of a model."""
     return _OURS.fullmatch(name) is not None
 
 

@@ -133,7 +133,7 @@ def held(values: Array) -> Initializer:
 
 
 def is_spelt_out(constant: Constant) -> bool:
-    """Whether a spec written here spells out the values of a constant."""
+    """Return whether a spec written here spells out the values of a constant."""
     return np.size(constant.value) <= _SPELT_OUT
 
 

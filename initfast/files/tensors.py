@@ -42,7 +42,7 @@ class Tensor(NamedTuple):
 
     @property
     def drawn(self) -> Initializer:
-        """The initializer with the stream of this tensor."""
+        """Return the initializer with the stream of this tensor."""
         return self.initializer if self.seed is None else self.initializer.with_seed(self.seed)
 
     def at(self, offset: int) -> Tensor:

@@ -55,7 +55,9 @@ class Initializer:
             cls._config_keys = None  # those of the base are not its arguments
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
-        """A new array of `shape`, float32 unless `dtype` says otherwise, aligned to 64 bytes."""
+        """Return a new array of `shape`, float32 unless `dtype` says otherwise, aligned to 64
+        bytes.
+        """
         raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
 
     def fill(
@@ -148,7 +150,7 @@ class Initializer:
         return out
 
     def block(self, shape: Shape, index: Index, dtype: DTypeLike = None) -> Array:
-        """The part `init(shape)[index]` of a logical array, byte for byte, as a new array.
+        """Return the part `init(shape)[index]` of a logical array, byte for byte, as a new array.
 
         Args:
             shape: the logical shape, up to 8 dims and 2**63 elements.
@@ -163,8 +165,8 @@ class Initializer:
     @overload
     def rows(self, shape: Shape, ids: RowIds, dtype: DTypeLike = None, *, out: Out) -> Out: ...
     def rows(self, shape: Shape, ids: RowIds, dtype: DTypeLike = None, *, out: Any = None) -> Any:
-        """The rows `init(shape)[ids]` of a logical array, byte for byte, as a new array or in
-        `out`.
+        """Return the rows `init(shape)[ids]` of a logical array, byte for byte, as a new array or
+        in `out`.
 
         Args:
             shape: the logical shape, of at least one dim.
@@ -182,7 +184,8 @@ class Initializer:
         return out
 
     def with_seed(self, seed: AnySeed) -> Self:
-        """The same initializer with another seed; one that takes no seed is returned as it is.
+        """Return the same initializer with another seed; one that takes no seed is returned as it
+        is.
 
         Args:
             seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
@@ -194,8 +197,8 @@ class Initializer:
         return self._with(seed=seed)
 
     def with_axes(self, input_axes: Sequence[int], output_axes: Sequence[int]) -> Self:
-        """The same initializer with fans of other axes; one that takes none, or has axes of its
-        own, is returned as it is.
+        """Return the same initializer with fans of other axes; one that takes none, or has axes of
+        its own, is returned as it is.
 
         Args:
             input_axes, output_axes: the axes whose lengths multiply to the fans.
@@ -305,8 +308,8 @@ class Initializer:
         return self.from_config(self.get_config())
 
     def __eq__(self, other: object) -> bool:
-        """Whether the other is of the same class, with the same arguments and the same seed: then
-        both make the same values. Those of a SeedGenerator are equal if they share it.
+        """Return whether the other is of the same class, with the same arguments and the same seed:
+        then both make the same values. Those of a SeedGenerator are equal if they share it.
         """
         if self is other:
             return True

@@ -113,7 +113,7 @@ def call(text: str) -> Call:
 
 
 def is_torch(read: Call) -> bool:
-    """Whether a call means the function of `torch.nn.init` with this name, less its `_`."""
+    """Return whether a call means the function of `torch.nn.init` with this name, less its `_`."""
     translate = _TORCH.get(read.name.removesuffix("_"))
     if translate is None or read.name not in ALL_OBJECTS:
         return translate is not None

@@ -65,8 +65,8 @@ def check_normal(
 
 
 def _narrow(centre: float, spread: float, dtype: DType) -> bool:
-    """Whether a spread is less than two steps between numbers of the dtype: in the usual case it is
-    not, and needs no exact arithmetic.
+    """Return whether a spread is less than two steps between numbers of the dtype: in the usual
+    case it is not, and needs no exact arithmetic.
     """
     grid = GRIDS[dtype.name]
     step = max(abs(centre) * 2.0 ** (1 - grid.precision), 2.0**grid.smallest)

@@ -102,7 +102,7 @@ class RandomInitializer(Direct):
 
     @property
     def seed(self) -> int | Seed | SeedGenerator:
-        """The seed in use: the `Seed` or `SeedGenerator` given, else an integer."""
+        """Return the seed in use: the `Seed` or `SeedGenerator` given, else an integer."""
         live = self._live_seed
         return (
             live.seed if isinstance(live, Seed) and not isinstance(self._given_seed, Seed) else live

@@ -96,7 +96,7 @@ class STFT(FromIndex):
         write_elements(target.array, part, look_up)
 
     def _weight(self, frame: int) -> npt.NDArray[np.float64]:
-        """The window over its norm."""
+        """Return the window over its norm."""
         named = isinstance(self.window, str)
         window = (
             _window(self.window, frame, self.periodic) if named else self.window.astype(np.float64)
@@ -122,7 +122,7 @@ class STFT(FromIndex):
 
 
 def _window(name: str, length: int, periodic: bool) -> npt.NDArray[np.float64]:
-    """A window by name, as `scipy.signal.get_window` makes it."""
+    """Return a window by name, as `scipy.signal.get_window` makes it."""
     share = {"hann": 0.5, "hamming": 0.54}.get(name)
     if share is None:
         try:

@@ -50,7 +50,7 @@ def _is_real(value: object) -> TypeGuard[SupportsFloat]:
 
 
 def numbers(name: str, value: Any) -> Array:
-    """A copy of an array-like of finite numbers."""
+    """Return a copy of an array-like of finite numbers."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         value = view(value.detach().contiguous()).array
@@ -68,7 +68,7 @@ def numbers(name: str, value: Any) -> Array:
 
 
 def scalar(values: Array) -> bool | int | float | complex:
-    """A 0-d array as a number of Python."""
+    """Return a 0-d array as a number of Python."""
     found: bool | int | float | complex = (
         values.astype(float).item() if is_floating(values.dtype) else values.item()
     )
@@ -76,7 +76,7 @@ def scalar(values: Array) -> bool | int | float | complex:
 
 
 def finite(values: Array) -> bool:
-    """Whether all values are finite, also those of a dtype that NumPy has from elsewhere."""
+    """Return whether all values are finite, also those of a dtype that NumPy has from elsewhere."""
     return bool(np.isfinite(values.astype(float) if is_floating(values.dtype) else values).all())
 
 
@@ -101,7 +101,7 @@ def cast(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def encode(value: Any) -> Any:
-    """An argument of a constructor in the form in which Keras writes it into JSON."""
+    """Return an argument of a constructor in the form in which Keras writes it into JSON."""
     if isinstance(value, (Seed, SeedGenerator)):
         return serialize_seed(value)
     if isinstance(value, tuple):
@@ -123,7 +123,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(value: Any) -> Any:
-    """What `encode`, or Keras, wrote."""
+    """Return what `encode`, or Keras, wrote."""
     if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
         config = value.get("config")
         if not isinstance(config, Mapping) or not {"value", "dtype"} <= config.keys():

@@ -21,7 +21,7 @@ from initfast.initializers.blocks import Blocks, check, check_shared_seed
 def array(
     initializer: Initializer, shape: Shape, sharding: Any = None, dtype: DTypeLike = None
 ) -> jax.Array:
-    """A JAX array of logical `shape`; each process makes the blocks of its own devices, each
+    """Return a JAX array of logical `shape`; each process makes the blocks of its own devices, each
     distinct one once.
 
     Args:
@@ -91,7 +91,9 @@ def make(
 
 
 def concrete(sharding: Any, shape: indexing.Dims) -> jax.sharding.Sharding | None:
-    """What the caller means, over devices that exist, once JAX agrees that it divides the shape."""
+    """Return what the caller means, over devices that exist, once JAX agrees that it divides the
+    shape.
+    """
     if sharding is None:
         return None
     found = sharding

@@ -95,7 +95,7 @@ def _run(
 
 
 def _on_host(words: Any, build: Build, shape: indexing.Dims, dtype: DType) -> Array:
-    """An array of `shape` for each key."""
+    """Return an array of `shape` for each key."""
     keys = np.asarray(words)
     made = empty((*keys.shape[:-1], *shape), dtype)
     count = math.prod(keys.shape[:-1])
@@ -107,7 +107,9 @@ def _on_host(words: Any, build: Build, shape: indexing.Dims, dtype: DType) -> Ar
 
 
 def _shaped(words: Any, *, shape: indexing.Dims, dtype: DType, **_: Any) -> Any:
-    """The type: varies over the axes of a mesh as the keys do, and is sharded as they are."""
+    """Return the type of the result: over the axes of a mesh it varies as the keys do, and is
+    sharded as they are.
+    """
     mesh = words.sharding.mesh
     if mesh.empty:
         mesh = jax.sharding.get_abstract_mesh()
@@ -142,7 +144,9 @@ def _compile_for_cpu(
 def _call_host(
     ctx: Any, words: Any, *, build: Build, shape: indexing.Dims, dtype: DType, **_: Any
 ) -> Any:
-    """The program calls back to Python, which makes the whole array: right on one device alone."""
+    """Return a program that calls back to Python, which makes the whole array: right on one device
+    alone.
+    """
     if ffi.partitioned(ctx):
         raise TypeError(
             "initfast makes this array on the host, as a whole, which a jit over several devices "

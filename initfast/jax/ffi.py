@@ -78,7 +78,7 @@ _shards = _custom(_whole, static_argnums=(0,))
 
 
 def _run(call: Call, words: Any, start: Any, part: indexing.Dims) -> Any:
-    """The part of `part` dims that begins at logical element `start`, for each key."""
+    """Return the part of `part` dims that begins at logical element `start`, for each key."""
     handler: Any = jax.ffi.ffi_call(TARGET, _shaped((*words.shape[:-1], *part), call.dtype))
     return handler(
         words,
@@ -108,7 +108,9 @@ def _tiles(sharding: Any, dims: int) -> _Tiles:
 
 
 def _partition(call: Call, mesh: Any, arguments: Any, result: Any) -> Any:
-    """How each device makes its own shard: it finds the start of it in a table, by its number."""
+    """Return how each device makes its own shard: it finds the start of it in a table, by its
+    number.
+    """
     (keys,) = arguments
     batch = len(keys.shape) - 1
     tiles = _tiles(result.sharding, len(result.shape))

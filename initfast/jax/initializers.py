@@ -210,8 +210,8 @@ Build = Callable[[indexing.Dims, Seed], Initializer]
 
 
 def _drawn(build: Build, default: Any, build_complex: Build | None = None) -> Init:
-    """The function of JAX's signature that draws what `build` gives for a shape and a seed, or
-    `build_complex` for a complex dtype, which otherwise is refused.
+    """Return the function of JAX's signature that draws what `build` gives for a shape and a seed,
+    or `build_complex` for a complex dtype, which otherwise is refused.
     """
 
     def init(key: Any, shape: Shape, dtype: Any = default, out_sharding: Any = None) -> jax.Array:

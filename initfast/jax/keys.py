@@ -11,8 +11,8 @@ from initfast.core.seeds import Seed
 
 
 def seed_of(key: Any) -> Seed:
-    """The seed and stream that a JAX key means, one to one, in every process: its words, high
-    before low.
+    """Return the seed and stream that a JAX key means, one to one, in every process: its words,
+    high before low.
 
     Two words (threefry) are the seed: `seed_of(jax.random.key(42)) == Seed(42)`. Of four (rbg), the
     last two are the stream.

@@ -33,7 +33,7 @@ class Scope:
         self._kin: dict[Seed, Kin] = {}
 
     def next(self) -> Seed:
-        """The stream of the next name: '0', '1', ..."""
+        """Return the stream of the next name: '0', '1', ..."""
         number = self._named
         self._named = number + 1
         return self._seed.named(str(number))
@@ -48,7 +48,7 @@ ACTIVE: ContextVar[Scope | None] = ContextVar("initfast.keras.default", default=
 
 
 def stream_of_copy(seed: Seed, place: int) -> Seed:
-    """The stream of the initializer that draws at `place`; the first has the seed's own."""
+    """Return the stream of the initializer that draws at `place`; the first has the seed's own."""
     if place == 0:
         return seed
     if seed.name is None and seed.stream:

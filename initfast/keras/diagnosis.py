@@ -136,7 +136,9 @@ def _join(trail: Trail, probe: Probe, found: Join, given: list[Any]) -> None:
 
 
 def _line(line: Line, by_output: Any, gradients: dict[int, Any], samples: int) -> LayerReport:
-    """The line of the report, complete. What the loss does not depend on has the gradient 0."""
+    """Return the line of the report, complete. What the loss does not depend on has the
+    gradient 0.
+    """
     layer = line.owner
     own = [each for each in layer.weights if id(each) in gradients]
     weight = next((each for each in own if len(each.shape) >= 2), own[0] if own else None)
@@ -174,7 +176,7 @@ def _units(layer: Any, gradients: dict[int, Any]) -> Units | None:
 
 
 def _unseen(found: list[Any], lines: list[Line]) -> list[str]:
-    """A note on the weights that belong to no line."""
+    """Return a note on the weights that belong to no line."""
     seen = {
         id(each) for line in lines for part in (line.owner, *line.parts) for each in part.weights
     }

@@ -102,7 +102,7 @@ class Flow:
 
 
 def _form(tensor: Any) -> Any:
-    """What has a tensor's shape and dtype: of a program's variable, its abstract value."""
+    """Return what has a tensor's shape and dtype: of a program's variable, its abstract value."""
     return getattr(tensor, "aval", tensor)
 
 

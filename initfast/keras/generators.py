@@ -52,7 +52,9 @@ def _words(read: Callable[[], Any]) -> tuple[int, int]:
 
 
 def _eager() -> Any:
-    """A block in which a generator has numbers also while a function of the user's is traced."""
+    """Return a block in which a generator has numbers also while a function of the user's is
+    traced.
+    """
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

@@ -78,7 +78,9 @@ def _by_jax(loss: Loss, values: list[Any], given: list[Any]) -> Found:
 
 
 def _joins_of(program: Any, trained: list[Any], zeros: list[Any], probe: Probe) -> list[Join]:
-    """The sums in a traced loss of `trained` and of the zeros that are added to each tensor."""
+    """Return the sums in a traced loss of `trained` and of the zeros that are added to each
+    tensor.
+    """
     import jax
 
     flow, wanted = Flow(), []

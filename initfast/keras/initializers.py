@@ -38,7 +38,7 @@ class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # 
 
     @tensors.unconverted
     def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
-        """A tensor of the backend, over our memory, which it adopts.
+        """Return a tensor of the backend, over our memory, which it adopts.
 
         Args:
             shape: the logical shape.
@@ -72,8 +72,8 @@ class _Random(InitfastInitializer, random.RandomInitializer):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The initializer of a config, ours or Keras'; a copy, if the config comes straight from
-        `get_config`.
+        """Return the initializer of a config, ours or Keras'; a copy, if the config comes straight
+        from `get_config`.
         """
         made = super().from_config(config)
         scope = ACTIVE.get()
@@ -129,8 +129,8 @@ def _dims(shape: Any) -> indexing.Dims:
 
 
 def _adapted(plain: type[Plain]) -> type[Plain]:
-    """The class `Initfast...` over an initializer of initfast and the one of Keras that has its
-    name.
+    """Return the class `Initfast...` over an initializer of initfast and the one of Keras that has
+    its name.
 
     Keras asks whether an initializer is its own VarianceScaling before it sets which axes of a
     kernel are inputs."""

@@ -35,7 +35,7 @@ _PASSING = ("Dropout", "Pooling", "Flatten", "Reshape", "Permute", "Identity", "
 
 
 def axis(layer: Any, tensor: Any) -> int:
-    """Where the units are: the last dimension unless the layer says otherwise."""
+    """Return where the units are: the last dimension unless the layer says otherwise."""
     own = getattr(layer, "axis", None)
     first = getattr(layer, "data_format", None) == "channels_first"
     if isinstance(own, int) and own < len(tensor.shape):
@@ -44,12 +44,12 @@ def axis(layer: Any, tensor: Any) -> int:
 
 
 def passes(layer: Any) -> bool:
-    """Whether what a layer gives is what it was given, in another form."""
+    """Return whether what a layer gives is what it was given, in another form."""
     return any(each in type(layer).__name__ for each in _PASSING)
 
 
 def is_norm(layer: Any, training: bool) -> bool:
-    """Whether a layer's output has the same size for any input."""
+    """Return whether a layer's output has the same size for any input."""
     fixed = isinstance(layer, keras.layers.BatchNormalization) and not (
         training and layer.trainable
     )
@@ -71,7 +71,9 @@ def fans(layer: Any) -> tuple[int, int] | None:
 
 
 def kernels(layer: Any) -> list[tuple[Any, int]]:
-    """The variables that multiply signals, each with its fan_in; empty where that is not known."""
+    """Return the variables that multiply signals, each with its fan_in; empty where that is not
+    known.
+    """
     if (found := fans(layer)) is not None:
         return [(layer.kernel, found[0])]
     cell = getattr(layer, "cell", None)
@@ -82,7 +84,9 @@ def kernels(layer: Any) -> list[tuple[Any, int]]:
 
 
 def unit_columns(layer: Any) -> tuple[Any, Any, Any] | None:
-    """How to read a kernel's units: (kernel, bias, function to (all that goes in, units))."""
+    """Return how to read a kernel's units: (kernel, bias, function to (all that goes in,
+    units)).
+    """
     cell = getattr(layer, "cell", None)
     if cell is not None and hasattr(cell, "recurrent_kernel") and hasattr(cell, "kernel"):
         units = cell.units

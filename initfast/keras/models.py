@@ -70,7 +70,7 @@ class Planned(NamedTuple):
 
 
 def plan(model: Any, seed: int | Seed | None, rules: Rules | None) -> list[Planned]:
-    """Every weight of a model, and what `initialize` draws it from. Raises what it raises."""
+    """Return every weight of a model, and what `initialize` draws it from; raise as it does."""
     root = root_seed(seed)
     found = weights(model)
     if not found:

@@ -40,7 +40,9 @@ def _contents(attributes: dict[str, Any]) -> list[tuple[Any, Any]]:
 
 
 def stateless(variables: list[Any], values: list[Any]) -> Any:
-    """Where variables have other values, and nothing that is assigned to any variable stays."""
+    """Return a scope in which variables have other values, and assigned values are dropped at
+    its end.
+    """
     return keras.StatelessScope(
         state_mapping=list(zip(variables, values, strict=True)), collect_losses=True
     )

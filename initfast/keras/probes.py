@@ -68,18 +68,20 @@ class Probe:
             self._inside.pop()
 
     def place(self, scopes: str | None = None) -> str:
-        """The name of the layer that runs now, or of the innermost of these scopes."""
+        """Return the name of the layer that runs now, or of the innermost of these scopes."""
         if scopes is None:
             return self._places[self._inside[-1]] if self._inside else ""
         found = re.findall(rf"{_SCOPE}(\d+)", scopes)
         return self._places[int(found[-1])] if found else ""
 
     def last(self, line: Line) -> int:
-        """The number of the tensor that a line gives."""
+        """Return the number of the tensor that a line gives."""
         return self._numbers[id(line), line.steps]
 
     def line(self, number: int) -> Line | None:
-        """The line of the layer that gave a tensor; None for what a later step made of one."""
+        """Return the line of the layer that gave a tensor; None for what a later step made of
+        one.
+        """
         return self._lines.get(number)
 
     def _note(self, line: Line, output: Any, number: int) -> None:
@@ -190,7 +192,7 @@ def watched(model: Any, probe: Probe) -> Iterator[None]:
 
 
 def _leaves(layer: Any) -> Iterator[Any]:
-    """The layers that are measured, or are activations."""
+    """Return the layers that are measured, or are activations."""
     inner = [each for each in layer._layers if each is not getattr(layer, "activation", None)]
     if isinstance(layer, _WHOLE) or not inner:
         yield layer
@@ -227,7 +229,7 @@ def _name(operation: Any, name: str, probe: Probe) -> None:
 
 
 def matrix(tensor: Any, axis: int = -1) -> Floats:
-    """The values as (samples, units), float64."""
+    """Return the values as (samples, units), float64."""
     values = np.asarray(keras.ops.convert_to_numpy(tensor)).astype(np.float64)
     return (
         np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis])
@@ -237,13 +239,13 @@ def matrix(tensor: Any, axis: int = -1) -> Floats:
 
 
 def floats(tensor: Any) -> Floats:
-    """The values in float32, or float64 if they are."""
+    """Return the values in float32, or float64 if they are."""
     values = np.asarray(keras.ops.convert_to_numpy(tensor))
     return values if values.dtype == np.float64 else values.astype(np.float32)
 
 
 def tensors(value: Any) -> Iterator[Any]:
-    """The tensors in nested tuples, lists and dicts."""
+    """Return the tensors in nested tuples, lists and dicts."""
     for part in keras.tree.flatten(value):
         if keras.ops.is_tensor(part) or isinstance(part, np.ndarray):
             yield part
@@ -262,7 +264,9 @@ def _replaced(output: Any, old: Any, new: Any) -> Any:
 
 
 def _known(activation: Any, name: str = "") -> Activation | str:
-    """The activation that a function or layer is; its name alone if it is not elementwise."""
+    """Return the activation that a function or layer is; its name alone if it is not
+    elementwise.
+    """
     try:
         return resolve(activation, name)
     except ValueError:

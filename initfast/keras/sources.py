@@ -160,7 +160,7 @@ def axes(weight: Weight) -> dict[str, Any]:
 
 
 def _forget(bias: Array) -> Array:
-    """The bias of an LSTM, ones for the forget gate, which is the second of four."""
+    """Return the bias of an LSTM, ones for the forget gate, which is the second of four."""
     quarter = len(bias) // 4
     bias[quarter : 2 * quarter] = 1
     return bias

@@ -23,7 +23,7 @@ _REMEDY = "give a rule for it, or a rule None, which leaves it out of the spec"
 
 
 def spec_from(model: Any, rules: Rules | None = None, *, dtype: DTypeLike = None) -> dict[str, Any]:
-    """The spec of a built model: what `initialize(model, seed, rules)` would draw, for
+    """Return the spec of a built model: what `initialize(model, seed, rules)` would draw, for
     `checkpoint.save`.
 
     Nothing is drawn. Tensors have the names of `initialize`, such as 'encoder/dense_1/kernel';
@@ -73,7 +73,7 @@ def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
 
 
 def _changed(made: Derived, kind: DType) -> Initializer:
-    """A constant that a layer changes is a constant."""
+    """Return the constant that a layer makes of another one, such as its double."""
     if not isinstance(made.inner, Constant | Ones | Zeros) or np.ndim(
         getattr(made.inner, "value", 0)
     ):

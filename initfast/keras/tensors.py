@@ -26,8 +26,8 @@ except ImportError:  # pragma: no cover
 
 
 def named_dtype(dtype: Any) -> str:
-    """The name of a dtype, Keras' `floatx` for None; on JAX without 64 bits float32 for float64, as
-    JAX has it.
+    """Return the name of a dtype, Keras' `floatx` for None; on JAX without 64 bits float32 for
+    float64, as JAX has it.
     """
     name: str = keras.backend.standardize_dtype(keras.config.floatx() if dtype is None else dtype)
     if name == "float64" and keras.backend.backend() == "jax":
@@ -57,7 +57,8 @@ def placeholder(shape: Any, dtype: str) -> Any | None:
 
 
 def adopt(array: Any) -> Any:
-    """A tensor of the backend over the memory of `array`, which nobody else writes to from now on.
+    """Return a tensor of the backend over the memory of `array`, which nobody else writes to from
+    now on.
 
     Copied is memory that is not aligned to 64 bytes or holds no floating dtype, and float8 on
     TensorFlow."""
@@ -70,8 +71,8 @@ def adopt(array: Any) -> Any:
 
 
 def sharded(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
-    """A JAX array of `shape` under a `NamedSharding`, each distinct block of it computed once, by
-    its own index.
+    """Return a JAX array of `shape` under a `NamedSharding`, each distinct block of it computed
+    once, by its own index.
 
     Args:
         init: draws the same values at every call; fans come from `shape`, not from the block.
@@ -140,7 +141,7 @@ def _address(array: Array) -> int:
 
 
 def _bits(array: Array) -> Array:
-    """The array under a dtype that NumPy shares with every backend."""
+    """Return the array under a dtype that NumPy shares with every backend."""
     # Not by its kind: that of float8_e5m2 is "f", as if it were NumPy's own.
     return array if array.dtype.isbuiltin == 1 else array.view(bits_of(array.dtype))
 

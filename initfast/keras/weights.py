@@ -19,8 +19,8 @@ class Weight(NamedTuple):
 
 
 def weights(model: Any) -> list[Weight]:
-    """The weights of a model or layer, each once, under its first path; no seed generators, no
-    metrics.
+    """Return the weights of a model or layer, each once, under its first path; no seed generators,
+    no metrics.
 
     A path is made of the names of layers and of the variable, without the model's own:
     'encoder/dense_1/kernel'. Keras numbers the layers it names itself through the whole session;

@@ -169,7 +169,7 @@ def _erf_rows(dtype: np.dtype[Any]) -> Floats:
 
 
 def erf(x: Floats) -> Floats:
-    """The error function: within 2e-14 of `math.erf` in float64, 2e-7 in float32.
+    """Return the error function: within 2e-14 of `math.erf` in float64, 2e-7 in float32.
 
     Taylor's series to the third power about the nearest multiple of 1/1024. What it leaves out is
     at most 4.4 / 24 * (1/2048)^4 = 1.1e-14, since the fourth derivative of erf is nowhere above
@@ -240,7 +240,8 @@ _ALIASES = {
 
 
 def get(name: str) -> Activation:
-    """The activation of that name, in any usual spelling: 'relu', 'ReLU', 'swish', 'Hardtanh'.
+    """Return the activation of that name, in any usual spelling: 'relu', 'ReLU', 'swish',
+    'Hardtanh'.
 
     Raises:
         ValueError: there is none.
@@ -257,7 +258,7 @@ def get(name: str) -> Activation:
 
 
 def spelling(name: str) -> str:
-    """A name without what its spellings differ in."""
+    """Return a name without what its spellings differ in."""
     return re.sub(r"[\s_-]", "", name).lower()
 
 

@@ -26,13 +26,13 @@ ONE_SIDED = {
 
 
 def facts_of(layer: LayerReport) -> Facts | None:
-    """What is known of a layer's activation; None if it is not elementwise."""
+    """Return what is known of a layer's activation; None if it is not elementwise."""
     row = ACTIVATIONS.get(layer.activation)
     return layer.facts or (None if row is None else facts(row))
 
 
 def advice(layer: LayerReport, initializer: str) -> str:
-    """A sentence on what fits the layer; empty for a layer without a kernel.
+    """Return a sentence on what fits the layer; empty for a layer without a kernel.
 
     Args:
         initializer: the one in use, in words; it is not recommended against itself. Nor is one

@@ -53,19 +53,19 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """The network and the data, in words."""
+        """Return the network and the data, in words."""
         kind = "" if self.network == "mlp" else f"{self.network} "
         widths = "x".join(map(str, self.widths))
         return f"{self.activation} {kind}network {widths} on {self.data}"
 
     @property
     def seeds(self) -> int:
-        """How often each initializer was drawn and trained."""
+        """Return how often each initializer was drawn and trained."""
         return len(next(iter(self.curves.values())).train_loss)
 
     @property
     def standings(self) -> list[Standing]:
-        """The initializers at the end of the training, best first."""
+        """Return the initializers at the end of the training, best first."""
         return ranking.rank(self.curves, self.guess)
 
     @property
@@ -100,8 +100,8 @@ class Comparison:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Comparison:
-        """The comparison that `to_dict` gave as `found`; what follows from the curves is computed
-        again.
+        """Return the comparison that `to_dict` gave as `found`; what follows from the curves is
+        computed again.
         """
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value := found[name], list) else value

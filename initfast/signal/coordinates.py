@@ -52,7 +52,7 @@ class CoordinateCheck:
 
     @property
     def stable(self) -> bool:
-        """Whether no size depends on the width, at any step."""
+        """Return whether no size depends on the width, at any step."""
         return all(abs(slope) <= STABLE for row in self.slopes.values() for slope in row)
 
     def to_dict(self) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _shipped(name: str) -> tuple[Array, Array]:
 
 
 def _file(path: str) -> tuple[Array, Array]:
-    """The arrays x and y of a .npz file; nothing in it is ever unpickled."""
+    """Return the arrays x and y of a .npz file; nothing in it is ever unpickled."""
     rule = f"a .npz file must hold the arrays 'x' and 'y'; {path!r} "
     with open_regular(path) as file:
         try:
@@ -190,7 +190,7 @@ def _features(x: Array) -> Array:
 
 
 def _classes(y: Array, samples: int) -> tuple[Array, Array]:
-    """The labels, sorted, and for each sample the number of its own."""
+    """Return the labels, sorted, and for each sample the number of its own."""
     if y.shape != (samples,):
         raise ValueError(f"y must have one label a sample, shape ({samples},); received {y.shape}")
     if y.dtype.kind not in "biuUS":

@@ -106,8 +106,8 @@ def diagnose(
 
 
 def cotangent(shape: tuple[int, ...], seed: Seed) -> Floats:
-    """The g of the loss `sum(g * output)`: standard normal, from the stream 'cotangent' of the
-    seed.
+    """Return the g of the loss `sum(g * output)`: standard normal, from the stream 'cotangent' of
+    the seed.
     """
     return np.asarray(RandomNormal(0.0, 1.0, seed.named("cotangent"))(shape), np.float64)
 

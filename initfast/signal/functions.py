@@ -84,7 +84,7 @@ def _snake(name: str) -> str:
 
 
 def _on_arrays(name: str, function: Callable[..., Any]) -> Callable[[Floats], Floats]:
-    """The function from float64 arrays to float64 arrays."""
+    """Return the function from float64 arrays to float64 arrays."""
     problem = f"an activation must be an elementwise function on arrays; received {name}, which"
     sample = np.stack([_PROBES, _PROBES[::-1]])
     call = next(

@@ -131,5 +131,5 @@ class LayerReport:
 
     @property
     def weight_scale(self) -> float | None:
-        """The greatest of `weight_scales`."""
+        """Return the greatest of `weight_scales`."""
         return max(self.weight_scales, default=None)

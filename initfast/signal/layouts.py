@@ -20,15 +20,15 @@ class Dense(NamedTuple):
     features: int
 
     def shape(self, units: int) -> tuple[int, ...]:
-        """The shape of a kernel, as initializers are asked for it."""
+        """Return the shape of a kernel, as initializers are asked for it."""
         return (self.features, units)
 
     def outputs(self, units: int) -> int:
-        """How many numbers the layer gives for a sample."""
+        """Return how many numbers the layer gives for a sample."""
         return units
 
     def unfold(self, x: Array) -> Array:
-        """The rows that the kernel multiplies, for inputs (..., samples, features)."""
+        """Return the rows that the kernel multiplies, for inputs (..., samples, features)."""
         return x
 
     def fold(self, rows: Array) -> Array:
@@ -45,7 +45,7 @@ class Images(NamedTuple):
     channels: int
 
     def convolved(self, units: int) -> Images:
-        """The images that the layer gives."""
+        """Return the images that the layer gives."""
         return Images(self.height - KERNEL + 1, self.width - KERNEL + 1, units)
 
     def shape(self, units: int) -> tuple[int, ...]:
@@ -56,7 +56,9 @@ class Images(NamedTuple):
         return given.height * given.width * units
 
     def unfold(self, x: Array) -> Array:
-        """A row for each place of each sample: (..., samples * places, KERNEL**2 * channels)."""
+        """Return a row for each place of each sample: (..., samples * places, KERNEL**2 *
+        channels).
+        """
         images = x.reshape(*x.shape[:-1], *self)
         window = (KERNEL, KERNEL)
         patches = np.lib.stride_tricks.sliding_window_view(images, window, axis=(-3, -2))

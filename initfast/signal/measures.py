@@ -104,7 +104,7 @@ def with_gradients(
     weight_scales: tuple[float, ...] = (),
     bias_rms: float = 0.0,
 ) -> LayerReport:
-    """The line with what weights and gradients tell."""
+    """Return the line with what weights and gradients tell."""
     expected = None
     if weight_scales and layer.input_second_moment is not None:
         expected = max(weight_scales) ** 2 * layer.input_second_moment + bias_rms**2
@@ -119,7 +119,7 @@ def with_gradients(
 
 
 def rms(values: Floats) -> float:
-    """The root of the mean square."""
+    """Return the root of the mean square."""
     flat = values.reshape(-1)
     # Scaled, so that squares of small gradients do not vanish, nor those of great ones overflow.
     largest = float(np.abs(flat).max(initial=0.0))
@@ -132,7 +132,7 @@ def rms(values: Floats) -> float:
 
 
 def moments(values: Floats) -> Moments:
-    """The moments of (samples, units)."""
+    """Return the moments of (samples, units)."""
     by_unit = values.mean(axis=0)
     centred = (values - by_unit).reshape(-1)
     within = float(np.dot(centred, centred) / centred.size)
@@ -143,7 +143,7 @@ def moments(values: Floats) -> Moments:
 
 
 def histogram(values: Floats, bins: int = BINS) -> Histogram:
-    """How the finite values are spread; without edges if there are none."""
+    """Return how the finite values are spread; without edges if there are none."""
     flat = values.reshape(-1)
     low, high = (float(flat.min()), float(flat.max())) if flat.size else (0.0, 0.0)
     if not np.isfinite(high - low):
@@ -163,8 +163,8 @@ def histogram(values: Floats, bins: int = BINS) -> Histogram:
 
 
 def equal_units(units: Units) -> int:
-    """How many units have the incoming weights and bias, and the gradients by both, of another
-    unit.
+    """Return how many units have the incoming weights and bias, and the gradients by both, of
+    another unit.
 
     Such units stay equal under any optimizer that treats weights one by one. Gradients count as
     equal if they differ by rounding alone."""
@@ -188,7 +188,7 @@ def equal_units(units: Units) -> int:
 
 
 def _same_columns(weights: Floats, bias: Floats | None) -> list[npt.NDArray[np.intp]]:
-    """The columns in groups of the same bytes."""
+    """Return the columns in groups of the same bytes."""
     # Two rows tell random columns apart, and the others are looked at only if they do not.
     for rows in (weights[:2], weights):
         parts = [rows] if bias is None else [rows, bias.reshape(1, -1)]

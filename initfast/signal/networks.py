@@ -57,7 +57,7 @@ def build(
     seed: int | Seed | None = 0,
     output_activation: Any = None,
 ) -> list[Layer]:
-    """The layers of a sketch: the float32 weights that the initializers give, in float64.
+    """Return the layers of a sketch: the float32 weights that the initializers give, in float64.
 
     Args:
         widths: the number of inputs, then the units of each layer.
@@ -89,7 +89,7 @@ def build(
 
 
 def forward(layers: Sequence[Layer], inputs: Floats) -> list[Passed]:
-    """What comes out of each layer for inputs (batch, fan_in)."""
+    """Return what comes out of each layer for inputs (batch, fan_in)."""
     passed = []
     for layer in layers:
         net = inputs @ layer.weights
@@ -102,7 +102,7 @@ def forward(layers: Sequence[Layer], inputs: Floats) -> list[Passed]:
 def backward(
     layers: Sequence[Layer], inputs: Floats, passed: Sequence[Passed], cotangent: Floats
 ) -> list[Gradient]:
-    """The gradients of a loss in each layer, given `cotangent`, its gradient by the last
+    """Return the gradients of a loss in each layer, given `cotangent`, its gradient by the last
     activations.
     """
     found = []
@@ -116,7 +116,7 @@ def backward(
 
 
 def check_widths(widths: Any) -> tuple[int, ...]:
-    """The widths as integers. Raises ValueError."""
+    """Return the widths as integers. Raises ValueError."""
     listed = isinstance(widths, (Sequence, np.ndarray)) and not isinstance(widths, (str, bytes))
     sizes = list(widths) if listed else []
     whole = all(

@@ -196,12 +196,14 @@ def _gradient(layer: LayerReport) -> float:
 
 
 def _factor(values: list[float]) -> float:
-    """The mean factor from one to the next."""
+    """Return the mean factor from one to the next."""
     logs = [math.log(after / before) for before, after in itertools.pairwise(values)]
     return math.exp(sum(logs) / len(logs))
 
 
 def _near(found: float, expected: float, kurtosis: float = 3.0) -> bool:
-    """Whether a mean factor is as expected; units share their inputs, so they alone are samples."""
+    """Return whether a mean factor is as expected; units share their inputs, so they alone are
+    samples.
+    """
     error = math.sqrt((kurtosis - 1.0) / WIDTH / (DEPTH - 1))
     return abs(found / expected - 1.0) < ERRORS * error

@@ -128,8 +128,9 @@ def gains(activation: Activation) -> Gains:
 def _meeting(
     moments: Callable[[float], tuple[float, float]], small: float
 ) -> tuple[float, float] | None:
-    """Where variance / E[f^2] = 1 / E[f'^2]: a net input of that variance is kept, and so is the
-    gradient."""
+    """Return where variance / E[f^2] = 1 / E[f'^2]: a net input of that variance is kept, and so is
+    the gradient.
+    """
 
     def gap(variance: float) -> float:
         second, slopes = moments(variance)

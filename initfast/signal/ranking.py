@@ -77,7 +77,7 @@ def mean_and_spread(values: Array) -> tuple[float, float]:
 
 
 def lower(one: Array, other: Array) -> bool:
-    """Whether the losses `one` are lower than `other`, both (seeds,), by more than noise.
+    """Return whether the losses `one` are lower than `other`, both (seeds,), by more than noise.
 
     Both have the same streams, seed for seed, so the ratio of the losses of a seed is judged, in
     logarithms, since losses spread over decades: its mean has to be more than t standard errors
@@ -101,7 +101,7 @@ def _logs(losses: Array) -> Array:
 
 
 def rank(curves: Mapping[str, Curves], guess: tuple[float, float]) -> list[Standing]:
-    """The standings, best first: by the sum of both ranks, then by the mean test loss.
+    """Return the standings, best first: by the sum of both ranks, then by the mean test loss.
 
     Args:
         curves: by initializer, of the same seeds each.
@@ -148,8 +148,8 @@ def _learned(train: Array, test: Array, guess: tuple[float, float]) -> bool | No
 
 
 def _below(losses: Array, guess: float) -> bool | None:
-    """Whether losses are lower than that of a constant guess; None if they are in the mean, but
-    not by more than noise.
+    """Return whether losses are lower than that of a constant guess; None if they are in the mean,
+    but not by more than noise.
     """
     if lower(losses, np.full(len(losses), guess)):
         return True

@@ -188,7 +188,7 @@ _NAMED = (
 
 
 def _computed(name: str, known: Facts) -> Recommendation:
-    """What the quadrature recommends."""
+    """Return what the quadrature recommends."""
     found = known.gains
     if not math.isfinite(found.gradient):
         raise ValueError(

@@ -70,7 +70,7 @@ class SignalReport:
 
     @property
     def summary(self) -> Summary:
-        """The verdict on the whole; str() of it is the first line of a printed report."""
+        """Return the verdict on the whole; str() of it is the first line of a printed report."""
         return summary(self.verdicts)
 
     def to_dict(self) -> dict[str, Any]:

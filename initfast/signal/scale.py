@@ -116,8 +116,9 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
 
 
 def _lost(sizes: Sequence[tuple[float, str]]) -> str:
-    """Where the greatest fall of a square is from one place to a later one, in words; empty if it
-    is within reason."""
+    """Return where the greatest fall of a square is from one place to a later one, in words; empty
+    if it is within reason.
+    """
     top, worst, said = (0.0, ""), 1.0, ""
     for size, name in sizes:
         top = max(top, (size, name), key=lambda pair: pair[0])
@@ -132,7 +133,9 @@ def _in_chain(layer: LayerReport) -> bool:
 
 
 def _free(layers: Sequence[LayerReport], initializer: str) -> Verdict | None:
-    """The verdict on weights that are too large even where a normalisation takes care of it."""
+    """Return the verdict on weights that are too large even where a normalisation takes care
+    of it.
+    """
     limit = THRESHOLDS["free"]
     sizes = [
         (layer.weight_scale**2, layer)
@@ -155,7 +158,7 @@ _RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 def _recurrent(layers: Sequence[LayerReport], initializer: str) -> Verdict | None:
-    """The verdict on the kernels of recurrent layers; None without any."""
+    """Return the verdict on the kernels of recurrent layers; None without any."""
     found = [
         (scale**2, layer)
         for layer in layers

@@ -15,7 +15,7 @@ ROWS = 24  # of a printed report; `table()` has all
 
 
 def number(value: float | None) -> str:
-    """A number in nine characters at most."""
+    """Return a number in nine characters at most."""
     if value is None:
         return "-"
     size = abs(value)
@@ -137,7 +137,7 @@ def _cut(lines: list[str], most: int | None, what: str) -> list[str]:
 
 
 def _common(names: Sequence[str]) -> str:
-    """The first part that all names have, with its dot, such as 'transformer.'."""
+    """Return the first part that all names have, with its dot, such as 'transformer.'."""
     first = names[0].partition(".") if names else ("", "", "")
     prefix = first[0] + first[1]
     shared = first[1] and sum(each.startswith(prefix) for each in names) >= len(names) - 1 > 1
@@ -151,5 +151,5 @@ def _title(layer: LayerReport, prefix: str) -> str:
 
 
 def _short(name: str, width: int) -> str:
-    """The end of a long name, which distinguishes layers."""
+    """Return the end of a long name, which distinguishes layers."""
     return name if len(name) < width else ".." + name[-(width - 3) :]

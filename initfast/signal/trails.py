@@ -82,12 +82,12 @@ class Trail:
         return self.lines[-1]
 
     def origin(self, given: Any) -> Line | None:
-        """The layer that gave this very tensor, with or without its activation."""
+        """Return the layer that gave this very tensor, with or without its activation."""
         found = self._origins.get(id(given))
         return None if found is None else found[1]
 
     def source(self, given: Any) -> Line | None:
-        """The layer that gave this very tensor and has no activation yet."""
+        """Return the layer that gave this very tensor and has no activation yet."""
         found = self.origin(given)
         return None if found is None or found.activated else found
 

@@ -55,7 +55,7 @@ class Network:
         self.layouts = self.layouts or [Dense(kernel.shape[1]) for kernel in self.kernels]
 
     def skips(self, layer: int) -> bool:
-        """Whether a hidden layer's inputs are added to its activations: x + f(x W + b)."""
+        """Return whether a hidden layer's inputs are added to its activations: x + f(x W + b)."""
         inputs, units = self.kernels[layer].shape[1:]
         return self.residual and inputs == units and layer < len(self.kernels) - 1
 
@@ -103,8 +103,8 @@ def draw(
     residual: bool = False,
     layouts: Sequence[Dense | Images] = (),
 ) -> Network:
-    """The networks to begin with; `widths` are the features, then the units or channels of each
-    layer.
+    """Return the networks to begin with; `widths` are the features, then the units or channels of
+    each layer.
 
     Layer i of repeat r has the kernel of stream `seed.named(f"repeat/{r}/layer/{i}/kernel")`, and a
     bias likewise. All initializers draw from the same streams: two normals that differ in scale
@@ -157,8 +157,8 @@ def softmax_loss(logits: Array, y: Array) -> tuple[Array, Array]:
 
 
 def gradients(network: Network, x: Array, y: Array) -> tuple[Array, list[Array], list[Array]]:
-    """The mean loss of each repeat over its samples, and its gradient in kernels and biases, by
-    back-propagation.
+    """Return the mean loss of each repeat over its samples, and its gradient in kernels and biases,
+    by back-propagation.
 
     Args:
         x: (repeats, samples, features). y: (repeats, samples).

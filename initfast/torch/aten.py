@@ -118,7 +118,7 @@ def _standard(function: str) -> Callable[[dict[str, Any]], Draw]:
 
 
 def _makes_a_shard() -> bool:
-    """Whether `torch.distributed.tensor.rand` or `randn` is the caller, on a local shape.
+    """Return whether `torch.distributed.tensor.rand` or `randn` is the caller, on a local shape.
 
     Nothing else distinguishes such a draw; initfast would give all ranks the same shard."""
     module = sys.modules.get("torch.distributed.tensor._api")

@@ -73,7 +73,7 @@ def _run(
     learning_rate: float,
     seed: Seed,
 ) -> list[dict[str, float]]:
-    """The sizes of one model by layer, after each number of steps."""
+    """Return the sizes of one model by layer, after each number of steps."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"make must give a torch.nn.Module; received {module!r}")
     parameters = list(module.parameters())

@@ -29,7 +29,7 @@ _KAIMING = Spec("kaiming_uniform_", {"a": in_fixed_environment(math.sqrt)(5)})
 
 @in_fixed_environment
 def default(ancestors: Mapping[str, nn.Module], parameter: Any) -> Spec | None:
-    """What a parameter is drawn from when its model is made.
+    """Return what a parameter is drawn from when its model is made.
 
     Args:
         ancestors: each module that holds the parameter, outermost first, by the parameter's name
@@ -48,8 +48,8 @@ def default(ancestors: Mapping[str, nn.Module], parameter: Any) -> Spec | None:
 
 
 def axes_of(name: str, holder: nn.Module, parameter: Any) -> tuple[str, bool]:
-    """The row of `fans.AXES` for a parameter that a rule draws, and whether this is certain: three
-    dims outside a convolution are stacked matrices.
+    """Return the row of `fans.AXES` for a parameter that a rule draws, and whether this is certain:
+    three dims outside a convolution are stacked matrices.
     """
     kind = type(holder).__name__.lower()
     if (
@@ -65,8 +65,8 @@ def axes_of(name: str, holder: nn.Module, parameter: Any) -> tuple[str, bool]:
 
 
 def padding_rows(holders: Iterable[Mapping[str, nn.Module]]) -> set[int]:
-    """The rows of a parameter that are 0 whatever it is drawn from: the padding of the embeddings
-    that it belongs to, by the holders of each of its names.
+    """Return the rows of a parameter that are 0 whatever it is drawn from: the padding of the
+    embeddings that it belongs to, by the holders of each of its names.
     """
     found = set()
     for each in holders:
@@ -77,7 +77,7 @@ def padding_rows(holders: Iterable[Mapping[str, nn.Module]]) -> set[int]:
 
 
 def default_buffer(module: nn.Module, name: str) -> Spec | None:
-    """What a buffer of one of torch's own modules holds at first."""
+    """Return what a buffer of one of torch's own modules holds at first."""
     if isinstance(module, _NORM) and type(module).reset_running_stats is _NORM.reset_running_stats:
         return {"running_mean": ZEROS, "running_var": ONES, "num_batches_tracked": ZEROS}.get(name)
     return None

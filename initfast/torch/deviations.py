@@ -54,7 +54,7 @@ class _Compared(NamedTuple):
 
     @property
     def alike(self) -> bool:
-        """Whether both are of one distribution, as far as a sample can say."""
+        """Return whether both are of one distribution, as far as a sample can say."""
         held, drawn = self.held, self.drawn
         if held.constant or drawn.constant:
             return (
@@ -67,7 +67,7 @@ class _Compared(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        """Whether mean or deviation clearly differ, or a constant at all."""
+        """Return whether mean or deviation clearly differ, or a constant at all."""
         held, drawn = self.held, self.drawn
         if held.constant or drawn.constant:
             return not self.alike
@@ -94,8 +94,8 @@ def check(planned: Iterable[Planned]) -> None:
 
 
 def _is_new(compared: list[_Compared]) -> bool:
-    """Whether a model seems to be as its constructor left it: not trained, not loaded, and not
-    without values yet, which are often 0.
+    """Return whether a model seems to be as its constructor left it: not trained, not loaded, and
+    not without values yet, which are often 0.
     """
     fixed = [each for each in compared if each.drawn.constant]
     if 2 * sum(not each.held.constant for each in fixed) > len(fixed):
@@ -109,7 +109,7 @@ def _is_new(compared: list[_Compared]) -> bool:
 
 
 def _compared(planned: Iterable[Planned]) -> Iterator[_Compared]:
-    """The parameters of which a sample can be had, on both sides, and says something."""
+    """Return the parameters of which a sample can be had, on both sides, and says something."""
     known: dict[Any, _Values | None] = {}  # layers of one kind are drawn alike
     for each in planned:
         if each.kind != "parameter" or each.by_rule or each.what is None:
@@ -162,7 +162,9 @@ def _sample(tensor: Any) -> tuple[npt.NDArray[Any], Bounds] | None:
 
 
 def _drawn(planned: Planned, bounds: Bounds) -> _Values | None:
-    """What a parameter would hold with some seed; None if that cannot be said of a part of it."""
+    """Return what a parameter would hold with some seed; None if that cannot be said of a part of
+    it.
+    """
     tensor = planned.site.tensor
     try:
         initializer = planned.fill.initializer(Seed(0))

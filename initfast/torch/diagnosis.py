@@ -101,7 +101,7 @@ def _line(
     by_parameter: Mapping[int, Any],
     samples: int,
 ) -> LayerReport:
-    """The line of the report, complete."""
+    """Return the line of the report, complete."""
     layer = line.owner
     own = list(layer.parameters(recurse=True))
     weight = next((each for each in own if each.ndim >= 2), own[0])
@@ -145,7 +145,7 @@ def _numpy(tensor: torch.Tensor) -> Any:
 
 
 def _unseen(module: nn.Module, lines: list[Line]) -> list[str]:
-    """A note on the parameters that belong to no line: layers alike are named once."""
+    """Return a note on the parameters that belong to no line: layers alike are named once."""
     seen = {
         id(each)
         for line in lines
@@ -160,7 +160,7 @@ def _unseen(module: nn.Module, lines: list[Line]) -> list[str]:
 
 
 def _unwrapped(module: Any) -> Any:
-    """The module in a compiled or data-parallel one."""
+    """Return the module in a compiled or data-parallel one."""
     for _ in range(8):
         if isinstance(module, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
             module = module.module
@@ -172,7 +172,7 @@ def _unwrapped(module: Any) -> Any:
 
 
 def _call(module: nn.Module, batch: Any) -> Any:
-    """The module on copies of the batch, into which it may write."""
+    """Return the module on copies of the batch, into which it may write."""
     if isinstance(batch, Mapping):
         return module(**{name: _copy(part) for name, part in batch.items()})
     return module(*map(_copy, batch)) if isinstance(batch, (tuple, list)) else module(_copy(batch))

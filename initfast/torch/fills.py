@@ -48,7 +48,7 @@ class Fill(NamedTuple):
 
 
 def starts(target: Target) -> Dims:
-    """The logical place of a target's first element, dim by dim."""
+    """Return the logical place of a target's first element, dim by dim."""
     return (
         (0,) * len(target.shape)
         if target.where is None
@@ -57,7 +57,7 @@ def starts(target: Target) -> Dims:
 
 
 def narrow(target: Target, dim: int, low: int, high: int) -> Target:
-    """The part of a target from `low` to `high` of one dim of its memory."""
+    """Return the part of a target from `low` to `high` of one dim of its memory."""
     where = [
         slice(first, first + size)
         for first, size in zip(starts(target), target.local.shape, strict=True)
@@ -67,8 +67,8 @@ def narrow(target: Target, dim: int, low: int, high: int) -> Target:
 
 
 def block(target: Target, dim: int, start: int, stop: int) -> Target | None:
-    """The part of a target in `start` to `stop` of one logical dim, as a target in the tensor of
-    these alone; None if there is none.
+    """Return the part of a target in `start` to `stop` of one logical dim, as a target in the
+    tensor of these alone; None if there is none.
     """
     first = starts(target)[dim]
     low, high = max(start - first, 0), min(stop - first, target.local.shape[dim])

@@ -43,7 +43,7 @@ class _State(NamedTuple):
 
 @in_fixed_environment
 def fold(steps: list[Event], ref: Ref, zeros: Container[int]) -> Spec | None:
-    """The function that gives a tensor the values of these steps; None if there is not one.
+    """Return the function that gives a tensor the values of these steps; None if there is not one.
 
     Args:
         zeros: rows that may be set to 0, because they are in any case.
@@ -106,7 +106,7 @@ def _read(source: Any, known: dict[int, _State]) -> _State:
 
 
 def _row(step: Event, out: Ref, known: dict[int, _State]) -> _State:
-    """A row of zeros in what was drawn before: the padding of an embedding."""
+    """Return the state after a row is set to zero, as the padding of an embedding is."""
     state = known[out.key]
     size, row = state.shaped.size, math.prod(state.shaped.size[1:])
     zero = step.name == "zero_" or (step.name == "fill_" and step.args[1] == 0)
@@ -118,7 +118,7 @@ def _row(step: Event, out: Ref, known: dict[int, _State]) -> _State:
 
 
 def _changed(step: Event, state: _State) -> Spec:
-    """What a draw is after an operation with numbers."""
+    """Return what a draw is after an operation with numbers."""
     name = step.name.removesuffix("_")
     spec, shaped, rows = state
     if name in _COPIES:
@@ -182,7 +182,7 @@ def _truncated(spec: Spec, low: float, high: float) -> Spec:
 
 
 def _plain(spec: Spec, shaped: Ref) -> Spec:
-    """The same draw by the function whose arguments are its distribution's, all of them."""
+    """Return the same draw by the function whose arguments are its distribution's, all of them."""
     if spec.function == "trunc_normal_":
         return Spec(
             "trunc_normal_", {"mean": 0.0, "std": 1.0, "a": -2.0, "b": 2.0} | dict(spec.arguments)
@@ -205,7 +205,7 @@ def _parameters(function: str) -> Container[str]:
 
 
 def constant(value: Any) -> Spec:
-    """The function that writes one value everywhere."""
+    """Return the function that writes one value everywhere."""
     return {0: ZEROS, 1: ONES}.get(value, Spec("constant_", {"val": value}))
 
 

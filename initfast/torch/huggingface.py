@@ -80,7 +80,7 @@ def _built(transformers: Any, found: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _class_of(transformers: Any, config: Any) -> Any:
-    """The class that the config names, else the one for its language model or bare model."""
+    """Return the class that the config names, else the one for its language model or bare model."""
     for name in config.architectures or ():
         kind = getattr(transformers, name, None) if isinstance(name, str) else None
         if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):

@@ -199,8 +199,8 @@ def eye_(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def dirac_(tensor: torch.Tensor, groups: int = 1) -> torch.Tensor:
-    """The identity as a convolution of 1 to 3 dims, in each of `groups`, in `tensor`; of a DTensor,
-    its local part.
+    """Write the identity as a convolution of 1 to 3 dims, in each of `groups`, in `tensor`; of a
+    DTensor, its local part.
     """
     return _fill("dirac_", tensor, (groups,))
 

@@ -18,7 +18,9 @@ _TABLES = (nn.Embedding, nn.EmbeddingBag)
 
 
 def is_layer(module: nn.Module, name: str) -> bool:
-    """Whether a module is a line of a report: it has parameters, and no child that has any."""
+    """Return whether a module is a line of a report: it has parameters, and no child that has
+    any.
+    """
     if isinstance(
         module, (nn.PReLU, nn.ParameterList, nn.ParameterDict)
     ) or "parametrizations" in name.split("."):
@@ -34,14 +36,14 @@ def is_layer(module: nn.Module, name: str) -> bool:
 
 
 def composed(module: nn.Module) -> bool:
-    """Whether a module with children is a layer all the same: they are called as functions, or are
-    parametrisations.
+    """Return whether a module with children is a layer all the same: they are called as functions,
+    or are parametrisations.
     """
     return isinstance(module, nn.MultiheadAttention) or nn.utils.parametrize.is_parametrized(module)
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module's output has the same size for any input."""
+    """Return whether a module's output has the same size for any input."""
     if "Norm" not in type(module).__name__:
         return False
     fixed = isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.training
@@ -72,14 +74,16 @@ def fans(
 
 
 def axis(layer: nn.Module, tensor: torch.Tensor) -> int:
-    """Where the units are: the channels of a convolution, else the last dimension."""
+    """Return where the units are: the channels of a convolution, else the last dimension."""
     if isinstance(layer, nn.modules.conv._ConvNd):
         return 1 - layer.weight.ndim
     return 1 if isinstance(layer, _BY_CHANNEL) and tensor.ndim > 1 else -1
 
 
 def kernels(layer: nn.Module, fan_in: int | None) -> list[tuple[torch.Tensor, int]]:
-    """The weights that multiply signals, each with its fan_in; empty where that is not known."""
+    """Return the weights that multiply signals, each with its fan_in; empty where that is not
+    known.
+    """
     if isinstance(layer, _TABLES):
         return []
     weight: Any = getattr(layer, "weight", None)
@@ -98,7 +102,8 @@ def kernels(layer: nn.Module, fan_in: int | None) -> list[tuple[torch.Tensor, in
 
 
 def unit_rows(layer: nn.Module, fan_in: int | None) -> tuple[Any, ...] | None:
-    """How to read a weight's units: (weight, bias, function to rows of units); None if not known.
+    """Return how to read a weight's units: (weight, bias, function to rows of units); None if not
+    known.
 
     The function turns the weight, or its gradient, into (units, all that goes into one).
     """

@@ -33,7 +33,7 @@ class Site(NamedTuple):
 
 
 def is_meta(tensor: Any) -> bool:
-    """Whether the tensor, or the local part of a DTensor, is on the meta device."""
+    """Return whether the tensor, or the local part of a DTensor, is on the meta device."""
     return bool(local_part(tensor).is_meta)
 
 

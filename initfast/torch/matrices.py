@@ -47,8 +47,8 @@ def identity(rows: int) -> Fill:
 
 
 def orthogonal(shape: Dims, gain: float, batch_dims: int = 0) -> Fill:
-    """An orthogonal matrix of the first dim by all others, for each place of `batch_dims` dims
-    before them. A part of a matrix costs as much as the whole, from which it is cut.
+    """Return an orthogonal matrix of the first dim by all others, for each place of `batch_dims`
+    dims before them. A part of a matrix costs as much as the whole, from which it is cut.
     """
     stacks, one = shape[:batch_dims], shape[batch_dims:]
     rows, cols = one[0], math.prod(one[1:])
@@ -74,7 +74,7 @@ def orthogonal(shape: Dims, gain: float, batch_dims: int = 0) -> Fill:
 
 
 def sparse(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, zeros: int) -> Fill:
-    """Every element as `initializer` draws it, then `zeros` of each column set to 0.
+    """Return every element as `initializer` draws it, then `zeros` of each column set to 0.
 
     These are the rows with the least of the stream's words from word 2 * numel on, which no element
     of its own uses. A shard of some rows costs the words of the whole columns."""
@@ -102,7 +102,7 @@ def sparse(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, zero
 def _chosen(
     seed: Seed, shape: tuple[int, int], first: int, count: int, zeros: int
 ) -> npt.NDArray[np.bool_]:
-    """Whether each element of these columns is one of its column's zeros."""
+    """Return whether each element of these columns is one of its column's zeros."""
     rows, cols = shape
     target = new((rows, count), UINT32)
     words = target.owner

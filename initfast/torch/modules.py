@@ -32,7 +32,7 @@ class _Entry(NamedTuple):
 
     @property
     def tensors(self) -> list[Any]:
-        """The tensors that are written."""
+        """Return the tensors that are written."""
         return tensors_of(self.site)
 
 
@@ -170,7 +170,7 @@ def _check_memory(entries: Iterable[_Entry]) -> None:
 
 
 def _entries(plans: Iterable[Planned]) -> Iterator[_Entry]:
-    """What is to be written. Raises if a tensor on the meta device has no known values."""
+    """Return what is to be written. Raises if a tensor on the meta device has no known values."""
     unset: dict[str, list[str]] = {"parameter": [], "buffer": []}
     for planned in plans:
         if planned.what is not None:

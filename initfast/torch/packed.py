@@ -103,7 +103,7 @@ def fill(packed: Blocks, shape: Dims, make: Callable[[Any, Dims], Fill]) -> Fill
 
 
 def _constant_rows(spans: Sequence[tuple[int, int]], fills: Sequence[Fill]) -> Any:
-    """The blocks as fixed rows of a spec; None if one of them is not of one value."""
+    """Return the blocks as fixed rows of a spec; None if one of them is not of one value."""
     rows = []
     for (start, stop), each in zip(spans, fills, strict=True):
         said = None if each.says is None or each.fixed_rows else each.says()

@@ -45,7 +45,7 @@ class Computed(NamedTuple):
 
     @property
     def tensor(self) -> torch.Tensor:
-        """A tensor without memory, of the weight's logical shape and dtype."""
+        """Return a tensor without memory, of the weight's logical shape and dtype."""
         if isinstance(self.by, nn.Module):
             # On copies without memory: computing the weight may change buffers.
             memory = {
@@ -102,7 +102,7 @@ class Computed(NamedTuple):
 
 
 def computed(module: nn.Module) -> Iterator[Computed]:
-    """Every weight that a module itself computes from its parameters."""
+    """Return every weight that a module itself computes from its parameters."""
     if parametrize.is_parametrized(module):
         lists: Any = module.parametrizations
         for key, by in lists.items():
@@ -149,7 +149,9 @@ def _direction(vector: torch.Tensor, eps: float, seed: Seed, key: str) -> torch.
 
 @contextlib.contextmanager
 def _torch_seeded(seed: Seed, device: torch.device) -> Iterator[None]:
-    """A context in which torch's generators, from which an inverse may draw, follow the seed."""
+    """Return a context in which torch's generators, from which an inverse may draw, follow the
+    seed.
+    """
     devices = [] if device.type == "cpu" else [device]
     kind = {"device_type": device.type} if devices else {}
     with torch.random.fork_rng(devices=devices, **kind):

@@ -38,11 +38,11 @@ class Planned(NamedTuple):
 
     @property
     def fill(self) -> targets.Fill:
-        """How to write it. Raises ValueError, naming it, for arguments that do not fit."""
+        """Return how to write it. Raises ValueError, naming it, for arguments that do not fit."""
         return self.fill_of(self.site.tensor.dtype)
 
     def fill_of(self, dtype: torch.dtype) -> targets.Fill:
-        """The same in another dtype."""
+        """Return the same in another dtype."""
         assert self.what is not None
         try:
             fill = ruling.make_fill(self.what, tuple(self.site.tensor.shape), dtype, self.axes)
@@ -62,8 +62,8 @@ def plan(
     buffers: bool,
     recorded: recording.Recording | None = None,
 ) -> Iterator[Planned]:
-    """Every parameter, each memory once, then every buffer, with what it is drawn from: a rule, or
-    the model's own initialisation, or its layer's default.
+    """Return every parameter, each memory once, then every buffer, with what it is drawn from: a
+    rule, or the model's own initialisation, or its layer's default.
 
     Raises:
         ValueError: if parameters have none of them (all are named), or a rule matches nothing.
@@ -130,7 +130,9 @@ def _known(
     held_by: Mapping[str, ruling.Holders],
     recorded: recording.Recording | None,
 ) -> dict[str, recording.Known]:
-    """What tensors without a rule are drawn from, by name. `by_rule` names the parameters."""
+    """Return what tensors without a rule are drawn from, by name. `by_rule` names the
+    parameters.
+    """
     defaults = {}
     for name, site in sites.items():
         if name in by_rule and by_rule[name] is None:
@@ -166,14 +168,14 @@ def _unknown(problems: list[tuple[str, Any, torch.nn.Module, str]]) -> str:
 
 
 def _harmless(name: str, tensor: Any) -> Any:
-    """What a parameter of this name and rank usually holds at first."""
+    """Return what a parameter of this name and rank usually holds at first."""
     if name.endswith("bias"):
         return "zeros_"
     return "ones_" if tensor.dim() < 2 else "normal_(std=0.02)"
 
 
 def _axes(name: str, holder: torch.nn.Module, tensor: Any, what: Any) -> str:
-    """Which axes of a parameter are what to a rule that does not say so."""
+    """Return which axes of a parameter are what to a rule that does not say so."""
     if not ruling.takes_axes(what):
         return "torch"
     axes, certain = axes_of(name, holder, tensor)
@@ -201,7 +203,7 @@ def _check(kind: str, name: str, tensor: Any) -> None:
 
 
 def _sites(parts: dict[str, torch.nn.Module], kind: str) -> Iterator[tuple[str, Site | Computed]]:
-    """Every parameter or buffer by name, once for each module that holds it.
+    """Return every parameter or buffer by name, once for each module that holds it.
 
     A weight that a module computes is there in the place of what it is computed from.
     """

@@ -182,7 +182,7 @@ class Watch(TorchFunctionMode):
         return out
 
     def _elementwise(self, func: Any, name: str, args: Any, kwargs: Any) -> Activation | str:
-        """The activation that a function is with the arguments that it was called with."""
+        """Return the activation that a function is with the arguments that it was called with."""
         rest = {key: value for key, value in kwargs.items() if key != "inplace"}
         if name == "rrelu":  # its mean: the slope of evaluation
             rest["training"], args = False, args[:2]
@@ -236,7 +236,7 @@ class Watch(TorchFunctionMode):
 
 
 def _comparable(a: Any, b: Any) -> bool:
-    """Whether two summands may be a stream and its branch."""
+    """Return whether two summands may be a stream and its branch."""
     for each in (a, b):
         if not isinstance(each, torch.Tensor) or each.grad_fn is None or each.ndim < 2:
             return False
@@ -244,8 +244,9 @@ def _comparable(a: Any, b: Any) -> bool:
 
 
 def _stream(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, set[Any]] | None:
-    """Which of two summands the other was computed from: (stream, branch, the branch's nodes of
-    autograd); None if neither was."""
+    """Return which of two summands the other was computed from: (stream, branch, the branch's nodes
+    of autograd); None if neither was.
+    """
     for stream, branch in ((a, b), (b, a)):
         start: Any = stream.grad_fn
         # Nodes are numbered as they are made: what is older cannot have come from the stream.
@@ -256,8 +257,9 @@ def _stream(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
 
 
 def _back(end: Any, stop: set[Any], oldest: int = 0) -> set[Any]:
-    """The nodes of autograd on the way back from `end`: up to and with those of `stop` that are
-    reached, and none that is older than `oldest`."""
+    """Return the nodes of autograd on the way back from `end`: up to and with those of `stop` that
+    are reached, and none that is older than `oldest`.
+    """
     seen: set[Any] = set()
     todo = [end]
     while todo:
@@ -271,7 +273,7 @@ def _back(end: Any, stop: set[Any], oldest: int = 0) -> set[Any]:
 
 
 def _alone(value: Any) -> Any:
-    """A slope that is learnt for each channel, as one: their mean."""
+    """Return one slope for the slopes that are learnt by channel: their mean."""
     return (
         value.detach().double().mean().reshape(1).cpu()
         if isinstance(value, torch.Tensor)
@@ -280,7 +282,7 @@ def _alone(value: Any) -> Any:
 
 
 def matrix(tensor: torch.Tensor, where: int) -> Floats:
-    """The values as (samples, units), float64, in separate memory."""
+    """Return the values as (samples, units), float64, in separate memory."""
     held = tensor.detach()
     where = where if -held.ndim <= where < held.ndim else -1
     held = (
@@ -290,13 +292,15 @@ def matrix(tensor: torch.Tensor, where: int) -> Floats:
 
 
 def rms(tensor: torch.Tensor) -> float:
-    """The root of the mean square."""
+    """Return the root of the mean square."""
     held = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
     return float(held.to("cpu", torch.float64).square().mean().sqrt()) if held.numel() else 0.0
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in tuples, lists and mappings, and in the dataclasses that models return."""
+    """Return the tensors in tuples, lists and mappings, and in the dataclasses that models
+    return.
+    """
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, Mapping):

@@ -44,7 +44,7 @@ class History:
                 self._places[key].append(place)
 
     def what(self, ref: Ref, zeros: Container[int] = ()) -> tuple[Spec | Initializer, bool]:
-        """What a tensor is drawn from, and whether more says so than its layer's default.
+        """Return what a tensor is drawn from, and whether more says so than its layer's default.
 
         Args:
             zeros: its rows that are 0 in any case.
@@ -69,8 +69,8 @@ class History:
         return constant(program.values(Seed(0))) or program, own
 
     def _relevant(self, ref: Ref) -> tuple[list[Event], bool]:
-        """The events that a tensor's values depend on, in their order, and whether these begin with
-        known values.
+        """Return the events that a tensor's values depend on, in their order, and whether these
+        begin with known values.
         """
         needed: set[int] = set()
         queue: list[tuple[int, int]] = []
@@ -128,7 +128,7 @@ class Recorded(RandomInitializer):
 
     @in_fixed_environment
     def values(self, seed: Seed) -> torch.Tensor:
-        """The whole tensor, on the CPU."""
+        """Return the whole tensor, on the CPU."""
         storages: dict[int, Any] = {}
 
         def tensor(value: Any) -> Any:
@@ -200,12 +200,14 @@ def constant(values: torch.Tensor) -> Spec | Initializer | None:
 
 
 def held(values: torch.Tensor) -> Spec | Initializer:
-    """What writes the values of a tensor with memory."""
+    """Return what writes the values of a tensor with memory."""
     values = values.detach().cpu().contiguous()
     ref = Ref(0, values.nbytes, values.dtype, tuple(values.shape), values.stride(), 0)
     return constant(values) or Recorded([Event("held", (values,), {}, (ref,))], ref)
 
 
 def _unset(values: torch.Tensor) -> bool:
-    """Whether memory is left that nothing wrote: all its bits are set, which floats read as NaN."""
+    """Return whether memory is left that nothing wrote: all its bits are set, which floats read as
+    NaN.
+    """
     return bool(values.isnan().any() if values.dtype.is_floating_point else (values == -1).any())

@@ -201,7 +201,9 @@ def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> 
 
 
 def _draw(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, mean: float = 0) -> Fill:
-    """Every element drawn; the parts of a complex one are the two elements of one more dim."""
+    """Return a fill that draws every element; the parts of a complex one are the two elements of
+    one more dim.
+    """
     if not dtype.is_complex:
         return draw(initializer, shape, dtype)
     drawn = draw(initializer, (*shape, 2), dtype.to_real())
@@ -253,7 +255,7 @@ def _fans(shape: Dims, groups: int, batch_dims: int) -> tuple[int, int]:
 
 
 def _unstacked(shape: Dims, batch_dims: int) -> Dims:
-    """The shape of one of the arrays that the leading dims count."""
+    """Return the shape of one of the arrays that the leading dims count."""
     if type(batch_dims) is not int or not 0 <= batch_dims <= len(shape):
         raise ValueError(
             f"batch_dims must be an integer in [0, {len(shape)}]; received {batch_dims!r}"

@@ -53,17 +53,18 @@ Recording = Mapping[Place, Known]
 
 
 def place(site: Site | Computed) -> Place:
-    """The key of a recording."""
+    """Return the key of a recording."""
     return id(site.module if isinstance(site, Computed) else site.holder), site.key
 
 
 def has_own(module: nn.Module) -> bool:
-    """Whether a class that is not torch's has its own initialisation."""
+    """Return whether a class that is not torch's has its own initialisation."""
     return any(_methods(part) for part in module.modules())
 
 
 def record(module: nn.Module, defaults: Mapping[Place, Spec | None]) -> Recording:
-    """What the module's own methods do to its parameters and buffers, which stay as they are.
+    """Return what the module's own methods do to its parameters and buffers, which stay as they
+    are.
 
     Args:
         defaults: what each tensor holds before.
@@ -89,8 +90,8 @@ def record(module: nn.Module, defaults: Mapping[Place, Spec | None]) -> Recordin
 
 
 def build(make: Callable[[], nn.Module]) -> tuple[nn.Module, Recording]:
-    """The module that `make` builds, whose drawn tensors are on the meta device, and what all of
-    its tensors are drawn from.
+    """Return the module that `make` builds, whose drawn tensors are on the meta device, and what
+    all of its tensors are drawn from.
     """
     tape = Tape()
     with tape:
@@ -101,8 +102,8 @@ def build(make: Callable[[], nn.Module]) -> tuple[nn.Module, Recording]:
 
 
 def _held(module: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Every parameter and buffer that has a shape: its name, its module's dict of such, and the key
-    in there.
+    """Return every parameter and buffer that has a shape: its name, its module's dict of such, and
+    the key in there.
     """
     for path, part in module.named_modules():
         for holder in (part._parameters, part._buffers):
@@ -139,7 +140,7 @@ def _found(module: nn.Module, tape: Tape, untouched: list[torch.Tensor]) -> Reco
 
 
 def _rebuilt(module: nn.Module, found: Recording) -> Recording:
-    """What only the constructors of transformers' models say: they can be called again."""
+    """Return what only the constructors of transformers' models say: they can be called again."""
     more: dict[Place, Known] = {}
     for part in module.modules():
         sites = {name: (id(holder), key) for name, holder, key in _held(part)}
@@ -195,7 +196,7 @@ def _twins(
 
 
 def _twin(tensor: Any, tied: torch.Tensor | None) -> torch.Tensor:
-    """A tensor of the whole's shape on the meta device, over the memory of another."""
+    """Return a tensor of the whole's shape on the meta device, over the memory of another."""
     if is_sharded(tensor):
         twin = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
     else:
@@ -209,7 +210,7 @@ def _twin(tensor: Any, tied: torch.Tensor | None) -> torch.Tensor:
 
 
 def _inside_out(module: nn.Module) -> Iterator[nn.Module]:
-    """Every module once, children before those that hold them, as constructors run."""
+    """Return every module once, children before those that hold them, as constructors run."""
     seen: set[int] = set()
 
     def walk(part: nn.Module) -> Iterator[nn.Module]:
@@ -223,8 +224,8 @@ def _inside_out(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _methods(part: nn.Module) -> list[tuple[str, bool]]:
-    """The methods by which a class initialises itself, and whether each is to be applied to every
-    module within.
+    """Return the methods by which a class initialises itself, and whether each is to be applied to
+    every module within.
     """
     found = [(name, False) for name in _RESETS if _own(part, name) and _needs(part, name) == 0]
     for name in _WHOLE:
@@ -240,7 +241,7 @@ def _own(part: nn.Module, name: str) -> bool:
 
 
 def _needs(part: nn.Module, name: str) -> int:
-    """How many arguments a method cannot do without."""
+    """Return how many arguments a method cannot do without."""
     return sum(
         each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
         for each in inspect.signature(getattr(part, name)).parameters.values()

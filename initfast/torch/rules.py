@@ -48,7 +48,7 @@ class Rule(NamedTuple):
     kind: type[nn.Module] | None = None
 
     def matches(self, holders: Holders) -> bool:
-        """Whether the pattern fits the whole name, given by the modules that hold it."""
+        """Return whether the pattern fits the whole name, given by the modules that hold it."""
         if self.kind is None:
             return self.fits(next(iter(holders)))
         return any(
@@ -56,7 +56,7 @@ class Rule(NamedTuple):
         )
 
     def fits(self, name: str) -> bool:
-        """Whether the whole name fits the pattern."""
+        """Return whether the whole name fits the pattern."""
         if isinstance(self.pattern, str):
             return fnmatchcase(name, self.pattern)
         return self.pattern.fullmatch(name) is not None
@@ -69,7 +69,7 @@ class Rule(NamedTuple):
 
 
 def parse(rules: Iterable[Any]) -> list[Rule]:
-    """The `rules` of `initialize`, checked.
+    """Return the `rules` of `initialize`, checked.
 
     Raises:
         TypeError, ValueError: if a rule is not a pair of a pattern and something to draw from.
@@ -84,7 +84,7 @@ def parse(rules: Iterable[Any]) -> list[Rule]:
 
 
 def _pairs(rules: Any, kind: Any = None) -> Iterator[tuple[Any, Any, Any]]:
-    """Every pattern and what is given for it, with the class that it is for."""
+    """Return every pattern and what is given for it, with the class that it is for."""
     for rule in rules.items() if isinstance(rules, Mapping) else rules:
         if isinstance(rule, tuple | list) and len(rule) == 2:
             pattern, given = rule
@@ -153,7 +153,8 @@ def _spec(function: Any, arguments: Mapping[str, Any]) -> Spec:
 
 
 def make_fill(what: Any, shape: Dims, dtype: torch.dtype, axes: str = "torch") -> Fill:
-    """How to write one tensor: everything that can be wrong with the arguments is found here.
+    """Return how to write one tensor: everything that can be wrong with the arguments is found
+    here.
 
     Args:
         what: a Spec, an initializer or Blocks.
@@ -178,7 +179,9 @@ def make_fill(what: Any, shape: Dims, dtype: torch.dtype, axes: str = "torch") -
 
 
 def within(what: Any, module: nn.Module) -> Any:
-    """What a rule says of a parameter of this module: groups="module" are the module's own."""
+    """Return what a rule says of a parameter of this module: groups="module" are the module's
+    own.
+    """
     if isinstance(what, Blocks):
         return Blocks(tuple(within(each, module) for each in what.whats), what.dim, what.sizes)
     if isinstance(what, Spec) and what.arguments.get("groups") == "module":
@@ -199,7 +202,7 @@ def shown(what: Any) -> str:
 
 
 def takes_axes(what: Any) -> bool:
-    """Whether it depends on which axes of a tensor are what, and does not say so itself."""
+    """Return whether it depends on which axes of a tensor are what, and does not say so itself."""
     if isinstance(what, Blocks):
         return any(map(takes_axes, what.whats))
     if isinstance(what, VarianceScaling):
@@ -230,7 +233,7 @@ def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype, axes: str) ->
 
 
 def with_zero_rows(fill: Fill, rows: Iterable[int]) -> Fill:
-    """The same fill, and these rows 0 afterwards."""
+    """Return the same fill, and these rows 0 afterwards."""
     chosen = sorted(rows)
 
     def run(target: Target, seed: Seed) -> None:
@@ -245,7 +248,7 @@ def with_zero_rows(fill: Fill, rows: Iterable[int]) -> Fill:
 
 
 def first(rules: Iterable[Rule], holders: Holders) -> Rule | None:
-    """The first rule that matches a parameter or buffer."""
+    """Return the first rule that matches a parameter or buffer."""
     return next((rule for rule in rules if rule.matches(holders)), None)
 
 

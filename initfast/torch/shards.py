@@ -15,7 +15,7 @@ Run = tuple[int, int]  # first place, how many
 
 
 def window(tensor: Any, local: Any) -> tuple[slice, ...]:
-    """The index of a DTensor's local part into the whole.
+    """Return the index of a DTensor's local part into the whole.
 
     Raises:
         ValueError: if the part is no single block of the whole, or torch's accounts of it differ.
@@ -72,7 +72,7 @@ def _block(tensor: Any) -> tuple[Dims, Dims]:
 
 
 def _chunk(runs: list[Run], parts: int, which: int) -> list[Run]:
-    """The part that `torch.chunk` would make of the places in `runs`, as runs."""
+    """Return the part that `torch.chunk` would make of the places in `runs`, as runs."""
     total = sum(size for _, size in runs)
     share = -(-total // parts)
     low, high = which * share, (which + 1) * share

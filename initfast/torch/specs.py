@@ -104,7 +104,7 @@ def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
 
 
 def _values(tensor: Any) -> Any:
-    """What a buffer holds, as a NumPy array."""
+    """Return what a buffer holds, as a NumPy array."""
     if not has_values(tensor):
         raise ValueError("on the meta device there are no values")
     values = local_part(tensor).detach().cpu()

@@ -62,7 +62,7 @@ class _Memory:
         self._pinned = like.device.type in _PINNED
 
     def buffer(self, size: int) -> torch.Tensor:
-        """A flat buffer of the tensor's dtype."""
+        """Return a flat buffer of the tensor's dtype."""
         return torch.empty(size, dtype=self._like.dtype, device="cpu", pin_memory=self._pinned)
 
     def copy(self, part: torch.Tensor, staged: torch.Tensor) -> Any:

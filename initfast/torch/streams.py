@@ -14,7 +14,7 @@ from initfast.core.warn import warn
 
 
 def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Seed:
-    """The stream of one tensor.
+    """Return the stream of one tensor.
 
     Args:
         seed: an integer in [0, 2**64) or `Seed`; a `SeedGenerator` gives its next stream; None
@@ -52,8 +52,8 @@ def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Se
 
 
 def draw_seed(generator: Any = None) -> Seed:
-    """A seed below 2**63 from a torch.Generator, so that `torch.manual_seed` governs it; moves it
-    on by one draw.
+    """Return a seed below 2**63 from a torch.Generator, so that `torch.manual_seed` governs it;
+    moves it on by one draw.
     """
     # The device is said, because `with torch.device("meta")` would change it.
     device = "cpu" if generator is None else generator.device

@@ -40,7 +40,7 @@ class Ref:
 
     @property
     def whole(self) -> bool:
-        """Whether it has every element of the storage, each once."""
+        """Return whether it has every element of the storage, each once."""
         return self.offset == 0 and self.numel * self.dtype.itemsize == self.nbytes
 
     @property
@@ -110,7 +110,7 @@ class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
         return True
 
     def ref(self, tensor: Any) -> Ref:
-        """The reference to a tensor, which the tape holds from now on."""
+        """Return the reference to a tensor, which the tape holds from now on."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key not in self._storages:
@@ -129,7 +129,7 @@ class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
         )
 
     def holds(self, tensor: Any) -> bool:
-        """Whether the tensor's values are on the tape, and not in its memory."""
+        """Return whether the tensor's values are on the tape, and not in its memory."""
         return bool(tensor.is_meta) or tensor.untyped_storage()._cdata in self._storages
 
     def draw(self, name: str, tensor: torch.Tensor, arguments: dict[str, Any]) -> None:
@@ -194,7 +194,7 @@ class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
 
 
 def current() -> Tape | None:
-    """The tape that records this thread."""
+    """Return the tape that records this thread."""
     return getattr(_running, "tape", None)
 
 

@@ -22,7 +22,9 @@ from initfast.torch.fills import Target as Target
 
 
 def is_sharded(tensor: Any) -> bool:
-    """Whether a tensor is a DTensor, or another that says which plain tensor it holds here."""
+    """Return whether a tensor is a DTensor, or another that says which plain tensor it holds
+    here.
+    """
     return hasattr(tensor, "to_local")
 
 
@@ -70,8 +72,8 @@ def check_lasting(tensor: torch.Tensor) -> None:
 
 
 def is_plain(tensor: Any) -> bool:
-    """Whether the class of a tensor, which may be a subclass, leaves torch's functions as they are,
-    so that its memory is what it seems.
+    """Return whether the class of a tensor, which may be a subclass, leaves torch's functions as
+    they are, so that its memory is what it seems.
     """
     kind = type(tensor)
     return kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__ and any(
@@ -84,8 +86,8 @@ def _function(kind: Any) -> Any:
 
 
 def local_part(tensor: Any) -> torch.Tensor:
-    """The plain tensor that holds this process' part: `tensor` itself unless it is sharded or of a
-    subclass.
+    """Return the plain tensor that holds this process' part: `tensor` itself unless it is sharded
+    or of a subclass.
     """
     local: torch.Tensor = tensor
     with torch.no_grad():  # else to_local is a step of the autograd graph
@@ -98,13 +100,13 @@ def local_part(tensor: Any) -> torch.Tensor:
 
 
 def has_values(tensor: Any) -> bool:
-    """Whether there is memory behind the tensor: neither meta nor fake tensors have any."""
+    """Return whether there is memory behind the tensor: neither meta nor fake tensors have any."""
     return not (_is_fake(tensor) or local_part(tensor).is_meta)
 
 
 def find(tensor: Any) -> Target | None:
-    """The target of a tensor that `check` let pass; None where there is nothing to write on this
-    process.
+    """Return the target of a tensor that `check` let pass; None where there is nothing to write on
+    this process.
     """
     if not has_values(tensor):
         return None
@@ -141,7 +143,9 @@ def _changed(tensor: Any, local: torch.Tensor) -> None:
 
 
 def draw(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype) -> Fill:
-    """A fill that draws every element as `initializer` does, whose own seed does not matter."""
+    """Return a fill that draws every element as `initializer` does, whose own seed does not
+    matter.
+    """
     blocks.check(initializer, shape, resolve(dtype))
 
     def run(target: Target, seed: Seed) -> None:

@@ -119,7 +119,7 @@ def _of_all(reports: Sequence[Report]) -> str:
 
 
 def widths(layers: Sequence[LayerReport]) -> str:
-    """The widths of a sketch, '784x256x10, '; of a long or a real model, how many layers."""
+    """Return the widths of a sketch, '784x256x10, '; of a long or a real model, how many layers."""
     if any(layer.kind for layer in layers) or len(layers) > 12:
         return f"{len(layers)} layers, "
     return "x".join(map(str, (layers[0].fan_in, *(layer.units for layer in layers)))) + ", "

@@ -30,7 +30,7 @@ _STYLE = {
 
 @contextmanager
 def new_figure(height: float, path: Any) -> Iterator[Any]:
-    """A figure on an Agg canvas, written to `path` at the end."""
+    """Return a figure on an Agg canvas, written to `path` at the end."""
     check_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -44,7 +44,9 @@ def new_figure(height: float, path: Any) -> Iterator[Any]:
 
 
 def _style() -> Any:
-    """A context with the style of these pictures; the user's own is set aside for that long."""
+    """Return a context with the style of these pictures; the user's own is set aside for that
+    long.
+    """
     from matplotlib import style
 
     return style.context(["default", _STYLE])

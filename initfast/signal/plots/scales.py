@@ -32,7 +32,7 @@ class LogScale:
         self.beyond = any(not value <= top or value == math.inf for value in values)
 
     def place(self, values: Sequence[float]) -> list[float]:
-        """Where to draw the values."""
+        """Return where to draw the values."""
         floor, ceiling = 10.0 ** (self.low - self.room), 10.0 ** (self.high + self.room)
         return [
             floor if value == 0.0 else value if value <= self.top and value != math.inf else ceiling
@@ -78,8 +78,8 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def short(value: float) -> str:
-    """A number in three digits at most, for a tick or a title; far from 1 as a power of ten in
-    matplotlib's mathtext.
+    """Return a number in three digits at most, for a tick or a title; far from 1 as a power of ten
+    in matplotlib's mathtext.
 
     >>> short(0.12345), short(1000.0), short(1e-9)
     ('0.123', '1000', '$10^{-9}$')

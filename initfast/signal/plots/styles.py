@@ -42,7 +42,9 @@ MARKERS = "osD^vPX*<>"
 
 
 def colour(name: str, number: int) -> str:
-    """The colour of an initializer, the same in every picture; of anything else, the number's."""
+    """Return the colour of an initializer, the same in every picture; of anything else, the
+    number's.
+    """
     family = re.split(r"[_(]", name, maxsplit=1)[0]
     scale = re.search(r"stddev=([0-9.e+-]+)", name)
     if family == "random" and (float(scale[1]) < 0.5 if scale else True):
@@ -78,7 +80,7 @@ def whole_numbers(axes: Any) -> None:
 
 
 def legend_rows(names: Collection[str]) -> int:
-    """How many lines the legend of these names takes."""
+    """Return how many lines the legend of these names takes."""
     return math.ceil(len(names) / _columns(names))
 
 
@@ -93,8 +95,8 @@ def legend(figure: Any, lines: Sequence[Any], names: Sequence[str]) -> None:
 
 
 def plain_text(name: str) -> str:
-    """A name as it is: no formula, and no underscore at the front, which would hide it from a
-    legend.
+    """Return a name as it is: no formula, and no underscore at the front, which would hide it from
+    a legend.
     """
     plain = name.replace("$", r"\$")
     return f" {plain}" if plain.startswith("_") else plain
