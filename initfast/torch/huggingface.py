@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 import torch
@@ -11,6 +12,10 @@ import torch
 from initfast.core.regular import open_regular
 from initfast.core.text import line, short
 from initfast.torch.specs import spec_from
+
+# Keys that say how many modules there are, and not how large they are.
+_COUNTS = re.compile(r"(layer|expert|depth|block)s?$")
+_MOST_MODULES = 10_000
 
 
 def spec_of_config(
@@ -55,6 +60,7 @@ def spec_of_config(
             f"{os.fspath(path)!r}: build the model on the meta device and pass what spec_from "
             "returns to checkpoint.save"
         )
+    _check_counts(found)
     try:
         model, config = _built(transformers, found)
     except Exception as error:  # whatever the values of a config lead to in transformers
@@ -68,6 +74,24 @@ def spec_of_config(
         written.pop("torch_dtype", None)
         written["dtype"] = dtype
     return spec_from(model, dtype=name), written
+
+
+def _check_counts(found: Any, key: str = "") -> None:
+    """Refuse a config of more modules than any model has: each takes memory, on meta too.
+
+    Raises:
+        ValueError: naming the key.
+    """
+    if isinstance(found, dict):
+        for name, value in found.items():
+            _check_counts(value, name)
+    elif isinstance(found, list):
+        for value in found:
+            _check_counts(value, key)
+    elif isinstance(found, int) and found > _MOST_MODULES and _COUNTS.search(key):
+        raise ValueError(
+            f"{short(key)} of a config may be at most {_MOST_MODULES}; received {found}"
+        )
 
 
 def _built(transformers: Any, found: dict[str, Any]) -> tuple[Any, Any]:

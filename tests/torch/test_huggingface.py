@@ -201,6 +201,8 @@ def test_dtypes_and_refusals(capsys, tmp_path):
         ({"cls": 1}, "cannot build the model"),
         ({"model_type": "x" * 10**5}, "cannot build the model"),
         ({"dtype": "no_such"}, ""),
+        ({"n_layer": 10**9}, "'n_layer' of a config may be at most 10000; received 1000000000"),
+        ({"vision": {"depths": [1, 10**9]}}, "'depths' of a config may be at most 10000"),
     ],
 )
 def test_an_untrusted_config(capsys, tmp_path, change, message):
