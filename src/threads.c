@@ -18,9 +18,15 @@ enum {
     /* A stopped thread ends after so many elements: 10 ms of the slowest kernel. */
     SLICE = 5 * INITFAST_UNIT,
     MILLISECONDS_BETWEEN_POLLS = 50,
+#ifdef __OPTIMIZE__
     /* The kernels and the loops around them take 110 KB of it. */
     STACK_BYTES = 1 << 20,
     LEAST_STACK_BYTES = 256 << 10,
+#else
+    /* Clang without optimization keeps every temporary of a kernel: more than 1 MB. */
+    STACK_BYTES = 8 << 20,
+    LEAST_STACK_BYTES = 4 << 20,
+#endif
     /* Small parts that are measured are cut into so many chunks, for the threads to share. */
     LEAST_CHUNKS = 64,
 };
