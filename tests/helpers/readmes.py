@@ -1,7 +1,8 @@
 """The READMEs, their blocks, and what their sessions print.
 
 `python tests/helpers/readmes.py` runs every `$ initfast ...` of the console blocks in an empty
-folder, and writes what it prints under it.
+folder, and writes what it prints under it; TMPDIR says where, best in a memory file system, so that
+the rates are not those of a disk.
 """
 
 import io
