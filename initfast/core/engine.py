@@ -119,7 +119,7 @@ def fill(
 def fill_run(source: Source, seed: Seed, address: int, start: int, count: int) -> None:
     """Fill memory with `count` elements of a logical array that follow `start` in C order.
 
-    For callers with memory of their own: nothing is checked.
+    Nothing is checked: the caller knows the memory.
     """
     backends.check()
     workers = get_num_threads()

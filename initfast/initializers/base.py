@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
+from typing import Any, ClassVar, Self, TypeVar, overload
 
 import numpy as np
 
@@ -14,15 +14,10 @@ from initfast.core import indexing
 from initfast.core.buffers import Buffer, new, view
 from initfast.core.dtypes import DType, resolve_numeric
 from initfast.core.moments import Moments, measure
-from initfast.core.seeds import (
-    AnySeed,
-)
+from initfast.core.seeds import AnySeed
 from initfast.core.types import Array, DTypeLike, Index, RowIds, Shape
 from initfast.initializers.callers import refuse_keras
 from initfast.initializers.validation import decode, encode
-
-if TYPE_CHECKING:
-    pass
 
 Out = TypeVar("Out")
 
@@ -33,9 +28,8 @@ class Initializer:
     A subclass writes `__call__(shape, dtype=None)`, as in Keras, and keeps each argument of its
     constructor in an attribute of that name (or writes `get_config()`). It then has `fill`,
     `fill_run`, `block` and `rows` too, which make the whole array and cut the part out of it. If
-    the constructor takes `seed`, or `input_axes` and `output_axes`, engines pass the
-    seed and axes of a tensor. `RandomInitializer` is the base of random initializers, and makes
-    only the part.
+    the constructor takes `seed`, or `input_axes` and `output_axes`, engines pass the seed and axes
+    of a tensor. `RandomInitializer` is the base of random initializers, and makes only the part.
     """
 
     _config_keys: ClassVar[tuple[str, ...] | None] = None

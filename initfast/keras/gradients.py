@@ -34,11 +34,11 @@ def gradients(loss: Loss, values: list[Any], given: list[Any]) -> Found:
     """Run a model once forward and once back.
 
     Args:
-        loss: of the model. values: of its variables. given: tensors like those that its layers
-            give, by their numbers.
+        loss: of the model. values: of its variables. given: tensors like the outputs of its layers,
+            by their numbers.
 
     Raises:
-        ValueError: the loss is no scalar. NotImplementedError: the backend has no gradients.
+        ValueError: the loss is not a scalar. NotImplementedError: the backend has no gradients.
     """
     backend = keras.backend.backend()
     if backend not in _ENGINES:
@@ -108,14 +108,7 @@ def _by_torch(loss: Loss, values: list[Any], given: list[Any]) -> Found:
     import torch
     from torch.overrides import TorchFunctionMode
 
-    flow, taken = Flow(), []
-
-    def note(number: int, tensor: Any) -> Any:
-        taken.append(tensor)
-        flow.gave(number, tensor)
-        return tensor
-
-    probe = Probe(note)
+    flow, taken, probe = _watched()
 
     class Operations(TorchFunctionMode):
         def __torch_function__(
@@ -149,14 +142,7 @@ def _by_tensorflow(loss: Loss, values: list[Any], given: list[Any]) -> Found:
     import tensorflow as tf
     from tensorflow.python.framework import op_callbacks
 
-    flow, taken = Flow(), []
-
-    def note(number: int, tensor: Any) -> Any:
-        taken.append(tensor)
-        flow.gave(number, tensor)
-        return tensor
-
-    probe = Probe(note)
+    flow, taken, probe = _watched()
 
     def ran(
         kind: str, used: Any, attributes: Any, made: Any, op_name: Any = None, graph: Any = None
@@ -179,6 +165,18 @@ def _by_tensorflow(loss: Loss, values: list[Any], given: list[Any]) -> Found:
     found = tape.gradient(value, [*leaves, *taken])
     dense = [None if each is None else tf.convert_to_tensor(each) for each in found]
     return _found(leaves, taken, dict(zip(map(id, (*leaves, *taken)), dense, strict=True)), flow)
+
+
+def _watched() -> tuple[Flow, list[Any], Probe]:
+    """Return a flow, a list of what layers give, and the probe that fills both."""
+    flow, taken = Flow(), list[Any]()
+
+    def note(number: int, tensor: Any) -> Any:
+        taken.append(tensor)
+        flow.gave(number, tensor)
+        return tensor
+
+    return flow, taken, Probe(note)
 
 
 def _found(leaves: list[Any], taken: list[Any], by_identity: dict[int, Any], flow: Flow) -> Found:

@@ -190,7 +190,7 @@ def _features(x: Array) -> Array:
 
 
 def _classes(y: Array, samples: int) -> tuple[Array, Array]:
-    """Return the labels, sorted, and for each sample the number of its own."""
+    """Return the labels, sorted, and the number of the label of each sample."""
     if y.shape != (samples,):
         raise ValueError(f"y must have one label a sample, shape ({samples},); received {y.shape}")
     if y.dtype.kind not in "biuUS":

@@ -21,6 +21,8 @@ from initfast.signal.verdicts import not_seen
 from initfast.torch.layers import kernels, unit_rows
 from initfast.torch.preserving import preserved
 from initfast.torch.probes import Watch, rms, tensors
+from initfast.torch.targets import is_sharded
+from initfast.torch.unsharded import is_flat, placeholder_of
 
 __all__ = ["diagnose"]
 
@@ -59,7 +61,7 @@ def diagnose(
 
     Raises:
         TypeError: the module is none, is scripted or sharded (FSDP, DTensor, DeepSpeed ZeRO-3), or
-            a part of it is; or the loss is no tensor.
+            a part of it is; or the loss is not a tensor.
         ValueError: there are no parameters, or they have no values; the batch is empty or not
             finite; the loss is not scalar or does not depend on the parameters.
     """
@@ -226,13 +228,7 @@ def _check_whole(module: nn.Module) -> None:
         if not _SHARDING.isdisjoint(kind.__name__ for kind in type(part).__mro__):
             raise TypeError(f"{shown} is sharded by FSDP; {_BEFORE}")
     for name, parameter in module.named_parameters():
-        flags = ("_is_flat_param", "_fsdp_flattened")
-        whole = getattr(parameter, "ds_shape", None)  # DeepSpeed ZeRO-3
-        if (
-            hasattr(parameter, "to_local")
-            or any(getattr(parameter, flag, False) for flag in flags)
-            or (whole is not None and tuple(whole) != tuple(parameter.shape))
-        ):
+        if is_sharded(parameter) or is_flat(parameter) or placeholder_of(parameter) is not None:
             raise TypeError(f"parameter {name!r} is sharded; {_BEFORE}")
 
 

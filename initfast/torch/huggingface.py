@@ -76,22 +76,23 @@ def spec_of_config(
     return spec_from(model, dtype=name), written
 
 
-def _check_counts(found: Any, key: str = "") -> None:
+def _check_counts(config: dict[str, Any]) -> None:
     """Refuse a config of more modules than any model has: each takes memory, on meta too.
 
     Raises:
         ValueError: naming the key.
     """
-    if isinstance(found, dict):
-        for name, value in found.items():
-            _check_counts(value, name)
-    elif isinstance(found, list):
-        for value in found:
-            _check_counts(value, key)
-    elif isinstance(found, int) and found > _MOST_MODULES and _COUNTS.search(key):
-        raise ValueError(
-            f"{short(key)} of a config may be at most {_MOST_MODULES}; received {found}"
-        )
+    rest = list(config.items())  # by hand: a config may be nested as deeply as Python recurses
+    while rest:
+        key, value = rest.pop()
+        if isinstance(value, dict):
+            rest += value.items()
+        elif isinstance(value, list):
+            rest += ((key, each) for each in value)
+        elif isinstance(value, int) and value > _MOST_MODULES and _COUNTS.search(key):
+            raise ValueError(
+                f"{short(key)} of a config may be at most {_MOST_MODULES}; received {value}"
+            )
 
 
 def _built(transformers: Any, found: dict[str, Any]) -> tuple[Any, Any]:

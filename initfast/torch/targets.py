@@ -19,6 +19,7 @@ from initfast.initializers.random import RandomInitializer
 from initfast.torch import shards, staging
 from initfast.torch.fills import Fill as Fill
 from initfast.torch.fills import Target as Target
+from initfast.torch.unsharded import placeholder_of
 
 
 def is_sharded(tensor: Any) -> bool:
@@ -45,10 +46,10 @@ def check(tensor: Any) -> None:
             f"{type(tensor).__module__}.{type(tensor).__name__}, whose memory only that class "
             "understands"
         )
-    whole = getattr(tensor, "ds_shape", None)
-    if whole is not None and tuple(whole) != tuple(tensor.shape):
+    whole = placeholder_of(tensor)
+    if whole is not None:
         raise ValueError(
-            f"a placeholder of DeepSpeed ZeRO-3 for a tensor of shape {tuple(whole)} has no "
+            f"a placeholder of DeepSpeed ZeRO-3 for a tensor of shape {whole} has no "
             "elements: initialise it within "
             "deepspeed.zero.GatheredParameters(list(model.parameters()), modifier_rank=0)"
         )

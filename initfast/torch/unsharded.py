@@ -1,5 +1,5 @@
-"""Parameters of which a process holds an unmarked piece: flat shards of FSDP1. Filled as it is,
-each piece would be taken for the whole.
+"""Parameters of which a process holds an unmarked piece: flat shards of FSDP1, and what DeepSpeed
+ZeRO-3 leaves of a parameter. Filled as it is, each piece would be taken for the whole.
 """
 
 from __future__ import annotations
@@ -9,7 +9,20 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["check_unsharded", "flat_shards"]
+__all__ = ["check_unsharded", "flat_shards", "is_flat", "placeholder_of"]
+
+
+def is_flat(tensor: Any) -> bool:
+    """Return whether a parameter is FSDP1's flat one, or a part of it."""
+    return bool(
+        getattr(tensor, "_is_flat_param", False) or getattr(tensor, "_fsdp_flattened", False)
+    )
+
+
+def placeholder_of(tensor: Any) -> tuple[int, ...] | None:
+    """Return the shape of the parameter that ZeRO-3 has taken away; None of one that is there."""
+    whole = getattr(tensor, "ds_shape", None)
+    return None if whole is None or tuple(whole) == tuple(tensor.shape) else tuple(whole)
 
 
 def flat_shards(parts: Mapping[str, nn.Module]) -> Mapping[int, bool]:
@@ -32,8 +45,7 @@ def check_unsharded(name: str, tensor: Any, shards: Mapping[int, bool]) -> None:
     Raises:
         ValueError: naming the parameter, and the way to its whole.
     """
-    flat = getattr(tensor, "_is_flat_param", False) or getattr(tensor, "_fsdp_flattened", False)
-    if flat and shards.get(id(tensor), True):
+    if is_flat(tensor) and shards.get(id(tensor), True):
         raise ValueError(
             f"parameter {name!r} is a piece of a flat parameter of FullyShardedDataParallel: call "
             "initialize before wrapping, within FullyShardedDataParallel.summon_full_params(model),"

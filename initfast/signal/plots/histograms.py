@@ -32,7 +32,7 @@ def report(found: Report, path: Any = None) -> Any:
         The `matplotlib.figure.Figure`.
 
     Raises:
-        ImportError: there is no matplotlib: `pip install 'initfast[plot]'`.
+        ImportError: matplotlib is missing: `pip install 'initfast[plot]'`.
     """
     layers = found.layers
     # Of many, those with weights that multiply the signal.

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 # Okabe and Ito 2008, without the yellow, which white paper swallows.
-NET = "#999999"  # what is no initializer: net inputs, branches, what is expected
+NET = "#999999"  # net inputs, branches and expected values, which belong to no initializer
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # One colour for a family of initializers, in every picture; members differ in line and marker.
 FAMILIES = {
