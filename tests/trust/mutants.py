@@ -200,6 +200,12 @@ def row_of(mutant: Mutant, status: int, failed: str) -> Row:
     )
 
 
+def skipped(mutant: Mutant) -> Row:
+    """Return the row of a mutant of code that this CPU does not run."""
+    goal = f"killed by {mutant.killer}"
+    return Row(f"{mutant.what} ({mutant.file})", goal, f"not tried: needs {mutant.needs}", None)
+
+
 def tried_all(mutants: Sequence[Mutant], report: bool = True) -> list[Row]:
     """Every mutant, after the tests were seen to pass without one."""
     backend = next(name for name in reversed(backends.available()) if name != "portable")
@@ -219,6 +225,8 @@ def tried_all(mutants: Sequence[Mutant], report: bool = True) -> list[Row]:
             raise SystemExit(f"the tests fail without a mutant: {failed}")
 
         def one(mutant: Mutant) -> Row:
+            if not backend.startswith(mutant.needs):
+                return skipped(mutant)
             copy = copies.get()
             try:
                 found = row_of(mutant, *copy.tried(mutant))
@@ -229,10 +237,8 @@ def tried_all(mutants: Sequence[Mutant], report: bool = True) -> list[Row]:
 
         with ThreadPoolExecutor(JOBS) as pool:
             rows = list(pool.map(one, mutants))
-    living = sum(not row.met for row in rows)
-    total = Row(
-        f"mutants, on {backend}", "all killed", f"{len(rows) - living} of {len(rows)}", not living
-    )
+    killed, tried = sum(row.met is True for row in rows), sum(row.met is not None for row in rows)
+    total = Row(f"mutants, on {backend}", "all killed", f"{killed} of {tried}", killed == tried)
     return [total, *rows]
 
 
