@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from collecting import pytest_collect_file  # noqa: F401
+from collection import pytest_collect_file  # noqa: F401
 from parameters import timed
 
 # Keras takes one backend per process, at its first import; its default may not be installed.

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 import tiers
-from collecting import pytest_collect_file  # noqa: F401
+from collection import pytest_collect_file  # noqa: F401
 from program import Program
-from skipping import pytest_addoption, pytest_terminal_summary  # noqa: F401
+from skips import pytest_addoption, pytest_terminal_summary  # noqa: F401
 
 from initfast import backends
 

@@ -13,8 +13,8 @@ from initfast.cli.progress import progress
 from initfast.files.partial import refuse_existing, resolve, write_small
 from initfast.signal import datasets
 from initfast.signal.activations import ACTIVATIONS
-from initfast.signal.comparing import CHANNELS, DEFAULT_INITIALIZERS, HIDDEN, NETWORKS, compare
 from initfast.signal.comparisons import Comparison
+from initfast.signal.experiment import CHANNELS, DEFAULT_INITIALIZERS, HIDDEN, NETWORKS, compare
 from initfast.signal.training import Recipe
 
 PICTURES = (".png", ".svg", ".pdf")

@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 import initfast
+from initfast.cli.inputs import as_file_errors, read
 from initfast.cli.options import (
     add_stream_arguments,
     as_usage_errors,
@@ -17,7 +18,6 @@ from initfast.cli.options import (
     thread_scope,
 )
 from initfast.cli.progress import progress
-from initfast.cli.reading import as_file_errors, read
 from initfast.core import seeds
 from initfast.core.moments import Moments
 from initfast.core.text import printable

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 from initfast import _startup, backends
 from initfast._version import __version__
 from initfast.cli import bench, bits, compare, diagnose, fill, info, model, verify
-from initfast.cli.reading import Differences
+from initfast.cli.inputs import Differences
 from initfast.core.text import line
 from initfast.core.threads import get_num_threads
 

@@ -10,6 +10,7 @@ import numpy as np
 import initfast
 from initfast import backends
 from initfast._version import STREAM_VERSION, __version__
+from initfast.cli.inputs import Differences, as_file_errors, read
 from initfast.cli.options import (
     add_stream_arguments,
     as_usage_errors,
@@ -21,7 +22,6 @@ from initfast.cli.options import (
     thread_scope,
 )
 from initfast.cli.progress import progress
-from initfast.cli.reading import Differences, as_file_errors, read
 from initfast.core import self_test
 from initfast.core.dtypes import DType
 from initfast.core.seeds import Seed

@@ -12,8 +12,8 @@ from initfast.core.seeds import Seed, root_seed
 from initfast.keras.flow import Join
 from initfast.keras.gradients import gradients
 from initfast.keras.layers import kernels, unit_columns
-from initfast.keras.preserving import attributes_kept, stateless, without_gradients
 from initfast.keras.probes import Probe, floats, tensors, watched
+from initfast.keras.snapshots import attributes_kept, stateless, without_gradients
 from initfast.keras.weights import weights
 from initfast.signal.diagnosis import LOSS, check_batch, cotangent
 from initfast.signal.measures import Units, rms

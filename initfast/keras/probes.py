@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast.keras.layers import axis, fans, is_norm, passes
-from initfast.keras.preserving import attributes_kept
+from initfast.keras.snapshots import attributes_kept
 from initfast.keras.weights import named_layers
 from initfast.signal.activations import ACTIVATIONS, Activation
 from initfast.signal.functions import resolve

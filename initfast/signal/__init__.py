@@ -6,10 +6,10 @@ activation; real models are measured by `initfast.torch.diagnose` and `initfast.
 `compare` trains, and `coordinate_check` goes through widths."""
 
 from initfast.signal.activations import ACTIVATIONS, Activation
-from initfast.signal.comparing import compare
 from initfast.signal.comparisons import Comparison
 from initfast.signal.coordinates import CoordinateCheck, coordinate_check
 from initfast.signal.diagnosis import diagnose
+from initfast.signal.experiment import compare
 from initfast.signal.recommendations import Recommendation, recommend
 from initfast.signal.reports import (
     Block,

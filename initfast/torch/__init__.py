@@ -40,9 +40,9 @@ from initfast.torch.init import (
 )
 from initfast.torch.modules import initialize
 from initfast.torch.packed import blocks
-from initfast.torch.patching import patch
 from initfast.torch.ruleset import rules_from
 from initfast.torch.specs import spec_from
+from initfast.torch.substitution import patch
 
 __all__ = [
     "blocks",

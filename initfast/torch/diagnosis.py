@@ -19,8 +19,8 @@ from initfast.signal.reports import SignalReport
 from initfast.signal.trails import Line
 from initfast.signal.verdicts import not_seen
 from initfast.torch.layers import kernels, unit_rows
-from initfast.torch.preserving import preserved
 from initfast.torch.probes import Watch, rms, tensors
+from initfast.torch.snapshots import preserved
 from initfast.torch.targets import is_sharded
 from initfast.torch.unsharded import is_flat, placeholder_of
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from initfast.initializers.base import Initializer
-from initfast.torch import preserving, programs
+from initfast.torch import programs, snapshots
 from initfast.torch.defaults import Spec, padding_rows
 from initfast.torch.materialise import Site, is_meta, memory_of
 from initfast.torch.parametrized import Computed
@@ -79,7 +79,7 @@ def record(module: nn.Module, defaults: Mapping[Place, Spec | None]) -> Recordin
             if _understood(tensor) and not is_lazy(tensor) and not is_meta(tensor)
         }
     )
-    with preserving.attributes(module):
+    with snapshots.attributes(module):
         untouched = _twins(module, tape, defaults)
         with tape:
             for part in _inside_out(module):

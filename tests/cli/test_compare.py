@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from initfast.cli import main, program
-from initfast.signal import comparing, training
+from initfast.signal import training
 from initfast.signal.comparisons import Comparison
 
 pytest.importorskip("threadpoolctl")
@@ -98,7 +98,7 @@ def test_a_convolutional_network(folder, cli, fails):
 def test_the_defaults_are_those_of_the_function():
     parsed = vars(program.build_parser().parse_args(["compare"]))
     recipe = training.Recipe()
-    assert parsed["init"] == list(comparing.DEFAULT_INITIALIZERS)
+    assert parsed["init"] == list(experiment.DEFAULT_INITIALIZERS)
     assert parsed["hidden"] is None
     assert (int(parsed["epochs"]), int(parsed["batch"])) == (recipe.epochs, recipe.batch)
     assert (float(parsed["learning_rate"]), float(parsed["momentum"])) == (

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-KILLER = Path(__file__).parent.parent / "helpers" / "killing.py"
+KILLER = Path(__file__).parent.parent / "helpers" / "kills.py"
 
 
 def kill(way, case, folder, count, seed, timeout):
-    """What `killing.py` did, once it found nothing wrong."""
+    """What `kills.py` did, once it found nothing wrong."""
     command = [sys.executable, "-W", "error", KILLER, way, case, folder, str(count), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -88,7 +88,7 @@ real = writer.Partial.write
 def forget(self, data, offset):
     if len(data) < 16384 or offset % 3: real(self, data, offset)
 writer.Partial.write = forget
-exec(compile(open({str(KILLER)!r}).read(), "killing.py", "exec"))
+exec(compile(open({str(KILLER)!r}).read(), "kills.py", "exec"))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1

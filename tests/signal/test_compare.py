@@ -15,8 +15,8 @@ import pytest
 
 import initfast as ift
 from initfast.signal import ranking
-from initfast.signal.comparing import DEFAULT_INITIALIZERS, compare
 from initfast.signal.comparisons import Comparison
+from initfast.signal.experiment import DEFAULT_INITIALIZERS, compare
 from initfast.signal.training import Curves, Recipe
 
 pytest.importorskip("threadpoolctl")
@@ -134,7 +134,7 @@ def test_every_setting_counts(small, changed):
 
 PROGRAM = """
 import hashlib, json, numpy as np
-from initfast.signal.comparing import compare
+from initfast.signal.experiment import compare
 rng = np.random.default_rng(0)
 y = np.arange(1800) % 5
 x = rng.normal(size=(1800, 64)) + np.eye(5, 64)[y]

@@ -29,7 +29,7 @@ CASES = {
     "small": "small files that replace others (pictures, JSON)",
     "commands": "the command lines `fill` and `model`",
 }
-# The way of killing.py, the key of its count, what it is, and how often (or each how manieth): in
+# The way of kills.py, the key of its count, what it is, and how often (or each how manieth): in
 # full, and quickly. tests/files/test_kills.py has a sample of the same.
 WAYS = (
     ("at_random", "kills", "SIGKILL at a random moment, resumed and killed again", 120, 5),
@@ -102,11 +102,11 @@ def build(shim: Path) -> None:
 
 
 def kill(folder: Path, shim: Path, way: str, case: str, count: int, key: str, what: str) -> Row:
-    """What killing.py did with one case."""
+    """What kills.py did with one case."""
     target = folder / f"{way} {case}"
     target.mkdir()
     done = subprocess.run(
-        [sys.executable, HELPERS / "killing.py", way, case, target, str(count), "1"],
+        [sys.executable, HELPERS / "kills.py", way, case, target, str(count), "1"],
         env={"LD_PRELOAD": str(shim), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,

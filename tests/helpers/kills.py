@@ -1,4 +1,4 @@
-"""Kills writes for test_kills.py: `python killing.py WAY CASE FOLDER COUNT SEED`.
+"""Kills writes for test_kills.py: `python kills.py WAY CASE FOLDER COUNT SEED`.
 
 A process that has initfast imported and no threads forks what it kills, so that each life of a
 child costs milliseconds. Prints what it did as JSON. WAY is `at_random`, `at_each_step` or
