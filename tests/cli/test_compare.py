@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from initfast.cli import main, program
-from initfast.signal import training
+from initfast.signal import experiment, training
 from initfast.signal.comparisons import Comparison
 
 pytest.importorskip("threadpoolctl")
