@@ -1,4 +1,4 @@
-"""Dask arrays whose values do not depend on their chunks: `import initfast.dask`."""
+"""Create Dask arrays whose values do not depend on their chunks: `import initfast.dask`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ except ImportError:
 
 __all__ = ["array"]
 
-_da: Any = da  # whose functions have no types
+_da: Any = da  # its functions have no types
 
 
 def array(
@@ -33,20 +33,23 @@ def array(
     dtype: DTypeLike = None,
     name: str | None = None,
 ) -> da.Array:
-    """Return a Dask array of logical `shape`, each chunk of which is made where and when it is
-    computed.
+    """Return a Dask array of logical `shape`. Each chunk is made by the worker that computes it.
 
-    Values are those of `initializer(shape, dtype)`, byte for byte, and do not depend on the chunks.
-    A chunk is made on one thread, as Dask runs many at once.
+    The values are those of `initializer(shape, dtype)`, byte for byte, and do not depend on the
+    chunks. A chunk is made on one thread, because Dask computes many chunks in parallel.
 
     Args:
-        initializer: any initializer of initfast. Its stream is fixed here: the one drawn for a seed
-            of None, or the next one of a SeedGenerator. Orthogonal is made as a whole, by one task,
-            and cut into chunks after that.
-        shape: the logical shape; fans come from it, not from the chunks.
+        initializer: any initializer of initfast. This call fixes the stream: the one drawn for a
+            seed of None, or the next one of a SeedGenerator. One task makes an orthogonal matrix as
+            a whole, and then splits it into chunks.
+        shape: the logical shape, from which fans are computed.
         chunks: as for `dask.array.ones`.
         dtype: default float32.
-        name: of the keys; default: a token of all of the above, the same in every process.
+        name: the name of the array and its keys; default: a token of all other arguments, the same
+            in every process.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; no stream has been used.
 
     >>> import initfast
     >>> table = array(initfast.RandomNormal(seed=42), (1_000_000, 768), chunks=(100_000, -1))
@@ -56,31 +59,30 @@ def array(
     """
     logical = indexing.normalize_shape(shape)
     native = resolve_numeric(dtype)
-    cut = _da.core.normalize_chunks(chunks, logical, dtype=native)
+    chunk_sizes = _da.core.normalize_chunks(chunks, logical, dtype=native)
     check(initializer, logical, native)
-    fixed = initializer.pinned()
+    initializer = initializer.pinned()
     if name is None:
-        kind = f"{type(fixed).__module__}.{type(fixed).__qualname__}"
+        kind = f"{type(initializer).__module__}.{type(initializer).__qualname__}"
         name = "initfast-" + tokenize(
-            STREAM_VERSION, kind, fixed.get_config(), logical, cut, native.name
+            STREAM_VERSION, kind, initializer.get_config(), logical, chunk_sizes, native.name
         )
-    whole = fixed.whole_only
-    made = _da.map_blocks(
-        partial(_chunk, fixed, logical, native),
-        chunks=tuple((n,) for n in logical) if whole else cut,
+    whole_only = initializer.whole_only
+    blocks = _da.map_blocks(
+        partial(_chunk, initializer, logical, native),
+        chunks=tuple((n,) for n in logical) if whole_only else chunk_sizes,
         dtype=native,
-        meta=np.empty(
-            (0,) * len(logical), native
-        ),  # without it Dask would compute a chunk to find its type
+        # Without `meta`, Dask would compute a chunk to find its type.
+        meta=np.empty((0,) * len(logical), native),
         name=name,
     )
-    found: da.Array = made.rechunk(cut) if whole else made
-    return found
+    result: da.Array = blocks.rechunk(chunk_sizes) if whole_only else blocks
+    return result
 
 
 def _chunk(
     initializer: Initializer, shape: indexing.Dims, dtype: np.dtype[Any], block_info: Any = None
 ) -> Array:
-    where = tuple(slice(low, high) for low, high in block_info[None]["array-location"])
+    index = tuple(slice(low, high) for low, high in block_info[None]["array-location"])
     with threads(1):
-        return initializer.block(shape, where, dtype)
+        return initializer.block(shape, index, dtype)

@@ -1,6 +1,4 @@
-"""Zarr arrays filled in place, region by region, by any number of threads and processes: `import
-initfast.zarr`.
-"""
+"""Fill Zarr arrays in place, with any number of threads and processes: `import initfast.zarr`."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ __all__ = ["fill"]
 
 AnyArray = TypeVar("AnyArray")
 
-# Small chunks are written several at a time: a write costs Zarr about 1 ms, whatever its size.
+# Several small chunks are written at a time, because each write costs Zarr about 1 ms.
 _REGION_BYTES = 8 << 20
 
 
@@ -45,25 +43,25 @@ def fill(
     part: tuple[int, int] = (1, 1),
     index: Index = None,
 ) -> AnyArray:
-    """Fill a Zarr array in place, through Zarr itself, and return it.
+    """Fill a Zarr array in place, through Zarr, and return it.
 
-    The values are those of `initializer(array.shape, array.dtype)`, byte for byte. Chunks (shards,
-    where the array has them) are written whole and by nobody else, so that threads and processes
-    need no locks.
+    The values are those of `initializer(array.shape, array.dtype)`, byte for byte. Each chunk (or
+    shard, if the array has shards) is written as a whole by one thread, so that threads and
+    processes need no locks.
 
     Args:
-        array: an open `zarr.Array` of a dtype that initfast draws and Zarr has, which are float64,
-            float32 and float16; of other numbers for constants.
-        initializer: any initializer of initfast, of a fixed seed where several processes write.
+        array: an open `zarr.Array` of dtype float64, float32 or float16; constants can have any
+            numeric dtype of Zarr.
+        initializer: any initializer of initfast. If several processes write, it needs a seed.
         part: (K, N): write the K-th of N parts of nearly equal size, for N processes or hosts.
-        index: slices that begin and end where chunks (shards) do, which alone are written; not with
-            `part`.
+        index: write only these slices, which must begin and end at the edges of chunks (shards);
+            not with `part`.
 
-    Uses `get_num_threads()` threads, each with memory for one chunk or shard, or a few small ones.
-    Orthogonal is made as a whole first.
+    The call uses `get_num_threads()` threads, each with memory for one chunk or shard, or for a few
+    small ones. An orthogonal matrix is made as a whole first.
 
     Raises:
-        TypeError, ValueError: nothing has been written then.
+        TypeError, ValueError: an argument is wrong; nothing has been written.
 
     >>> import initfast as ift
     >>> table = zarr.create_array({}, shape=(1000, 64), chunks=(100, 64), dtype="float32")
@@ -71,7 +69,7 @@ def fill(
     >>> fill(table, ift.HeNormal(seed=42))[-1, :3] == row
     array([ True,  True,  True])
     """
-    opened, shape, dtype = _checked(array)
+    target, shape, dtype = _validate(array)
     check(initializer, shape, dtype)
     if index is not None and part != (1, 1):
         raise ValueError(
@@ -82,24 +80,28 @@ def fill(
         check_shared_seed(initializer, "a part")
     seed = getattr(initializer, "seed", None)
     if alone or not isinstance(seed, (int, Seed)):
-        fixed = initializer.pinned()
-    else:  # several parts of one array are not several arrays, of which `pinned` would warn
-        fixed = initializer.with_seed(seed)
-    grid = _grid(shape, opened.shards or opened.chunks, dtype.itemsize, index)
+        initializer = initializer.pinned()
+    else:  # without the warning of `pinned`, because several parts are one array
+        initializer = initializer.with_seed(seed)
+    grid = _grid(shape, target.shards or target.chunks, dtype.itemsize, index)
     first, last = _share(part, grid.regions)
-    whole = np.asarray(fixed(shape, dtype)) if fixed.whole_only and first < last else None
+    whole = (
+        np.asarray(initializer(shape, dtype)) if initializer.whole_only and first < last else None
+    )
 
     def write(number: int) -> None:
         region = grid.region(number)
         with threads(1):
-            opened[region] = fixed.block(shape, region, dtype) if whole is None else whole[region]
+            target[region] = (
+                initializer.block(shape, region, dtype) if whole is None else whole[region]
+            )
 
     _on_threads(write, range(first, last))
     return array
 
 
 class _Grid(NamedTuple):
-    """A window of an array, cut into regions that hold whole chunks."""
+    """A window of an array, divided into regions of whole chunks."""
 
     starts: Dims
     stops: Dims
@@ -115,15 +117,15 @@ class _Grid(NamedTuple):
 
     def region(self, number: int) -> tuple[slice, ...]:
         """Return the index of a region, counted in C order."""
-        found = []
+        slices = []
         for start, stop, step, n in reversed(list(zip(*self, self.dims, strict=True))):
             number, place = divmod(number, n)
             low = start + place * step
-            found.append(slice(low, min(low + step, stop)))
-        return tuple(found[::-1])
+            slices.append(slice(low, min(low + step, stop)))
+        return tuple(slices[::-1])
 
 
-def _checked(array: Any) -> tuple[Any, Dims, np.dtype[Any]]:
+def _validate(array: Any) -> tuple[Any, Dims, np.dtype[Any]]:
     if not isinstance(array, zarr.Array):
         raise TypeError(
             "array must be an open zarr.Array, as zarr.create_array and zarr.open_array return; "
@@ -136,15 +138,13 @@ def _checked(array: Any) -> tuple[Any, Dims, np.dtype[Any]]:
         )
     native = array.dtype
     if native.isnative:
-        native = np.dtype(
-            native.type
-        )  # Zarr's own differ from NumPy's in nothing but that they are no built-in ones
+        native = np.dtype(native.type)  # the built-in dtype, which equals Zarr's
     return array, indexing.normalize_shape(array.shape), resolve_numeric(native)
 
 
 def _grid(shape: Dims, unit: Dims, itemsize: int, index: Index) -> _Grid:
-    """Regions of whole units (chunks or shards), several where these are small, that follow each
-    other in the array.
+    """Return a grid whose regions are one unit (chunk or shard), or adjacent units if they are
+    small.
     """
     window = _window(index, shape, unit)
     steps = list(unit)
@@ -164,20 +164,21 @@ def _window(index: Any, shape: Dims, unit: Dims) -> tuple[slice, ...]:
         items
     ) > len(shape):
         raise ValueError(
-            f"index must be slices without steps, at most {len(shape)}; received {index!r}"
+            f"index must be at most {len(shape)} slices without steps; received {index!r}"
         )
-    found = []
+    slices = []
     for n, size, item in zip(
         shape, unit, [*items, *[slice(None)] * (len(shape) - len(items))], strict=True
     ):
         start, stop, _ = item.indices(n)
         if start < stop and (start % size or (stop % size and stop != n)):
             raise ValueError(
-                f"index must begin and end where chunks or shards do, here every {size} of {n}; "
+                f"index must begin and end at multiples of the chunk or shard length {size}, or at "
+                f"the end of the dim, {n}; "
                 f"received {index!r}"
             )
-        found.append(slice(start, max(start, stop)))
-    return tuple(found)
+        slices.append(slice(start, max(start, stop)))
+    return tuple(slices)
 
 
 def _share(part: Any, count: int) -> tuple[int, int]:
@@ -191,15 +192,13 @@ def _share(part: Any, count: int) -> tuple[int, int]:
 
 
 def _on_threads(write: Any, numbers: range) -> None:
-    """Call `write` for each number, on several threads that take the next one each; after an error,
-    for no more.
-    """
-    todo, lock, stop = iter(numbers), threading.Lock(), threading.Event()
+    """Call `write` for each number, on several threads; an error stops all threads."""
+    pending, lock, stop = iter(numbers), threading.Lock(), threading.Event()
 
     def work() -> None:
         while not stop.is_set():
             with lock:
-                number = next(todo, None)
+                number = next(pending, None)
             if number is None:
                 return
             write(number)
@@ -209,10 +208,10 @@ def _on_threads(write: Any, numbers: range) -> None:
         work()
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="initfast-zarr") as pool:
-        made = [pool.submit(work) for _ in range(workers)]
+        futures = [pool.submit(work) for _ in range(workers)]
         try:
-            wait(made, return_when=FIRST_EXCEPTION)
+            wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()
-        for each in made:
+        for each in futures:
             each.result()

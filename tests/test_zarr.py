@@ -254,22 +254,34 @@ REFUSALS = [
     (
         lambda: iz.fill(opened(), HE, index=np.s_[1:3]),
         ValueError,
-        "where chunks or shards do, here every 3 of 10",
+        "must begin and end at multiples of .* 3, or at the end of the dim, 10",
     ),
-    (lambda: iz.fill(opened(), HE, index=np.s_[0:4]), ValueError, "where chunks or shards do"),
-    (lambda: iz.fill(opened(), HE, index=np.s_[:, 4:7]), ValueError, "here every 4 of 8"),
+    (
+        lambda: iz.fill(opened(), HE, index=np.s_[0:4]),
+        ValueError,
+        "must begin and end at multiples",
+    ),
+    (
+        lambda: iz.fill(opened(), HE, index=np.s_[:, 4:7]),
+        ValueError,
+        "length 4, or at the end of the dim, 8",
+    ),
     (
         lambda: iz.fill(opened(), HE, index=np.s_[::2]),
         ValueError,
-        "index must be slices without steps",
+        "index must be at most 2 slices without steps",
     ),
-    (lambda: iz.fill(opened(), HE, index=3), ValueError, "index must be slices"),
+    (lambda: iz.fill(opened(), HE, index=3), ValueError, "index must be at most 2 slices"),
     (
         lambda: iz.fill(opened(), HE, index=np.s_[:, :, :]),
         ValueError,
-        "index must be slices without steps, at most 2",
+        "index must be at most 2 slices without steps",
     ),
-    (lambda: iz.fill(opened(shards=(6, 4)), HE, index=np.s_[:3]), ValueError, "here every 6 of 10"),
+    (
+        lambda: iz.fill(opened(shards=(6, 4)), HE, index=np.s_[:3]),
+        ValueError,
+        "length 6, or at the end",
+    ),
 ]
 
 

@@ -1,8 +1,8 @@
 """The initializers, under the names of `keras.initializers`.
 
-`base` is what they have in common; `random`, `variance_scaling`, `constant`, `orthogonal` and
-`stft` are the classes; `registry` finds them by name and by Keras' JSON. `fans` is the one place
-that knows which axes of a weight are inputs and outputs."""
+`base` has their base class; `random`, `variance_scaling`, `constant`, `orthogonal` and `stft` have
+the classes; `registry` finds them by name and by Keras' JSON. `fans` is the only module that knows
+which axes of a weight are inputs and outputs."""
 
 from initfast.initializers.base import Initializer
 from initfast.initializers.constant import Constant, Identity, Ones, Zeros

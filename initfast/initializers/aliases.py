@@ -1,4 +1,4 @@
-"""The other names that `keras.initializers` has for its classes: `he_normal` is `HeNormal`."""
+"""Other names of the classes, as in `keras.initializers`: `he_normal` is `HeNormal`."""
 
 from initfast.initializers.constant import Constant, Identity, Ones, Zeros
 from initfast.initializers.orthogonal import Orthogonal

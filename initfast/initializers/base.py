@@ -1,4 +1,4 @@
-"""What all initializers share: whole arrays, parts of them, JSON, and the seed."""
+"""The base class of all initializers: whole arrays, parts of arrays, JSON, and the seed."""
 
 from __future__ import annotations
 
@@ -25,33 +25,31 @@ Out = TypeVar("Out")
 class Initializer:
     """Base class of all initializers.
 
-    A subclass writes `__call__(shape, dtype=None)`, as in Keras, and keeps each argument of its
-    constructor in an attribute of that name (or writes `get_config()`). It then has `fill`,
-    `fill_run`, `block` and `rows` too, which make the whole array and cut the part out of it. If
-    the constructor takes `seed`, or `input_axes` and `output_axes`, engines pass the seed and axes
-    of a tensor. `RandomInitializer` is the base of random initializers, and makes only the part.
+    A subclass implements `__call__(shape, dtype=None)`, as in Keras, and stores each argument of
+    its constructor in an attribute of that name (or implements `get_config()`). `fill`, `fill_run`,
+    `block` and `rows` then work too: they make the whole array and copy the part. If the
+    constructor takes `seed`, or `input_axes` and `output_axes`, the adapters pass the seed and axes
+    of each tensor. Derive from `RandomInitializer` to compute only the requested part.
     """
 
     _config_keys: ClassVar[tuple[str, ...] | None] = None
-    """The arguments in a config; None: all that the constructor has."""
+    """The names of the arguments in a config; None: all arguments of the constructor."""
 
     _always_shown: ClassVar[tuple[str, ...]] = ()
-    """The arguments that repr shows with their default values too."""
+    """The arguments that repr shows even if they have their default values."""
 
     whole_only: ClassVar[bool] = True
-    """Whether a part costs as much as the whole array, from which it is cut; callers then make the
-    whole once.
+    """Whether a part costs as much as the whole array, from which it is copied. Callers then make
+    the whole array once.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls) and "_config_keys" not in vars(cls):
-            cls._config_keys = None  # those of the base are not its arguments
+            cls._config_keys = None  # the base class has other arguments
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
-        """Return a new array of `shape`, float32 unless `dtype` says otherwise, aligned to 64
-        bytes.
-        """
+        """Return a new array of `shape` and `dtype` (default: float32), aligned to 64 bytes."""
         raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
 
     def fill(
@@ -68,29 +66,29 @@ class Initializer:
         Args:
             out: a writable buffer on the CPU: NumPy array (any strides), memmap, array.array, torch
                 tensor, ...
-            shape: the logical shape; default: that of `out` itself. Fans come from it.
-            index: a NumPy basic index into the logical array; `out` has the shape of that part.
-                Default: the whole.
-            dtype: the element type, for a buffer that cannot say it (bytes, or uint16 that means
+            shape: the logical shape, from which fans are computed; default: the shape of `out`.
+            index: a NumPy basic index into the logical array; `out` must have the shape of this
+                part. Default: the whole array.
+            dtype: the element type, for a buffer without one (bytes, or uint16 memory that holds
                 bfloat16).
-            moments: called with the `typing.Moments` of the elements written: their count, mean,
+            moments: called with the `typing.Moments` of the written elements: their count, mean,
                 std, minimum and maximum, in float64. Random values are measured while they are in
                 the cache, with the same bits for any number of threads.
 
         Raises:
-            ValueError, TypeError, IndexError: nothing has been written then.
+            ValueError, TypeError, IndexError: an argument is wrong; nothing has been written.
 
         >>> import initfast as ift
-        >>> found = []
-        >>> out = ift.RandomNormal(stddev=2.0, seed=7).fill(np.empty(10_000), moments=found.append)
-        >>> round(found[0].std, 1)
+        >>> moments = []
+        >>> init = ift.RandomNormal(stddev=2.0, seed=7)
+        >>> out = init.fill(np.empty(10_000), moments=moments.append)
+        >>> round(moments[0].std, 1)
         2.0
         """
         if shape is None:
             if index is not None:
                 raise ValueError(
-                    "index needs shape=, the logical shape that it looks into; received "
-                    f"index={index!r}"
+                    f"index needs the logical shape: pass shape=; received index={index!r}"
                 )
             target = view(out, dtype)
             logical = target.shape
@@ -115,17 +113,17 @@ class Initializer:
         dtype: DTypeLike = None,
         moments: Callable[[Moments], object] | None = None,
     ) -> Out:
-        """Fill a flat `out` with the elements from `start` on, in C order, and return it.
+        """Fill a one-dimensional `out` with consecutive elements in C order, and return it.
 
         Args:
-            out: a writable buffer on the CPU, of one dim; untyped bytes need `dtype`.
-            shape: the logical shape, which holds at least ``start + len(out)`` elements.
-            start: element of the logical array, counted in C order, with which `out` begins.
-            dtype: the element type, for a buffer that cannot say it.
+            out: a writable buffer on the CPU, with one dim; untyped bytes need `dtype`.
+            shape: the logical shape, of at least ``start + len(out)`` elements.
+            start: the number of the first element, counted in C order from 0.
+            dtype: the element type, for a buffer without one.
             moments: as in `fill`.
 
         Raises:
-            ValueError, TypeError: nothing has been written then.
+            ValueError, TypeError: an argument is wrong; nothing has been written.
 
         >>> import initfast as ift
         >>> ift.Identity().fill_run(np.empty(4), (3, 3), start=2).tolist()
@@ -137,14 +135,14 @@ class Initializer:
             raise ValueError(f"out must have one dim; received shape {target.shape}")
         if not 0 <= start <= math.prod(logical) - target.shape[0]:
             raise ValueError(
-                f"a run must lie within the {math.prod(logical)} elements of shape {logical};"
-                f" received {target.shape[0]} from element {start} on"
+                f"start and out must lie within the {math.prod(logical)} elements of shape "
+                f"{logical}; received start {start} and {target.shape[0]} elements"
             )
         self._fill(target, logical, indexing.run(start, target.shape[0]), moments)
         return out
 
     def block(self, shape: Shape, index: Index, dtype: DTypeLike = None) -> Array:
-        """Return the part `init(shape)[index]` of a logical array, byte for byte, as a new array.
+        """Return `init(shape)[index]`, byte for byte, as a new array.
 
         Args:
             shape: the logical shape, up to 8 dims and 2**63 elements.
@@ -159,15 +157,13 @@ class Initializer:
     @overload
     def rows(self, shape: Shape, ids: RowIds, dtype: DTypeLike = None, *, out: Out) -> Out: ...
     def rows(self, shape: Shape, ids: RowIds, dtype: DTypeLike = None, *, out: Any = None) -> Any:
-        """Return the rows `init(shape)[ids]` of a logical array, byte for byte, as a new array or
-        in `out`.
+        """Return the rows `init(shape)[ids]`, byte for byte, as a new array or in `out`.
 
         Args:
             shape: the logical shape, of at least one dim.
-            ids: integers in [0, shape[0]) in an array of any rank, in any order, with repeats or
-                without.
-            dtype: default float32, or that of `out`.
-            out: a writable buffer as for `fill`, of the shape `ids.shape + shape[1:]`; it is filled
+            ids: integers in [0, shape[0]), an array of any rank in any order; repeats are allowed.
+            dtype: default float32, or the dtype of `out`.
+            out: a writable buffer as for `fill`, of shape `ids.shape + shape[1:]`. It is filled
                 and returned.
         """
         logical = indexing.normalize_shape(shape)
@@ -178,8 +174,7 @@ class Initializer:
         return out
 
     def with_seed(self, seed: AnySeed) -> Self:
-        """Return the same initializer with another seed; one that takes no seed is returned as it
-        is.
+        """Return a copy with another seed, or this initializer itself if it takes no seed.
 
         Args:
             seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
@@ -191,41 +186,41 @@ class Initializer:
         return self._with(seed=seed)
 
     def with_axes(self, input_axes: Sequence[int], output_axes: Sequence[int]) -> Self:
-        """Return the same initializer with fans of other axes; one that takes none, or has axes of
-        its own, is returned as it is.
+        """Return a copy with these axes, or this initializer itself if it has axes or takes none.
 
         Args:
             input_axes, output_axes: the axes whose lengths multiply to the fans.
         """
-        given = (getattr(self, "input_axes", None), getattr(self, "output_axes", None))
-        if given != (None, None):
+        axes = (getattr(self, "input_axes", None), getattr(self, "output_axes", None))
+        if axes != (None, None):
             return self
         return self._with(input_axes=input_axes, output_axes=output_axes)
 
     def _with(self, **arguments: Any) -> Self:
-        """Return a new initializer with other arguments, or this one if it does not take them."""
+        """Return a copy with other arguments, or this initializer if it does not take them."""
         if not arguments.keys() <= _parameters(type(self)):  # type: ignore[arg-type]
             return self
         config = self.get_config()
-        if not arguments.keys() <= config.keys():
+        missing = [name for name in arguments if name not in config]
+        if missing:
             raise TypeError(
-                f"get_config() must return every argument of the constructor; "
-                f"{type(self).__name__} takes {', '.join(arguments)}, which are not in its config"
+                f"get_config() of {type(self).__name__} must return every argument of the "
+                f"constructor; missing: {', '.join(missing)}"
             )
         return self.from_config({**config, **arguments})
 
     def pinned(self) -> Self:
-        """Return this initializer with one fixed stream: its own, or its SeedGenerator's next."""
+        """Return a copy with one fixed stream: the current one, or the next of a SeedGenerator."""
         return self
 
     def _dtype(self, dtype: DTypeLike) -> DType:
         return resolve_numeric(dtype)
 
     def _check_out(self, out: object, shape: indexing.Dims) -> None:
-        """Warn of memory in which the axes of `shape` mean something else than here."""
+        """Warn if the axes of `out` are in another order than this initializer expects."""
 
     def _count_whole(self, address: int = -1) -> None:
-        """Note that a whole array was made, in memory at `address`; -1: in new memory."""
+        """Record that a whole array was made, in memory at `address`; -1: in new memory."""
 
     def _new(self, shape: indexing.Dims, part: indexing.Part, dtype: DTypeLike) -> Array:
         target = new(part.shape, self._dtype(dtype))
@@ -250,20 +245,21 @@ class Initializer:
         return measure(target.array)
 
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
-        """Write the part of the logical array of `shape` into memory that has the part's shape.
+        """Write a part of the logical array of `shape` into memory of the part's shape.
 
-        This one is for subclasses that have only Keras' `__call__`; those of initfast are `Direct`.
+        This default is for subclasses with only Keras' `__call__`; the initializers of initfast
+        derive from `Direct`.
         """
-        made = np.asarray(self(shape, target.dtype))
-        if made.shape != shape:
+        values = np.asarray(self(shape, target.dtype))
+        if values.shape != shape:
             raise ValueError(
-                f"{type(self).__name__} must return an array of the shape asked for, {shape}; "
-                f"received {made.shape}"
+                f"{type(self).__name__} must return an array of the requested shape, {shape}; "
+                f"received {values.shape}"
             )
-        target.array[...] = indexing.cut(made, part)
+        target.array[...] = indexing.cut(values, part)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments for JSON; `from_config` makes an equal initializer."""
+        """Return the arguments of the constructor in JSON form, for `from_config`."""
         keys = self._config_keys
         if keys is None:
             keys = tuple(
@@ -274,36 +270,39 @@ class Initializer:
         for key in keys:
             if not hasattr(self, key):
                 raise TypeError(
-                    f"{type(self).__name__} must keep its argument {key!r} in an attribute of that "
-                    "name, or write get_config()"
+                    f"{type(self).__name__} must store its argument {key!r} in an attribute of "
+                    "that name, or implement get_config()"
                 )
         return {key: encode(getattr(self, key)) for key in keys}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Return the initializer of a config, ours or Keras' of any version."""
-        known = inspect.signature(cls).parameters
-        # tf.keras wrote a dtype into these configs, which no initializer keeps.
-        given = {
-            key: decode(value) for key, value in config.items() if key in known or key != "dtype"
+        """Return the initializer of a `config` of initfast, or of any version of Keras."""
+        parameters = inspect.signature(cls).parameters
+        # Configs of tf.keras contain a dtype, which initializers do not use.
+        arguments = {
+            key: decode(value)
+            for key, value in config.items()
+            if key in parameters or key != "dtype"
         }
-        unknown = [key for key in given if key not in known]
+        unknown = [key for key in arguments if key not in parameters]
         if unknown and not any(
-            parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()
+            parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
         ):
-            choices = ", ".join(map(repr, known)) or "nothing"
+            choices = ", ".join(map(repr, parameters)) or "no arguments"
             raise ValueError(
                 f"the config of {cls.__name__} takes {choices}; received {unknown[0]!r}"
             )
-        return cls(**given)
+        return cls(**arguments)
 
     def clone(self) -> Self:
-        """Return a new initializer of the same config; a seed of None is drawn again."""
+        """Return a new initializer with the same config; a seed of None is drawn again."""
         return self.from_config(self.get_config())
 
     def __eq__(self, other: object) -> bool:
-        """Return whether the other is of the same class, with the same arguments and the same seed:
-        then both make the same values. Those of a SeedGenerator are equal if they share it.
+        """Return whether both have the same class, arguments and seed, and so make the same values.
+
+        Initializers with SeedGenerators are equal if they share the generator.
         """
         if self is other:
             return True
@@ -319,23 +318,23 @@ class Initializer:
         return self.get_config()
 
     def __repr__(self) -> str:
-        shown = []
+        arguments = []
         for name, parameter in inspect.signature(type(self)).parameters.items():
             value = getattr(self, name, parameter.default)
             always = name in self._always_shown
             if always or isinstance(value, np.ndarray) or value != parameter.default:
-                shown.append(f"{name}={value!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+                arguments.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
 
-@lru_cache(1024)  # `inspect` takes its time, and a model asks for each tensor
+@lru_cache(1024)  # `inspect` is slow, and models call this for each tensor
 def _parameters(kind: type[Initializer]) -> frozenset[str]:
     """Return the names of a constructor's arguments."""
     return frozenset(inspect.signature(kind).parameters)
 
 
 class Direct(Initializer):
-    """Base of the initializers that make any part by itself, in `_write`; the whole is one too."""
+    """Base class of the initializers that compute any part directly, in `_write`."""
 
     whole_only = False
     _config_keys: ClassVar[tuple[str, ...] | None] = ()
@@ -347,9 +346,7 @@ class Direct(Initializer):
         return self._new(logical, indexing.whole(logical), dtype)
 
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
-        raise NotImplementedError(
-            "a direct initializer must implement `_write(target, shape, part)`"
-        )
+        raise NotImplementedError("Direct subclasses must implement `_write(target, shape, part)`")
 
     def get_config(self) -> dict[str, Any]:
         self._refuse_keras()

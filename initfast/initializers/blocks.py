@@ -1,4 +1,4 @@
-"""The blocks of one logical array, for engines that ask for them in any order and place."""
+"""The blocks of one logical array, for libraries that request them in any order."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["Blocks", "check", "check_shared_seed", "source_of"]
 
 
 def check(initializer: Initializer, shape: indexing.Dims, dtype: DTypeLike) -> None:
-    """Raise what making a part would raise, by making one of no elements.
+    """Raise the error that computing a part would raise, by computing an empty part.
 
     Raises:
-        TypeError: also if it is not an initializer of initfast. Names are refused: each process
-            would draw a seed.
+        TypeError: also if `initializer` is not an initializer of initfast. Names are refused,
+            because each process would draw another seed.
     """
     if not isinstance(initializer, Initializer):
         raise TypeError(
@@ -36,32 +36,35 @@ def check(initializer: Initializer, shape: indexing.Dims, dtype: DTypeLike) -> N
 
 
 def source_of(initializer: Initializer, shape: indexing.Dims, dtype: DType) -> Source | None:
-    """Return what the kernels draw for an initializer, or None if it is more than one draw."""
+    """Return the Source of an initializer, or None if it is not one random draw."""
     if not isinstance(initializer, RandomInitializer) or initializer.whole_only:
         return None
     return initializer._source(shape, dtype)
 
 
-def check_shared_seed(initializer: Initializer, what: str) -> None:
-    """Refuse a seed drawn in this process, when other processes make parts of the same array.
+def check_shared_seed(initializer: Initializer, subject: str) -> None:
+    """Raise ValueError if the seed was drawn at random, in this process only.
 
-    Raises:
-        ValueError: naming `what` needs the seed.
+    Args:
+        initializer: an initializer of an array whose parts are made by several processes.
+        subject: the subject of the message, such as "a part".
     """
     config = initializer.get_config()
     if "seed" in config and config["seed"] is None:
         raise ValueError(
-            f"{what} needs a seed, the same in every process; received {initializer!r}, drawn here"
+            f"{subject} needs a seed that is the same in every process: pass seed= to the "
+            f"initializer; received {initializer!r}, whose seed was drawn in this process"
         )
 
 
 class Blocks:
-    """`blocks(index)` is that block as a new array, aligned to 64 bytes; each is made once.
+    """The blocks of one logical array, each computed once: `blocks(index)` returns the block as an
+    array aligned to 64 bytes.
 
     Args:
-        initializer: with one fixed stream, as from `Initializer.pinned`.
+        initializer: an initializer with one fixed stream, as from `Initializer.pinned`.
         shape: the logical shape.
-        dtype: of the array, from `resolve_numeric`.
+        dtype: the dtype of the array, from `resolve_numeric`.
     """
 
     def __init__(self, initializer: Initializer, shape: indexing.Dims, dtype: DType) -> None:
@@ -69,13 +72,13 @@ class Blocks:
         self._shape = shape
         self._dtype = dtype
         self._whole: Array | None = None
-        self._made: dict[indexing.Part, Array] = {}
+        self._blocks: dict[indexing.Part, Array] = {}
 
     def __call__(self, index: Any) -> Array:
         part = indexing.select(self._shape, index)
-        if part not in self._made:
-            self._made[part] = self._make(part, index)
-        return self._made[part]
+        if part not in self._blocks:
+            self._blocks[part] = self._make(part, index)
+        return self._blocks[part]
 
     def _make(self, part: indexing.Part, index: Any) -> Array:
         if not self._initializer.whole_only:
@@ -84,6 +87,6 @@ class Blocks:
             self._whole = np.asarray(self._initializer(self._shape, self._dtype), self._dtype)
         if part == indexing.whole(self._shape):
             return self._whole
-        made = empty(part.shape, self._dtype)
-        made[...] = self._whole[index]
-        return made
+        block = empty(part.shape, self._dtype)
+        block[...] = self._whole[index]
+        return block

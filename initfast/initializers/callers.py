@@ -1,6 +1,4 @@
-"""Refuse calls that Keras itself makes: it takes `initfast.HeNormal` for its own class of that
-name.
-"""
+"""Refuse calls from Keras, which mistakes `initfast.HeNormal` for its own class of that name."""
 
 from __future__ import annotations
 
@@ -8,23 +6,21 @@ import sys
 
 __all__ = ["refuse_keras"]
 
-# Packages between Keras and the initializer that it calls.
-_PASSED_OVER = ("initfast.initializers.", "jax.", "tensorflow.")
+# Packages whose frames may lie between Keras and the initializer that it calls.
+_INTERMEDIATE = ("initfast.initializers.", "jax.", "tensorflow.")
 
 
 def refuse_keras(initializer: object) -> None:
-    """Raise if Keras' own code calls an initializer of initfast, to build, copy or save a layer.
+    """Raise TypeError if Keras' own code calls the initializer, to build, copy or save a layer.
 
-    Keras would find its own class of the same name in a saved or cloned model, give the kernels of
-    MultiHeadAttention the fans of a convolution, and make query, key and value equal.
-
-    Raises:
-        TypeError: with the expression to write.
+    Keras would use its own class of the same name in a loaded or cloned model, give the kernels of
+    MultiHeadAttention the fans of a convolution, and make query, key and value equal. The message
+    contains the expression to write instead.
     """
     if "keras" not in sys.modules:
         return
     frame = sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_PASSED_OVER):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_INTERMEDIATE):
         frame = frame.f_back
     if not frame.f_globals.get("__name__", "").startswith("keras."):
         return
@@ -36,5 +32,5 @@ def refuse_keras(initializer: object) -> None:
         remedy = f"derive {kind.__name__} from initfast.keras.{base}"
     raise TypeError(
         f"a Keras layer needs an initializer of initfast.keras: import initfast.keras, and {remedy}"
-        f"; received {initializer!r}, which Keras would replace by its own class of that name"
+        f"; received {initializer!r}, which Keras would replace with its own class of that name"
     )

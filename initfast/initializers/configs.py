@@ -1,4 +1,4 @@
-"""Initializers from and to Keras' JSON, old and new, under the 41 strings of Keras."""
+"""Convert initializers from and to Keras' JSON, old and new, with the 41 names of Keras."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from initfast.initializers import constant, orthogonal, random, stft, variance_s
 from initfast.initializers.base import Initializer
 from initfast.initializers.random import RandomInitializer
 
-__all__ = ["ALL_OBJECTS", "deserialize", "serialize", "unknown"]
+__all__ = ["ALL_OBJECTS", "deserialize", "serialize", "unknown_name"]
 
 _CLASSES: tuple[type[Initializer], ...] = (
     Initializer,
@@ -37,14 +37,14 @@ _CLASSES: tuple[type[Initializer], ...] = (
 
 
 def _snake_case(name: str) -> str:
-    """Keras' rule: RandomNormal is random_normal, STFT is stft."""
+    """Return a class name in snake case, as Keras does: RandomNormal is random_normal."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 ALL_OBJECTS: dict[str, type[Initializer]] = {
-    **{made.__name__: made for made in _CLASSES},
-    **{_snake_case(made.__name__): made for made in _CLASSES},
+    **{kind.__name__: kind for kind in _CLASSES},
+    **{_snake_case(kind.__name__): kind for kind in _CLASSES},
     "IdentityInitializer": constant.Identity,
     "normal": random.RandomNormal,
     "one": constant.Ones,
@@ -53,10 +53,10 @@ ALL_OBJECTS: dict[str, type[Initializer]] = {
     "uniform": random.RandomUniform,
     "zero": constant.Zeros,
 }
-"""Every name of Keras, and its class."""
+"""The class of each name of Keras."""
 
 KERAS_PREFIX = "Initfast"
-"""Before the name of a class in a Keras model: by its bare name Keras would take its own class."""
+"""The prefix of class names in a Keras model: without it, Keras would use its own class."""
 
 _MODULES = ("initfast", "keras", "tf_keras", "tensorflow.keras")
 
@@ -66,10 +66,13 @@ def serialize(initializer: None) -> None: ...
 @overload
 def serialize(initializer: Initializer) -> dict[str, Any]: ...
 def serialize(initializer: Initializer | None) -> dict[str, Any] | None:
-    """Return the JSON form of an initializer, laid out as Keras lays it out.
+    """Return the JSON form of an `initializer`, in Keras' format.
 
-    Its class is named 'InitfastHeNormal' and so on, as in a saved Keras model, so that Keras reads
-    it after `import initfast.keras`, refuses it before, and never takes it for its own.
+    The class is named 'InitfastHeNormal' and so on, as in a saved Keras model. Keras reads it after
+    `import initfast.keras`; without this import Keras refuses it.
+
+    Raises:
+        ValueError: `initializer` is not an initializer of initfast.
 
     >>> serialize(variance_scaling.HeNormal(seed=1))["config"]
     {'seed': 1, 'input_axes': None, 'output_axes': None}
@@ -96,22 +99,26 @@ def deserialize(
 def deserialize(
     config: Mapping[str, Any] | None, identifier: Any = None, seed: AnySeed = None
 ) -> Initializer | None:
-    """Return the initializer of a JSON form: ours, or that of Keras, old (`class_name` and
-    `config`) or new.
+    """Return the initializer of a JSON form of initfast or Keras, old (`class_name` and `config`)
+    or new.
 
     Args:
-        config: `{"class_name": one of the 41 strings, "config": arguments}`; "config" may be
-            missing, "module" must then be that of Keras or initfast, and "registered_name" must not
-            be that of a class of someone else. A class may have its name in a saved Keras model,
-            such as 'InitfastHeNormal'.
-        identifier: what error messages show; default: `config`.
-        seed: the seed of a random initializer whose config has none.
+        config: `{"class_name": one of the 41 names, "config": arguments}`. "config" may be missing.
+            "module", if present, must be a module of Keras or initfast, and "registered_name" must
+            not belong to another class. The names in saved Keras models, such as
+            'InitfastHeNormal', are also accepted.
+        identifier: the object to show in error messages; default: `config`.
+        seed: the seed of a random initializer whose config has no seed.
+
+    Raises:
+        ValueError: `config` does not describe an initializer, or an argument is wrong.
     """
     if config is None:
         return None
-    shown = config if identifier is None else identifier
+    if identifier is None:
+        identifier = config
     if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
-        raise ValueError(f"Could not interpret initializer identifier: {line(shown)}")
+        raise ValueError(f"Could not interpret initializer identifier: {line(identifier)}")
     name: str = config["class_name"]
     registered = config.get("registered_name")
     if name.startswith(KERAS_PREFIX) and registered in (None, f"initfast>{name}"):
@@ -119,11 +126,11 @@ def deserialize(
     arguments = config.get("config")
     kind = ALL_OBJECTS.get(name)
     if kind is None:
-        raise unknown(name, ALL_OBJECTS, shown)
+        raise unknown_name(name, ALL_OBJECTS, identifier)
     module = config.get("module")
-    known = module is None or f"{module}.".startswith(tuple(f"{ours}." for ours in _MODULES))
-    if not known or registered not in (None, name):
-        raise ValueError(f"Could not interpret initializer identifier: {line(shown)}")
+    supported = module is None or f"{module}.".startswith(tuple(f"{each}." for each in _MODULES))
+    if not supported or registered not in (None, name):
+        raise ValueError(f"Could not interpret initializer identifier: {line(identifier)}")
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, Mapping):
@@ -135,29 +142,29 @@ def deserialize(
     return kind.from_config(arguments)
 
 
-def unknown(name: str, known: Iterable[str], shown: Any) -> ValueError:
-    """Return Keras' error for an unknown name, with the nearest of the known ones."""
-    near = _nearest(name, [each for each in known if each.lower() != "initializer"])
+def unknown_name(name: str, names: Iterable[str], identifier: Any) -> ValueError:
+    """Return Keras' error for an unknown name, with the most similar of the known `names`."""
+    near = _nearest(name, [each for each in names if each.lower() != "initializer"])
     hint = f". Did you mean {near!r}?" if near else ""
-    return ValueError(f"Could not interpret initializer identifier: {line(shown)}{hint}")
+    return ValueError(f"Could not interpret initializer identifier: {line(identifier)}{hint}")
 
 
-_LONGEST = 100  # characters of a name that may be a misspelling
+_LONGEST = 100  # characters; a longer name is not a misspelling
 _SYNONYMS = {"xavier": "glorot", "kaiming": "he", "msra": "he"}
 
 
-def _nearest(name: str, known: list[str]) -> str | None:
-    """Return the name of the same distribution in another spelling or library, or a similar one."""
+def _nearest(name: str, names: list[str]) -> str | None:
+    """Return a known name of the same distribution in another spelling, or a similar name."""
     if len(name) > _LONGEST:
         return None
     plain = _snake_case(name.rpartition(".")[2])
-    if plain in known:
+    if plain in names:
         return plain
     family, _, rest = plain.partition("_")
     similar = difflib.get_close_matches(family, _SYNONYMS, n=1, cutoff=0.8)
     for each in (family, *similar, *(_SYNONYMS[other] for other in similar)):
-        same = [choice for choice in known if choice.startswith(f"{each}_")]
-        if same:
-            return difflib.get_close_matches(f"{each}_{rest}", same, n=1, cutoff=0.0)[0]
-    near = difflib.get_close_matches(plain, known, n=1)
+        of_family = [choice for choice in names if choice.startswith(f"{each}_")]
+        if of_family:
+            return difflib.get_close_matches(f"{each}_{rest}", of_family, n=1, cutoff=0.0)[0]
+    near = difflib.get_close_matches(plain, names, n=1)
     return near[0] if near else None

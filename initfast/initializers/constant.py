@@ -1,4 +1,4 @@
-"""Constants and the identity: the same value everywhere, an array of values, or a diagonal."""
+"""Constants and the identity matrix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Constant", "Identity", "Ones", "Zeros"]
 
 
 class Zeros(FromIndex):
-    """0 everywhere, in any numeric dtype."""
+    """Zeros, in any numeric dtype."""
 
     @in_fixed_environment
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
@@ -26,7 +26,7 @@ class Zeros(FromIndex):
 
 
 class Ones(FromIndex):
-    """1 everywhere, in any numeric dtype."""
+    """Ones, in any numeric dtype."""
 
     @in_fixed_environment
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
@@ -39,7 +39,7 @@ class Constant(FromIndex):
     Args:
         value: a finite number or boolean, or an array of them.
 
-    The value is cast to the dtype as NumPy does it; a value that the dtype cannot hold raises
+    The value is cast to the dtype as in NumPy. A value that the dtype cannot hold raises
     ValueError.
 
     >>> Constant([1, 2])((2, 2), dtype="int8").tolist()
@@ -55,9 +55,9 @@ class Constant(FromIndex):
     @in_fixed_environment
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         values = cast("value", np.asarray(self.value), target.dtype)
-        # Not `numpy.broadcast_shapes`, which stops at 2**63 - 1 elements.
+        # `numpy.broadcast_shapes` does not accept 2**63 elements.
         pairs = zip(values.shape[::-1], shape[::-1], strict=False)
-        if values.ndim > len(shape) or any(held not in (1, n) for held, n in pairs):
+        if values.ndim > len(shape) or any(size not in (1, n) for size, n in pairs):
             raise ValueError(
                 f"value must broadcast to the logical shape, {shape}; received shape {values.shape}"
             )
@@ -69,21 +69,21 @@ class Constant(FromIndex):
             axes = shape[len(shape) - values.ndim :]
 
             def look_up(ids: npt.NDArray[np.uint64]) -> Array:
-                places: list[npt.NDArray[np.uint64]] = []
-                for length, held in zip(axes[::-1], values.shape[::-1], strict=True):
-                    ids, place = np.divmod(ids, length)
-                    places.append(place if held > 1 else np.zeros_like(place))
-                found: Array = values[tuple(places[::-1])]
-                return found
+                coordinates: list[npt.NDArray[np.uint64]] = []
+                for length, size in zip(axes[::-1], values.shape[::-1], strict=True):
+                    ids, coordinate = np.divmod(ids, length)
+                    coordinates.append(coordinate if size > 1 else np.zeros_like(coordinate))
+                result: Array = values[tuple(coordinates[::-1])]
+                return result
 
             write_elements(target.array, part, look_up)
 
 
 class Identity(FromIndex):
-    """`gain` on the main diagonal of a matrix, which need not be square, and 0 elsewhere.
+    """An identity matrix times `gain`, square or not: `gain` on the main diagonal, 0 elsewhere.
 
     Args:
-        gain: finite number.
+        gain: a finite number.
 
     >>> Identity(gain=2)((2, 3)).tolist()
     [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
@@ -105,30 +105,30 @@ class Identity(FromIndex):
         gain = cast("gain", np.asarray(self.gain), out.dtype)
         if out.size == 0:
             return
-        found = _diagonal(part, shape[1])
-        if found is None:
+        diagonal = _diagonal(part, shape[1])
+        if diagonal is None:
             cols = shape[1]
             zero = np.zeros_like(gain)
             write_elements(out, part, lambda ids: np.where(ids // cols == ids % cols, gain, zero))
         else:
             write_one(target, part, np.array(0))
-            out[found] = gain
+            out[diagonal] = gain
 
 
 def _diagonal(part: indexing.Part, cols: int) -> tuple[npt.NDArray[np.intp], ...] | None:
-    """Return the indices of the diagonal within a part, if it is made of rows or a window."""
+    """Return the indices of the diagonal in a part, or None if the part is not a 2-D window."""
     if part.starts is not None:
         rows = part.starts // np.uint64(cols)
-        hit = np.flatnonzero(rows < cols)
-        return (*np.unravel_index(hit, part.shape[:-1]), rows[hit].astype(np.intp))
+        hits = np.flatnonzero(rows < cols)
+        return (*np.unravel_index(hits, part.shape[:-1]), rows[hits].astype(np.intp))
     if len(part.shape) != 2:
         return None
-    first, left = divmod(part.start, cols)
-    # The step of a single entry is never taken, and may be larger than any integer of NumPy.
+    first_row, first_column = divmod(part.start, cols)
+    # A dim of length 1 does not use its step, which may be too large for a NumPy integer.
     down, across = (step if n > 1 else 0 for n, step in zip(part.shape, part.steps, strict=True))
-    if down % cols or not 0 <= left + (part.shape[1] - 1) * across < cols:
+    if down % cols or not 0 <= first_column + (part.shape[1] - 1) * across < cols:
         return None
-    rows_of_window = first + np.arange(part.shape[0]) * (down // cols)
-    places, rest = np.divmod(rows_of_window - left, across or 1)
-    hit = np.flatnonzero((rest == 0) & (places >= 0) & (places < part.shape[1]))
-    return hit, places[hit].astype(np.intp)
+    rows_of_window = first_row + np.arange(part.shape[0]) * (down // cols)
+    columns, remainders = np.divmod(rows_of_window - first_column, across or 1)
+    hits = np.flatnonzero((remainders == 0) & (columns >= 0) & (columns < part.shape[1]))
+    return hits, columns[hits].astype(np.intp)

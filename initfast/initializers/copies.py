@@ -1,4 +1,4 @@
-"""Initializers that were copied from one another, which draw from one stream."""
+"""Copies of an initializer, which draw from the same stream."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["Config", "Uses"]
 
 
 class Uses:
-    """Which array an initializer of a fixed seed, and each of its copies, has made as a whole.
+    """The first whole array that an initializer with a fixed seed, or a copy of it, has made.
 
-    `copy.copy` and `copy.deepcopy` share it, and so does a `Config`. A pickle does not: what comes
-    out of it may be another run of the same program.
+    `copy.copy`, `copy.deepcopy` and `Config` share this record. A pickle does not, because it may
+    be loaded by another run of the same program.
     """
 
     __slots__ = ("_address", "_warned")
@@ -22,9 +22,9 @@ class Uses:
         self._warned = False
 
     def again(self, address: int = -1) -> bool:
-        """Note a whole array; return whether it is the second one, and nobody was told before.
+        """Record a whole array; return whether it is a second one that needs a warning.
 
-        The same memory filled again is the same array.
+        Only one warning is needed. Filling the same memory again does not make a second array.
         """
         if self._address is None:
             self._address = address
@@ -42,10 +42,10 @@ class Uses:
 
 
 class Config(dict[str, Any]):
-    """A config that knows whose it is, until it becomes JSON.
+    """A config with a reference to its initializer, until it becomes JSON.
 
-    Keras passes it straight on, or after it has set the axes of a kernel:
-    `cls.from_config(init.get_config())`."""
+    Keras copies initializers with `cls.from_config(init.get_config())`, sometimes after it has set
+    the axes of a kernel."""
 
     def __init__(self, config: Mapping[str, Any], origin: Any) -> None:
         super().__init__(config)

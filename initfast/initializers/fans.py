@@ -1,6 +1,6 @@
-"""Fans: how many inputs and outputs one unit of a weight array has, from its logical shape alone.
+"""Compute fans, the numbers of inputs and outputs of one unit, from the shape of a weight array.
 
-`AXES` is the one table of which axes are what, by engine and kind of weight."""
+`AXES` is the only table of the roles of axes, by engine and kind of weight."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class Axes(NamedTuple):
     outputs: tuple[int, ...]
     batch: tuple[int, ...] = ()
     grouped: str = "outputs"
-    """Which of them counts the channels of all groups; the others count those of one group."""
+    """The role, "inputs" or "outputs", that counts the channels of all groups; the other one counts
+    the channels of one group.
+    """
 
     def fans(self, shape: Dims, groups: int = 1) -> tuple[int, int]:
         """Return (fan_in, fan_out) of one unit of one group."""
@@ -44,8 +46,8 @@ class Axes(NamedTuple):
         return {"input_axes": [*self.inputs, *field], "output_axes": [*self.outputs, *field]}
 
     def _field(self, rank: int) -> list[int]:
-        taken = {axis % rank for axis in (*self.inputs, *self.outputs, *self.batch)}
-        return [axis for axis in range(rank) if axis not in taken]
+        axes_with_roles = {axis % rank for axis in (*self.inputs, *self.outputs, *self.batch)}
+        return [axis for axis in range(rank) if axis not in axes_with_roles]
 
 
 AXES = {
@@ -57,8 +59,8 @@ AXES = {
     "torch transposed": Axes((0,), (1,), grouped="inputs"),  # (in, out / groups, *field)
     "torch experts": Axes((-1,), (-2,), batch=(0,)),  # (expert, out, in)
 }
-"""By engine and kind of weight, of rank 2 or more. JAX's functions are told the axes (`jax_fans`),
-and an einsum's are in its equation (`einsum_axes`)."""
+"""The roles by engine and kind of weight, for rank 2 or more. JAX's functions take axes as
+arguments (`jax_fans`), and an einsum has them in its equation (`einsum_axes`)."""
 
 
 def compute_fans(
@@ -66,19 +68,18 @@ def compute_fans(
     input_axes: Sequence[int] | None = None,
     output_axes: Sequence[int] | None = None,
 ) -> tuple[int, int]:
-    """Return (fan_in, fan_out) of a weight array, as Keras computes them; the fans of a part are
-    those of the whole.
+    """Return (fan_in, fan_out) of a weight array, as in Keras.
 
     Args:
-        shape: the logical shape. Rank 0 gives (1, 1), rank 1 (n, n), rank 2 its two lengths; above
-            that the last two lengths, each times the receptive field, which is the product of all
-            lengths before them.
-        input_axes: axes whose lengths multiply to fan_in; negative ones count from the end, an
+        shape: the logical shape, also for a part of the array. Rank 0 gives (1, 1), rank 1 gives
+            (n, n), rank 2 its two lengths. Higher ranks give the last two lengths, each times the
+            receptive field, which is the product of all lengths before them.
+        input_axes: the axes whose lengths multiply to fan_in; negative axes count from the end, an
             empty sequence gives 1.
-        output_axes: the same for fan_out. Axes count only if both are given, as in Keras.
+        output_axes: the same for fan_out. As in Keras, both are ignored if one is None.
 
     Raises:
-        ValueError: an axis lies outside the shape or is given twice.
+        ValueError: an axis lies outside the shape or occurs twice.
 
     >>> compute_fans((3, 3, 8, 16))
     (72, 144)
@@ -95,10 +96,10 @@ def compute_fans(
 
 
 def torch_fans(shape: Dims, groups: int = 1) -> tuple[int, int]:
-    """Return (fan_in, fan_out) as `torch.nn.init` computes them, which always has one group.
+    """Return (fan_in, fan_out) as in `torch.nn.init`, which always assumes one group.
 
     Raises:
-        ValueError: there are fewer than two dims.
+        ValueError: the shape has fewer than two dims.
     """
     if len(shape) < 2:
         raise ValueError(
@@ -113,10 +114,10 @@ def jax_fans(
     out_axis: int | Sequence[int],
     batch_axis: int | Sequence[int],
 ) -> tuple[float, float]:
-    """Return (fan_in, fan_out) as `jax.nn.initializers` computes them. An axis may have two roles.
+    """Return (fan_in, fan_out) as in `jax.nn.initializers`. An axis may have two roles.
 
     Raises:
-        ValueError: there are fewer than two dims, and no axes were chosen for them.
+        ValueError: the shape has fewer than two dims, and `in_axis` is the default.
     """
     if len(shape) <= 1 and in_axis == -2:
         raise ValueError(
@@ -132,8 +133,8 @@ def jax_fans(
 
 
 def einsum_axes(equation: str) -> Axes:
-    """Return the axes of the kernel, the second operand of an einsum, as Keras' EinsumDense has
-    them: its outputs are the letters of the result.
+    """Return the axes of the kernel, the second operand of an einsum, as in Keras' EinsumDense: the
+    outputs are the letters that occur in the result.
 
     >>> einsum_axes("abc,cde->abde")
     Axes(inputs=(0,), outputs=(1, 2), batch=(), grouped='outputs')
@@ -151,20 +152,19 @@ def _product(shape: Sequence[int], name: str, axes: Sequence[int]) -> int:
             f"{name} must lie within a shape of rank {rank};"
             f" received {list(axes)} for {tuple(shape)}"
         )
-    places = {axis % rank for axis in axes}
-    if len(places) != len(axes):
+    positions = {axis % rank for axis in axes}
+    if len(positions) != len(axes):
         raise ValueError(
             f"{name} must not name an axis twice; received {list(axes)} for {tuple(shape)}"
         )
-    return math.prod(shape[place] for place in places)
+    return math.prod(shape[position] for position in positions)
 
 
 def check_axes(name: str, axes: object) -> tuple[int, ...] | None:
-    """Return input_axes or output_axes, the argument `name` of an initializer, as a tuple of plain
-    integers.
+    """Return the argument `name`, input_axes or output_axes, as a tuple of integers or None.
 
     Raises:
-        TypeError: it is neither None nor a sequence of integers.
+        TypeError: `axes` is neither None nor a sequence of integers.
     """
     if axes is None:
         return None

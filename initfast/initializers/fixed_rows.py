@@ -1,4 +1,4 @@
-"""An initializer with constant rows: an embedding's padding, the forget gate of an LSTM."""
+"""Initializers with constant rows, such as an embedding's padding or the forget gate of an LSTM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["FixedRows", "Rows"]
 
 
 class Rows(NamedTuple):
-    """Rows `start` to `stop` of the first dim, which all hold `value`."""
+    """The rows `start` to `stop` (exclusive) of the first dim, which all hold `value`."""
 
     start: int
     stop: int
@@ -28,20 +28,21 @@ class Rows(NamedTuple):
 
 
 class FixedRows(Direct):
-    """The values of another initializer, except for some rows, each of one value.
+    """An initializer that overwrites some rows of another one with constants.
 
     Args:
-        inner: the initializer.
-        rows: (start, stop, value) triples; later ones count where they overlap.
+        inner: the other initializer.
+        rows: (start, stop, value) triples; if they overlap, the last one counts.
     """
 
     _config_keys = ()
 
     def __init__(self, inner: Initializer, rows: Sequence[Rows]) -> None:
         self.inner = inner
-        self.whole_only = inner.whole_only  # type: ignore[misc]  # as it is in each case
+        self.whole_only = inner.whole_only  # type: ignore[misc]  # depends on the instance
         self.fixed = tuple(rows)
-        # Where the rule of a row changes, and the number of the rule from there on: -1 for none.
+        # The rows at which the value changes, and the index in `fixed` that counts from each of
+        # them on; -1: these rows are not fixed.
         edges = np.array([row[:2] for row in self.fixed], np.uint64).reshape(-1, 2)
         self._edges = np.unique(edges)
         self._rules = np.full(len(self._edges), -1)
@@ -60,22 +61,13 @@ class FixedRows(Direct):
             self._overwrite(target.array, part, math.prod(shape[1:]))
 
     @in_fixed_environment
-    def _overwrite(self, out: Array, part: Part, row: int) -> None:
-        if part.starts is None and part.steps == (1,):  # a run, which is what files are written in
-            rows = [part.start // row, (part.start + part.shape[0] - 1) // row]
-            first, last = np.searchsorted(self._edges, np.array(rows, np.uint64), "right")
-            for place in range(max(first - 1, 0), last):
-                rule = self._rules[place]
-                if rule >= 0:
-                    low, high = (
-                        min(max(int(edge) * row - part.start, 0), part.shape[0])
-                        for edge in self._edges[place : place + 2]
-                    )
-                    out[low:high] = self.fixed[rule].value
+    def _overwrite(self, out: Array, part: Part, row_length: int) -> None:
+        if part.starts is None and part.steps == (1,):
+            self._overwrite_run(out, part, row_length)
             return
-        held = _rows(part, row).astype(np.uint64)
-        # Of a row before the first edge, the last rule, which is none.
-        rules = self._rules[np.searchsorted(self._edges, held, "right") - 1]
+        row_numbers = _rows(part, row_length).astype(np.uint64)
+        # A row before the first edge has the index -1: the last rule, which is always -1.
+        rules = self._rules[np.searchsorted(self._edges, row_numbers, "right") - 1]
         values = np.zeros(len(self.fixed), out.dtype)
         for rule in np.unique(rules[rules >= 0]):
             values[rule] = self.fixed[rule].value
@@ -83,15 +75,30 @@ class FixedRows(Direct):
         hit = rules >= 0
         out[hit] = values[rules[hit]]
 
+    def _overwrite_run(self, out: Array, part: Part, row_length: int) -> None:
+        """Overwrite the rows in a run of consecutive elements, which is how files are written."""
+        rows = [part.start // row_length, (part.start + part.shape[0] - 1) // row_length]
+        first, last = np.searchsorted(self._edges, np.array(rows, np.uint64), "right")
+        for edge_number in range(max(first - 1, 0), last):
+            rule = self._rules[edge_number]
+            if rule >= 0:
+                low, high = (
+                    min(max(int(edge) * row_length - part.start, 0), part.shape[0])
+                    for edge in self._edges[edge_number : edge_number + 2]
+                )
+                out[low:high] = self.fixed[rule].value
 
-def _rows(part: Part, row: int) -> Array:
-    """Return the row of each element of a part, in a shape that broadcasts to the part's."""
+
+def _rows(part: Part, row_length: int) -> Array:
+    """Return the row of each element of a part, in a shape that broadcasts to the part's shape."""
     dims = len(part.shape)
     if part.starts is not None:
         lead = next(n for n in range(dims + 1) if math.prod(part.shape[:n]) == len(part.starts))
-        return (part.starts // np.uint64(row)).reshape(part.shape[:lead] + (1,) * (dims - lead))
+        return (part.starts // np.uint64(row_length)).reshape(
+            part.shape[:lead] + (1,) * (dims - lead)
+        )
     ids = np.full((1,) * dims, part.start, np.int64)
     for axis, (n, step) in enumerate(zip(part.shape, part.steps, strict=True)):
         if n > 1:
             ids = ids + (np.arange(n) * step).reshape((n,) + (1,) * (dims - axis - 1))
-    return ids // row
+    return ids // row_length

@@ -15,12 +15,12 @@ from initfast.core.seeds import Seed
 from initfast.core.types import Array, DTypeLike
 from initfast.initializers.base import Direct
 
-_LARGE = 1 << 20  # bytes from which on a constant is worth the threads
-_PIECE = 1 << 16  # elements worked on at a time: the extra memory that a part costs
+_LARGE = 1 << 20  # bytes; a smaller constant is not worth starting threads
+_PIECE = 1 << 16  # elements computed at a time, which limits the extra memory
 
 
 class FromIndex(Direct):
-    """Base of the initializers whose values follow from the index alone, in any numeric dtype."""
+    """Base class of initializers whose values depend only on the index, in any numeric dtype."""
 
     def _dtype(self, dtype: DTypeLike) -> DType:
         try:
@@ -30,7 +30,7 @@ class FromIndex(Direct):
 
 
 def write_one(target: Buffer, part: indexing.Part, value: Array) -> None:
-    """Write one value everywhere, on all threads if it is large and a pattern of the kernels."""
+    """Write one value everywhere, with the kernels if the part is large and they support it."""
     native = target.dtype
     large = math.prod(part.shape) * native.itemsize >= _LARGE
     if large and native.itemsize in (1, 2, 4, 8) and native.alignment == native.itemsize:
@@ -42,7 +42,7 @@ def write_one(target: Buffer, part: indexing.Part, value: Array) -> None:
 def write_elements(
     out: Array, part: indexing.Part, values: Callable[[npt.NDArray[np.uint64]], Array]
 ) -> None:
-    """Write `values(ids)` for the logical elements of a part, a piece at a time."""
+    """Write `values(ids)` for the logical elements of a part, `_PIECE` elements at a time."""
     row = math.prod(part.shape) // max(1, len(part.starts)) if part.starts is not None else 0
     for low in range(0, out.size, _PIECE):
         places = np.arange(low, min(low + _PIECE, out.size), dtype=np.uint64)

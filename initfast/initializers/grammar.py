@@ -1,17 +1,17 @@
-"""Initializers as text, for commands, rules and specs: `random_normal(stddev=0.02)`.
+"""Read initializers from text, for commands, rules and specs: `random_normal(stddev=0.02)`.
 
-A text is a name, a name with arguments by keyword, or Keras JSON. The name is one of the 41 strings
-of Keras, or that of a function of `torch.nn.init`, with or without its `_`:
+A text is a name, a name with keyword arguments, or Keras JSON. The name is one of the 41 names of
+Keras, or a function of `torch.nn.init`, with or without its `_`:
 
-- It is torch's if it ends in `_`, if Keras has no such name, or if an argument is one that only
-  torch's function takes: `normal_`, `kaiming_normal`, `normal(std=0.02)`. It then has torch's
-  arguments and defaults, and is translated into the initializer that draws the same distribution.
+- It means torch's function if it ends in `_`, if Keras has no such name, or if an argument belongs
+  only to torch's function: `normal_`, `kaiming_normal`, `normal(std=0.02)`. It then has torch's
+  arguments and defaults, and is translated into the initializer of the same distribution.
 - Every other name is Keras': `normal` and `normal(stddev=0.05)` are RandomNormal, with its stddev
   of 0.05 by default, and `normal(std=0.02, stddev=0.05)` is an error.
 
-Fans are of Keras' axes, (in, out), in either case; only the rules of `initfast.torch` read (out,
-in), and give torch's names to torch's own functions. What only torch can do (`dirac_`, `sparse_`)
-is refused. Only JSON can hold a seed."""
+Fans always follow Keras' axes, (in, out). Only the rules of `initfast.torch` use (out, in), and
+read torch's names as its functions. Functions that Keras lacks (`dirac_`, `sparse_`) are refused.
+Only JSON can contain a seed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from initfast.core.seeds import AnySeed
 from initfast.core.text import short
 from initfast.initializers.base import Initializer
 from initfast.initializers.bounds import in_stddevs
-from initfast.initializers.configs import ALL_OBJECTS, deserialize, unknown
+from initfast.initializers.configs import ALL_OBJECTS, deserialize, unknown_name
 from initfast.initializers.validation import number
 
 __all__ = ["Call", "call", "is_torch", "label", "parse"]
@@ -39,13 +39,13 @@ _RULE = (
     "an initializer must be a name of Keras or torch, such as he_normal, a name with arguments, "
     "such as random_normal(stddev=0.01), or Keras JSON; received {text}"
 )
-# A class has several names; the one to show is the one in snake case.
+# The name of each class to show: the one in snake case.
 _NAMES = {kind: name for name, kind in reversed(ALL_OBJECTS.items()) if name.islower()}
 _NAMES |= {kind: name for name, kind in ALL_OBJECTS.items() if "_" in name}
 
 
 class Call(NamedTuple):
-    """A name with arguments, which is neither looked up nor checked."""
+    """A name with arguments, not yet checked."""
 
     name: str
     arguments: dict[str, Any]
@@ -53,17 +53,17 @@ class Call(NamedTuple):
 
 @in_fixed_environment
 def parse(text: str, seed: AnySeed = None) -> Initializer:
-    """Return the initializer that a text means.
+    """Return the initializer that a text describes.
 
     Args:
-        text: as the module says.
-        seed: the seed of a random initializer; in JSON the seed there comes first. None: drawn.
+        text: a name, a name with keyword arguments, or Keras JSON.
+        seed: the seed of a random initializer, unless the JSON contains one. None: drawn at random.
 
     >>> parse("random_normal(stddev=0.01)").stddev, parse("kaiming_normal").scale
     (0.01, 2.0)
 
     Raises:
-        ValueError, TypeError: the text means no initializer, or an argument is wrong.
+        ValueError, TypeError: the text does not describe an initializer, or an argument is wrong.
     """
     if text.lstrip().startswith("{"):
         try:
@@ -72,12 +72,14 @@ def parse(text: str, seed: AnySeed = None) -> Initializer:
             raise ValueError(_RULE.format(text=short(text))) from None
         assert isinstance(config, dict)  # it begins with {
         return deserialize(config, seed=seed)
-    name, arguments = read = call(text)
+    name, arguments = expression = call(text)
     if "seed" in arguments:
-        raise ValueError(f"only Keras JSON can hold a seed; received {short(text)}")
-    if not is_torch(read):
+        raise ValueError(
+            f"only Keras JSON can contain a seed: remove seed=; received {short(text)}"
+        )
+    if not is_torch(expression):
         if name not in ALL_OBJECTS:
-            raise unknown(name, [*ALL_OBJECTS, *_TORCH], text)
+            raise unknown_name(name, [*ALL_OBJECTS, *_TORCH], text)
         return deserialize({"class_name": name, "config": arguments}, text, seed)
     translate = _TORCH[name.removesuffix("_")]
     try:
@@ -92,7 +94,7 @@ def call(text: str) -> Call:
     """Return the name and the arguments of a text that is not JSON.
 
     Raises:
-        ValueError: it is neither a name nor a name with arguments that are literals.
+        ValueError: the text is neither a name nor a name with literal keyword arguments.
     """
     text = text.strip()
     if "(" not in text:
@@ -101,7 +103,7 @@ def call(text: str) -> Call:
         node = ast.parse(text, mode="eval").body
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
             raise SyntaxError
-        # Literals only: numbers, strings, tuples, None.
+        # Only literals are accepted, so that a text cannot run code.
         arguments = {
             str(each.arg): ast.literal_eval(each.value) for each in node.keywords if each.arg
         }
@@ -112,22 +114,23 @@ def call(text: str) -> Call:
     return Call(node.func.id, arguments)
 
 
-def is_torch(read: Call) -> bool:
-    """Return whether a call means the function of `torch.nn.init` with this name, less its `_`."""
-    translate = _TORCH.get(read.name.removesuffix("_"))
-    if translate is None or read.name not in ALL_OBJECTS:
+def is_torch(expression: Call) -> bool:
+    """Return whether an expression means a function of `torch.nn.init`."""
+    translate = _TORCH.get(expression.name.removesuffix("_"))
+    if translate is None or expression.name not in ALL_OBJECTS:
         return translate is not None
-    ours = inspect.signature(ALL_OBJECTS[read.name]).parameters
+    ours = inspect.signature(ALL_OBJECTS[expression.name]).parameters
     return any(
-        key in inspect.signature(translate).parameters and key not in ours for key in read.arguments
+        key in inspect.signature(translate).parameters and key not in ours
+        for key in expression.arguments
     )
 
 
 def label(initializer: Any) -> str:
-    """Return the text that `parse` reads as an equal initializer, but for the seed.
+    """Return the text from which `parse` makes an equal initializer, except for the seed.
 
-    An argument that takes more than 40 characters is shortened to '...', and cannot be read back.
-    A callable that is not an initializer of initfast has its own name.
+    An argument of more than 40 characters is shortened to '...', which `parse` cannot read. The
+    label of a callable that is not an initializer of initfast is its name.
 
     >>> from initfast.initializers.random import RandomNormal
     >>> label(RandomNormal(stddev=1, seed=7))
@@ -137,17 +140,17 @@ def label(initializer: Any) -> str:
     name = _NAMES.get(kind)
     if name is None:
         return str(getattr(initializer, "__name__", kind.__name__))
-    shown = []
+    arguments = []
     for key, parameter in inspect.signature(kind).parameters.items():
         value = getattr(initializer, key, parameter.default)
         if key != "seed" and (isinstance(value, np.ndarray) or value != parameter.default):
             plain = value.tolist() if isinstance(value, np.ndarray) else value
             text = repr(plain).removesuffix(".0")
-            shown.append(f"{key}={text if len(text) <= _LONGEST else '...'}")
-    return f"{name}({', '.join(shown)})" if shown else name
+            arguments.append(f"{key}={text if len(text) <= _LONGEST else '...'}")
+    return f"{name}({', '.join(arguments)})" if arguments else name
 
 
-# --- torch's functions, with torch's arguments and defaults, as calls of Keras' names ---
+# --- torch's functions, with torch's arguments and defaults, translated to Keras' names ---
 
 
 def _uniform(a: float = 0.0, b: float = 1.0) -> Call:
@@ -195,7 +198,9 @@ def _orthogonal(gain: float = 1) -> Call:
 
 
 def _only_torch(**arguments: Any) -> Call:
-    raise ValueError("no initializer of Keras does this; only the rules of initfast.torch can")
+    raise ValueError(
+        "Keras has no such initializer; only the rules of initfast.torch accept this name"
+    )
 
 
 _TORCH: dict[str, Callable[..., Call]] = {

@@ -19,20 +19,20 @@ __all__ = ["Orthogonal", "orthonormal"]
 
 
 class Orthogonal(RandomInitializer):
-    """An orthogonal matrix times `gain`: orthonormal columns, or rows if there are fewer.
+    """An orthogonal matrix times `gain`: orthonormal columns, or rows if there are fewer rows.
 
-    The logical array is seen as a matrix of `prod(shape[:-1])` rows. Its Q is that of the QR
-    decomposition of our normals, in float64 for float64 and float32 for all else, with the signs
-    that make the diagonal of R positive.
+    The logical array is treated as a matrix of `prod(shape[:-1])` rows. It is the Q of the QR
+    decomposition of standard normals, in float64 for float64 and in float32 for all other dtypes,
+    with the signs that make the diagonal of R positive.
 
     Args:
-        gain: finite number, which the dtype must be able to hold.
+        gain: a finite number that the dtype can hold.
         seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
 
-    `fill`, `block` and `rows` cost as much time and memory as the whole, from which they are cut.
-    The QR is LAPACK's: values are the same on each call on one machine, and the same up to rounding
-    between machines and LAPACK builds. Unlike all other values, they follow the host's rounding
-    direction.
+    `fill`, `block` and `rows` cost as much time and memory as the whole matrix, from which they
+    copy. LAPACK computes the QR: values are the same for each call on one machine, and equal up to
+    rounding on other machines and LAPACK builds. Unlike all other values, they depend on the
+    rounding mode of the CPU.
 
     Source: Saxe, McClelland and Ganguli 2014, Exact solutions to the nonlinear dynamics of
     learning.
@@ -59,7 +59,7 @@ class Orthogonal(RandomInitializer):
                 self._matrix(shape, self._next_seed(), FLOAT64 if wide else FLOAT32), part
             )
 
-    # No kernel draws these values, so none can measure them in its pass.
+    # The kernels do not draw these values, so they cannot measure them either.
     _write_measured = Initializer._write_measured
 
     def _matrix(self, shape: indexing.Dims, seed: Seed, dtype: DType) -> Array:
@@ -70,7 +70,7 @@ class Orthogonal(RandomInitializer):
 
 
 def orthonormal(normals: Array, gain: float) -> Array:
-    """Return `gain` times the Q of a matrix of at least as many rows as columns, with the signs
+    """Return `gain` times the Q of a matrix with at least as many rows as columns, with the signs
     that make the diagonal of R positive.
     """
     q, r = np.linalg.qr(normals)

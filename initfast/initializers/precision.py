@@ -1,6 +1,4 @@
-"""Warn of parameters with which a dtype holds next to nothing of a distribution, or which hardly
-anyone means.
-"""
+"""Warn if a dtype rounds nearly all values to one number, or if the fan_in is a vocabulary."""
 
 from __future__ import annotations
 
@@ -16,15 +14,15 @@ from initfast.core.warn import warn
 __all__ = ["check_normal", "check_table", "check_uniform"]
 
 Below = Callable[[Fraction], float]
-"""The share of the values below an edge."""
+"""A function that returns the share of the values below an edge."""
 
 _NEARLY_ALL = 0.9
 _ROOT_2 = math.sqrt(2.0)
-_ROWS = 100_000  # from here on the first of two dims is more likely a vocabulary than inputs
+_ROWS = 100_000  # a larger first dim of two is more likely a vocabulary than inputs
 
 
 def check_uniform(minval: float, maxval: float, dtype: DType) -> None:
-    """Warn if nearly all values in [minval, maxval) are one number of the dtype."""
+    """Warn if nearly all values in [minval, maxval) are rounded to one number of the dtype."""
     if minval == maxval or not _narrow((minval + maxval) / 2, maxval - minval, dtype):
         return
     grid, low, high = GRIDS[dtype.name], Fraction(minval), Fraction(maxval)
@@ -38,8 +36,9 @@ def check_uniform(minval: float, maxval: float, dtype: DType) -> None:
 def check_normal(
     mean: float, stddev: float, dtype: DType, lower: float = -math.inf, upper: float = math.inf
 ) -> None:
-    """Warn if nearly all normal values within the bounds, in deviations, are one number of the
-    dtype.
+    """Warn if nearly all values of a truncated normal are rounded to one number of the dtype.
+
+    The bounds `lower` and `upper` are in standard deviations.
     """
     centre = min(max(0.0, lower), upper)
     if not stddev or not _narrow(mean + stddev * centre, stddev * min(upper - lower, 1.0), dtype):
@@ -51,22 +50,23 @@ def check_normal(
         last = grid.down(exact[0] + Fraction(upper) * exact[1])
 
     def probability(z: float) -> float:
-        """Of a standard normal below z; if the bounds are in the upper tail, above it, negative."""
+        """Return P(Z < z) for a standard normal Z, or -P(Z > z) if the bounds are above 0."""
         z = min(max(z, lower), upper)
         return -math.erfc(z / _ROOT_2) / 2 if lower > 0 else math.erfc(-z / _ROOT_2) / 2
 
     def below(edge: Fraction) -> float:
         mass = probability(upper) - probability(lower)
         z = (edge - exact[0]) / exact[1]
-        found = float(z) if abs(z) < 2**64 else math.copysign(math.inf, z)
-        return (probability(found) - probability(lower)) / mass if mass else 0.0
+        as_float = float(z) if abs(z) < 2**64 else math.copysign(math.inf, z)
+        return (probability(as_float) - probability(lower)) / mass if mass else 0.0
 
     _check(grid.nearest(exact[0] + Fraction(centre) * exact[1]), first, last, below, dtype)
 
 
 def _narrow(centre: float, spread: float, dtype: DType) -> bool:
-    """Return whether a spread is less than two steps between numbers of the dtype: in the usual
-    case it is not, and needs no exact arithmetic.
+    """Return whether a spread is at most two steps between numbers of the dtype.
+
+    Usually it is larger, and the exact arithmetic is not needed.
     """
     grid = GRIDS[dtype.name]
     step = max(abs(centre) * 2.0 ** (1 - grid.precision), 2.0**grid.smallest)
@@ -74,8 +74,8 @@ def _narrow(centre: float, spread: float, dtype: DType) -> bool:
 
 
 def _check(value: Fraction, first: Fraction, last: Fraction, below: Below, dtype: DType) -> None:
-    """Warn if nearly all values are rounded to `value`, or to the nearest of `first` and `last`,
-    beyond which none is.
+    """Warn if nearly all values are rounded to `value`, or to `first` or `last` if it lies outside
+    of them.
     """
     grid, value = GRIDS[dtype.name], min(max(value, first), last)
     least, most = grid.below(value), -grid.below(-value)
@@ -84,19 +84,19 @@ def _check(value: Fraction, first: Fraction, last: Fraction, below: Below, dtype
     )
     if share >= _NEARLY_ALL:
         warn(
-            f"{share:.0%} of the values are {float(value):g}, because numbers of {dtype.name} "
-            f"there are {float(most - value):.3g} apart: draw in a wider dtype, or with a larger "
-            "deviation",
+            f"{share:.0%} of the values are {float(value):g}, because adjacent {dtype.name} "
+            f"numbers there are {float(most - value):.3g} apart: use a wider dtype, or a wider "
+            "distribution",
             RuntimeWarning,
         )
 
 
 def check_table(shape: Dims, stddev: float) -> None:
-    """Warn of a fan_in that is the number of rows of what looks like an embedding."""
+    """Warn if the fan_in is the number of rows of a shape that looks like an embedding."""
     if len(shape) == 2 and shape[0] > max(_ROWS, shape[1]):
         warn(
-            f"the fan_in of shape {shape} is its {shape[0]} rows, so that the standard deviation "
-            f"is {stddev:.2g}: embeddings usually take random_normal(stddev=0.02); if the rows are "
-            "the inputs of a layer, pass input_axes=[0], output_axes=[1]",
+            f"the fan_in of shape {shape} is its number of rows, so the standard deviation is "
+            f"{stddev:.2g}: for an embedding, use random_normal(stddev=0.02); if the rows are the "
+            "inputs of a layer, pass input_axes=[0], output_axes=[1]",
             RuntimeWarning,
         )

@@ -1,4 +1,4 @@
-"""The base of the random initializers, and the initializers named after a distribution."""
+"""The base class of the random initializers, and one initializer for each distribution."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ __all__ = ["RandomInitializer", "RandomNormal", "RandomUniform", "TruncatedNorma
 
 
 class RandomInitializer(Direct):
-    """Base of the initializers that draw from a stream.
+    """Base class of the initializers that draw from a stream.
 
-    A subclass says in `for_shape(shape)` which initializer of initfast draws an array of a logical
-    shape. Seeds, axes, parts, moments, configs and copies then work as for all others:
+    A subclass implements `for_shape(shape)`, which returns the initializer of initfast that draws
+    an array of this logical shape. Seeds, axes, parts, moments, configs and copies then work as for
+    all other initializers:
 
     >>> import initfast as ift
     >>> class DepthScaled(ift.RandomInitializer):
@@ -54,8 +55,8 @@ class RandomInitializer(Direct):
     Args:
         seed: None (drawn once from Python's `random`), an integer in [0, 2**64) or a `Seed`: every
             call draws the same values. A `SeedGenerator`: every call, also of `fill`, `block` and
-            `rows`, draws from the next stream, so parts of one logical array want a fixed seed. A
-            config's serialized seed is also accepted.
+            `rows`, draws from the next stream, so use a fixed seed for the parts of one array. The
+            serialized seed of a config is also accepted.
     """
 
     def __init__(self, seed: AnySeed = None) -> None:
@@ -66,34 +67,35 @@ class RandomInitializer(Direct):
     output_axes: tuple[int, ...] | None = None
 
     def for_shape(self, shape: indexing.Dims) -> RandomInitializer:
-        """Return the initializer that draws an array of this logical shape, such as a RandomNormal;
-        its own seed is not used.
+        """Return the initializer that draws an array of this logical shape, such as a RandomNormal.
+
+        Its seed is not used.
 
         Args:
             shape: the logical shape, as a tuple of integers.
         """
-        raise NotImplementedError("random initializers must implement `for_shape(shape)`")
+        raise NotImplementedError("RandomInitializer subclasses must implement `for_shape(shape)`")
 
     @in_fixed_environment
     def resolved(self, shape: indexing.Dims) -> RandomInitializer:
-        """Return the initializer of initfast that draws the same array of a logical `shape`."""
+        """Return the initializer of initfast that draws the same array of logical `shape`."""
         if type(self).for_shape is RandomInitializer.for_shape:
             return self
         return self.for_shape(shape).resolved(shape).with_seed(self._given_seed)
 
     def fans(self, shape: Shape) -> tuple[int, int]:
-        """Return (fan_in, fan_out) of a logical `shape`, by the axes of this initializer if it has
-        any: `compute_fans`.
+        """Return (fan_in, fan_out) of a logical `shape`: `compute_fans` with the axes of this
+        initializer.
         """
         return compute_fans(indexing.normalize_shape(shape), self.input_axes, self.output_axes)
 
     def with_axes(self, input_axes: Sequence[int], output_axes: Sequence[int]) -> Self:
         if (self.input_axes, self.output_axes) != (None, None):
             return self
-        made = copy.copy(self)
-        made.input_axes = check_axes("input_axes", input_axes)
-        made.output_axes = check_axes("output_axes", output_axes)
-        return made
+        initializer = copy.copy(self)
+        initializer.input_axes = check_axes("input_axes", input_axes)
+        initializer.output_axes = check_axes("output_axes", output_axes)
+        return initializer
 
     def _set_seed(self, seed: AnySeed) -> None:
         self._given_seed = given_seed(seed)
@@ -102,7 +104,7 @@ class RandomInitializer(Direct):
 
     @property
     def seed(self) -> int | Seed | SeedGenerator:
-        """Return the seed in use: the `Seed` or `SeedGenerator` given, else an integer."""
+        """Return the seed in use: the constructor's `Seed` or `SeedGenerator`, or an integer."""
         live = self._live_seed
         return (
             live.seed if isinstance(live, Seed) and not isinstance(self._given_seed, Seed) else live
@@ -114,27 +116,27 @@ class RandomInitializer(Direct):
         return values
 
     def with_seed(self, seed: AnySeed) -> Self:
-        made = copy.copy(self)
-        made._set_seed(seed)
-        return made
+        initializer = copy.copy(self)
+        initializer._set_seed(seed)
+        return initializer
 
     def pinned(self) -> Self:
-        made = self.with_seed(self._next_seed())
+        initializer = self.with_seed(self._next_seed())
         self._count_whole()
-        return made
+        return initializer
 
     def _dtype(self, dtype: DTypeLike) -> DType:
         return resolve(dtype)
 
     @in_fixed_environment
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
-        made = self.for_shape(shape)
-        if not isinstance(made, RandomInitializer) or made.whole_only:
+        initializer = self.for_shape(shape)
+        if not isinstance(initializer, RandomInitializer) or initializer.whole_only:
             raise TypeError(
                 "for_shape must return a random initializer of initfast, such as RandomNormal; "
-                f"received {made!r}"
+                f"received {initializer!r}"
             )
-        return made._source(shape, dtype)
+        return initializer._source(shape, dtype)
 
     def _write(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> None:
         source = self._source(shape, resolve(target.dtype))
@@ -142,9 +144,9 @@ class RandomInitializer(Direct):
 
     def _write_measured(self, target: Buffer, shape: indexing.Dims, part: indexing.Part) -> Moments:
         source = self._source(shape, resolve(target.dtype))
-        found = engine.fill(source, self._next_seed(), target, part, measured=True)
-        assert found is not None
-        return found
+        moments = engine.fill(source, self._next_seed(), target, part, measured=True)
+        assert moments is not None
+        return moments
 
     def _next_seed(self) -> Seed:
         live = self._live_seed
@@ -154,10 +156,10 @@ class RandomInitializer(Direct):
         live = self._live_seed
         if isinstance(live, Seed) and self._uses.again(address):
             warn(
-                f"{self!r}, or a copy of it, has one fixed stream and makes a second whole array: "
-                "both hold the same values. Give each array a separate stream, "
-                f"seed=Seed({live.seed}).named('layer/kernel'), or a new one at each call, "
-                f"seed=SeedGenerator({live.seed}).",
+                f"{self!r}, or a copy of it, makes a second whole array from one fixed stream: "
+                "both hold the same values. Use a separate stream for each array: "
+                f"seed=Seed({live.seed}).named('layer/kernel'), or "
+                f"seed=SeedGenerator({live.seed}) for a new stream at each call.",
                 ReusedSeedWarning,
             )
 
@@ -171,19 +173,19 @@ class RandomInitializer(Direct):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        made = super().from_config(config)
+        initializer = super().from_config(config)
         if isinstance(config, Config):
-            made._join(config.origin)
-        return made
+            initializer._join(config.origin)
+        return initializer
 
     def _join(self, origin: Self) -> None:
-        """Become a copy of another initializer, unless a seed of None was drawn again."""
+        """Share the record of arrays with `origin`, unless a seed of None was drawn again."""
         if self._live_seed == origin._live_seed:
             self._uses = origin._uses
 
 
 class RandomNormal(RandomInitializer):
-    """Normal values: `mean + stddev * z`.
+    """Normal values: `mean + stddev * z`, with standard normal z.
 
     Args:
         mean, stddev: finite numbers, stddev >= 0.
@@ -233,14 +235,14 @@ class RandomUniform(RandomInitializer):
 
 
 class TruncatedNormal(RandomInitializer):
-    """Normal values cut at `mean + lower * stddev` and `mean + upper * stddev`.
+    """Normal values truncated at `mean + lower * stddev` and `mean + upper * stddev`.
 
     Args:
-        mean, stddev: finite numbers of the normal before the cut, stddev >= 0. What is left of a
-            cut at -2 and 2 has the standard deviation 0.8796 * stddev, as in Keras.
+        mean, stddev: finite numbers, stddev >= 0: the parameters before truncation. Values
+            truncated at -2 and 2 have the standard deviation 0.8796 * stddev, as in Keras.
         seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
-        lower, upper: finite numbers in units of stddev, lower < upper. Keras has -2 and 2 only; so
-            these are in the config where they differ from that, and Keras can read all others.
+        lower, upper: finite numbers in units of stddev, lower < upper. Keras always uses -2 and 2,
+            so the config contains the bounds only if they differ.
 
     >>> abs(TruncatedNormal(stddev=1.0, seed=7)((2, 3))).max() <= 2.0
     np.True_

@@ -1,4 +1,4 @@
-"""An initializer from whatever identifies one, as in `keras.initializers`."""
+"""Find an initializer by name, config, class or array, as in `keras.initializers`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from initfast.initializers.constant import Constant
 
 __all__ = ["ALL_OBJECTS", "deserialize", "get", "serialize"]
 
-Made = TypeVar("Made", bound=Initializer)
+AnyInitializer = TypeVar("AnyInitializer", bound=Initializer)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -27,7 +27,7 @@ def get(identifier: None) -> None: ...
 @overload
 def get(identifier: str | Mapping[str, Any]) -> Initializer: ...
 @overload
-def get(identifier: type[Made]) -> Made: ...
+def get(identifier: type[AnyInitializer]) -> AnyInitializer: ...
 @overload
 def get(identifier: Function) -> Function: ...
 @overload
@@ -35,17 +35,17 @@ def get(identifier: Array) -> Callable[..., Array]: ...
 @overload
 def get(identifier: object) -> Any: ...
 def get(identifier: Any) -> Any:
-    """Return the initializer that a text, a config, a class or an array means.
+    """Return the initializer that a text, a config, a class or an array describes.
 
     Args:
-        identifier: a text: one of the 41 strings of Keras (case counts), a name with arguments,
+        identifier: a text: one of the 41 names of Keras (case-sensitive), a name with arguments,
             such as "random_normal(stddev=0.02)", a name of `torch.nn.init`, such as
             "kaiming_normal", or Keras JSON; a config dict (see `deserialize`); an initializer
-            class; any callable `f(shape, dtype=None)`, which is returned as it is; an array or
+            class; any callable `f(shape, dtype=None)`, which is returned unchanged; an array or
             tensor, which becomes an initializer of exactly its shape; or None, which stays None.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: `identifier` does not describe an initializer.
 
     >>> get("he_normal").scale
     2.0
@@ -74,7 +74,7 @@ def _direct(tensor: Any) -> Callable[..., Array]:
     expected = tuple(map(int, tensor.shape))
 
     def initialize_fn(shape: Shape, dtype: DTypeLike = None) -> Array:
-        """Return a copy of the array that `get` was given."""
+        """Return a copy of the array passed to `get`, in `dtype`; `shape` must be its shape."""
         if normalize_shape(shape) != expected:
             raise ValueError(
                 f"Expected `shape` to be {expected} for direct tensor as initializer."

@@ -1,4 +1,4 @@
-"""Kernels of a short-time Fourier transform, and their windows."""
+"""Kernels of a short-time Fourier transform, with their windows."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ __all__ = ["STFT"]
 class STFT(FromIndex):
     """Kernels of a short-time Fourier transform, of logical shape (frame_length, 1, bins).
 
-    Element [t, 0, k] is `cos(2 pi t k / n)`, or `-sin(2 pi t k / n)`, times `window[t] / norm`; `n
-    = 2 (bins - 1)`.
+    Element [t, 0, k] is `window[t] / norm` times `cos(2 pi t k / n)` (real) or `-sin(2 pi t k / n)`
+    (imaginary), with `n = 2 (bins - 1)`, as in Keras.
 
     Args:
         side: 'real' or 'imag'.
         window: 'hann', 'hamming', an array of frame_length values, None for no window and no
-            scaling, or any other name that `scipy.signal.get_window` knows, if SciPy is installed.
-        scaling: 'density', norm is `sqrt(sum(window**2))`; 'spectrum', `sum(abs(window))`; None, 1.
-        periodic: whether a named window is periodic, else symmetric.
+            scaling, or any other name of `scipy.signal.get_window`, which needs SciPy.
+        scaling: the norm: `sqrt(sum(window**2))` for 'density', `sum(abs(window))` for 'spectrum',
+            1 for None.
+        periodic: True for a periodic, False for a symmetric window, if it has a name.
 
     >>> STFT("real", window=None)((4, 1, 3))[:, 0, 1].round().tolist()
     [1.0, 0.0, -1.0, -0.0]
@@ -65,7 +66,7 @@ class STFT(FromIndex):
         elif window is not None:
             self.window = numbers("window", window)
             if self.window.dtype.kind == "c":
-                raise ValueError("window must hold real numbers; received complex ones")
+                raise ValueError("window must hold real numbers; received complex numbers")
         self.scaling = scaling
         self.periodic = periodic
 
@@ -77,30 +78,31 @@ class STFT(FromIndex):
         resolve(target.dtype)
         if len(shape) != 3 or shape[1] != 1 or shape[2] == 1:
             raise ValueError(
-                f"an STFT kernel has the shape (frame_length, 1, bins), bins >= 2; received {shape}"
+                f"shape must be (frame_length, 1, bins) with bins >= 2; received {shape}"
             )
         frame, _, bins = shape
         if 0 in shape:
             return
         weight = None if self.window is None else self._weight(frame)
-        # One table for all: what a cosine is rounded to may depend on its place in the array it is
-        # computed in.
+        # Each value is computed once, in one table, because NumPy's rounding of a cosine may depend
+        # on its position in the array.
         turns = np.arange(2 * (bins - 1)) * (math.pi / (bins - 1))
         table = np.cos(turns) if self.side == "real" else -np.sin(turns)
 
         def look_up(ids: npt.NDArray[np.uint64]) -> Array:
             time, frequency = np.divmod(ids, bins)
-            found: Array = table[time % len(table) * frequency % len(table)]
-            return found if weight is None else found * weight[time]
+            values: Array = table[time % len(table) * frequency % len(table)]
+            return values if weight is None else values * weight[time]
 
         write_elements(target.array, part, look_up)
 
     def _weight(self, frame: int) -> npt.NDArray[np.float64]:
-        """Return the window over its norm."""
-        named = isinstance(self.window, str)
-        window = (
-            _window(self.window, frame, self.periodic) if named else self.window.astype(np.float64)
-        )
+        """Return the window divided by its norm."""
+        by_name = isinstance(self.window, str)
+        if by_name:
+            window = _window(self.window, frame, self.periodic)
+        else:
+            window = self.window.astype(np.float64)
         if window.shape != (frame,):
             raise ValueError(
                 "The shape of `window` must be equal to [frame_length].Received: window "
@@ -114,29 +116,29 @@ class STFT(FromIndex):
         }[self.scaling]
         if norm == 0.0:
             raise ValueError(
-                f"a window to be scaled must not be zero everywhere; received {self.window!r} of "
-                f"{frame}"
+                f"window must not be zero everywhere unless scaling is None; received "
+                f"{self.window!r} of length {frame}"
             )
         weight: npt.NDArray[np.float64] = window / norm
         return weight
 
 
 def _window(name: str, length: int, periodic: bool) -> npt.NDArray[np.float64]:
-    """Return a window by name, as `scipy.signal.get_window` makes it."""
-    share = {"hann": 0.5, "hamming": 0.54}.get(name)
-    if share is None:
+    """Return a window by its name in `scipy.signal.get_window`."""
+    coefficient = {"hann": 0.5, "hamming": 0.54}.get(name)
+    if coefficient is None:
         try:
             from scipy.signal import get_window
         except ImportError:
             raise ImportError(
-                f"window {name!r} comes from SciPy ('hann' and 'hamming' do not): pip install scipy"
+                f"window {name!r} needs SciPy, unlike 'hann' and 'hamming': pip install scipy"
             ) from None
-        found: npt.NDArray[np.float64] = get_window(name, length, fftbins=periodic)
-        return found
+        values: npt.NDArray[np.float64] = get_window(name, length, fftbins=periodic)
+        return values
     if length <= 1:
         return np.ones(length)
     period = length if periodic else length - 1
-    window: npt.NDArray[np.float64] = share - (1.0 - share) * np.cos(
+    window: npt.NDArray[np.float64] = coefficient - (1.0 - coefficient) * np.cos(
         2.0 * math.pi / period * np.arange(length)
     )
     return window

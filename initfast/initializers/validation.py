@@ -1,4 +1,4 @@
-"""What constructors accept, and how it looks in JSON."""
+"""Validate the arguments of constructors, and convert them from and to JSON."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def number(name: str, value: Any) -> float:
                 f"{name} must be a finite number; received {short(value)}{shape_hint(value)}"
             )
     try:
-        found = float(value)
+        result = float(value)
     except OverflowError:
-        found = math.inf
+        result = math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a finite number; received {short(value)}") from None
-    if not math.isfinite(found):
+    if not math.isfinite(result):
         raise ValueError(f"{name} must be a finite number; received {short(value)}")
-    return found + 0.0  # no -0.0, which equals 0.0 as a key but does not draw the same bytes
+    return result + 0.0  # 0.0 for -0.0, which is the same key of a cache but draws other bytes
 
 
 def _is_real(value: object) -> TypeGuard[SupportsFloat]:
@@ -50,7 +50,7 @@ def _is_real(value: object) -> TypeGuard[SupportsFloat]:
 
 
 def numbers(name: str, value: Any) -> Array:
-    """Return a copy of an array-like of finite numbers."""
+    """Return a read-only copy of an array-like of finite numbers."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         value = view(value.detach().contiguous()).array
@@ -68,21 +68,21 @@ def numbers(name: str, value: Any) -> Array:
 
 
 def scalar(values: Array) -> bool | int | float | complex:
-    """Return a 0-d array as a number of Python."""
-    found: bool | int | float | complex = (
+    """Return a 0-d array as a Python number."""
+    result: bool | int | float | complex = (
         values.astype(float).item() if is_floating(values.dtype) else values.item()
     )
-    return found
+    return result
 
 
 def finite(values: Array) -> bool:
-    """Return whether all values are finite, also those of a dtype that NumPy has from elsewhere."""
+    """Return whether all values are finite, also for a dtype of ml_dtypes."""
     return bool(np.isfinite(values.astype(float) if is_floating(values.dtype) else values).all())
 
 
 def cast(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
-    """`values` in `dtype`, which has to be able to hold them."""
-    fits, given = True, values
+    """Return `values` in `dtype`; raise ValueError if it cannot hold them."""
+    fits, original = True, values
     if values.dtype.kind == "c" and dtype.kind not in "cb":
         fits = not values.imag.any()
         values = values.real
@@ -91,25 +91,26 @@ def cast(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
         fits = fits and limits.min <= int(values.min()) and int(values.max()) <= limits.max
     if fits:
         with np.errstate(all="ignore"):
-            found = values.astype(dtype)
-        fits = finite(found)
+            result = values.astype(dtype)
+        fits = finite(result)
     if not fits:
         raise ValueError(
-            f"{name} must be a number that {dtype.name} can hold; received {short(given.tolist())}"
+            f"{name} must be a number that {dtype.name} can hold; received "
+            f"{short(original.tolist())}"
         )
-    return found
+    return result
 
 
 def encode(value: Any) -> Any:
-    """Return an argument of a constructor in the form in which Keras writes it into JSON."""
+    """Return an argument of a constructor in the JSON form of Keras."""
     if isinstance(value, (Seed, SeedGenerator)):
         return serialize_seed(value)
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, (np.ndarray, complex)):
         array = np.asarray(value)
-        # JSON has no complex numbers, and NumPy reads them from text; bfloat16 and float8 are exact
-        # in float64.
+        # JSON has no complex numbers, which NumPy can read from text. bfloat16 and float8 numbers
+        # are exact in float64.
         plain = (
             array.astype(str if array.dtype.kind == "c" else float)
             if array.dtype.kind in "cV"
@@ -123,18 +124,19 @@ def encode(value: Any) -> Any:
 
 
 def decode(value: Any) -> Any:
-    """Return what `encode`, or Keras, wrote."""
+    """Return the value of a JSON form that `encode` or Keras wrote."""
     if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
         config = value.get("config")
         if not isinstance(config, Mapping) or not {"value", "dtype"} <= config.keys():
             raise ValueError(
-                f"the config of an array must hold 'value' and 'dtype'; received {short(value)}"
+                f"the config of an array must contain 'value' and 'dtype'; received {short(value)}"
             )
         dtype = resolve_numeric(config["dtype"])
         try:
             return np.array(config["value"], dtype=dtype)
         except (TypeError, ValueError, OverflowError):
             raise ValueError(
-                f"an array of {dtype.name} must be numbers; received {short(config['value'])}"
+                f"the value of an array must be {dtype.name} numbers; received "
+                f"{short(config['value'])}"
             ) from None
     return value

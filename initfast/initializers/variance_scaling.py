@@ -1,4 +1,4 @@
-"""Values whose variance follows from the fans: `VarianceScaling`, and presets as rows over it."""
+"""`VarianceScaling`, whose variance follows from the fans, and its presets, such as `HeNormal`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("uniform", "truncated_normal", "untruncated_normal")
-# Standard deviation of a standard normal cut at -2 and 2: scipy.stats.truncnorm.std(-2, 2).
+# Standard deviation of a standard normal truncated at -2 and 2: scipy.stats.truncnorm.std(-2, 2).
 TRUNCATED_STDDEV = 0.87962566103423978
 
 
@@ -37,13 +37,13 @@ class VarianceScaling(RandomInitializer):
     """Values of mean 0 and variance `scale / n`, where n is a fan of the logical shape.
 
     Args:
-        scale: finite number > 0.
-        mode: n is 'fan_in', 'fan_out' or their mean, 'fan_avg'; at least 1.
-        distribution: 'truncated_normal' (also 'normal': of stddev `sqrt(scale / n) / 0.8796...` cut
-            at 2 of it), 'untruncated_normal' or 'uniform' (in `+-sqrt(3 * scale / n)`).
+        scale: a finite number > 0.
+        mode: n is 'fan_in', 'fan_out' or their mean, 'fan_avg'; a fan below 1 counts as 1.
+        distribution: 'truncated_normal' or 'normal' (stddev `sqrt(scale / n) / 0.8796...`,
+            truncated at 2 stddev), 'untruncated_normal', or 'uniform' (`+-sqrt(3 * scale / n)`).
         seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
-        input_axes, output_axes: the axes whose lengths multiply to the fans, both or none; default:
-            `compute_fans`.
+        input_axes, output_axes: the axes whose lengths multiply to the fans, both or neither;
+            default: the axes of `compute_fans`.
 
     >>> VarianceScaling(2.0, "fan_out", "uniform", seed=7)((2, 3), dtype="float16").dtype
     dtype('float16')
@@ -87,10 +87,10 @@ class VarianceScaling(RandomInitializer):
         super().__init__(seed)
 
     def _check_out(self, out: object, shape: indexing.Dims) -> None:
-        # Whoever holds a Parameter has imported torch.
+        # A Parameter exists only if torch has been imported.
         nn = getattr(sys.modules.get("torch"), "nn", None)
-        held = isinstance(out, getattr(nn, "Parameter", ()))
-        if held and len(shape) > 1 and (self.input_axes, self.output_axes) == (None, None):
+        is_parameter = isinstance(out, getattr(nn, "Parameter", ()))
+        if is_parameter and len(shape) > 1 and (self.input_axes, self.output_axes) == (None, None):
             _check_parameter(type(self).__name__, self.mode, shape)
 
     def _source(self, shape: indexing.Dims, dtype: DType) -> Source:
@@ -106,7 +106,7 @@ class VarianceScaling(RandomInitializer):
 
 
 class _Preset(VarianceScaling):
-    """A row of the table below: VarianceScaling with scale, mode and distribution chosen."""
+    """Base class of the presets: VarianceScaling with a fixed scale, mode and distribution."""
 
     _config_keys = ("input_axes", "output_axes")
     _row: ClassVar[tuple[float, str, str]]
@@ -134,8 +134,8 @@ _PRESET_DOC = """Values of mean 0 and variance `{row[0]:g} / {row[1]}`, {row[2]}
 
     Args:
         seed: None, an integer in [0, 2**64), `Seed` or `SeedGenerator`.
-        input_axes, output_axes: the axes whose lengths multiply to the fans, both or none;
-            default: `compute_fans`.
+        input_axes, output_axes: the axes whose lengths multiply to the fans, both or neither;
+            default: the axes of `compute_fans`.
 
     Source: {source}.
 
@@ -181,8 +181,8 @@ def _scaled(
     dtype: DType,
 ) -> Source:
     fan = _fan(mode, compute_fans(shape, input_axes, output_axes))
-    # A power of 4 is taken off first, which changes no bit, so that no step leaves the range of
-    # the floats if its result lies within.
+    # Divide by a power of 4 first, which is exact, so that no intermediate result overflows or
+    # underflows if the final one does not.
     half = math.frexp(scale)[1] // 2
     variance = math.ldexp(scale, -2 * half) / max(1.0, fan)
     stddev = math.sqrt(variance)
@@ -203,14 +203,14 @@ def _fan(mode: str, fans: tuple[int, int]) -> float:
 
 @lru_cache(sources.SOURCES)
 def _check_parameter(name: str, mode: str, shape: indexing.Dims) -> None:
-    """Warn, once, of a weight of torch, which is (out, in), with fans of (in, out)."""
+    """Warn once if a torch weight, which is (out, in), is read as (in, out)."""
     ours, torchs = (_fan(mode, AXES[engine].fans(shape)) for engine in ("keras", "torch"))
     if ours != torchs:
         warn(
-            f"{name} takes a weight of shape {shape} as (in, out), with {mode} {ours:g}, and a "
-            f"torch.nn.Parameter is (out, in), with {mode} {torchs:g}: use initfast.torch, its "
-            "functions or initialize(module, seed), or pass "
-            "input_axes and output_axes",
+            f"{name} reads shape {shape} as (in, out), with {mode} {ours:g}, but a "
+            f"torch.nn.Parameter is (out, in), with {mode} {torchs:g}: use the functions of "
+            "initfast.torch or initfast.torch.initialize(module, seed), or pass input_axes and "
+            "output_axes",
             RuntimeWarning,
         )
 

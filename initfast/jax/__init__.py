@@ -1,27 +1,27 @@
-"""JAX arrays, sharded or not, and initializers with JAX's own signature: `import initfast.jax`.
+"""Create JAX arrays, sharded or not, with JAX's own signatures: `import initfast.jax`.
 
-Each device's block is made on the host, by the process that holds the device, and equals that part
-of the unsharded array byte for byte. On a CPU JAX adopts the memory without a copy.
+Without `jit`, each process computes the blocks of its own devices on the host. A block equals the
+same part of the unsharded array byte for byte. On a CPU, JAX uses the memory without a copy.
 
 The initializers also work within `jit`, `vmap` over keys, `lax.scan`, `jax.checkpoint`,
-`jax.eval_shape` and `shard_map`, with keys of any implementation, and draw the bytes of a plain
-call. A program on CPU devices calls the kernels through XLA's FFI, without Python; each device
-makes its own shard, for any sharding that XLA or `out_sharding=` gives the array (within a
-`shard_map` over some axes of a mesh, not cut over the others). Where
-`initfast.set_num_threads` or the environment says n threads, all devices together start at most
-n - 1 in addition to XLA's; `initfast.threads` does not reach these.
+`jax.eval_shape` and `shard_map`, with keys of any implementation, and draw the same bytes as a
+plain call. On CPU devices, the compiled program calls the kernels through XLA's FFI, without
+Python. Each device computes only its own shard, for any sharding that XLA or `out_sharding=` gives
+the array. (In a `shard_map` over some axes of a mesh, the array is not split over the other axes.)
+If `initfast.set_num_threads` or the environment sets n threads, all devices together start at most
+n - 1 threads in addition to XLA's. `initfast.threads` has no effect on compiled programs.
 
-Orthogonal matrices, complex dtypes and devices without these kernels (GPU, TPU) call back to
-Python, on one device; over several, `jit` raises TypeError: make the array outside, with
-`out_sharding=`.
+Orthogonal matrices, complex dtypes, GPUs and TPUs call back to Python, on one device. Over several
+devices, `jit` raises TypeError: create the array outside of `jit`, with `out_sharding=`.
 
 `jax.export` of a program for one device needs
-`disabled_checks=[jax.export.DisabledSafetyCheck.custom_call("initfast_fill_1")]`, and whoever calls
-it imports `initfast.jax` first. The number is the stream's version: a program of another version
-finds no handler of its name. `jax.export` cannot write programs that are sharded over devices."""
+`disabled_checks=[jax.export.DisabledSafetyCheck.custom_call("initfast_fill_1")]`. Import
+`initfast.jax` before you call the exported program. The number is the version of the stream: a
+program for another version does not find its handler. `jax.export` cannot export programs that are
+sharded over several devices."""
 
 try:
-    from jax.nn.initializers import constant, ones, zeros  # JAX's own: nothing is drawn
+    from jax.nn.initializers import constant, ones, zeros  # JAX's own, since they draw nothing
 except ImportError:
     raise ImportError("initfast.jax needs JAX: pip install --upgrade jax") from None
 

@@ -1,4 +1,4 @@
-"""From an initializer of initfast to a JAX array, made on the host."""
+"""Create a JAX array from an initializer of initfast, on the host."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from initfast.initializers.blocks import Blocks, check, check_shared_seed
 def array(
     initializer: Initializer, shape: Shape, sharding: Any = None, dtype: DTypeLike = None
 ) -> jax.Array:
-    """Return a JAX array of logical `shape`; each process makes the blocks of its own devices, each
-    distinct one once.
+    """Return a JAX array of logical `shape`. Each process computes the blocks of its own devices,
+    each distinct block once.
 
     Args:
-        initializer: any initializer of initfast. A SeedGenerator gives its next stream. An
-            initializer of no seed draws another one in each process, so it is refused where there
-            are several.
-        shape: the logical shape; fans come from it, not from the blocks.
+        initializer: any initializer of initfast. A SeedGenerator gives its next stream. With
+            several processes, an initializer without a seed is refused, because each process
+            would draw another seed.
+        shape: the logical shape, from which fans are computed.
         sharding: a `jax.sharding.Sharding`, a `PartitionSpec` (of the mesh that `jax.set_mesh` has
-            set), a device, or None, the default device. JAX wants a dim that is cut to be a
-            multiple of the number of pieces.
-        dtype: default float32, also where JAX has 64-bit types enabled. A 64-bit dtype is refused
-            where it has not.
+            set), a device, or None, the default device. JAX requires the length of a split dim to
+            be a multiple of the number of pieces.
+        dtype: default float32, even if JAX has 64-bit types enabled. A 64-bit dtype is refused
+            unless they are enabled.
 
     Raises:
-        TypeError: within `jit`, where a key chooses the values: use an initializer of
-            `initfast.jax`, such as `initfast.jax.he_normal()`. `jax.eval_shape` works, and so does
+        TypeError: the call is within `jit`. Use an initializer with a key there, such as
+            `initfast.jax.he_normal()`. `jax.eval_shape` works, and so does
             `jax.ensure_compile_time_eval`, which makes the array a constant of the compiled
             program.
+        ValueError: the shape, the dtype or the sharding is wrong.
 
     >>> import initfast, numpy
     >>> weights = array(initfast.HeNormal(seed=42), (64, 32))
@@ -49,19 +50,19 @@ def array(
     logical = indexing.normalize_shape(shape)
     native = enabled(dtype)
     check(initializer, logical, native)
-    made: jax.Array = _HOST.bind(
+    result: jax.Array = _HOST.bind(
         make=partial(make, initializer, logical, concrete(sharding, logical), native),
         shape=logical,
         dtype=native,
     )
-    return made
+    return result
 
 
 def enabled(dtype: Any) -> DType:
-    """Return the dtype, as wide as JAX has it if it is Python's.
+    """Return a NumPy dtype; Python's types have the width that JAX uses.
 
     Raises:
-        ValueError: it is not a numeric dtype, or one of 64 bits that JAX has not enabled.
+        ValueError: it is not a numeric dtype, or has 64 bits and JAX has not enabled them.
     """
     if any(dtype is plain for plain in (bool, int, float, complex)):
         dtype = jax.numpy.result_type(dtype)
@@ -80,7 +81,7 @@ def make(
     sharding: jax.sharding.Sharding | None,
     dtype: DType,
 ) -> jax.Array:
-    """Make an array of a normalized shape, with a sharding from `concrete`."""
+    """Return an array of a normalized shape, with a sharding from `concrete`."""
     if sharding is not None and not sharding.is_fully_addressable:
         check_shared_seed(initializer, "an array over several processes")
     blocks = Blocks(initializer.pinned(), shape, dtype)
@@ -91,35 +92,36 @@ def make(
 
 
 def concrete(sharding: Any, shape: indexing.Dims) -> jax.sharding.Sharding | None:
-    """Return what the caller means, over devices that exist, once JAX agrees that it divides the
-    shape.
+    """Return the caller's sharding over devices that exist, or None.
+
+    Raises:
+        TypeError, ValueError: it is not a sharding, has no mesh, or does not divide the shape.
     """
     if sharding is None:
         return None
-    found = sharding
-    if isinstance(found, jax.Device):
-        found = jax.sharding.SingleDeviceSharding(found)
-    spec = found.spec if isinstance(found, jax.sharding.NamedSharding) else found
-    abstract = isinstance(getattr(found, "mesh", None), jax.sharding.AbstractMesh)
-    if abstract or isinstance(found, jax.sharding.PartitionSpec):
+    result = sharding
+    if isinstance(result, jax.Device):
+        result = jax.sharding.SingleDeviceSharding(result)
+    spec = result.spec if isinstance(result, jax.sharding.NamedSharding) else result
+    abstract = isinstance(getattr(result, "mesh", None), jax.sharding.AbstractMesh)
+    if abstract or isinstance(result, jax.sharding.PartitionSpec):
         mesh = jax.sharding.get_mesh()
-        if mesh.empty or (abstract and mesh.abstract_mesh != found.mesh):
+        if mesh.empty or (abstract and mesh.abstract_mesh != result.mesh):
             raise ValueError(
                 "sharding must have a mesh of devices, or be used under jax.set_mesh; received "
-                f"{found}"
+                f"{result}"
             )
-        found = jax.sharding.NamedSharding(mesh, spec)
-    if not isinstance(found, jax.sharding.Sharding):
+        result = jax.sharding.NamedSharding(mesh, spec)
+    if not isinstance(result, jax.sharding.Sharding):
         raise TypeError(
-            f"sharding must be a Sharding, a PartitionSpec, a device or None; received {found!r}"
+            f"sharding must be a Sharding, a PartitionSpec, a device or None; received {result!r}"
         )
-    found.shard_shape(shape)
-    return found
+    result.shard_shape(shape)
+    return result
 
 
-# A primitive has three faces: it runs on the host when called plainly, has a shape when only that
-# is asked for (jax.eval_shape, as Flax does to check its parameters), and can say why it cannot be
-# compiled.
+# A primitive has three rules: `_run` for a plain call, `_shaped` for the shape alone (Flax checks
+# its parameters with jax.eval_shape), and `_refuse`, which explains why it cannot be compiled.
 _HOST: Any = Primitive("initfast_array")
 
 
@@ -133,9 +135,9 @@ def _shaped(*, make: Callable[[], jax.Array], shape: indexing.Dims, dtype: np.dt
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
     raise TypeError(
-        "initfast.jax.array draws on the host, so not within jit: use an initializer with a key "
-        "there, such as initfast.jax.he_normal()(key, shape), or make the array outside and pass "
-        "it in; received a traced call"
+        "initfast.jax.array cannot be called within jit, because it draws on the host: use an "
+        "initializer with a key there, such as initfast.jax.he_normal()(key, shape), or create the "
+        "array outside of jit and pass it in"
     )
 
 

@@ -1,8 +1,8 @@
 """The complex draws of `jax.nn.initializers`: two real draws for each element, from separate
 streams.
 
-Moduli, angles and the QR come from NumPy, so that values are the same up to rounding between
-machines, and the same on each call on one machine."""
+NumPy computes moduli, angles and the QR, so values are the same for each call on one machine, and
+equal up to rounding on other machines."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from initfast.initializers.validation import number
 
 __all__ = ["ComplexNormal", "Disk", "Unitary"]
 
-# The streams of the two draws are that of the key, with these bits flipped: those of the names.
+# Each draw uses the stream of the key, XORed with the stream of one of these names.
 _FIRST, _SECOND = (Seed(0).named(name).stream for name in ("complex/0", "complex/1"))
-_STDDEV_OF_CUT = 0.95311164380491208  # of a complex standard normal with a modulus of at most 2
+# Standard deviation of a complex standard normal truncated at a modulus of 2.
+_TRUNCATED_STDDEV = 0.95311164380491208
 
 
 class _Complex(Direct):
-    """Base: a subclass says what the two draws are, and how they make an element."""
+    """Base class of initializers that compute each element from two draws."""
 
     def __init__(self, stddev: Any, seed: Seed | int) -> None:
         self.stddev = number("stddev", stddev)
         self.seed = seed
-        fixed = seed if isinstance(seed, Seed) else Seed(seed)
-        self._streams = [Seed(fixed.seed, fixed.stream ^ bits) for bits in (_FIRST, _SECOND)]
+        base = seed if isinstance(seed, Seed) else Seed(seed)
+        self._streams = [Seed(base.seed, base.stream ^ bits) for bits in (_FIRST, _SECOND)]
 
     def _dtype(self, dtype: DTypeLike) -> DType:
         native = resolve_numeric(dtype)
@@ -44,18 +45,18 @@ class _Complex(Direct):
         return native
 
     def _two(self, law: RandomInitializer, target: Buffer, shape: Dims, part: Part) -> list[Array]:
-        """Return the part twice, as two draws of the law in the dtype of a component."""
+        """Return two draws of the part, in the dtype of the real and imaginary parts."""
         component = np.dtype(f"f{target.dtype.itemsize // 2}")
-        drawn = []
+        components = []
         for stream in self._streams:
-            made = new(part.shape, component)
-            law.with_seed(stream)._write(made, shape, part)
-            drawn.append(made.array)
-        return drawn
+            buffer = new(part.shape, component)
+            law.with_seed(stream)._write(buffer, shape, part)
+            components.append(buffer.array)
+        return components
 
 
 class ComplexNormal(_Complex):
-    """Complex normals: real and imaginary parts are normals of variance `stddev**2 / 2`."""
+    """Complex normals, whose real and imaginary parts are normals of variance `stddev**2 / 2`."""
 
     @in_fixed_environment
     def _write(self, target: Buffer, shape: Dims, part: Part) -> None:
@@ -64,11 +65,11 @@ class ComplexNormal(_Complex):
 
 
 class Disk(_Complex):
-    """Complex values of standard deviation `stddev`, alike in all directions.
+    """Complex values of standard deviation `stddev`, equally likely in all directions.
 
     Args:
-        truncated: normals with a modulus of at most 2 standard deviations before the cut; else
-            uniform in a disk.
+        truncated: True for normals truncated at a modulus of 2 standard deviations, False for
+            values that are uniform in a disk.
     """
 
     def __init__(self, stddev: Any, seed: Seed | int, truncated: bool) -> None:
@@ -80,7 +81,7 @@ class Disk(_Complex):
         law = RandomUniform(0.0, 1.0, seed=0)
         share, turn = (np.asarray(u, np.float64) for u in self._two(law, target, shape, part))
         if self.truncated:
-            square = -np.log1p(share * math.expm1(-4.0)) / _STDDEV_OF_CUT**2
+            square = -np.log1p(share * math.expm1(-4.0)) / _TRUNCATED_STDDEV**2
         else:
             square = 2.0 * share
         modulus, angle = self.stddev * np.sqrt(square), 2.0 * math.pi * turn
@@ -88,8 +89,8 @@ class Disk(_Complex):
 
 
 class Unitary(Initializer):
-    """A matrix with orthonormal columns, or rows if there are fewer, times `scale`: the complex
-    `Orthogonal`, with the phases that make the diagonal of R positive.
+    """A complex matrix with orthonormal columns, or rows if there are fewer rows, times `scale`. As
+    in `Orthogonal`, it is a Q with the phases that make the diagonal of R positive.
     """
 
     _config_keys = ()
@@ -107,5 +108,5 @@ class Unitary(Initializer):
         q, r = np.linalg.qr(self._normals._new(size, whole(size), native))
         diagonal = np.diagonal(r)
         q *= self.scale * diagonal / np.abs(diagonal)
-        made: Array = (q if rows >= columns else q.T).astype(native)
-        return made
+        matrix: Array = (q if rows >= columns else q.T).astype(native)
+        return matrix

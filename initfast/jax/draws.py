@@ -1,5 +1,5 @@
-"""A draw from a key under JAX's transformations: one primitive, made on the host when it is called
-plainly, and by the handler of `ffi` within a compiled program."""
+"""Draw from a key under JAX's transformations. One primitive draws on the host in a plain call, and
+with the handler of `ffi` in a compiled program."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ def draw(
     dtype: Any,
     sharding: Any,
 ) -> jax.Array:
-    """Draw what `build` gives for a shape and the seed of a key, traced or not."""
+    """Return the array of the initializer that `build` returns for a shape and the seed of a key.
+
+    The key may be traced; then the result is traced too.
+    """
     logical = indexing.normalize_shape(shape)
     words = words_of(key)
     of_shape = partial(build, logical)
     native = enabled(dtype)
-    drawn: jax.Array = _DRAW.bind(
+    values: jax.Array = _DRAW.bind(
         words,
         build=of_shape,
         shape=logical,
@@ -48,22 +51,22 @@ def draw(
         sharding=sharding,
         needs_devices=ffi.NEEDS_DEVICES,
     )
-    if not isinstance(drawn, jax.core.Tracer):
-        return drawn
-    # Nothing was drawn: raise now what drawing would raise.
+    if not isinstance(values, jax.core.Tracer):
+        return values
+    # Nothing was drawn yet. Raise the errors of drawing now.
     sample = of_shape(Seed(0))
     check(sample, logical, native)
     if sample.whole_only:
         sample(tuple(min(n, 1) for n in logical), native)
-    return drawn if sharding is None else _constrained(drawn, sharding)
+    return values if sharding is None else _constrained(values, sharding)
 
 
-def _constrained(drawn: jax.Array, sharding: Any) -> jax.Array:
-    """Ask the partitioner, or the types of an explicit mesh, for this sharding."""
+def _constrained(values: jax.Array, sharding: Any) -> jax.Array:
+    """Return traced values with a sharding, set by the partitioner or the types of a mesh."""
     constrain: Any = jax.lax.with_sharding_constraint
     spec = getattr(sharding, "spec", sharding)
     if not isinstance(spec, jax.sharding.PartitionSpec):
-        sharding = concrete(sharding, drawn.shape)
+        sharding = concrete(sharding, values.shape)
     else:
         mesh = getattr(sharding, "mesh", None) or jax.sharding.get_abstract_mesh()
         if mesh.empty:
@@ -71,15 +74,15 @@ def _constrained(drawn: jax.Array, sharding: Any) -> jax.Array:
                 "sharding must have a mesh of devices, or be used under jax.set_mesh; received "
                 f"{sharding}"
             )
-        jax.sharding.NamedSharding(mesh, spec).shard_shape(drawn.shape)
+        jax.sharding.NamedSharding(mesh, spec).shard_shape(values.shape)
         if jax.sharding.AxisType.Explicit in mesh.axis_types:
             constrain = jax.sharding.reshard
-    constrained: jax.Array = constrain(drawn, sharding)
+    constrained: jax.Array = constrain(values, sharding)
     return constrained
 
 
 _DRAW: Any = Primitive("initfast")
-"""uint32[..., 2 or 4], the words of keys, to an array of `shape` for each of them."""
+"""The primitive: from the words of keys, uint32[..., 2 or 4], to an array of `shape` per key."""
 
 
 def _run(
@@ -87,28 +90,28 @@ def _run(
 ) -> jax.Array:
     mesh = jax.sharding.get_mesh()
     if sharding is None and not mesh.empty:
-        sharding = jax.sharding.NamedSharding(mesh, P())  # as jax.random under jax.set_mesh
+        sharding = jax.sharding.NamedSharding(mesh, P())  # as jax.random does under jax.set_mesh
     if words.ndim == 1:
         return make(build(seed_of_words(words)), shape, concrete(sharding, shape), dtype)
-    drawn: jax.Array = jax.device_put(_on_host(words, build, shape, dtype), sharding)
-    return drawn
+    values: jax.Array = jax.device_put(_on_host(words, build, shape, dtype), sharding)
+    return values
 
 
 def _on_host(words: Any, build: Build, shape: indexing.Dims, dtype: DType) -> Array:
     """Return an array of `shape` for each key."""
     keys = np.asarray(words)
-    made = empty((*keys.shape[:-1], *shape), dtype)
+    values = empty((*keys.shape[:-1], *shape), dtype)
     count = math.prod(keys.shape[:-1])
     for one, key in zip(
-        made.reshape(count, 1, *shape), keys.reshape(count, keys.shape[-1]), strict=True
+        values.reshape(count, 1, *shape), keys.reshape(count, keys.shape[-1]), strict=True
     ):
         build(seed_of_words(key)).fill(one.reshape(shape))
-    return made
+    return values
 
 
 def _shaped(words: Any, *, shape: indexing.Dims, dtype: DType, **_: Any) -> Any:
-    """Return the type of the result: over the axes of a mesh it varies as the keys do, and is
-    sharded as they are.
+    """Return the type of the result, which varies over the axes of a mesh, and is sharded, as the
+    keys are.
     """
     mesh = words.sharding.mesh
     if mesh.empty:
@@ -135,7 +138,7 @@ def _compile_for_cpu(
         return _call_host(ctx, words, build=build, shape=shape, dtype=dtype)
     if ffi.partitioned(ctx) and not getattr(jax.config, "jax_use_shardy_partitioner", True):
         raise NotImplementedError(
-            "initfast.jax within a jit over several devices needs the Shardy partitioner: "
+            "initfast.jax in a jit over several devices needs the Shardy partitioner: call "
             "jax.config.update('jax_use_shardy_partitioner', True)"
         )
     return ffi.lower(ctx, words, ffi.call_of(source, shape, dtype))
@@ -144,16 +147,18 @@ def _compile_for_cpu(
 def _call_host(
     ctx: Any, words: Any, *, build: Build, shape: indexing.Dims, dtype: DType, **_: Any
 ) -> Any:
-    """Return a program that calls back to Python, which makes the whole array: right on one device
-    alone.
+    """Return a program that calls back to Python, which makes the whole array.
+
+    Raises:
+        TypeError: the program is for several devices.
     """
     if ffi.partitioned(ctx):
         raise TypeError(
-            "initfast makes this array on the host, as a whole, which a jit over several devices "
-            "cannot call: make it outside, with out_sharding=, and pass it in; received "
+            "jit over several devices cannot create this array, which initfast makes as a whole on "
+            "the host: create it outside of jit, with out_sharding=, and pass it in; received "
             f"{type(build(Seed(0))).__name__.strip('_')} of shape {shape} and {dtype.name}"
         )
-    made, _, _ = mlir.emit_python_callback(
+    results, _, _ = mlir.emit_python_callback(
         ctx,
         lambda keys: (_on_host(keys, build, shape, dtype),),
         None,
@@ -163,7 +168,7 @@ def _call_host(
         has_side_effect=False,
         returns_token=False,
     )
-    return made
+    return results
 
 
 _DRAW.def_impl(_run)

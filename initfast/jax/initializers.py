@@ -1,5 +1,5 @@
-"""The random initializers of `jax.nn.initializers`: their names, arguments, defaults and fans,
-drawn by initfast.
+"""The random initializers of `jax.nn.initializers`, with the same names, arguments, defaults and
+fans, drawn by initfast.
 """
 
 from __future__ import annotations
@@ -32,19 +32,22 @@ Init = Callable[..., jax.Array]
 
 
 def uniform(scale: Any = 1e-2, dtype: Any = None) -> Init:
-    """As `jax.nn.initializers.uniform`: uniform values in [0, scale)."""
-    return _drawn(lambda shape, seed: RandomUniform(0.0, scale, seed), dtype)
+    """Return an initializer of uniform values in [0, scale). The arguments are those of
+    `jax.nn.initializers.uniform`.
+    """
+    return _initializer(lambda shape, seed: RandomUniform(0.0, scale, seed), dtype)
 
 
 def normal(stddev: Any = 1e-2, dtype: Any = None) -> Init:
-    """As `jax.nn.initializers.normal`: normal values of mean 0, real or complex.
+    """Return an initializer of normal values of mean 0, real or complex. The arguments are those of
+    `jax.nn.initializers.normal`.
 
     >>> import initfast
     >>> weights = normal(0.02)(jax.random.key(42), (64, 32))
     >>> bool((np.asarray(weights) == initfast.RandomNormal(0.0, 0.02, seed=42)((64, 32))).all())
     True
     """
-    return _drawn(
+    return _initializer(
         lambda shape, seed: RandomNormal(0.0, stddev, seed),
         dtype,
         lambda shape, seed: ComplexNormal(stddev, seed),
@@ -54,10 +57,11 @@ def normal(stddev: Any = 1e-2, dtype: Any = None) -> Init:
 def truncated_normal(
     stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0
 ) -> Init:
-    """As `jax.nn.initializers.truncated_normal`: bounds in units of stddev, the standard deviation
-    before the cut.
+    """Return an initializer of truncated normal values. The arguments are those of
+    `jax.nn.initializers.truncated_normal`: `stddev` is the standard deviation before truncation,
+    and the unit of the bounds.
     """
-    return _drawn(lambda shape, seed: TruncatedNormal(0.0, stddev, seed, lower, upper), dtype)
+    return _initializer(lambda shape, seed: TruncatedNormal(0.0, stddev, seed, lower, upper), dtype)
 
 
 def variance_scaling(
@@ -69,17 +73,25 @@ def variance_scaling(
     batch_axis: Axes = (),
     dtype: Any = None,
 ) -> Init:
-    """As `jax.nn.initializers.variance_scaling`: values of mean 0 and variance `scale / n`.
+    """Return an initializer of values of mean 0 and variance `scale / n`, as
+    `jax.nn.initializers.variance_scaling` does.
 
     Args:
-        scale: finite number >= 0.
+        scale: a finite number >= 0.
         mode: n is 'fan_in', 'fan_out', their mean 'fan_avg' or their geometric mean 'fan_geo_avg';
             unlike in Keras it may be less than 1.
-        distribution: 'truncated_normal', 'normal' (not truncated, unlike in Keras) or 'uniform';
-            of a complex dtype truncated in the modulus, or uniform in a disk.
-        in_axis, out_axis, batch_axis: an axis or several. All others are the receptive field, which
-            multiplies both fans; batch axes multiply neither.
-        dtype: what `dtype=None` means to the initializer; default: JAX's own default.
+        distribution: 'truncated_normal', 'normal' (not truncated, unlike in Keras) or 'uniform'.
+            Complex values are truncated by their modulus, or uniform in a disk.
+        in_axis, out_axis, batch_axis: an axis or several. All other axes are the receptive field,
+            which multiplies both fans; batch axes multiply neither.
+        dtype: the default dtype of the initializer; None: JAX's default.
+
+    Raises:
+        ValueError: `mode` or `distribution` is unknown.
+
+    >>> init = variance_scaling(2.0, "fan_in", "normal")
+    >>> init(jax.random.key(42), (64, 32)).shape
+    (64, 32)
     """
     modes, distributions = (*MODES, "fan_geo_avg"), ("truncated_normal", "normal", "uniform")
     for name, value, choices in (
@@ -93,7 +105,7 @@ def variance_scaling(
 
     @in_fixed_environment
     def build(shape: indexing.Dims, seed: Seed, of_complex: bool = False) -> Initializer:
-        if 0 in shape:  # of no elements, whose variance has no meaning
+        if 0 in shape:  # without elements the variance has no meaning
             return ComplexNormal(0.0, seed) if of_complex else RandomNormal(seed=seed)
         fan_in, fan_out = jax_fans(shape, in_axis, out_axis, batch_axis)
         fans = (fan_in, fan_out, (fan_in + fan_out) / 2, math.sqrt(fan_in * fan_out))
@@ -112,20 +124,21 @@ def variance_scaling(
             return RandomNormal(0.0, stddev, seed)
         return TruncatedNormal(0.0, stddev / TRUNCATED_STDDEV, seed)
 
-    return _drawn(build, dtype, partial(build, of_complex=True))
+    return _initializer(build, dtype, partial(build, of_complex=True))
 
 
 def _preset(name: str, scale: float, mode: str, distribution: str) -> Callable[..., Init]:
-    def made(
+    def factory(
         in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
     ) -> Init:
         return variance_scaling(scale, mode, distribution, in_axis, out_axis, batch_axis, dtype)
 
-    made.__name__ = made.__qualname__ = name
-    made.__doc__ = (
-        f"As `jax.nn.initializers.{name}`: `variance_scaling{scale, mode, distribution}`."
+    factory.__name__ = factory.__qualname__ = name
+    factory.__doc__ = (
+        f"Return `variance_scaling{scale, mode, distribution}`. The arguments are those of "
+        f"`jax.nn.initializers.{name}`."
     )
-    return made
+    return factory
 
 
 glorot_uniform = xavier_uniform = _preset("glorot_uniform", 1.0, "fan_avg", "uniform")
@@ -137,10 +150,11 @@ he_normal = kaiming_normal = _preset("he_normal", 2.0, "fan_in", "truncated_norm
 
 
 def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Init:
-    """As `jax.nn.initializers.orthogonal`, and with out_sharding too: every process makes the
-    whole, once.
+    """Return an initializer of orthogonal matrices. The arguments are those of
+    `jax.nn.initializers.orthogonal`. With `out_sharding=`, every process makes the whole matrix
+    once.
     """
-    return _drawn(
+    return _initializer(
         partial(_OrthogonalColumns, Orthogonal, scale, column_axis),
         dtype,
         partial(_OrthogonalColumns, Unitary, scale, column_axis),
@@ -148,10 +162,10 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
 
 
 def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Init:
-    """As `jax.nn.initializers.delta_orthogonal`: an orthogonal matrix in the middle of a kernel, 0
-    around it.
+    """Return an initializer of kernels with an orthogonal matrix in the middle, and 0 around it.
+    The arguments are those of `jax.nn.initializers.delta_orthogonal`.
     """
-    return _drawn(
+    return _initializer(
         partial(_OrthogonalCentre, Orthogonal, scale, column_axis),
         dtype,
         partial(_OrthogonalCentre, Unitary, scale, column_axis),
@@ -159,7 +173,7 @@ def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None)
 
 
 class _OrthogonalColumns(Initializer):
-    """`Orthogonal` or `Unitary` whose columns lie along any axis."""
+    """`Orthogonal` or `Unitary` with the columns along any axis."""
 
     _config_keys = ()
 
@@ -177,9 +191,9 @@ class _OrthogonalColumns(Initializer):
         shape = indexing.normalize_shape(shape)
         others = shape[: self._axis] + shape[self._axis + 1 :]
         matrix = self._matrix((math.prod(others), shape[self._axis]), dtype)
-        made = empty(shape, resolve_numeric(dtype))
-        made[...] = np.moveaxis(matrix.reshape(*others, shape[self._axis]), -1, self._axis)
-        return made
+        result = empty(shape, resolve_numeric(dtype))
+        result[...] = np.moveaxis(matrix.reshape(*others, shape[self._axis]), -1, self._axis)
+        return result
 
 
 class _OrthogonalCentre(Initializer):
@@ -200,23 +214,23 @@ class _OrthogonalCentre(Initializer):
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         shape = indexing.normalize_shape(shape)
-        made = Zeros()(shape, dtype)
-        if made.size:
-            made[tuple((n - 1) // 2 for n in shape[:-2])] = self._middle(shape[-2:], dtype)
-        return made
+        result = Zeros()(shape, dtype)
+        if result.size:
+            result[tuple((n - 1) // 2 for n in shape[:-2])] = self._middle(shape[-2:], dtype)
+        return result
 
 
 Build = Callable[[indexing.Dims, Seed], Initializer]
 
 
-def _drawn(build: Build, default: Any, build_complex: Build | None = None) -> Init:
-    """Return the function of JAX's signature that draws what `build` gives for a shape and a seed,
-    or `build_complex` for a complex dtype, which otherwise is refused.
+def _initializer(build: Build, default: Any, build_complex: Build | None = None) -> Init:
+    """Return an initializer with JAX's signature, which draws from the initializer that `build`
+    returns for a shape and a seed. A complex dtype needs `build_complex`.
     """
 
     def init(key: Any, shape: Shape, dtype: Any = default, out_sharding: Any = None) -> jax.Array:
-        chosen = build if build_complex is None or not _is_complex(dtype) else build_complex
-        return draw(chosen, key, shape, float if dtype is None else dtype, out_sharding)
+        builder = build if build_complex is None or not _is_complex(dtype) else build_complex
+        return draw(builder, key, shape, float if dtype is None else dtype, out_sharding)
 
     return init
 

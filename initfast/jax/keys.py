@@ -1,4 +1,4 @@
-"""From a JAX key to the words of a seed and a stream."""
+"""Convert a JAX key to a seed and a stream."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from initfast.core.seeds import Seed
 
 
 def seed_of(key: Any) -> Seed:
-    """Return the seed and stream that a JAX key means, one to one, in every process: its words,
-    high before low.
+    """Return the seed and stream of a JAX key: the same in every process, different for each key.
 
-    Two words (threefry) are the seed: `seed_of(jax.random.key(42)) == Seed(42)`. Of four (rbg), the
-    last two are the stream.
+    A key of two words (threefry) is the seed, the high word first. In a key of four words (rbg),
+    the last two words are the stream.
 
     Args:
         key: one key, new style or old (uint32 words).
 
     Raises:
-        TypeError, ValueError: it is something else, several keys, or a key of another size.
+        TypeError: `key` is not a key of `jax.random`.
+        ValueError: there are several keys, or the key does not have 2 or 4 words.
+
+    >>> seed_of(jax.random.key(42))
+    Seed(42)
     """
     return seed_of_words(words_of(key))
 
@@ -33,10 +36,10 @@ def seed_of_words(words: Any) -> Seed:
 
 
 def words_of(key: Any) -> Any:
-    """Return the words of one key, uint32 of shape (2,) or (4,): in NumPy, or traced as the key is.
+    """Return the words of one key, uint32 of shape (2,) or (4,), traced if the key is traced.
 
     Raises:
-        TypeError, ValueError: as `seed_of`, within `jit` too.
+        TypeError, ValueError: as for `seed_of`, also within `jit`.
     """
     traced = isinstance(key, jax.core.Tracer)
     words = key
@@ -44,7 +47,7 @@ def words_of(key: Any) -> Any:
         if traced:
             words = jax.random.key_data(key)
         else:
-            with jax.ensure_compile_time_eval():  # a key from outside has its words within jit too
+            with jax.ensure_compile_time_eval():  # the words of a key from outside of jit
                 words = jax.random.key_data(key)
     words = words if traced else np.asarray(words)
     if words.dtype != np.uint32:

@@ -167,7 +167,7 @@ def test_constants_are_finite(value):
         (lambda: Identity()((2, 2, 2)), r"can only be used for 2D matrices. Received: shape=\(2, 2, 2\) of rank 3."),
         (lambda: Identity(1e5)((2, 2), "float16"), r"gain must be a number that float16 can hold; received 100000.0"),
         (lambda: Constant.from_config({"values": 1}), r"the config of Constant takes 'value'; received 'values'"),
-        (lambda: Zeros.from_config({"value": 1}), r"the config of Zeros takes nothing; received 'value'"),
+        (lambda: Zeros.from_config({"value": 1}), r"the config of Zeros takes no arguments; received 'value'"),
     ],
 )  # fmt: skip
 def test_messages(call, message):

@@ -105,9 +105,9 @@ def test_arguments_must_be_kept():
         def get_config(self):
             return {"gain": self.gain}
 
-    with pytest.raises(TypeError, match="Forgets must keep its argument 'gain' in an attribute"):
+    with pytest.raises(TypeError, match="Forgets must store its argument 'gain' in an attribute"):
         Forgets(2.0).with_seed(3)
-    with pytest.raises(TypeError, match="Hides takes seed, which are not in its config"):
+    with pytest.raises(TypeError, match=r"of Hides must return every argument .* missing: seed"):
         Hides(2.0).with_seed(3)
 
 
@@ -154,7 +154,7 @@ class Transposed(Whole):
     "ask", [lambda init: init.block((3, 4), np.s_[1:]), lambda init: init.fill(np.ones((3, 4)))]
 )
 def test_another_shape_is_refused(ask):
-    with pytest.raises(ValueError, match=r"Transposed must return an array of the shape asked for"):
+    with pytest.raises(ValueError, match=r"Transposed must return an array of the requested shape"):
         ask(Transposed())
 
 

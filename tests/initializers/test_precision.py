@@ -86,12 +86,12 @@ def test_a_constant_is_meant(constant):
 
 
 def test_fans_of_a_vocabulary():
-    table = "embeddings usually take random_normal"
+    table = "for an embedding, use random_normal"
     for kind in (ift.HeNormal, ift.HeUniform, ift.LecunNormal, ift.GlorotUniform):
         with pytest.warns(RuntimeWarning, match=table) as told:
             kind(seed=1).rows((100_001, 64), [3])
         assert told[0].filename == __file__
-    with pytest.warns(RuntimeWarning, match=r"its 1000000 rows, .* deviation is 0.0014: "):
+    with pytest.warns(RuntimeWarning, match=r"\(1000000, 4\) .* deviation is 0.0014: "):
         ift.HeNormal(seed=1).block((10**6, 4), np.s_[:1])
     with pytest.warns(RuntimeWarning) as told:
         ift.HeNormal(seed=1).rows(HUGE, [0], "float8_e4m3fn")

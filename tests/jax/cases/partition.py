@@ -429,7 +429,7 @@ def orthogonal_is_refused():
     try:
         jax.jit(lambda key: ij.orthogonal()(key, (8, 8)), out_shardings=sharding)(KEY)
     except TypeError as error:
-        assert "make it outside, with out_sharding=" in str(error), error
+        assert "create it outside of jit, with out_sharding=" in str(error), error
     else:
         raise AssertionError("no refusal")
     function = jax.shard_map(
