@@ -1,6 +1,4 @@
-"""Dask: values do not depend on chunks or processes, nothing is made before it is computed, and
-names are stable.
-"""
+"""Dask: values do not depend on chunks or processes, chunks are lazy, and names are stable."""
 
 import pickle
 import subprocess
@@ -37,11 +35,11 @@ def one_thread_scheduler():
         yield
 
 
-def same(found, wanted):
-    return (found.shape, found.dtype, found.tobytes()) == (
-        wanted.shape,
-        wanted.dtype,
-        wanted.tobytes(),
+def same(actual, expected):
+    return (actual.shape, actual.dtype, actual.tobytes()) == (
+        expected.shape,
+        expected.dtype,
+        expected.tobytes(),
     )
 
 
@@ -56,7 +54,7 @@ def test_values_do_not_depend_on_chunks(name, dtype):
         assert array.chunks == da.core.normalize_chunks(chunks, SHAPE, dtype=whole.dtype)
         assert array.dtype == array._meta.dtype == whole.dtype
         assert same(array.compute(), whole)
-    # Slicing and arithmetic stay lazy; 17 is no chunk's end.
+    # 17 is not the end of a chunk.
     assert same(
         np.ascontiguousarray(array[17:40:3, ::-2].compute()),
         np.ascontiguousarray(whole[17:40:3, ::-2]),
@@ -72,22 +70,22 @@ def test_any_shape(shape):
 
 def test_nothing_is_made_before_it_is_computed():
     class Watched(ift.RandomNormal):
-        made = 0
+        elements = 0
 
         def _write(self, target, shape, part):
-            Watched.made += target.owner.size
+            Watched.elements += target.owner.size
             super()._write(target, shape, part)
 
     array = ida.array(Watched(seed=1), (2**40, 2**20), chunks=(2**35, 2**15))
-    assert Watched.made == 0
+    assert Watched.elements == 0
     assert array.npartitions == 2**10
     corner = array[-3:, -2:]
-    assert Watched.made == 0
+    assert Watched.elements == 0
     np.testing.assert_array_equal(
         ida.array(Watched(seed=1), (2**20, 64), chunks=(2**10, 8))[-1, 9:12].compute(),
         ift.RandomNormal(seed=1).block((2**20, 64), np.s_[-1, 9:12]),
     )
-    assert Watched.made == 2**13  # the one chunk that holds it
+    assert Watched.elements == 2**13  # the one chunk that holds it
     assert corner.shape == (3, 2)
 
 
@@ -109,13 +107,13 @@ def test_names():
     assert len({name(), *others}) == 1 + len(others)
     assert ida.array(ift.HeNormal(seed=1), SHAPE, name="kernel").name == "kernel"
     script = "import initfast as ift, initfast.dask as ida; print(ida.array(ift.HeNormal(seed=1), (60, 50), 7).name)"
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert found.stdout.strip() == name()
+    assert process.stdout.strip() == name()
 
 
-def test_a_stream_is_fixed_when_the_array_is_asked_for():
+def test_a_stream_is_fixed_when_the_array_is_created():
     generator = ift.SeedGenerator(8)
     initializer = ift.RandomNormal(seed=generator)
     first, second = (ida.array(initializer, SHAPE, 9) for _ in range(2))
@@ -145,15 +143,15 @@ def test_chunks_are_made_on_one_thread():
 
 def test_orthogonal_is_made_once():
     class Watched(ift.Orthogonal):
-        made = 0
+        calls = 0
 
         def _write(self, target, shape, part):
-            Watched.made += 0 not in part.shape
+            Watched.calls += 0 not in part.shape
             super()._write(target, shape, part)
 
     array = ida.array(Watched(seed=1), (16, 16), 4)
     assert same(array.compute(), ift.Orthogonal(seed=1)((16, 16)))
-    assert Watched.made == 1
+    assert Watched.calls == 1
 
 
 def test_storing_into_a_file(tmp_path):
@@ -217,8 +215,8 @@ class File:
     def __init__(self, path):
         self.path = path
 
-    def __setitem__(self, where, chunk):  # a memmap itself would reach the workers as a copy of its values
-        np.load(self.path, mmap_mode="r+")[where] = chunk
+    def __setitem__(self, index, chunk):  # workers would receive a copy of a memmap
+        np.load(self.path, mmap_mode="r+")[index] = chunk
 
 def main():
     import dask.array as da
@@ -227,13 +225,13 @@ def main():
 
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
         with Client(cluster) as client:
-            assert sorted(client.run(ift.get_num_threads).values()) == [1, 1]  # Dask says OMP_NUM_THREADS=1
+            assert sorted(client.run(ift.get_num_threads).values()) == [1, 1]  # Dask sets OMP_NUM_THREADS=1
             seed = ift.Seed(42)
             for dtype in ("float32", "bfloat16"):
                 whole = ift.HeNormal(seed=seed)((600, 500), dtype)
                 for chunks in ((100, -1), (77, 130)):
-                    found = ida.array(ift.HeNormal(seed=seed), (600, 500), chunks, dtype).compute()
-                    assert found.dtype == whole.dtype and found.tobytes() == whole.tobytes()
+                    values = ida.array(ift.HeNormal(seed=seed), (600, 500), chunks, dtype).compute()
+                    assert values.dtype == whole.dtype and values.tobytes() == whole.tobytes()
             assert (ida.array(ift.Orthogonal(seed=1), (64, 64), 16).compute() == ift.Orthogonal(seed=1)((64, 64))).all()
             unseeded = ift.RandomNormal()
             assert (ida.array(unseeded, (64, 64), 16).compute() == unseeded.block((64, 64), ...)).all()
@@ -250,22 +248,22 @@ if __name__ == "__main__":
 @pytest.mark.long
 def test_a_cluster_of_processes(tmp_path):
     pytest.importorskip("distributed")
-    # Workers are spawned, which imports the program again, so it has to be a file.
+    # Spawned workers import the program again, so it must be a file.
     program = tmp_path / "cluster.py"
     program.write_text(CLUSTER)
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, program, tmp_path / "w.npy"],
         capture_output=True,
         text=True,
         timeout=240,
         cwd=tmp_path,
     )
-    assert (found.stdout, found.returncode) == ("same\n", 0), found.stderr
+    assert (process.stdout, process.returncode) == ("same\n", 0), process.stderr
 
 
 def test_without_dask():
     program = "import sys; sys.modules['dask'] = None\nimport initfast.dask"
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert found.stderr.strip().endswith(
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert process.stderr.strip().endswith(
         "ImportError: initfast.dask needs Dask: pip install 'dask[array]'"
     )

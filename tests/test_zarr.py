@@ -1,6 +1,4 @@
-"""Zarr: a filled array is the whole array of the initializer, whatever its chunks, threads and
-processes.
-"""
+"""Zarr: a filled array equals the initializer's, for any chunks, threads and processes."""
 
 import itertools
 import subprocess
@@ -37,13 +35,13 @@ INITIALIZERS = {
 
 
 def create(dtype, store=None, **layout):
-    """An array full of something else."""
+    """Return an array full of other values."""
     return zarr.create_array({} if store is None else store, dtype=dtype, fill_value=7, **layout)
 
 
 def same(array, expected):
-    found = np.asarray(array[...])
-    return (found.shape, found.dtype, found.tobytes()) == (
+    actual = np.asarray(array[...])
+    return (actual.shape, actual.dtype, actual.tobytes()) == (
         expected.shape,
         expected.dtype,
         expected.tobytes(),
@@ -78,7 +76,7 @@ def test_parts_make_the_whole(layout):
     array = create("float32", **LAYOUTS[layout])
     init = ift.HeNormal(seed=3)
     for k in (3, 1, 2):
-        iz.fill(array, init, part=(k, 3))  # no warning of a stream used twice
+        iz.fill(array, init, part=(k, 3))  # without a warning about a reused stream
     assert same(array, ift.HeNormal(seed=3)(array.shape))
 
 
@@ -94,7 +92,7 @@ def test_a_part_writes_nothing_else():
     assert same(array, expected)
 
 
-def test_orthogonal_and_one_s_own():
+def test_orthogonal_and_a_users_initializer():
     class Mine(ift.Initializer):
         calls = 0
 
@@ -127,7 +125,7 @@ initfast.zarr.fill(array, ift.HeNormal(seed=ift.Seed(3).named("table")), part=(k
 
 
 @pytest.mark.parametrize("layout", sample(["chunks", "shards"], "shards"))
-def test_processes_side_by_side(layout, tmp_path):
+def test_parallel_processes(layout, tmp_path):
     path = tmp_path / "table.zarr"
     create("float32", path, **LAYOUTS[layout])
     running = [
@@ -150,18 +148,18 @@ def test_regions_hold_whole_chunks_once(layout, room, monkeypatch):
     shape, chunks = LAYOUTS[layout]["shape"], LAYOUTS[layout]["chunks"]
     unit = LAYOUTS[layout].get("shards", chunks)
     grid = iz._grid(shape, unit, 4, None)
-    seen = np.zeros(shape, int)
+    counts = np.zeros(shape, int)
     for number in range(grid.regions):
         region = grid.region(number)
-        seen[region] += 1
+        counts[region] += 1
         assert all(part.start % size == 0 for part, size in zip(region, unit, strict=True))
         assert all(
             part.stop % size == 0 or part.stop == n
             for part, size, n in zip(region, unit, shape, strict=True)
         )
-    assert (seen == 1).all()
+    assert (counts == 1).all()
     most = max(room, 4 * int(np.prod(unit)))
-    assert all(4 * seen[grid.region(number)].size <= most for number in range(grid.regions))
+    assert all(4 * counts[grid.region(number)].size <= most for number in range(grid.regions))
 
 
 def test_an_array_of_countless_chunks_needs_no_list_of_them():
@@ -184,13 +182,13 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 @pytest.mark.long
 def test_memory_does_not_grow_with_the_array(tmp_path):
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", MEMORY, tmp_path / "a"], capture_output=True, text=True, check=True
     )
-    assert int(found.stdout) < 60, "MiB more for 160 MB than for 16"
+    assert int(process.stdout) < 60, "MiB more for 160 MB than for 16"
 
 
-def opened(**changes):
+def small_array(**changes):
     return zarr.create_array(
         {}, **{"shape": (10, 8), "chunks": (3, 4), "dtype": "float32", **changes}
     )
@@ -216,69 +214,73 @@ REFUSALS = [
     ),
     (lambda: iz.fill("table.zarr", HE), TypeError, "must be an open zarr.Array"),
     (
-        lambda: iz.fill(opened()._async_array, HE),
+        lambda: iz.fill(small_array()._async_array, HE),
         TypeError,
         "must be an open zarr.Array.*AsyncArray",
     ),
     (lambda: iz.fill(read_only(), HE), ValueError, "array must be open for writing"),
-    (lambda: iz.fill(opened(dtype=">f4"), HE), ValueError, "native byte order"),
+    (lambda: iz.fill(small_array(dtype=">f4"), HE), ValueError, "native byte order"),
     (
-        lambda: iz.fill(opened(dtype="datetime64[s]", zarr_format=2), HE),
+        lambda: iz.fill(small_array(dtype="datetime64[s]", zarr_format=2), HE),
         ValueError,
         "dtype must be one of",
     ),
     (
-        lambda: iz.fill(opened(), "he_normal"),
+        lambda: iz.fill(small_array(), "he_normal"),
         TypeError,
         "initializer must be an initializer of initfast",
     ),
     (
-        lambda: iz.fill(opened(shape=(10,), chunks=(3,)), ift.Identity()),
+        lambda: iz.fill(small_array(shape=(10,), chunks=(3,)), ift.Identity()),
         ValueError,
         "Identity matrix",
     ),
     (
-        lambda: iz.fill(opened(), HE, part=(0, 3)),
+        lambda: iz.fill(small_array(), HE, part=(0, 3)),
         ValueError,
         r"part must be \(K, N\) with K from 1 to N; received",
     ),
-    (lambda: iz.fill(opened(), HE, part=(4, 3)), ValueError, "part must be"),
-    (lambda: iz.fill(opened(), HE, part=(1.0, 3)), ValueError, "part must be"),
-    (lambda: iz.fill(opened(), HE, part=3), ValueError, "part must be"),
+    (lambda: iz.fill(small_array(), HE, part=(4, 3)), ValueError, "part must be"),
+    (lambda: iz.fill(small_array(), HE, part=(1.0, 3)), ValueError, "part must be"),
+    (lambda: iz.fill(small_array(), HE, part=3), ValueError, "part must be"),
     (
-        lambda: iz.fill(opened(), HE, part=(1, 2), index=np.s_[:3]),
+        lambda: iz.fill(small_array(), HE, part=(1, 2), index=np.s_[:3]),
         ValueError,
         "part cannot be combined with index",
     ),
-    (lambda: iz.fill(opened(), ift.HeNormal(), part=(1, 2)), ValueError, "a part needs a seed"),
     (
-        lambda: iz.fill(opened(), HE, index=np.s_[1:3]),
+        lambda: iz.fill(small_array(), ift.HeNormal(), part=(1, 2)),
+        ValueError,
+        "a part needs a seed",
+    ),
+    (
+        lambda: iz.fill(small_array(), HE, index=np.s_[1:3]),
         ValueError,
         "must begin and end at multiples of .* 3, or at the end of the dim, 10",
     ),
     (
-        lambda: iz.fill(opened(), HE, index=np.s_[0:4]),
+        lambda: iz.fill(small_array(), HE, index=np.s_[0:4]),
         ValueError,
         "must begin and end at multiples",
     ),
     (
-        lambda: iz.fill(opened(), HE, index=np.s_[:, 4:7]),
+        lambda: iz.fill(small_array(), HE, index=np.s_[:, 4:7]),
         ValueError,
         "length 4, or at the end of the dim, 8",
     ),
     (
-        lambda: iz.fill(opened(), HE, index=np.s_[::2]),
+        lambda: iz.fill(small_array(), HE, index=np.s_[::2]),
         ValueError,
         "index must be at most 2 slices without steps",
     ),
-    (lambda: iz.fill(opened(), HE, index=3), ValueError, "index must be at most 2 slices"),
+    (lambda: iz.fill(small_array(), HE, index=3), ValueError, "index must be at most 2 slices"),
     (
-        lambda: iz.fill(opened(), HE, index=np.s_[:, :, :]),
+        lambda: iz.fill(small_array(), HE, index=np.s_[:, :, :]),
         ValueError,
         "index must be at most 2 slices without steps",
     ),
     (
-        lambda: iz.fill(opened(shards=(6, 4)), HE, index=np.s_[:3]),
+        lambda: iz.fill(small_array(shards=(6, 4)), HE, index=np.s_[:3]),
         ValueError,
         "length 6, or at the end",
     ),
@@ -306,17 +308,17 @@ def test_refusals_write_nothing():
 def test_an_error_in_a_thread_is_raised_and_stops_the_others(monkeypatch):
     array = create("float32", shape=(1000, 4), chunks=(1, 4))
     monkeypatch.setattr(iz, "_REGION_BYTES", 1)
-    written = itertools.count()
+    blocks = itertools.count()
 
     class Breaking(ift.RandomUniform):
         def block(self, shape, index, dtype=None):
-            if next(written) == 20:
+            if next(blocks) == 20:
                 raise OSError("the disk is full")
             return super().block(shape, index, dtype)
 
     with ift.threads(3), pytest.raises(OSError, match="the disk is full"):
         iz.fill(array, Breaking(seed=1))
-    assert next(written) < 100
+    assert next(blocks) < 100
 
 
 def test_no_seed_is_drawn_once_for_all_chunks():
@@ -329,16 +331,16 @@ def test_no_seed_is_drawn_once_for_all_chunks():
     assert same(array, ift.HeNormal(seed=5)((64, 64))) and generator.counter == 1
 
 
-def test_bfloat16_is_what_zarr_lacks():
-    """When this fails, Zarr has it, and the README and `fill` can say so."""
+def test_zarr_lacks_bfloat16():
+    """If this fails, Zarr supports bfloat16: update the README and the docstring of `fill`."""
     with pytest.raises((TypeError, ValueError)):
-        opened(dtype="bfloat16")
+        small_array(dtype="bfloat16")
 
 
 def test_without_zarr_the_error_says_what_to_install():
     code = "import sys; sys.modules['zarr'] = None; import initfast.zarr"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (
-        found.returncode == 1
-        and "ImportError: initfast.zarr needs Zarr 3: pip install 'zarr>=3'" in found.stderr
+        process.returncode == 1
+        and "ImportError: initfast.zarr needs Zarr 3: pip install 'zarr>=3'" in process.stderr
     )

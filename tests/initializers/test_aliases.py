@@ -1,6 +1,4 @@
-"""The other names of the classes, as a literal table, against the strings of the registry and the
-names of Keras.
-"""
+"""The other names of the classes, compared with the names of the registry and of Keras."""
 
 import importlib.util
 import inspect
@@ -17,11 +15,11 @@ ALIASES = [
     "lecun_uniform", "ones", "orthogonal", "random_normal", "random_uniform", "stft", "truncated_normal",
     "variance_scaling", "zeros", "IdentityInitializer", "OrthogonalInitializer", "STFTInitializer",
 ]  # fmt: skip
-# What `get` takes beside these and the classes' own names.
+# Names that only `get` accepts.
 STRINGS_ONLY = {"initializer", "normal", "one", "uniform", "zero"}
 
 
-def test_the_table_is_whole():
+def test_the_table_is_complete():
     assert len(ALIASES) == 19
     assert sorted(aliases.__all__) == sorted(ALIASES)
     assert set(ALIASES) | STRINGS_ONLY == {
@@ -33,8 +31,8 @@ def test_the_table_is_whole():
 def test_an_alias_is_the_class(name):
     assert name in initfast.__all__
     assert getattr(initfast, name) is getattr(aliases, name) is ALL_OBJECTS[name]
-    # A module of this name would stand in the package's namespace, and which of the two is seen
-    # would depend on order.
+    # A module of this name would also be an attribute of the package, and the order of imports would
+    # decide which one counts.
     assert importlib.util.find_spec(f"initfast.{name}") is None
 
 

@@ -1,4 +1,4 @@
-"""Constants and the identity: values by hand or by NumPy, dtypes, parts, messages."""
+"""Constants and the identity: values computed by hand or by NumPy, dtypes, parts, messages."""
 
 import inspect
 import math
@@ -76,7 +76,7 @@ def test_every_numeric_dtype(initializer, expected, dtype):
 
 @pytest.mark.parametrize("dtype", NUMERIC)
 def test_large_constants_in_strided_memory(dtype):
-    """More than a mebibyte of every dtype, so that the kernels write it where they can."""
+    """Use more than a mebibyte of every dtype, so that the kernels write it if they support it."""
     memory = np.full((1100, 2100), 3).astype(Zeros()((1,), dtype).dtype)
     window = memory[::-1, 1::2]
     for initializer, expected in ((Ones(), 1), (Zeros(), 0), (Constant(1), 1), (Identity(1), 0)):
@@ -214,7 +214,7 @@ def test_windows_by_numpy(shape, index):
         assert (part == whole[index]).all()
 
 
-def test_identities_of_sizes_that_could_not_exist():
+def test_identities_too_large_for_memory():
     huge = 2**31
     assert Identity(3.0).block((huge, huge), np.s_[-3:, -2:]).tolist() == [[0, 0], [3, 0], [0, 3]]
     rows = Identity(3.0).rows((huge, 3), [[huge - 1, 2]])
@@ -225,7 +225,7 @@ LARGEST = [(2**63,), (2**62, 2), (2, 2**62), (1, 2**63), (2**63, 1)]
 
 
 @pytest.mark.parametrize("shape", LARGEST)
-def test_constants_of_as_many_elements_as_can_be(shape):
+def test_constants_of_the_largest_size(shape):
     corner = (slice(-2, None),) * len(shape)
     values = np.arange(1.0, 1 + min(2, shape[-1])) if shape[-1] == 2 else np.ones(1)
     for initializer in (Constant(1), Constant(values)):
@@ -236,7 +236,7 @@ def test_constants_of_as_many_elements_as_can_be(shape):
 
 
 @pytest.mark.parametrize("shape", LARGEST[1:])
-def test_identities_of_as_many_elements_as_can_be(shape):
+def test_identities_of_the_largest_size(shape):
     last = min(shape) - 1
     for index, expected in (((last, last), 3.0), ((-1, -1), 0.0), ((0, 0), 3.0)):
         window = tuple(slice(i, i + 1 or None) for i in index)

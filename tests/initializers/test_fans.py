@@ -1,4 +1,4 @@
-"""Fans as a literal table, and against Keras where it is installed."""
+"""Fans, compared with a table of literals, and with Keras if it is installed."""
 
 import os
 
@@ -38,7 +38,7 @@ WITH_AXES = [
     ((6, 7), [1], [0], (7, 6)),
     ((6, 7), [0, 1], [0, 1], (42, 42)),
     ((), [], [], (1, 1)),
-    # One of the two alone does not count, as in Keras.
+    # One of the two alone is ignored, as in Keras.
     ((3, 8, 16), [0], None, (24, 48)),
     ((3, 8, 16), None, [0], (24, 48)),
 ]
@@ -136,9 +136,9 @@ def test_axes_are_sequences_of_integers(axes):
 def test_axes_become_a_tuple_of_plain_integers():
     assert check_axes("a", None) is None
     for axes in ([0, -1], (0, -1), np.array([0, -1]), [np.int32(0), np.int8(-1)], range(0, -2, -1)):
-        found = check_axes("a", axes)
-        assert found == (0, -1)
-        assert all(type(axis) is int for axis in found)
+        result = check_axes("a", axes)
+        assert result == (0, -1)
+        assert all(type(axis) is int for axis in result)
 
 
 def test_fans_are_those_of_keras():
@@ -153,7 +153,7 @@ def test_fans_are_those_of_keras():
             order = [
                 int(axis) - rank * int(random.integers(2)) for axis in random.permutation(rank)
             ]
-            cut = int(random.integers(0, rank + 1))
-            assert compute_fans(shape, order[:cut], order[cut:]) == theirs(
-                shape, order[:cut], order[cut:]
+            split = int(random.integers(0, rank + 1))
+            assert compute_fans(shape, order[:split], order[split:]) == theirs(
+                shape, order[:split], order[split:]
             )

@@ -1,4 +1,4 @@
-"""Initializers as text: names with arguments, JSON, torch's names, and labels that are read back."""
+"""Initializers read from text: names with arguments, JSON, torch's names, and labels."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from initfast.initializers.grammar import label, parse
 
 
 def config(initializer):
-    found = ift.serialize(initializer)
-    return found["class_name"], {
-        key: value for key, value in found["config"].items() if key != "seed"
+    serialized = ift.serialize(initializer)
+    return serialized["class_name"], {
+        key: value for key, value in serialized["config"].items() if key != "seed"
     }
 
 
-READ = [
+TEXTS = [
     ("he_normal", ift.HeNormal()),
     (" he_normal\n", ift.HeNormal()),
     ("random_normal(stddev=0.02)", ift.RandomNormal(stddev=0.02)),
@@ -28,7 +28,7 @@ READ = [
     ("constant(value=[1, 2])", ift.Constant([1, 2])),
     ('{"class_name": "HeNormal"}', ift.HeNormal()),
     (json.dumps(ift.serialize(ift.Orthogonal(2.0))), ift.Orthogonal(2.0)),
-    # Keras' names keep Keras' meaning,
+    # Keras' names have Keras' meaning
     ("normal", ift.RandomNormal(0, 0.05)),
     ("normal(mean=1)", ift.RandomNormal(1, 0.05)),
     ("uniform", ift.RandomUniform(-0.05, 0.05)),
@@ -57,12 +57,12 @@ READ = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "expected"), READ)
+@pytest.mark.parametrize(("text", "expected"), TEXTS)
 def test_reading(text, expected):
     assert config(ift.get(text)) == config(expected)
 
 
-@pytest.mark.parametrize(("text", "expected"), READ)
+@pytest.mark.parametrize(("text", "expected"), TEXTS)
 def test_labels_are_read_back(text, expected):
     assert config(parse(label(expected))) == config(expected)
 
@@ -88,7 +88,7 @@ def test_a_label_leaves_the_seed_out():
     assert label(ift.HeNormal(seed=3)) == "he_normal"
 
 
-def test_a_seed_for_what_has_none():
+def test_a_seed_for_a_text_without_one():
     for text in ("he_normal", "kaiming_normal", '{"class_name": "HeNormal"}'):
         assert parse(text, seed=5).seed == 5
     assert parse('{"class_name": "HeNormal", "config": {"seed": 3}}', seed=5).seed == 3
@@ -108,7 +108,7 @@ def test_a_seed_for_what_has_none():
         "he_normal(seed=3)",
     ],
 )
-def test_what_is_no_text_of_an_initializer(text):
+def test_texts_that_do_not_describe_an_initializer(text):
     with pytest.raises(ValueError, match=re.escape(f"received {text!r}")):
         ift.get(text)
 
@@ -145,10 +145,10 @@ def test_a_text_runs_nothing(tmp_path):
 def test_gains_are_those_of_torch():
     gain = pytest.importorskip("torch").nn.init.calculate_gain
     for name in ("linear", "conv2d", "conv_transpose1d", "sigmoid", "tanh", "relu", "selu"):
-        made = parse(f"kaiming_normal(nonlinearity={name!r})")
-        assert made.scale == pytest.approx(gain(name) ** 2, rel=1e-14)
-    made = parse("kaiming_normal(a=0.3)")
-    assert made.scale == pytest.approx(gain("leaky_relu", 0.3) ** 2, rel=1e-14)
+        initializer = parse(f"kaiming_normal(nonlinearity={name!r})")
+        assert initializer.scale == pytest.approx(gain(name) ** 2, rel=1e-14)
+    initializer = parse("kaiming_normal(a=0.3)")
+    assert initializer.scale == pytest.approx(gain("leaky_relu", 0.3) ** 2, rel=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_gains_are_those_of_torch():
 def test_torch_draws_the_same_truncated_normal(arguments):
     torch = pytest.importorskip("torch")
     init = pytest.importorskip("initfast.torch")
-    said = ", ".join(f"{key}={value!r}" for key, value in arguments.items()).replace("inf", "1e999")
-    values = parse(f"trunc_normal({said})", seed=7)((50, 30))
+    text = ", ".join(f"{key}={value!r}" for key, value in arguments.items()).replace("inf", "1e999")
+    values = parse(f"trunc_normal({text})", seed=7)((50, 30))
     theirs = init.trunc_normal_(torch.empty(50, 30), **arguments, seed=7)
     assert np.array_equal(values, theirs.numpy())

@@ -1,6 +1,4 @@
-"""The random initializers: signatures and configs as Keras has them, formulas, seeds, parts,
-messages.
-"""
+"""The random initializers: signatures and configs of Keras, formulas, seeds, parts, messages."""
 
 import inspect
 import itertools
@@ -70,7 +68,7 @@ FACES = {
 RANDOM = list(FACES)
 DTYPES = ["float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 
-# The table of presets, once more, by hand.
+# The presets, again, written by hand.
 ROWS = {
     GlorotUniform: (1.0, "fan_avg", "uniform"),
     GlorotNormal: (1.0, "fan_avg", "truncated_normal"),
@@ -80,8 +78,8 @@ ROWS = {
     HeNormal: (2.0, "fan_in", "truncated_normal"),
 }
 
-# (initializer, shape, what it is drawn as): stddev sqrt(scale / n), over 0.8796... if cut; limit
-# sqrt(3 scale / n)
+# (initializer, shape, expected distribution): stddev sqrt(scale / n), divided by 0.8796... if
+# truncated; limit sqrt(3 scale / n)
 FORMULAS = [
     (VarianceScaling(4.0, seed=1), (16, 9), TruncatedNormal(0.0, 0.5 / 0.87962566103423978, seed=1)),
     (VarianceScaling(4.0, "fan_out", seed=1), (9, 16), TruncatedNormal(0.0, 0.5 / 0.87962566103423978, seed=1)),
@@ -108,11 +106,11 @@ def test_signature_and_defaults(kind):
     parameters = inspect.signature(kind).parameters
     assert {name: parameter.default for name, parameter in parameters.items()} == FACES[kind][0]
     assert list(parameters) == list(FACES[kind][0])
-    made = kind()
+    initializer = kind()
     for name, default in FACES[kind][0].items():
         if name != "seed":
-            assert getattr(made, name) == default
-    assert isinstance(made.seed, int)
+            assert getattr(initializer, name) == default
+    assert isinstance(initializer.seed, int)
 
 
 @pytest.mark.parametrize("kind", RANDOM)
@@ -142,10 +140,10 @@ def test_signature_and_config_are_those_of_keras(kind):
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_presets_are_rows_over_variance_scaling(kind):
-    made = kind(seed=5)
-    assert isinstance(made, VarianceScaling)
-    assert (made.scale, made.mode, made.distribution) == ROWS[kind]
-    assert raw(made((64, 32))) == raw(VarianceScaling(*ROWS[kind], seed=5)((64, 32)))
+    initializer = kind(seed=5)
+    assert isinstance(initializer, VarianceScaling)
+    assert (initializer.scale, initializer.mode, initializer.distribution) == ROWS[kind]
+    assert raw(initializer((64, 32))) == raw(VarianceScaling(*ROWS[kind], seed=5)((64, 32)))
     assert f"{ROWS[kind][0]:g} / {ROWS[kind][1]}" in kind.__doc__
     axes = {"input_axes": [0], "output_axes": [1, 2]}
     assert raw(kind(seed=5, **axes)((8, 4, 6))) == raw(
@@ -153,16 +151,16 @@ def test_presets_are_rows_over_variance_scaling(kind):
     )
 
 
-@pytest.mark.parametrize(("initializer", "shape", "drawn_as"), FORMULAS)
+@pytest.mark.parametrize(("initializer", "shape", "distribution"), FORMULAS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_formulas(initializer, shape, drawn_as, dtype):
-    initializer, drawn_as = pickle.loads(pickle.dumps((initializer, drawn_as)))
-    assert raw(initializer(shape, dtype)) == raw(drawn_as(shape, dtype))
+def test_formulas(initializer, shape, distribution, dtype):
+    initializer, distribution = pickle.loads(pickle.dumps((initializer, distribution)))
+    assert raw(initializer(shape, dtype)) == raw(distribution(shape, dtype))
 
 
-# 200,000 values with fixed seeds: the standard error of a standard deviation is below 0.2 %, that
-# of a mean of unit variance 0.0023, so bounds of 1 % and 0.0115 are five errors wide or more: one
-# false alarm in a million draws.
+# 200,000 values with fixed seeds: the standard error of the standard deviation is below 0.2 %, and
+# that of the mean is 0.0023 standard deviations. The limits of 1 % and 0.0115 are at least five
+# standard errors, which gives about one false alarm in a million draws.
 @pytest.mark.parametrize(
     ("initializer", "shape", "mean", "std"),
     [
@@ -202,11 +200,11 @@ def test_bounds_hold_in_every_dtype(dtype):
     uniform = RandomUniform(-0.05, 0.05, seed=1)((200, 500), dtype).astype(np.float64)
     assert uniform.min() >= -0.05
     assert uniform.max() < 0.05
-    cut = TruncatedNormal(0.0, 1.0, seed=1, lower=-1.0, upper=0.5)((200, 500), dtype).astype(
+    truncated = TruncatedNormal(0.0, 1.0, seed=1, lower=-1.0, upper=0.5)((200, 500), dtype).astype(
         np.float64
     )
-    assert cut.min() >= -1.0
-    assert cut.max() <= 0.5
+    assert truncated.min() >= -1.0
+    assert truncated.max() <= 0.5
     he = HeNormal(seed=1)((200, 500), dtype).astype(np.float64)
     assert abs(he).max() <= 2 * math.sqrt(2 / 200) / 0.8796256610342397
 
@@ -242,8 +240,7 @@ def test_shapes_may_be_any_integers(shape):
 )
 @pytest.mark.parametrize("kind", [HeNormal, RandomUniform, Orthogonal])
 def test_wrong_shapes(kind, shape):
-    # (1, 2) and (2, 2) have been made before, so that a cache which takes True for 1 or 2.0 for 2
-    # shows here.
+    # Make (1, 2) and (2, 2) first, so that a cache that confuses True with 1 or 2.0 with 2 fails.
     assert kind(seed=1)((1, 2)).shape == (1, 2)
     assert kind(seed=1)((2, 2)).shape == (2, 2)
     with pytest.raises(ValueError, match=r"received"):
@@ -302,9 +299,9 @@ def test_numbers_of_every_kind_are_the_same_number():
         ml_dtypes.bfloat16(0.5),
         np.array(0.5, "f4"),
     ):
-        made = RandomNormal(half, half, seed=1)
-        assert type(made.mean) is type(made.stddev) is float
-        assert made.get_config() == {"seed": 1, "mean": 0.5, "stddev": 0.5}
+        initializer = RandomNormal(half, half, seed=1)
+        assert type(initializer.mean) is type(initializer.stddev) is float
+        assert initializer.get_config() == {"seed": 1, "mean": 0.5, "stddev": 0.5}
     assert RandomUniform(-1, np.int8(1)).get_config() == {
         "seed": None,
         "minval": -1.0,
@@ -313,7 +310,7 @@ def test_numbers_of_every_kind_are_the_same_number():
 
 
 def test_minus_zero_is_zero():
-    # They are one key of a cache, so they have to be one parameter, whichever comes first.
+    # They are the same key of a cache, so they must be the same parameter.
     assert math.copysign(1.0, RandomNormal(-0.0).mean) == 1.0
     assert raw(RandomNormal(-0.0, 0.0, seed=1)((4,))) == raw(RandomNormal(0.0, 0.0, seed=1)((4,)))
 
@@ -362,7 +359,7 @@ def test_distribution_is_read_as_keras_reads_it():
     assert VarianceScaling(distribution="untruncated_normal").distribution == "untruncated_normal"
 
 
-def test_the_base_class_says_what_a_subclass_must_do():
+def test_the_base_class_names_the_method_to_implement():
     with pytest.raises(
         NotImplementedError,
         match=r"Initializer subclasses must implement the `__call__\(\)` method.",
@@ -371,7 +368,7 @@ def test_the_base_class_says_what_a_subclass_must_do():
 
 
 class Counting(Initializer):
-    """A user's own initializer, written as for Keras."""
+    """A user's initializer, written as for Keras."""
 
     def __init__(self, start=0):
         self.start = start
@@ -414,43 +411,43 @@ def test_a_fixed_seed_draws_the_same_values(kind, seed):
 
 @pytest.mark.parametrize("kind", RANDOM)
 def test_the_seed_attribute_is_live_and_the_config_is_the_argument(kind):
-    made = kind(seed=np.int64(7))
-    assert made.seed == 7
-    assert type(made.seed) is int
-    assert made.get_config()["seed"] == 7
+    initializer = kind(seed=np.int64(7))
+    assert initializer.seed == 7
+    assert type(initializer.seed) is int
+    assert initializer.get_config()["seed"] == 7
     unseeded = kind()
     assert unseeded.get_config()["seed"] is None
     assert raw(kind(seed=unseeded.seed)((3, 3))) == raw(unseeded((3, 3)))
-    named, generator = Seed(7).named("a"), SeedGenerator(7)
-    assert kind(seed=named).seed is named
+    named_seed, generator = Seed(7).named("a"), SeedGenerator(7)
+    assert kind(seed=named_seed).seed is named_seed
     assert kind(seed=generator).seed is generator
 
 
 @pytest.mark.parametrize("kind", RANDOM)
 def test_a_generator_draws_a_new_stream_at_each_call(kind):
-    made = kind(seed=SeedGenerator(9))
-    drawn = [
-        raw(made((4, 4))),
-        raw(made((4, 4))),
-        raw(made.block((4, 4), ())),
-        raw(made.rows((4, 4), range(4))),
+    initializer = kind(seed=SeedGenerator(9))
+    arrays_in_bytes = [
+        raw(initializer((4, 4))),
+        raw(initializer((4, 4))),
+        raw(initializer.block((4, 4), ())),
+        raw(initializer.rows((4, 4), range(4))),
     ]
     out = np.empty((4, 4), "float32")
-    drawn.append(raw(made.fill(out)))
-    assert drawn == [raw(kind(seed=Seed(9, stream))((4, 4))) for stream in range(5)]
-    assert drawn[0] == raw(kind(seed=9)((4, 4)))
-    assert len(set(drawn)) == 5
+    arrays_in_bytes.append(raw(initializer.fill(out)))
+    assert arrays_in_bytes == [raw(kind(seed=Seed(9, stream))((4, 4))) for stream in range(5)]
+    assert arrays_in_bytes[0] == raw(kind(seed=9)((4, 4)))
+    assert len(set(arrays_in_bytes)) == 5
 
 
 def test_a_refused_call_leaves_the_generator_where_it_was():
     generator = SeedGenerator(9)
-    made = HeNormal(seed=generator)
+    initializer = HeNormal(seed=generator)
     for wrong in (
-        lambda: made((2, -1)),
-        lambda: made((2,), "int8"),
-        lambda: made.block((2, 2), 5),
-        lambda: made.rows((2, 2), [9]),
-        lambda: made.fill(np.empty(3, "int8")),
+        lambda: initializer((2, -1)),
+        lambda: initializer((2,), "int8"),
+        lambda: initializer.block((2, 2), 5),
+        lambda: initializer.rows((2, 2), [9]),
+        lambda: initializer.fill(np.empty(3, "int8")),
     ):
         with pytest.raises((ValueError, IndexError)):
             wrong()
@@ -459,57 +456,61 @@ def test_a_refused_call_leaves_the_generator_where_it_was():
 
 @pytest.mark.parametrize("kind", RANDOM)
 def test_clones(kind):
-    fixed = kind(seed=4)
-    assert raw(fixed.clone().block((3, 4), ...)) == raw(fixed((3, 4)))
-    unseeded = kind()
-    assert unseeded.clone().seed != unseeded.seed
-    generator = kind(seed=SeedGenerator(4))
-    generator((3, 4))
-    assert raw(generator.clone()((3, 4))) == raw(kind(seed=4)((3, 4)))
+    initializer = kind(seed=4)
+    assert raw(initializer.clone().block((3, 4), ...)) == raw(initializer((3, 4)))
+    without_seed = kind()
+    assert without_seed.clone().seed != without_seed.seed
+    with_generator = kind(seed=SeedGenerator(4))
+    with_generator((3, 4))
+    assert raw(with_generator.clone()((3, 4))) == raw(kind(seed=4)((3, 4)))
 
 
 @pytest.mark.parametrize("kind", RANDOM)
 @pytest.mark.parametrize("seed", [None, 3, Seed(3), Seed(3).named("a")])
 def test_a_second_whole_array_of_one_stream_warns_once(kind, seed):
-    made = kind(seed=seed)
-    made((2, 2))
+    initializer = kind(seed=seed)
+    initializer((2, 2))
     with pytest.warns(
         ReusedSeedWarning, match=r"Seed\(\d+\)\.named\('layer/kernel'\).*SeedGenerator\(\d+\)"
     ) as caught:
-        made((2, 3))
+        initializer((2, 3))
     assert len(caught) == 1
     assert caught[0].filename == __file__
-    made((2, 4))  # warnings are errors here
+    initializer((2, 4))  # warnings are errors here
 
 
 @pytest.mark.parametrize("kind", RANDOM)
 def test_parts_and_generators_never_warn(kind):
-    fixed, moving, out = kind(seed=3), kind(seed=SeedGenerator(3)), np.empty((2, 3), "float32")
+    with_seed, with_generator, out = (
+        kind(seed=3),
+        kind(seed=SeedGenerator(3)),
+        np.empty((2, 3), "float32"),
+    )
     for _ in range(3):
-        fixed.fill(out)
-        fixed.fill(out, (4, 3), np.s_[:2])
-        fixed.block((4, 3), 1)
-        fixed.rows((4, 3), [1])
-        moving((2, 3))
+        with_seed.fill(out)
+        with_seed.fill(out, (4, 3), np.s_[:2])
+        with_seed.block((4, 3), 1)
+        with_seed.rows((4, 3), [1])
+        with_generator((2, 3))
 
 
 @pytest.mark.parametrize("seed", [None, 5, Seed(5).named("a/b"), Seed(5, 6), SeedGenerator(5)])
 @pytest.mark.parametrize("kind", RANDOM)
 def test_pickles_and_json(kind, seed):
-    made = kind(seed=seed)
-    again = pickle.loads(pickle.dumps(made))
-    config = json.loads(json.dumps(made.get_config()))
+    initializer = kind(seed=seed)
+    again = pickle.loads(pickle.dumps(initializer))
+    config = json.loads(json.dumps(initializer.get_config()))
     assert kind.from_config(config).get_config() == config == again.get_config()
     if seed is not None:
-        assert raw(kind.from_config(config)((3, 3))) == raw(made.clone().block((3, 3), ...))
-    assert raw(again((3, 3))) == raw(made((3, 3)))
+        assert raw(kind.from_config(config)((3, 3))) == raw(initializer.clone().block((3, 3), ...))
+    assert raw(again((3, 3))) == raw(initializer((3, 3)))
 
 
 def test_axes_survive_json():
-    made = HeNormal(seed=1, input_axes=np.array([0]), output_axes=(1, -1))
-    config = json.loads(json.dumps(made.get_config()))
+    initializer = HeNormal(seed=1, input_axes=np.array([0]), output_axes=(1, -1))
+    config = json.loads(json.dumps(initializer.get_config()))
     assert config == {"seed": 1, "input_axes": [0], "output_axes": [1, -1]}
-    assert raw(HeNormal.from_config(config)((4, 5, 6))) == raw(made((4, 5, 6)))
+    assert raw(HeNormal.from_config(config)((4, 5, 6))) == raw(initializer((4, 5, 6)))
 
 
 def test_bounds_are_in_the_config_where_keras_does_not_have_them():
@@ -523,14 +524,14 @@ def test_bounds_are_in_the_config_where_keras_does_not_have_them():
 def test_old_configs(kind):
     assert kind.from_config({}).get_config() == kind().get_config()
     assert kind.from_config({"seed": 3}).get_config() == kind(seed=3).get_config()
-    # tf.keras kept a dtype here.
+    # Configs of tf.keras contain a dtype.
     assert (
         kind.from_config({"seed": 3, "dtype": "float32"}).get_config() == kind(seed=3).get_config()
     )
 
 
 @pytest.mark.parametrize(
-    ("made", "text"),
+    ("initializer", "text"),
     [
         (HeNormal(seed=42), "HeNormal(seed=42)"),
         (RandomNormal(stddev=0.01, seed=1), "RandomNormal(stddev=0.01, seed=1)"),
@@ -540,9 +541,9 @@ def test_old_configs(kind):
         (VarianceScaling(2, "fan_out", seed=1), "VarianceScaling(scale=2.0, mode='fan_out', seed=1)"),
     ],
 )  # fmt: skip
-def test_repr_makes_it_again(made, text):
-    assert repr(made) == text
-    assert eval(text).get_config() == made.get_config()
+def test_repr_makes_it_again(initializer, text):
+    assert repr(initializer) == text
+    assert eval(text).get_config() == initializer.get_config()
 
 
 # --- parts ---
@@ -558,19 +559,19 @@ ANY_SHAPE = [(), (6,), (5, 7), (3, 4, 6), (2, 3, 1, 5), (0, 3)]
 def test_a_part_is_the_same_part_of_the_whole(kind, data):
     shape = data.draw(st.sampled_from(SHAPES.get(kind.__name__, ANY_SHAPE)))
     dtype = data.draw(st.sampled_from(DTYPES))
-    made = kind(seed=8) if kind in FACES else kind()
-    whole = made(shape, dtype)
+    initializer = kind(seed=8) if kind in FACES else kind()
+    whole = initializer(shape, dtype)
     index = data.draw(basic_indices(shape, allow_newaxis=True))
-    index = (None,) if index is None else index  # to `fill`, None says that there is no index
+    index = (None,) if index is None else index  # for `fill`, None means that there is no index
     part = np.asarray(whole[index])
-    made_part = made.block(shape, index, dtype)
-    assert made_part.shape == part.shape
-    assert made_part.dtype == part.dtype
-    assert raw(made_part) == raw(part)
-    # Into every second element of poisoned memory: the elements between stay as they are.
+    part_alone = initializer.block(shape, index, dtype)
+    assert part_alone.shape == part.shape
+    assert part_alone.dtype == part.dtype
+    assert raw(part_alone) == raw(part)
+    # Fill every second element of poisoned memory; the elements between must not change.
     memory = np.full([2 * n for n in part.shape], 0x55, f"u{part.itemsize}")
     window = memory[(*[slice(None, None, 2)] * part.ndim, ...)]
-    made.fill(window, shape, index, dtype=dtype)
+    initializer.fill(window, shape, index, dtype=dtype)
     assert raw(window) == raw(part)
     assert np.count_nonzero(memory == 0x55) >= memory.size - part.size
     if shape and shape[0]:
@@ -578,7 +579,7 @@ def test_a_part_is_the_same_part_of_the_whole(kind, data):
             np.int64, array_shapes(min_dims=0, max_dims=2), elements=st.integers(0, shape[0] - 1)
         )
         ids = data.draw(rows)
-        assert raw(made.rows(shape, ids, dtype)) == raw(whole[ids])
+        assert raw(initializer.rows(shape, ids, dtype)) == raw(whole[ids])
 
 
 @pytest.mark.parametrize(
@@ -586,18 +587,20 @@ def test_a_part_is_the_same_part_of_the_whole(kind, data):
 )
 @pytest.mark.filterwarnings("ignore:the fan_in of shape")
 def test_parts_of_arrays_too_large_to_exist(kind):
-    made = kind(seed=8) if kind in FACES else kind()
+    initializer = kind(seed=8) if kind in FACES else kind()
     shape = (2**40, 2**20)
-    last = made.block(shape, np.s_[-2:, -3:])
+    last = initializer.block(shape, np.s_[-2:, -3:])
     assert last.shape == (2, 3)
-    assert raw(made.rows((2**40, 3), [2**40 - 1, 0])[0]) == raw(made.block((2**40, 3), -1))
-    assert raw(made.block(shape, np.s_[-1, -3:])) == raw(last[1])
+    assert raw(initializer.rows((2**40, 3), [2**40 - 1, 0])[0]) == raw(
+        initializer.block((2**40, 3), -1)
+    )
+    assert raw(initializer.block(shape, np.s_[-1, -3:])) == raw(last[1])
 
 
 @pytest.mark.parametrize(
     ("call", "error"),
     list(itertools.product(
-        [lambda made, index: made.block((4, 6), index), lambda made, index: made.fill(bytearray(24), (4, 6), index)],
+        [lambda init, index: init.block((4, 6), index), lambda init, index: init.fill(bytearray(24), (4, 6), index)],
         [(4, IndexError), (-5, IndexError), ((0, 0, 0), IndexError), ("a", TypeError), (1.0, TypeError),
          (True, TypeError), ([0, 1], TypeError)],
     )),
@@ -634,21 +637,22 @@ def test_fans_come_from_the_logical_shape():
     assert abs(out).max() < 0.12
 
 
-def test_scales_at_the_ends_of_the_floats():
-    """The standard deviation is a float, although the variance, or 3 times it, is not."""
+def test_scales_near_the_limits_of_floats():
+    """The standard deviation is a float even if the variance underflows or overflows."""
     for distribution in ("uniform", "truncated_normal", "untruncated_normal"):
         for scale, root in ((5e-324, 2.0**-537), (2.0**1023, 2.0**511.5)):
             unit = VarianceScaling(1.0, "fan_in", distribution, seed=1)((4, 64), "float64")
-            made = VarianceScaling(scale, "fan_in", distribution, seed=1)((4, 64), "float64")
-            np.testing.assert_allclose(made / root, unit, rtol=1e-12)
+            values = VarianceScaling(scale, "fan_in", distribution, seed=1)((4, 64), "float64")
+            np.testing.assert_allclose(values / root, unit, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
-    "made", [RandomNormal(0.0, 2e307), TruncatedNormal(0.0, 1e308), RandomUniform(-1e308, 1.7e308)]
+    "initializer",
+    [RandomNormal(0.0, 2e307), TruncatedNormal(0.0, 1e308), RandomUniform(-1e308, 1.7e308)],
 )
-def test_numbers_beyond_the_floats_are_refused_in_words(made):
+def test_parameters_that_overflow_are_refused(initializer):
     with pytest.raises(ValueError, match=r"must be finite in float(64|32), at most"):
-        made((3,), "float64" if made.__class__ is not RandomUniform else "float32")
+        initializer((3,), "float64" if initializer.__class__ is not RandomUniform else "float32")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Orthogonal matrices: that they are orthogonal, and the Q of our normals."""
+"""Orthogonal matrices are orthogonal, and the Q of initfast's normals."""
 
 import ml_dtypes
 import numpy as np
@@ -18,13 +18,12 @@ FLOATS = [dtype.name for dtype in FLOATING]
 )
 def test_orthogonal_is_orthogonal(shape, gain, dtype):
     array = Orthogonal(gain, seed=3)(shape, dtype)
-    assert (
-        array.dtype.name == dtype
-    )  # Keras gives float32 for float64 on one backend, and fails for halves on three
+    # Keras returns float32 for float64 on one backend, and fails for float16 on three.
+    assert array.dtype.name == dtype
     matrix = array.astype(np.float64).reshape(-1, shape[-1])
     if matrix.shape[0] < matrix.shape[1]:
         matrix = matrix.T
-    # Entries of at most `gain`, each off by half a unit in the last place, in sums of at most 9
+    # The entries are at most `gain` and off by half a unit in the last place; a sum has at most 9
     # products.
     tolerance = 9 * gain**2 * float(ml_dtypes.finfo(array.dtype).eps)
     np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""A user's own initializer, written as documented, in every place that takes one."""
+"""A user's initializer, written as documented, works everywhere."""
 
 import copy
 import json
@@ -111,7 +111,7 @@ def test_arguments_must_be_kept():
         Hides(2.0).with_seed(3)
 
 
-def test_one_without_a_seed_is_returned_as_it_is():
+def test_with_seed_returns_an_initializer_without_seed_itself():
     class Ramp(ift.Initializer):
         def __call__(self, shape, dtype=None):
             return np.arange(math.prod(shape), dtype=dtype or "float32").reshape(shape)
@@ -122,17 +122,17 @@ def test_one_without_a_seed_is_returned_as_it_is():
     assert init.rows((4, 2), [1]).tolist() == [[2.0, 3.0]]
 
 
-def test_specs_hold_what_it_draws():
+def test_specs_contain_the_resolved_initializer():
     entry = specs.tensor(DepthScaled(12), (96, 8), np.dtype("float32"))
     assert entry["init"]["config"]["stddev"] == pytest.approx((24 * 96) ** -0.5)
-    (read,) = specs.read({"tensors": {"w": entry}}).entries
+    (parsed,) = specs.read({"tensors": {"w": entry}}).entries
     shape, seed = (96, 8), Seed(3).named("w")
-    assert (read.drawn(Seed(3))(shape) == DepthScaled(12, seed)(shape)).all()
+    assert (parsed.drawn(Seed(3))(shape) == DepthScaled(12, seed)(shape)).all()
     with pytest.raises(ValueError, match="serialize takes the initializers of initfast"):
         specs.tensor(Whole(), (96, 8), np.dtype("float32"))
 
 
-def test_a_spec_of_one_without_streams_writes_nothing(tmp_path):
+def test_a_spec_of_a_class_without_streams_writes_nothing(tmp_path):
     entry = {"shape": [3, 4], "dtype": "float32"}
     init = integers_only(ift.Initializer)(seed=1)
     tensors = {"a": {**entry, "init": "zeros"}, "b": {**entry, "init": init}}
@@ -144,18 +144,18 @@ def test_a_spec_of_one_without_streams_writes_nothing(tmp_path):
 
 
 class Transposed(Whole):
-    """Returns another shape than it is asked for."""
+    """An initializer that returns another shape than requested."""
 
     def __call__(self, shape, dtype=None):
         return super().__call__(shape[::-1], dtype)
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda init: init.block((3, 4), np.s_[1:]), lambda init: init.fill(np.ones((3, 4)))]
+    "call", [lambda init: init.block((3, 4), np.s_[1:]), lambda init: init.fill(np.ones((3, 4)))]
 )
-def test_another_shape_is_refused(ask):
+def test_another_shape_is_refused(call):
     with pytest.raises(ValueError, match=r"Transposed must return an array of the requested shape"):
-        ask(Transposed())
+        call(Transposed())
 
 
 @pytest.mark.parametrize("early", [False, True])
@@ -170,7 +170,7 @@ def test_a_stream_must_be_accepted(early):
     assert init((3, 4)).shape == (3, 4)
 
 
-def test_other_errors_are_their_own():
+def test_other_errors_keep_their_message():
     class Square(Whole):
         def __call__(self, shape, dtype=None):
             return {4: super().__call__(shape, dtype)}[shape[0]]
@@ -201,15 +201,15 @@ def test_repr_shows_the_deviation():
 @pytest.mark.parametrize("kind", [ift.HeNormal, ift.Orthogonal, ift.Identity])
 def test_rows_into_a_buffer(kind):
     init, ids = kind(), [[2, 0], [2, 1]]
-    wanted = init.rows((5, 5), ids)
+    expected = init.rows((5, 5), ids)
     memory = np.full((2, 2, 10), 7.0, "float32")
     out = memory[..., ::2]
     assert init.rows((5, 5), ids, out=out) is out
-    assert (out == wanted).all() and (memory[..., 1::2] == 7.0).all()
+    assert (out == expected).all() and (memory[..., 1::2] == 7.0).all()
     raw = bytearray(4 * 20)
     init.rows((5, 5), ids, "float32", out=raw)
-    assert bytes(raw) == wanted.tobytes()
+    assert bytes(raw) == expected.tobytes()
     for wrong, error in ((np.empty((4, 5), "float32"), ValueError), ([1.0], TypeError)):
         with pytest.raises(error, match="received"):
             init.rows((5, 5), ids, out=wrong)
-    init.rows((5, 5), ids, out=out)  # a part, again
+    init.rows((5, 5), ids, out=out)  # a part, a second time

@@ -1,4 +1,4 @@
-"""What a dtype rounds to one number, and fans that are a vocabulary, come with a warning."""
+"""Warnings about values that a dtype rounds to one number, and about fans of a vocabulary."""
 
 import warnings
 
@@ -13,7 +13,7 @@ HUGE = (10**9, 128)
 
 @pytest.fixture(autouse=True)
 def fresh():
-    """Parameters that were checked before are not checked again."""
+    """Clear the caches, because parameters are checked only once."""
     for cached in (
         sources.normal,
         sources.truncated_normal,
@@ -29,7 +29,7 @@ def most_common(values):
 
 
 AXES = {"input_axes": [0], "output_axes": [1]}
-# Next to the limit of 90 % on either side, in the spacing of the dtype's numbers there.
+# Spreads on either side of the limit of 90 %, in units of the spacing of the dtype's numbers.
 CASES = [
     (lambda s: ift.RandomNormal(0.0, s), "float16", 2.0**-24, 0.29, 0.32),
     (lambda s: ift.RandomNormal(0.0, s), "float8_e4m3fn", 2.0**-9, 0.29, 0.32),
@@ -43,15 +43,15 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("make", "dtype", "step", "lost", "kept"), CASES)
-def test_the_limit(make, dtype, step, lost, kept):
+@pytest.mark.parametrize(("make", "dtype", "step", "narrow", "wide"), CASES)
+def test_the_limit(make, dtype, step, narrow, wide):
     with pytest.warns(
         RuntimeWarning, match=rf"of the values are [-\d.]+, because .*{dtype}"
-    ) as told:
-        values = make(lost * step).with_seed(1)((100_000,), dtype)
+    ) as caught:
+        values = make(narrow * step).with_seed(1)((100_000,), dtype)
     assert most_common(values) > 0.9
-    assert len(told) == 1 and told[0].filename == __file__
-    assert most_common(make(kept * step).with_seed(1)((100_000,), dtype)) < 0.9
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert most_common(make(wide * step).with_seed(1)((100_000,), dtype)) < 0.9
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_the_limit(make, dtype, step, lost, kept):
 )
 def test_every_way_to_values_warns_once(call):
     init = ift.RandomNormal(stddev=1e-5, seed=ift.SeedGenerator(1))
-    with pytest.warns(RuntimeWarning, match="100% of the values are 0,") as told:
+    with pytest.warns(RuntimeWarning, match="100% of the values are 0,") as caught:
         for _ in range(3):
             call(init)
-    assert len(told) == 1 and told[0].filename == __file__
+    assert len(caught) == 1 and caught[0].filename == __file__
 
 
 def test_nothing_is_written_if_the_warning_is_an_error():
@@ -81,22 +81,22 @@ def test_nothing_is_written_if_the_warning_is_an_error():
 
 
 @pytest.mark.parametrize("constant", [ift.RandomNormal(1.0, 0.0), ift.RandomUniform(2.0, 2.0)])
-def test_a_constant_is_meant(constant):
+def test_a_constant_does_not_warn(constant):
     assert most_common(constant((9,), "float16")) == 1.0
 
 
 def test_fans_of_a_vocabulary():
     table = "for an embedding, use random_normal"
     for kind in (ift.HeNormal, ift.HeUniform, ift.LecunNormal, ift.GlorotUniform):
-        with pytest.warns(RuntimeWarning, match=table) as told:
+        with pytest.warns(RuntimeWarning, match=table) as caught:
             kind(seed=1).rows((100_001, 64), [3])
-        assert told[0].filename == __file__
+        assert caught[0].filename == __file__
     with pytest.warns(RuntimeWarning, match=r"\(1000000, 4\) .* deviation is 0.0014: "):
         ift.HeNormal(seed=1).block((10**6, 4), np.s_[:1])
-    with pytest.warns(RuntimeWarning) as told:
+    with pytest.warns(RuntimeWarning) as caught:
         ift.HeNormal(seed=1).rows(HUGE, [0], "float8_e4m3fn")
-    assert len(told) == 2  # zeros, and why
-    for made, shape in (
+    assert len(caught) == 2  # one about rounding to zero, and one about its cause
+    for initializer, shape in (
         (ift.HeNormal(seed=1), (100_000, 64)),
         (ift.HeNormal(seed=1, **AXES), (10**6, 64)),
         (ift.HeNormal(seed=1), (64, 10**6)),
@@ -105,4 +105,4 @@ def test_fans_of_a_vocabulary():
         (ift.VarianceScaling(mode="fan_out", seed=1), (10**6, 64)),
         (ift.RandomNormal(seed=1), (10**6, 64)),
     ):
-        made.block(shape, (0,) * len(shape))
+        initializer.block(shape, (0,) * len(shape))

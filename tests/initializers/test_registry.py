@@ -1,6 +1,4 @@
-"""The 41 strings as a literal table, Keras' JSON in both forms, and everything else that `get`
-takes.
-"""
+"""The 41 names as a table of literals, both forms of Keras' JSON, and other arguments of `get`."""
 
 import json
 import os
@@ -34,7 +32,7 @@ STRINGS = {
     "VarianceScaling": ["VarianceScaling", "variance_scaling"],
     "Zeros": ["Zeros", "zeros", "zero"],
 }
-OURS: dict[str, str] = {}  # strings of what Keras lacks, and their classes
+OURS: dict[str, str] = {}  # names that Keras lacks, and their classes
 PAIRS = [(string, name) for name, strings in STRINGS.items() for string in strings]
 
 
@@ -47,7 +45,7 @@ def class_of(name):
     return getattr(initfast, name)
 
 
-def test_the_table_is_whole():
+def test_the_table_is_complete():
     assert len(STRINGS) == 17
     assert len(PAIRS) == 41
     assert {string: kind.__name__ for string, kind in ALL_OBJECTS.items()} == dict(PAIRS) | OURS
@@ -62,14 +60,14 @@ def test_the_table_is_that_of_keras():
 
 @pytest.mark.parametrize(("string", "name"), PAIRS)
 def test_get_by_string(string, name):
-    made = get(string)
-    assert type(made) is class_of(name)
-    assert made.get_config() == class_of(name)().get_config()
+    initializer = get(string)
+    assert type(initializer) is class_of(name)
+    assert initializer.get_config() == class_of(name)().get_config()
     if name == "Initializer":
         with pytest.raises(NotImplementedError):
-            made((2, 2))
+            initializer((2, 2))
     else:
-        assert made((3, 1, 3) if name == "STFT" else (3, 3)).dtype == np.float32
+        assert initializer((3, 1, 3) if name == "STFT" else (3, 3)).dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -99,7 +97,7 @@ def test_a_near_miss_gets_a_hint():
      {"class_name": "Zeros", "module": "elsewhere"}, {"class_name": "Zeros", "module": "kerasx.initializers"},
      {"class_name": "HeNormal", "config": {}, "module": "keras.initializers", "registered_name": "mine>HeNormal"}],
 )  # fmt: skip
-def test_what_is_no_initializer(identifier):
+def test_identifiers_that_are_not_initializers(identifier):
     with pytest.raises(
         ValueError,
         match=f"Could not interpret initializer identifier: {re.escape(str(identifier))}",
@@ -128,7 +126,7 @@ def test_what_is_no_initializer(identifier):
         ),
     ],
 )
-def test_what_is_wrong_within_a_config(identifier, message):
+def test_wrong_configs(identifier, message):
     with pytest.raises(ValueError, match=message):
         get(identifier)
 
@@ -211,24 +209,24 @@ CONFIGS = {
 }
 
 
-def same(made, name, config):
-    assert type(made) is class_of(name)
-    assert made.get_config() == config
+def same(initializer, name, config):
+    assert type(initializer) is class_of(name)
+    assert initializer.get_config() == config
 
 
 @pytest.mark.parametrize(("name", "config"), CONFIGS.items())
 def test_serialize(name, config):
-    made = class_of(name)(**config)
-    wrote = serialize(made)
-    assert list(wrote) == ["module", "class_name", "config", "registered_name"]
-    assert wrote == {
+    initializer = class_of(name)(**config)
+    serialized = serialize(initializer)
+    assert list(serialized) == ["module", "class_name", "config", "registered_name"]
+    assert serialized == {
         "module": "initfast",
         "class_name": f"Initfast{name}",
         "config": config,
         "registered_name": f"initfast>Initfast{name}",
     }
-    same(deserialize(json.loads(json.dumps(wrote))), name, config)
-    same(get(wrote), name, config)
+    same(deserialize(json.loads(json.dumps(serialized))), name, config)
+    same(get(serialized), name, config)
 
 
 @pytest.mark.parametrize(("name", "config"), CONFIGS.items())
@@ -244,14 +242,14 @@ def test_both_forms_of_keras(name, config, module):
 
 
 @pytest.mark.parametrize(("name", "config"), CONFIGS.items())
-def test_what_keras_wrote_and_what_keras_reads(name, config):
+def test_keras_configs_in_both_directions(name, config):
     theirs = getattr(keras().initializers, name)(**config)
-    wrote = json.loads(json.dumps(keras().initializers.serialize(theirs)))
-    made = deserialize(wrote)
-    # Keras' Identity loses its gain on the way; ours can keep only what it is told.
-    same(made, name, {"gain": 1.0} if name == "Identity" else config)
-    back = keras().initializers.deserialize({**wrote, "config": made.get_config()})
-    assert json.loads(json.dumps(back.get_config())) == wrote["config"]
+    serialized = json.loads(json.dumps(keras().initializers.serialize(theirs)))
+    initializer = deserialize(serialized)
+    # The config of Keras' Identity has no gain.
+    same(initializer, name, {"gain": 1.0} if name == "Identity" else config)
+    back = keras().initializers.deserialize({**serialized, "config": initializer.get_config()})
+    assert json.loads(json.dumps(back.get_config())) == serialized["config"]
 
 
 @pytest.mark.parametrize("string", [string for string, name in PAIRS if name != "Initializer"])
@@ -259,7 +257,7 @@ def test_get_agrees_with_keras_on_each_string(string):
     theirs = keras().initializers
     try:
         expected = theirs.get(string).get_config()
-    except KeyError:  # Keras' get("constant") fails
+    except KeyError:  # get("constant") fails in Keras
         assert string in ("Constant", "constant")
         expected = theirs.Constant().get_config()
     config = get(string).get_config()
@@ -293,33 +291,36 @@ SEEDS = [
     "kind", [variance_scaling.HeNormal, random.RandomUniform, orthogonal.Orthogonal]
 )
 def test_seeds_in_json(kind, seed, expected):
-    wrote = json.loads(json.dumps(serialize(kind(seed=seed))))
+    serialized = json.loads(json.dumps(serialize(kind(seed=seed))))
     if isinstance(expected, dict):
         expected = {"module": "initfast", **expected, "registered_name": None}
-    assert wrote["config"]["seed"] == expected
-    again = deserialize(wrote)
-    assert serialize(again) == wrote
+    assert serialized["config"]["seed"] == expected
+    initializer = deserialize(serialized)
+    assert serialize(initializer) == serialized
     if (
         seed is not None
-        and wrote["config"]["seed"] != serialize(kind(seed=SeedGenerator()))["config"]["seed"]
+        and serialized["config"]["seed"] != serialize(kind(seed=SeedGenerator()))["config"]["seed"]
     ):
-        assert again((3, 3)).tobytes() == kind(seed=seed).clone()((3, 3)).tobytes()
+        assert initializer((3, 3)).tobytes() == kind(seed=seed).clone()((3, 3)).tobytes()
 
 
 def test_a_generator_of_keras_becomes_ours():
     theirs = keras().initializers.HeNormal(seed=keras().random.SeedGenerator(7))
-    made = deserialize(json.loads(json.dumps(keras().initializers.serialize(theirs))))
-    assert isinstance(made.seed, SeedGenerator)
-    assert made((3, 3)).tobytes() == variance_scaling.HeNormal(seed=7)((3, 3)).tobytes()
-    assert made((3, 3)).tobytes() == variance_scaling.HeNormal(seed=Seed(7, 1))((3, 3)).tobytes()
+    initializer = deserialize(json.loads(json.dumps(keras().initializers.serialize(theirs))))
+    assert isinstance(initializer.seed, SeedGenerator)
+    assert initializer((3, 3)).tobytes() == variance_scaling.HeNormal(seed=7)((3, 3)).tobytes()
+    assert (
+        initializer((3, 3)).tobytes()
+        == variance_scaling.HeNormal(seed=Seed(7, 1))((3, 3)).tobytes()
+    )
 
 
 def test_configs_before_keras_3_15():
-    made = deserialize({"class_name": "GlorotUniform", "config": {"seed": 3}})
-    assert made.get_config() == {"seed": 3, "input_axes": None, "output_axes": None}
+    initializer = deserialize({"class_name": "GlorotUniform", "config": {"seed": 3}})
+    assert initializer.get_config() == {"seed": 3, "input_axes": None, "output_axes": None}
     config = {"scale": 2.0, "mode": "fan_in", "distribution": "normal"}
-    made = deserialize({"class_name": "VarianceScaling", "config": config})
-    assert (made.scale, made.distribution) == (2.0, "truncated_normal")
+    initializer = deserialize({"class_name": "VarianceScaling", "config": config})
+    assert (initializer.scale, initializer.distribution) == (2.0, "truncated_normal")
 
 
 def test_serialize_takes_only_what_deserialize_gives():

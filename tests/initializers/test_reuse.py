@@ -1,4 +1,4 @@
-"""Which second array of a stream warns, where the warning points, and what stays silent."""
+"""Warnings about a second array from one stream: when they come, and the line they point to."""
 
 import copy
 import json
@@ -26,8 +26,8 @@ COPIES = [from_config, ift.HeNormal.clone, copy.copy, copy.deepcopy]
 CALLS = [lambda init: init(SHAPE), lambda init: init.fill(empty())]
 
 
-def told(caught):
-    """The lines of this file that the warnings point to."""
+def warned_lines(caught):
+    """Return the lines of this file that the warnings point to."""
     assert all((w.category, w.filename) == (ReusedSeedWarning, __file__) for w in caught)
     with open(__file__, encoding="utf-8") as file:
         lines = file.read().splitlines()
@@ -39,12 +39,12 @@ def told(caught):
 @pytest.mark.parametrize("kind", [ift.HeNormal, ift.Orthogonal])
 def test_a_second_buffer_warns_once_at_its_line(kind, first, seed):
     init, buffers = kind(seed=seed), [empty() for _ in range(3)]
-    kept = first(init)
+    values = first(init)
     with pytest.warns(ReusedSeedWarning, match=r"both hold the same values.*named\(") as caught:
         for buffer in buffers:
             init.fill(buffer)  # the line
-    assert told(caught) == ["init.fill(buffer)  # the line"]
-    assert (kept == buffers[0]).all()
+    assert warned_lines(caught) == ["init.fill(buffer)  # the line"]
+    assert (values == buffers[0]).all()
 
 
 @pytest.mark.parametrize("duplicate", COPIES)
@@ -52,19 +52,19 @@ def test_a_second_buffer_warns_once_at_its_line(kind, first, seed):
 def test_copies_warn(duplicate, call):
     init = ift.HeNormal(seed=42)
     copies = [duplicate(init), duplicate(duplicate(init))]
-    kept = [call(init)]
+    values = [call(init)]
     with pytest.warns(ReusedSeedWarning, match="or a copy of it") as caught:
-        kept += [call(each) for each in copies]
+        values += [call(each) for each in copies]
     assert len(caught) == 1
 
 
-def test_what_is_meant_to_be_the_same_stays_silent():
+def test_intended_repetitions_do_not_warn():
     init, out, wide = ift.HeNormal(seed=42), empty(), np.empty((2, *SHAPE), "float32")
     for _ in range(3):
         init.fill(out)  # the same memory
         init.fill(out[::1].view(), SHAPE)
         init.fill(out[:2], SHAPE, np.s_[:2])
-        init.fill(wide[0], SHAPE, ...)  # an index, which may be that of the whole
+        init.fill(wide[0], SHAPE, ...)  # an explicit index, even that of the whole array
         init.fill_run(empty().reshape(-1), SHAPE, 0)
         init.block(SHAPE, ...)
         init.rows(SHAPE, range(3))

@@ -1,4 +1,4 @@
-"""Fourier kernels: values by hand, from Keras and from SciPy, messages."""
+"""Fourier kernels: values computed by hand, by Keras and by SciPy; messages."""
 
 import builtins
 import inspect
@@ -30,7 +30,7 @@ def test_signature_and_config():
     assert list(theirs().get_config().items()) == list(config.items())
 
 
-# cos and -sin of 2 pi t k / 4, without a window.
+# cos(2 pi t k / 4) and -sin(2 pi t k / 4), without a window.
 @pytest.mark.parametrize(
     ("side", "expected"),
     [
@@ -50,7 +50,7 @@ def test_stft_is_that_of_keras(side, window, scaling, periodic):
     pytest.importorskip("scipy")
     theirs = np.asarray(keras().initializers.STFT(side, window, scaling, periodic)((9, 1, 17)))
     ours = STFT(side, window, scaling, periodic)((9, 1, 17))
-    # Keras' angles are float32 numbers up to 26, which are off by up to 1e-6.
+    # Keras' angles are float32 numbers up to 26, with errors up to 1e-6.
     np.testing.assert_allclose(ours, theirs, atol=3e-6 * max(1.0, np.abs(theirs).max()), rtol=0)
     assert ours.shape == theirs.shape
 
@@ -61,8 +61,10 @@ def test_stft_is_that_of_keras(side, window, scaling, periodic):
 def test_windows_are_those_of_scipy(window, periodic, length):
     get_window = pytest.importorskip("scipy.signal").get_window
     expected = get_window(window, length, periodic)
-    given = STFT(window=window, scaling=None, periodic=periodic)((length, 1, 2), "float64")[:, 0, 0]
-    np.testing.assert_allclose(given, expected, atol=1e-15)
+    actual = STFT(window=window, scaling=None, periodic=periodic)((length, 1, 2), "float64")[
+        :, 0, 0
+    ]
+    np.testing.assert_allclose(actual, expected, atol=1e-15)
 
 
 def test_windows_by_hand():
@@ -131,8 +133,8 @@ def test_periodic_is_a_boolean(periodic):
         STFT(periodic=periodic)
 
 
-def test_kernels_of_sizes_that_could_not_exist():
-    # One turn takes 2 (bins - 1) frames, so frames so far apart are equal.
+def test_kernels_too_large_for_memory():
+    # The period is 2 (bins - 1) = 8 frames, and 2**39 is a multiple of it.
     kernel = STFT(window=None)
     assert (
         kernel.block((2**40, 1, 5), 2**39 + 1).tolist()

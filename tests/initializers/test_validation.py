@@ -1,6 +1,4 @@
-"""Arguments in JSON: every kind that a constructor takes comes back, and Keras reads ours as we
-read its.
-"""
+"""Arguments in JSON: each type makes a round trip, also between initfast and Keras."""
 
 import json
 import os
@@ -62,8 +60,8 @@ def test_keras_reads_our_arrays_and_we_read_its():
         [1.0, 2.0],
     ]
     for value in (np.array([1.0, 2.0]), [1, 2], (1, 2), keras().ops.array([1.0, 2.0])):
-        wrote = json.loads(json.dumps(theirs.serialize(theirs.Constant(value))))
-        assert deserialize(wrote)((2, 2)).tolist() == [[1.0, 2.0], [1.0, 2.0]]
+        serialized = json.loads(json.dumps(theirs.serialize(theirs.Constant(value))))
+        assert deserialize(serialized)((2, 2)).tolist() == [[1.0, 2.0], [1.0, 2.0]]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Complex draws of `initfast.jax`: the distributions of JAX, two independent parts, any sharding."""
+"""Complex draws of `initfast.jax`: JAX's distributions, with two independent parts."""
 
 import math
 
@@ -19,7 +19,7 @@ DRAWN = ["normal", "he_normal", "he_uniform", "glorot_normal", "lecun_uniform"]
 @pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
 def test_distributions_are_those_of_jax(name, dtype):
-    """Moduli by quantiles, angles and the correlation of the parts, of 98,304 values."""
+    """Compare quantiles of moduli, angles and the correlation of the parts, for 98,304 values."""
     shape = (6, 128, 128)
     with jax.enable_x64(True):
         ours, theirs = (
@@ -33,7 +33,7 @@ def test_distributions_are_those_of_jax(name, dtype):
     np.testing.assert_allclose(ours.std(), theirs.std(), rtol=0.01)
     assert abs(np.exp(1j * np.angle(ours)).mean()) < 6 / math.sqrt(ours.size)
     assert abs(np.corrcoef(ours.real, ours.imag)[0, 1]) < 6 / math.sqrt(ours.size)
-    for lag in (1, 2, 4):  # no part is the other one, shifted
+    for lag in (1, 2, 4):  # neither part is a shifted copy of the other
         assert abs(np.corrcoef(ours.real[lag:], ours.imag[:-lag])[0, 1]) < 0.02
 
 
@@ -55,21 +55,21 @@ def test_unitary_matrices(shape, dtype):
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
 @pytest.mark.parametrize("seed", [Seed(3), Seed(3, 9)])
 def test_a_part_is_the_same_part_of_the_whole(dtype, seed):
-    for made in (ComplexNormal(0.5, seed), Disk(0.5, seed, True), Disk(0.5, seed, False)):
-        values = made((70, 33), dtype)
+    for initializer in (ComplexNormal(0.5, seed), Disk(0.5, seed, True), Disk(0.5, seed, False)):
+        values = initializer((70, 33), dtype)
         for index in (np.s_[5:60:7, ::-2], np.s_[-1], np.s_[:0], np.s_[3, 4]):
-            part = made.block((70, 33), index, dtype)
+            part = initializer.block((70, 33), index, dtype)
             assert part.tobytes() == np.ascontiguousarray(values[index]).tobytes()
 
 
-def test_streams_of_their_own():
-    """Neither part is what a real initializer draws with the key, or the other part."""
-    drawn = np.asarray(ij.normal(math.sqrt(2.0))(KEY, (64,), "complex64"))
+def test_separate_streams():
+    """The parts differ from each other, and from a real draw with the same key."""
+    values = np.asarray(ij.normal(math.sqrt(2.0))(KEY, (64,), "complex64"))
     plain = np.asarray(ij.normal(1.0)(KEY, (64,)))
-    parts = [drawn.real, drawn.imag, plain]
+    parts = [values.real, values.imag, plain]
     assert not any(np.allclose(a, b) for a, b in zip(parts, parts[1:] + parts[:1], strict=True))
     other = np.asarray(ij.normal(math.sqrt(2.0))(jax.random.key(43), (64,), "complex64"))
-    assert not np.isin(other, drawn).any()
+    assert not np.isin(other, values).any()
 
 
 def test_edges():

@@ -1,4 +1,4 @@
-"""A host's rounding direction changes nothing of what JAX's initializers draw."""
+"""The rounding mode of the host does not change the values of JAX's initializers."""
 
 import pytest
 from host import NEEDED, check_parameters
@@ -15,24 +15,24 @@ SHAPES = [(13, 11), (3, 5, 7), (6, 10)]
 
 
 def on_host(build, key, shape, dtype, sharding):
-    """What `draw` makes of it, without XLA, which sets the direction itself."""
+    """Return the values of `draw` without XLA, which sets the rounding mode itself."""
     return build(shape, Seed(key)).block(shape, ..., dtype)
 
 
-def drawn():
+def draws():
     for cached in (sources.uniform, sources.normal, sources.truncated_normal):
         cached.cache_clear()
-    found = {}
+    draws_in_bytes = {}
     for mode in ("fan_in", "fan_avg", "fan_geo_avg"):
         for law in ("truncated_normal", "normal", "uniform"):
             for shape in SHAPES:
                 init = initializers.variance_scaling(0.7, mode, law)
-                found[f"{mode} {law} {shape}"] = init(1, shape, "float64").tobytes()
+                draws_in_bytes[f"{mode} {law} {shape}"] = init(1, shape, "float64").tobytes()
     for init in (ComplexNormal(0.7, 1), Disk(0.7, 1, True), Disk(0.7, 1, False)):
-        found[repr(init)] = init.block((7, 9), ..., "complex128").tobytes()
-    return found
+        draws_in_bytes[repr(init)] = init.block((7, 9), ..., "complex128").tobytes()
+    return draws_in_bytes
 
 
 def test_parameters(monkeypatch):
     monkeypatch.setattr(initializers, "draw", on_host)
-    check_parameters(drawn)
+    check_parameters(draws)

@@ -1,5 +1,5 @@
-"""Flax, Equinox and a creation as MaxText writes it, with compiled initialisation: the weights that
-the same draws outside of a compiled program have.
+"""Compiled initialisation with Flax, Equinox, and as in MaxText, gives the same weights as plain
+calls.
 """
 
 import os
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.long
 KEY = jax.random.key(42)
 
 
-def same_trees(found, wanted):
-    found, wanted = jax.tree.flatten(found), jax.tree.flatten(wanted)
-    assert found[1] == wanted[1]
-    for a, b in zip(found[0], wanted[0], strict=True):
+def same_trees(actual, expected):
+    actual, expected = jax.tree.flatten(actual), jax.tree.flatten(expected)
+    assert actual[1] == expected[1]
+    for a, b in zip(actual[0], expected[0], strict=True):
         a, b = np.asarray(a), np.asarray(b)
         assert (a.shape, a.dtype, a.tobytes()) == (b.shape, b.dtype, b.tobytes())
 
@@ -60,9 +60,9 @@ def test_linen(nn):
 def test_linen_with_partitioning(nn):
     init = nn.with_partitioning(ij.he_normal(), ("in", "out"))
     model, x = mlp(nn, init), jnp.ones((2, 8))
-    found = jax.jit(model.init)(KEY, x)
-    assert nn.get_partition_spec(found)["params"]["Dense_0"]["kernel"] == jax.P("in", "out")
-    same_trees(nn.unbox(found), mlp(nn, ij.he_normal()).init(KEY, x))
+    variables = jax.jit(model.init)(KEY, x)
+    assert nn.get_partition_spec(variables)["params"]["Dense_0"]["kernel"] == jax.P("in", "out")
+    same_trees(nn.unbox(variables), mlp(nn, ij.he_normal()).init(KEY, x))
 
 
 @pytest.mark.parametrize("remat", [False, True])
@@ -82,9 +82,9 @@ def test_linen_scan_over_layers(nn, remat):
             return scanned()(x, None)[0]
 
     x = jnp.ones((2, 8))
-    found = jax.jit(Stack().init)(KEY, x)
-    same_trees(found, Stack().init(KEY, x))
-    (kernel,) = [leaf for leaf in jax.tree.leaves(found) if leaf.ndim == 3]
+    variables = jax.jit(Stack().init)(KEY, x)
+    same_trees(variables, Stack().init(KEY, x))
+    (kernel,) = [leaf for leaf in jax.tree.leaves(variables) if leaf.ndim == 3]
     assert kernel.shape == (3, 8, 8)
     assert len({layer.tobytes() for layer in np.asarray(kernel)}) == 3
 
@@ -134,7 +134,7 @@ def test_nnx_layers_by_vmap(nnx):
     assert len({layer.tobytes() for layer in kernel}) == 3
 
 
-# ---- Equinox: its layers draw by themselves, so weights are replaced
+# ---- Equinox: its layers draw their weights, which are then replaced
 
 
 def test_equinox():
@@ -147,8 +147,8 @@ def test_equinox():
     def create(key):
         model = eqx.nn.MLP(8, 4, 16, 2, key=key)
         keys = jax.random.split(key, len(model.layers))
-        drawn = [init(k, old.shape) for k, old in zip(keys, kernels(model), strict=True)]
-        return eqx.tree_at(kernels, model, drawn)
+        weights = [init(k, old.shape) for k, old in zip(keys, kernels(model), strict=True)]
+        return eqx.tree_at(kernels, model, weights)
 
     same_trees(kernels(eqx.filter_jit(create)(KEY)), kernels(create(KEY)))
     keys = jax.random.split(KEY, 3)
@@ -156,7 +156,7 @@ def test_equinox():
     same_trees(many.layers[1].weight, np.stack([create(key).layers[1].weight for key in keys]))
 
 
-# ---- eight devices: what MaxText does
+# ---- eight devices, as in MaxText
 
 
 def test_a_sharded_model_of_scanned_layers():
@@ -164,8 +164,8 @@ def test_a_sharded_model_of_scanned_layers():
     case = Path(__file__).parent / "cases" / "maxtext.py"
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(case)], capture_output=True, text=True, env=environment
     )
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.split() == ["auto", "explicit", "linen"]
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.split() == ["auto", "explicit", "linen"]

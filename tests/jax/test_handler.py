@@ -1,6 +1,4 @@
-"""The handler that XLA calls: it refuses what it does not understand, in a message, and leaves the
-process alive.
-"""
+"""The handler that XLA calls refuses wrong calls with a message, and does not crash."""
 
 import os
 import subprocess
@@ -32,11 +30,11 @@ GOOD = {
 
 
 def call(**changes):
-    """Call the handler with the arguments of GOOD, some changed; an attribute of None is left out."""
-    given = GOOD | changes
-    target, out, keys, start = (given.pop(name) for name in ("target", "out", "keys", "start"))
+    """Call the handler with the arguments of GOOD and some changes; None omits an argument."""
+    options = GOOD | changes
+    target, out, keys, start = (options.pop(name) for name in ("target", "out", "keys", "start"))
     arguments = [argument for argument in (keys, start) if argument is not None]
-    attributes = {name: value for name, value in given.items() if value is not None}
+    attributes = {name: value for name, value in options.items() if value is not None}
     handler = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(*out))
     return np.asarray(jax.jit(lambda *arrays: handler(*arrays, **attributes))(*arguments))
 
@@ -47,23 +45,23 @@ def test_a_call():
 
 @pytest.mark.parametrize("part", [(3, 5, 7), (3, 5, 1), (2, 1, 4), (1, 1, 1), (1, 4, 7), (3, 2, 0)])
 def test_a_part(part):
-    """Of 2**40 x 5 x 7 elements, from one far away on."""
+    """Make a part of an array of 2**40 x 5 x 7 elements."""
     shape, index = (2**40, 5, 7), (2**39 + 1, 1, 2)
     first = (index[0] * 5 + index[1]) * 7 + index[2]
     seed = ift.Seed(2**40 + 7, 2**35 + 1)
     words = [seed.seed >> 32, seed.seed % 2**32, seed.stream >> 32, seed.stream % 2**32]
-    found = call(
+    actual = call(
         out=(part, "float32"),
         keys=np.array(words, np.uint32),
         start=np.array([first >> 32, first % 2**32], np.uint32),
         shape=np.array(shape),
     )
-    cut = tuple(slice(at, at + n) for at, n in zip(index, part, strict=True))
-    inside = tuple(
+    index_of_part = tuple(slice(at, at + n) for at, n in zip(index, part, strict=True))
+    valid = tuple(
         slice(0, min(n, size - at)) for at, n, size in zip(index, part, shape, strict=True)
     )
-    wanted = ift.RandomNormal(0.0, 1.0, seed=seed).block(shape, cut)
-    assert found[inside].tobytes() == wanted.tobytes()
+    expected = ift.RandomNormal(0.0, 1.0, seed=seed).block(shape, index_of_part)
+    assert actual[valid].tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +91,7 @@ def test_a_part(part):
         ({"keys": np.zeros((3, 2), np.uint32)}, "the result must hold one part for each key"),
     ],
 )  # fmt: skip
-def test_what_is_refused(changes, message):
+def test_refusals(changes, message):
     with pytest.raises(Exception, match=f"initfast cannot fill for XLA: {message}"):
         call(**changes)
 
@@ -107,9 +105,9 @@ def test_a_program_of_another_stream_version_finds_no_handler():
 def test_an_exported_program_of_another_stream_version_is_refused_by_name():
     pytest.importorskip("flatbuffers")  # what jax.export writes with
     words = jax.random.key_data(KEY)
-    allowed = [jax.export.DisabledSafetyCheck.custom_call(ffi.TARGET)]
+    checks = [jax.export.DisabledSafetyCheck.custom_call(ffi.TARGET)]
     draw = jax.jit(lambda key: ij.he_normal()(key, (5, 6)))
-    blob = bytes(jax.export.export(draw, disabled_checks=allowed)(words).serialize())
+    blob = bytes(jax.export.export(draw, disabled_checks=checks)(words).serialize())
     other = f"{ffi.TARGET[:-1]}2"
     damaged = bytearray(blob.replace(ffi.TARGET.encode(), other.encode()))
     with pytest.raises(Exception, match=other):
@@ -120,10 +118,10 @@ def test_importing_starts_no_backend():
     """A program of several processes calls jax.distributed.initialize after its imports."""
     code = "import initfast.jax, jax; jax.config.update('jax_num_cpu_devices', 3); print(jax.device_count())"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment
     )
-    assert found.stdout.strip() == "3", found.stderr
+    assert process.stdout.strip() == "3", process.stderr
 
 
 def test_a_wrong_backend_is_reported_when_a_program_is_compiled(monkeypatch):
@@ -143,10 +141,10 @@ def test_the_threads_of_a_fill_are_those_of_the_process(threads, restore_threads
     ift.set_num_threads(threads)
     fill = jax.jit(lambda key: ij.normal()(key, (1 << 24,))).lower(KEY).compile()
     fill(KEY).block_until_ready()
-    counts, done = [], threading.Event()
+    counts, stop = [], threading.Event()
 
     def watch():
-        while not done.is_set():
+        while not stop.is_set():
             counts.append(len(os.listdir("/proc/self/task")))
             time.sleep(0.001)
 
@@ -157,6 +155,6 @@ def test_the_threads_of_a_fill_are_those_of_the_process(threads, restore_threads
         for _ in range(3):
             fill(KEY).block_until_ready()
     finally:
-        done.set()
+        stop.set()
         watcher.join()
     assert max(counts) - before == threads - 1

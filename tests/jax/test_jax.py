@@ -1,5 +1,5 @@
-"""JAX: sharded arrays equal unsharded ones byte for byte, a block is made once, keys are seeds;
-JAX's signatures.
+"""JAX: sharded arrays equal unsharded arrays byte for byte, blocks are made once, keys are seeds,
+and signatures are those of JAX.
 """
 
 import inspect
@@ -25,17 +25,17 @@ THEIRS = jax.nn.initializers
 KEY = jax.random.key(42)
 
 
-def same(array, wanted):
-    """Whether a JAX array holds exactly these bytes."""
-    found = np.asarray(array)
-    return (found.shape, found.dtype, found.tobytes()) == (
-        wanted.shape,
-        wanted.dtype,
-        wanted.tobytes(),
+def same(array, expected):
+    """Return whether a JAX array has the expected shape, dtype and bytes."""
+    actual = np.asarray(array)
+    return (actual.shape, actual.dtype, actual.tobytes()) == (
+        expected.shape,
+        expected.dtype,
+        expected.tobytes(),
     )
 
 
-# ---- eight devices, which have to be forced before JAX starts: one program for all the cases
+# ---- eight devices: one program for all cases, because JAX must start with them
 
 DEVICES = """
 import collections, json, sys, warnings
@@ -55,12 +55,12 @@ SPECS = [
     ("4x2", P("x", "y"), 8), ("4x2", P("y", "x"), 8), ("4x2", P(("x", "y")), 8), ("4x2", P(None, ("y", "x")), 8),
     ("4x2", P("x"), 4), ("4x2", P(None, "y"), 2), ("4x2", P(), 1), ("2x2x2", P("z", "x"), 4),
 ]
-made = []  # address of each part
+addresses = []  # of each part
 
 class Watched(ift.HeNormal):
     def _write(self, target, shape, part):
         if 0 not in part.shape:  # no elements: a check of the arguments
-            made.append(target.address)
+            addresses.append(target.address)
         super()._write(target, shape, part)
 
 INITIALIZERS = {
@@ -72,57 +72,57 @@ INITIALIZERS = {
     "identity": lambda: ift.Identity(gain=2.0),
     "orthogonal": lambda: ift.Orthogonal(seed=3),
 }
-found = collections.defaultdict(list)
+results = collections.defaultdict(list)
 
 def compare(case, array, whole, sharding):
     good = array.sharding == sharding and array.dtype == whole.dtype and len(array.addressable_shards) == 8
     for shard in array.addressable_shards:
         good &= np.asarray(shard.data).tobytes() == whole[shard.index].tobytes()
-    found[case].append(good)
+    results[case].append(good)
 
 for mesh, spec, distinct in SPECS:
     sharding = NamedSharding(MESHES[mesh], spec)
     for name, make in INITIALIZERS.items():
         for dtype in ("float32", "float16", "bfloat16", "float8_e4m3fn"):
             whole = make()((24, 16), dtype)
-            made.clear()
+            addresses.clear()
             array = ij.array(make(), (24, 16), sharding, dtype)
             compare(name, array, whole, sharding)
             if name == "he_normal":
-                found["one computation for each distinct block"].append(len(made) == distinct)
-                addresses = {shard.data.unsafe_buffer_pointer() for shard in array.addressable_shards}
-                found["no copy"].append(addresses == set(made))
+                results["one computation for each distinct block"].append(len(addresses) == distinct)
+                pointers = {shard.data.unsafe_buffer_pointer() for shard in array.addressable_shards}
+                results["no copy"].append(pointers == set(addresses))
 
 mesh = MESHES["4x2"]
 whole = ift.HeNormal(seed=1)((24, 16, 8))
 spec = P("y", None, "x")
 explicit = jax.make_mesh((4, 2), ("x", "y"), axis_types=(AxisType.Explicit,) * 2)
 with jax.set_mesh(explicit):
-    wanted = NamedSharding(explicit, spec)
-    compare("spec under set_mesh", ij.array(ift.HeNormal(seed=1), (24, 16, 8), spec), whole, wanted)
+    sharding = NamedSharding(explicit, spec)
+    compare("spec under set_mesh", ij.array(ift.HeNormal(seed=1), (24, 16, 8), spec), whole, sharding)
     abstract = NamedSharding(explicit.abstract_mesh, spec)
-    compare("abstract mesh", ij.array(ift.HeNormal(seed=1), (24, 16, 8), abstract), whole, wanted)
-    compare("out_sharding", ij.he_normal()(jax.random.key(1), (24, 16, 8), out_sharding=spec), whole, wanted)
+    compare("abstract mesh", ij.array(ift.HeNormal(seed=1), (24, 16, 8), abstract), whole, sharding)
+    compare("out_sharding", ij.he_normal()(jax.random.key(1), (24, 16, 8), out_sharding=spec), whole, sharding)
 try:
     ij.array(ift.HeNormal(seed=1), (24, 16, 8), abstract)
 except ValueError as error:
-    found["abstract mesh of nothing"].append("sharding must have a mesh of devices" in str(error))
+    results["abstract mesh of nothing"].append("sharding must have a mesh of devices" in str(error))
 for function in (ij.orthogonal(2.0, 0), ij.delta_orthogonal()):
     whole = np.asarray(function(jax.random.key(9), (3, 8, 16)))
-    wanted = NamedSharding(mesh, P(None, "x", "y"))
-    compare("orthogonal out_sharding", function(jax.random.key(9), (3, 8, 16), out_sharding=wanted), whole, wanted)
+    sharding = NamedSharding(mesh, P(None, "x", "y"))
+    compare("orthogonal out_sharding", function(jax.random.key(9), (3, 8, 16), out_sharding=sharding), whole, sharding)
 x = ij.array(ift.HeNormal(seed=1), (24, 16), NamedSharding(mesh, P("x", "y")))
 y = jax.jit(lambda a, b: a @ b.T)(x, x)
-found["computing with it"].append(np.allclose(y, np.asarray(x) @ np.asarray(x).T, atol=1e-5))
+results["computing with it"].append(np.allclose(y, np.asarray(x) @ np.asarray(x).T, atol=1e-5))
 for shape, spec in (((20, 16), P(("x", "y"))), ((24, 15), P(None, "y")), ((7, 7), P("x", "y"))):
     generator = ift.SeedGenerator(1)
-    made.clear()
+    addresses.clear()
     try:
         ij.array(Watched(seed=generator), shape, NamedSharding(mesh, spec))
-        found["uneven"].append(False)
+        results["uneven"].append(False)
     except ValueError as error:
-        found["uneven"].append("evenly divide" in str(error) and generator.counter == 0 and not made)
-print(json.dumps(found))
+        results["uneven"].append("evenly divide" in str(error) and generator.counter == 0 and not addresses)
+print(json.dumps(results))
 """
 
 CASES = {
@@ -136,11 +136,11 @@ CASES = {
 def eight_devices():
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", DEVICES], capture_output=True, text=True, env=environment
     )
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -187,8 +187,8 @@ def test_64_bits():
         )
         assert same(
             ij.array(ift.HeNormal(seed=1), (9, 5)), ift.HeNormal(seed=1)((9, 5))
-        )  # float32 as everywhere
-        # JAX's own default for its own signature.
+        )  # the default is float32
+        # Functions with JAX's signature have JAX's default.
         assert same(
             ij.normal(1.0)(KEY, (9, 5)), ift.RandomNormal(0.0, 1.0, seed=42)((9, 5), "float64")
         )
@@ -204,9 +204,9 @@ def test_a_generator_gives_one_stream_an_array():
     assert generator.counter == 3
 
 
-def test_an_initializer_of_ones_own():
+def test_a_users_initializer():
     class Rows(ift.Initializer):
-        """Of Keras' interface alone, and of float64 whatever is asked."""
+        """An initializer with Keras' interface alone, which always returns float64."""
 
         def __call__(self, shape, dtype=None):
             return np.arange(math.prod(shape)).reshape(shape) / 4
@@ -263,15 +263,15 @@ def test_messages(call, error, message):
 
 @pytest.mark.filterwarnings("ignore:the fan_in of shape")
 def test_shapes_without_values():
-    found = jax.eval_shape(lambda key: ij.he_normal(dtype="bfloat16")(key, (4, 5)), KEY)
-    assert (found.shape, found.dtype) == ((4, 5), "bfloat16")
-    found = jax.eval_shape(
+    result = jax.eval_shape(lambda key: ij.he_normal(dtype="bfloat16")(key, (4, 5)), KEY)
+    assert (result.shape, result.dtype) == ((4, 5), "bfloat16")
+    result = jax.eval_shape(
         jax.vmap(lambda key: ij.orthogonal()(key, (4, 5))), jax.random.split(KEY, 3)
     )
-    assert (found.shape, found.dtype) == ((3, 4, 5), "float32")
+    assert (result.shape, result.dtype) == ((3, 4, 5), "float32")
     generator = ift.SeedGenerator(1)
-    found = jax.eval_shape(lambda: ij.array(ift.HeNormal(seed=generator), (2**40, 2**20)))
-    assert (found.shape, generator.counter) == ((2**40, 2**20), 0)
+    result = jax.eval_shape(lambda: ij.array(ift.HeNormal(seed=generator), (2**40, 2**20)))
+    assert (result.shape, generator.counter) == ((2**40, 2**20), 0)
     with pytest.raises(ValueError, match="with default in_axis"):
         jax.eval_shape(lambda key: ij.he_normal()(key, (4,)), KEY)
 
@@ -292,15 +292,15 @@ def test_a_constant_of_a_compiled_program():
 def test_a_key_means_its_words(impl):
     for key in (jax.random.key(7, impl=impl), jax.random.split(jax.random.key(7, impl=impl), 5)[3]):
         words = [int(word) for word in np.asarray(jax.random.key_data(key))]
-        wanted = ift.Seed(
+        expected = ift.Seed(
             words[0] << 32 | words[1], words[2] << 32 | words[3] if len(words) == 4 else 0
         )
-        assert ij.seed_of(key) == ij.seed_of(jax.random.key_data(key)) == wanted
-        assert same(ij.normal(1.0)(key, (5, 6)), ift.RandomNormal(0.0, 1.0, seed=wanted)((5, 6)))
+        assert ij.seed_of(key) == ij.seed_of(jax.random.key_data(key)) == expected
+        assert same(ij.normal(1.0)(key, (5, 6)), ift.RandomNormal(0.0, 1.0, seed=expected)((5, 6)))
 
 
 def test_known_keys():
-    # Written down, so that no version may give a key another meaning.
+    # Literals, so that no version gives a key another meaning.
     assert ij.seed_of(jax.random.key(42)) == ij.seed_of(jax.random.PRNGKey(42)) == ift.Seed(42)
     assert ij.seed_of(np.array([1, 2], np.uint32)) == ift.Seed(2**32 + 2)
     assert ij.seed_of(np.array([1, 2, 3, 4], np.uint32)) == ift.Seed(2**32 + 2, 3 * 2**32 + 4)
@@ -312,7 +312,7 @@ def test_known_keys():
     [(3, TypeError), (None, TypeError), (np.array([1.0, 2.0]), TypeError), (np.array([1, 2]), TypeError),
      (np.zeros((2, 2), np.uint32), ValueError), (np.zeros(3, np.uint32), ValueError), ("key", TypeError)],
 )  # fmt: skip
-def test_no_key(key, error):
+def test_wrong_keys(key, error):
     with pytest.raises(
         error, match=r"key must be (a key of jax.random|one key of 2 or 4 words); received"
     ):
@@ -359,8 +359,8 @@ def moments(array):
 
 @pytest.mark.parametrize("name", FACTORIES)
 def test_distributions_are_those_of_jax(name):
-    """Mean and deviation of 49,152 values agree with JAX's to 6 standard errors (2e-9 each); bounds
-    to 2 %.
+    """Mean and deviation of 49,152 values agree with JAX's within 6 standard errors (2e-9 each),
+    and bounds within 2 %.
     """
     arguments = (0.7, "fan_geo_avg", "normal") if name == "variance_scaling" else ()
     shape = (3, 128, 128)
@@ -386,16 +386,16 @@ def test_fans_are_those_of_jax(shape, axes, mode):
     fan_in, fan_out = THEIRS.variance_scaling.__globals__["_compute_fans"](shape, **axes)
     means = {"fan_avg": (fan_in + fan_out) / 2, "fan_geo_avg": (fan_in * fan_out) ** 0.5}
     fan = {"fan_in": fan_in, "fan_out": fan_out, **means}[mode]
-    stddev = math.sqrt(3.0 / fan)  # more than sqrt(3) where the fan is less than 1
-    found = ij.variance_scaling(3.0, mode, "normal", **axes)(KEY, shape)
-    np.testing.assert_allclose(found, ift.RandomNormal(0.0, stddev, seed=42)(shape), rtol=1e-6)
+    stddev = math.sqrt(3.0 / fan)  # more than sqrt(3) if the fan is less than 1
+    values = ij.variance_scaling(3.0, mode, "normal", **axes)(KEY, shape)
+    np.testing.assert_allclose(values, ift.RandomNormal(0.0, stddev, seed=42)(shape), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     "name", ["glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal"]
 )
 @pytest.mark.parametrize("shape", [(64, 32), (3, 3, 16, 8)])
-def test_presets_are_those_of_keras_where_fans_agree(name, shape):
+def test_presets_are_those_of_keras_if_fans_agree(name, shape):
     assert same(
         getattr(ij, name)()(KEY, shape),
         ift.get({"class_name": name, "config": {"seed": 42}})(shape),
@@ -417,16 +417,16 @@ def test_values():
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
 def test_orthogonal_columns(axis):
-    found = np.asarray(ij.orthogonal(2.0, axis)(KEY, (4, 5, 6)))
-    matrix = np.moveaxis(found, axis, -1).reshape(-1, found.shape[axis])
+    kernel = np.asarray(ij.orthogonal(2.0, axis)(KEY, (4, 5, 6)))
+    matrix = np.moveaxis(kernel, axis, -1).reshape(-1, kernel.shape[axis])
     np.testing.assert_allclose(matrix.T @ matrix, 4.0 * np.eye(matrix.shape[1]), atol=1e-5)
 
 
 def test_delta_orthogonal():
-    found = np.asarray(ij.delta_orthogonal()(KEY, (3, 4, 2, 5)))
-    middle = found[1, 1]
+    kernel = np.asarray(ij.delta_orthogonal()(KEY, (3, 4, 2, 5)))
+    middle = kernel[1, 1]
     np.testing.assert_allclose(middle @ middle.T, np.eye(2), atol=1e-6)
-    assert np.count_nonzero(found) == np.count_nonzero(middle) == 10
+    assert np.count_nonzero(kernel) == np.count_nonzero(middle) == 10
 
 
 @pytest.mark.parametrize(
@@ -472,8 +472,8 @@ def test_messages_of_the_signatures(call, message):
 
 def test_without_jax():
     program = "import sys; sys.modules['jax'] = None\nimport initfast.jax"
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert found.stderr.strip().endswith(
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert process.stderr.strip().endswith(
         "ImportError: initfast.jax needs JAX: pip install --upgrade jax"
     )
 

@@ -1,5 +1,5 @@
-"""Initializers of JAX's signature in compiled programs: the bytes of a plain call, for every key,
-distribution, dtype and transformation.
+"""Initializers with JAX's signature make the same bytes in compiled programs as in plain calls, for
+every key, distribution, dtype and transformation.
 """
 
 import numpy as np
@@ -40,18 +40,18 @@ SHAPES = [
 ]  # fmt: skip
 
 
-def same(found, wanted):
-    """Whether two arrays hold exactly the same bytes."""
-    found, wanted = np.asarray(found), np.asarray(wanted)
-    return (found.shape, found.dtype, found.tobytes()) == (
-        wanted.shape,
-        wanted.dtype,
-        wanted.tobytes(),
+def same(actual, expected):
+    """Return whether two arrays have the same shape, dtype and bytes."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    return (actual.shape, actual.dtype, actual.tobytes()) == (
+        expected.shape,
+        expected.dtype,
+        expected.tobytes(),
     )
 
 
 def calls_back(function, *arguments):
-    """Whether the compiled function calls Python."""
+    """Return whether the compiled function calls Python."""
     return "python" in jax.jit(function).lower(*arguments).as_text()
 
 
@@ -67,24 +67,24 @@ def test_a_compiled_draw_is_the_plain_one(name):
 
 
 def test_a_compiled_draw_is_that_of_numpy():
-    found = jax.jit(lambda key: ij.normal(0.5)(key, (64, 33)))(KEY)
-    assert same(found, ift.RandomNormal(0.0, 0.5, seed=42)((64, 33)))
+    result = jax.jit(lambda key: ij.normal(0.5)(key, (64, 33)))(KEY)
+    assert same(result, ift.RandomNormal(0.0, 0.5, seed=42)((64, 33)))
 
 
 @pytest.mark.parametrize("dtype", sample(DTYPES, "float32", "bfloat16"))
 @pytest.mark.parametrize("shape", sample(SHAPES, (), (4, 4), (0, 4)))
 def test_shapes_and_dtypes(shape, dtype):
     for initializer in (ij.normal(0.3), ij.uniform()):
-        found = jax.jit(lambda key, draw=initializer: draw(key, shape, dtype))(KEY)
-        assert same(found, initializer(KEY, shape, dtype))
+        result = jax.jit(lambda key, draw=initializer: draw(key, shape, dtype))(KEY)
+        assert same(result, initializer(KEY, shape, dtype))
 
 
 def test_64_bits():
     with jax.enable_x64(True):
         for name in ("normal", "uniform", "he_normal"):
-            found = jax.jit(lambda key, draw=DRAWS[name]: draw(key, (9, 5), "float64"))(KEY)
-            assert same(found, DRAWS[name](KEY, (9, 5), "float64"))
-            assert found.dtype == "float64"
+            result = jax.jit(lambda key, draw=DRAWS[name]: draw(key, (9, 5), "float64"))(KEY)
+            assert same(result, DRAWS[name](KEY, (9, 5), "float64"))
+            assert result.dtype == "float64"
 
 
 @pytest.mark.parametrize("name", ["normal", "he_normal", "orthogonal"])
@@ -115,14 +115,14 @@ def test_a_key_that_is_computed_in_the_program():
 
 
 def test_a_plain_call_makes_one_initializer():
-    made = []
+    seeds = []
 
     def build(shape, seed):
-        made.append(seed)
+        seeds.append(seed)
         return ift.RandomNormal(seed=seed)
 
     plain = draws.draw(build, jax.random.key(7), (3, 5), np.float32, None)
-    assert made == [ift.Seed(7)]  # and none to check the arguments with, as when traced
+    assert seeds == [ift.Seed(7)]  # no other initializer to check the arguments
     assert same(plain, ift.RandomNormal(seed=7)((3, 5)))
 
 
@@ -140,11 +140,11 @@ def test_vmap(name, compiled):
         return (jax.jit(function) if compiled else function)(*arguments)
 
     keys = jax.random.split(KEY, (3, 2))
-    wanted = np.stack([[draw(key) for key in row] for row in keys])
-    assert same(run(jax.vmap(jax.vmap(draw)), keys), wanted)
-    assert same(run(jax.vmap(draw, out_axes=1), keys[0]), np.moveaxis(wanted[0], 0, 1))
+    expected = np.stack([[draw(key) for key in row] for row in keys])
+    assert same(run(jax.vmap(jax.vmap(draw)), keys), expected)
+    assert same(run(jax.vmap(draw, out_axes=1), keys[0]), np.moveaxis(expected[0], 0, 1))
     words = jnp.moveaxis(jax.random.key_data(keys[0]), 0, 1)
-    assert same(run(jax.vmap(draw, in_axes=1), words), wanted[0])
+    assert same(run(jax.vmap(draw, in_axes=1), words), expected[0])
     alone = jax.vmap(lambda x: draw(KEY) + x)
     assert same(run(alone, jnp.zeros(2)), np.stack([draw(KEY)] * 2))
     scalars = jax.vmap(lambda key: ij.normal()(key, ()))
@@ -171,10 +171,10 @@ def test_control_flow():
 
 
 def test_shapes_of_compiled_draws():
-    found = jax.eval_shape(
+    result = jax.eval_shape(
         jax.jit(lambda key: ij.he_normal(dtype="bfloat16")(key, (2**20, 2**20))), KEY
     )
-    assert (found.shape, found.dtype) == ((2**20, 2**20), "bfloat16")
+    assert (result.shape, result.dtype) == ((2**20, 2**20), "bfloat16")
 
 
 def test_remat_and_gradients():
@@ -186,26 +186,26 @@ def test_remat_and_gradients():
         return jnp.sin(x @ jnp.asarray(ij.he_normal()(key, (4, 4)))).sum()
 
     x = jnp.arange(4.0)
-    wanted = jax.grad(plain)(x, KEY)
-    np.testing.assert_allclose(jax.jit(jax.grad(loss))(x, KEY), wanted, rtol=1e-6)
-    np.testing.assert_allclose(jax.grad(loss)(x, KEY), wanted, rtol=1e-6)
+    expected = jax.grad(plain)(x, KEY)
+    np.testing.assert_allclose(jax.jit(jax.grad(loss))(x, KEY), expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(loss)(x, KEY), expected, rtol=1e-6)
     words = jax.random.key_data(KEY)
     jax.jit(jax.grad(loss, argnums=(0, 1), allow_int=True))(x, words)
 
 
 @pytest.mark.parametrize("dtype", sample(DTYPES, "bfloat16"))
 def test_without_a_handler(dtype, monkeypatch):
-    """As on a device that has none: the program calls Python, for any number of keys."""
+    """On a device without a handler, the program calls Python, for any number of keys."""
     monkeypatch.setattr(draws, "source_of", lambda *_: None)
     keys = jax.random.split(KEY, 3)
 
     def draw(key):
         return ij.he_normal()(key, (5, 6), dtype)
 
-    wanted = np.stack([draw(key) for key in keys])
+    expected = np.stack([draw(key) for key in keys])
     assert calls_back(draw, KEY)
-    assert same(jax.jit(jax.vmap(draw))(keys), wanted)
-    assert same(jax.jit(lambda keys: jax.lax.map(draw, keys))(keys), wanted)
+    assert same(jax.jit(jax.vmap(draw))(keys), expected)
+    assert same(jax.jit(lambda keys: jax.lax.map(draw, keys))(keys), expected)
 
 
 def test_export():
@@ -215,8 +215,8 @@ def test_export():
         return ij.he_normal()(key, (5, 6))
 
     words = jax.random.key_data(KEY)
-    allowed = [jax.export.DisabledSafetyCheck.custom_call(ffi.TARGET)]
-    exported = jax.export.export(jax.jit(draw), disabled_checks=allowed)(words)
+    checks = [jax.export.DisabledSafetyCheck.custom_call(ffi.TARGET)]
+    exported = jax.export.export(jax.jit(draw), disabled_checks=checks)(words)
     blob = exported.serialize()
     assert same(jax.export.deserialize(blob).call(words), draw(KEY))
 
@@ -244,7 +244,7 @@ def test_no_constant_of_the_size_of_the_weights():
         (lambda key: ij.normal()(key, (4,), out_sharding=jax.P("x")), ValueError, "be used under jax.set_mesh"),
     ],
 )  # fmt: skip
-def test_messages_are_those_of_plain_calls_and_come_when_traced(call, error, message):
+def test_errors_are_those_of_plain_calls_and_come_when_traced(call, error, message):
     with pytest.raises(error, match=message):
         jax.jit(call).trace(KEY)
     with pytest.raises(error, match=message):

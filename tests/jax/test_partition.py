@@ -1,4 +1,4 @@
-"""Compiled draws on eight devices, which have to be forced before JAX starts: one program for all."""
+"""Compiled draws on eight devices: one program for all cases, because JAX must start with them."""
 
 import json
 import os
@@ -25,17 +25,17 @@ QUICK = (
 
 @pytest.fixture(scope="module")
 def results(request):
-    """What the program says of the cases of this tier."""
-    chosen = [
+    """Run the program with the cases of this tier, and return its results."""
+    cases = [
         item.callspec.params["case"] for item in request.session.items if item.path == request.path
     ]
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    found = subprocess.run(
-        [sys.executable, str(PROGRAM), *chosen], capture_output=True, text=True, env=environment
+    process = subprocess.run(
+        [sys.executable, str(PROGRAM), *cases], capture_output=True, text=True, env=environment
     )
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
 
 
 @pytest.mark.parametrize("case", sample(CASES, *QUICK))

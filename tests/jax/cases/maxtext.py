@@ -1,5 +1,5 @@
-"""A model created as MaxText does, on eight devices: one compiled function with `out_shardings`,
-layers by `nnx.vmap`, by `lax.scan` and by `nn.scan`. Prints what it has checked.
+"""Create a model as MaxText does, on eight devices: one compiled function with `out_shardings`, and
+layers by `nnx.vmap`, by `lax.scan` and by `nn.scan`. Print the name of each passed check.
 """
 
 import functools
@@ -76,7 +76,7 @@ def specs(name):
     return P(None, "x", "y") if "up" in name else P(None, "y", "x")
 
 
-def made(text):
+def shapes_of_calls(text):
     return {
         tuple(map(int, dims.split(",")))
         for dims in re.findall(rf"\w+\[([\d,]*)\]\S* custom-call\(.*{ffi.TARGET}", text)
@@ -87,7 +87,7 @@ def abstract_of():
     return nnx.state(nnx.eval_shape(lambda: Model(nnx.Rngs(params=7))))
 
 
-# One compiled function, and the shardings of what it returns.
+# One compiled function, and the shardings of its results.
 def sharding_of(path, leaf):
     name = jax.tree_util.keystr(path)
     return NamedSharding(mesh, specs(name) if leaf.ndim > 2 or "embedding" in name else P())
@@ -106,12 +106,12 @@ with jax.set_mesh(mesh):
     text = create.lower().compile().as_text()
     created = create()
 assert "all-gather" not in text
-assert made(text) == {(16, 8), (LAYERS, 4, 16), (LAYERS, 16, 4)}, made(text)
+assert shapes_of_calls(text) == {(16, 8), (LAYERS, 4, 16), (LAYERS, 16, 4)}, shapes_of_calls(text)
 for name, leaf in kernels(created).items():
     check(name, leaf, specs(name))
 print("auto")
 
-# The layers by lax.scan, in a mesh whose axes are in the types.
+# The layers by lax.scan, with an explicit mesh.
 explicit = jax.make_mesh((4, 2), ("x", "y"), axis_types=(AxisType.Explicit,) * 2)
 keys = jax.random.split(jax.random.key(3), LAYERS)
 init = ij.he_normal()
@@ -125,15 +125,15 @@ with jax.set_mesh(explicit):
         return jax.lax.scan(one, 0, keys)[1]
 
     stacked = layers(keys)
-    assert made(layers.lower(keys).compile().as_text()) == {(4, 16)}
-wanted = np.stack([init(key, (WIDTH, HIDDEN)) for key in keys])
+    assert shapes_of_calls(layers.lower(keys).compile().as_text()) == {(4, 16)}
+expected = np.stack([init(key, (WIDTH, HIDDEN)) for key in keys])
 for shard in stacked.addressable_shards:
     assert shard.data.shape == (LAYERS, 4, 16)
-    assert np.asarray(shard.data).tobytes() == wanted[shard.index].tobytes()
+    assert np.asarray(shard.data).tobytes() == expected[shard.index].tobytes()
 print("explicit")
 
 
-# Linen: nn.scan, and the shardings that its metadata asks for.
+# Linen: nn.scan, and the shardings of its metadata.
 class Block(nn.Module):
     @nn.compact
     def __call__(self, x, _):
@@ -152,14 +152,14 @@ class Stack(nn.Module):
 
 
 model, x, key = Stack(), jnp.ones((2, WIDTH)), jax.random.key(5)
-asked = nn.get_sharding(jax.eval_shape(model.init, key, x), mesh)
-initialize = jax.jit(model.init, out_shardings=asked)
+shardings = nn.get_sharding(jax.eval_shape(model.init, key, x), mesh)
+initialize = jax.jit(model.init, out_shardings=shardings)
 text = initialize.lower(key, x).compile().as_text()
 assert "all-gather" not in text
-assert made(text) == {(4, 8)}, made(text)
-(found,) = jax.tree.leaves(nn.unbox(initialize(key, x)))
+assert shapes_of_calls(text) == {(4, 8)}, shapes_of_calls(text)
+(kernel,) = jax.tree.leaves(nn.unbox(initialize(key, x)))
 (whole,) = jax.tree.leaves(nn.unbox(model.init(key, x)))
-for shard in found.addressable_shards:
+for shard in kernel.addressable_shards:
     assert shard.data.shape == (LAYERS, 4, 8)
     assert np.asarray(shard.data).tobytes() == np.asarray(whole)[shard.index].tobytes()
 print("linen")

@@ -1,5 +1,5 @@
-"""Compiled draws on eight devices: the bytes of a plain call, and each device makes its own shard
-alone. Prints {case: whether it holds}.
+"""Compiled draws on eight devices make the bytes of a plain call, and each device makes only its
+own shard. Print {case: the traceback of its error, or ""}.
 """
 
 import json
@@ -43,40 +43,43 @@ def case(function):
     return function
 
 
-def same(found, wanted):
-    found, wanted = np.asarray(found), np.asarray(wanted)
-    assert found.shape == wanted.shape and found.dtype == wanted.dtype, (found.shape, wanted.shape)
-    assert found.tobytes() == wanted.tobytes(), "other values"
+def same(actual, expected):
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape and actual.dtype == expected.dtype, (
+        actual.shape,
+        expected.shape,
+    )
+    assert actual.tobytes() == expected.tobytes(), "other values"
 
 
-def made(text):
+def shapes_of_calls(text):
     """Return the shape that each call of the handler in a compiled program makes."""
-    found = re.findall(rf"\w+\[([\d,]*)\]\S* custom-call\(.*{ffi.TARGET}", text)
-    return [tuple(int(n) for n in dims.split(",") if n) for dims in found]
+    actual = re.findall(rf"\w+\[([\d,]*)\]\S* custom-call\(.*{ffi.TARGET}", text)
+    return [tuple(int(n) for n in dims.split(",") if n) for dims in actual]
 
 
 def axes(spec, dims):
-    """Return the names of the mesh's axes over which each dim is cut."""
-    named = [(names,) if isinstance(names, str) else tuple(names or ()) for names in spec]
-    return named + [()] * (dims - len(named))
+    """Return the names of the mesh axes over which each dim is split."""
+    names_of_dims = [(names,) if isinstance(names, str) else tuple(names or ()) for names in spec]
+    return names_of_dims + [()] * (dims - len(names_of_dims))
 
 
 def local(function, part, *arguments, count=1, **options):
-    """Run a compiled function; no collective may be in the program, and each call of the handler
-    makes `part`.
+    """Run a compiled function, and check that the program has no collective, and that each call of
+    the handler makes `part`.
     """
     compiled = jax.jit(function, **options).lower(*arguments).compile()
     text = compiled.as_text()
     for collective in ("all-gather", "all-to-all", "collective-permute", "all-reduce"):
         assert collective not in text, collective
-    assert made(text) == [part] * count, (made(text), part)
+    assert shapes_of_calls(text) == [part] * count, (shapes_of_calls(text), part)
     return compiled(*arguments)
 
 
-def check(found, wanted, sharding):
-    assert found.sharding.is_equivalent_to(sharding, found.ndim), found.sharding
-    for shard in found.addressable_shards:
-        same(shard.data, np.asarray(wanted)[shard.index])
+def check(actual, expected, sharding):
+    assert actual.sharding.is_equivalent_to(sharding, actual.ndim), actual.sharding
+    for shard in actual.addressable_shards:
+        same(shard.data, np.asarray(expected)[shard.index])
 
 
 def draw(key, shape=SHAPE, dtype="float32"):
@@ -95,8 +98,8 @@ SPECS = [
 def out_shardings():
     for mesh, spec in SPECS:
         sharding = NamedSharding(MESHES[mesh], spec)
-        found = local(draw, sharding.shard_shape(SHAPE), KEY, out_shardings=sharding)
-        check(found, draw(KEY), sharding)
+        actual = local(draw, sharding.shard_shape(SHAPE), KEY, out_shardings=sharding)
+        check(actual, draw(KEY), sharding)
 
 
 @case
@@ -107,8 +110,8 @@ def constraints():
         def create(key, sharding=sharding):
             return jax.lax.with_sharding_constraint(draw(key, dtype="bfloat16"), sharding)
 
-        found = local(create, sharding.shard_shape(SHAPE), KEY)
-        check(found, draw(KEY, dtype="bfloat16"), sharding)
+        actual = local(create, sharding.shard_shape(SHAPE), KEY)
+        check(actual, draw(KEY, dtype="bfloat16"), sharding)
 
 
 @case
@@ -120,8 +123,10 @@ def initializers():
         ij.truncated_normal(lower=-1.0, upper=3.0),
         ij.glorot_uniform(),
     ):
-        found = jax.jit(lambda key, init=initializer: init(key, SHAPE), out_shardings=sharding)(KEY)
-        check(found, initializer(KEY, SHAPE), sharding)
+        actual = jax.jit(lambda key, init=initializer: init(key, SHAPE), out_shardings=sharding)(
+            KEY
+        )
+        check(actual, initializer(KEY, SHAPE), sharding)
 
 
 @case
@@ -134,10 +139,10 @@ def odd_blocks():
         ((8, 1), P("x")),
     ):
         sharding = NamedSharding(MESHES["8"], spec)
-        found = jax.jit(lambda key, shape=shape: ij.normal()(key, shape), out_shardings=sharding)(
+        actual = jax.jit(lambda key, shape=shape: ij.normal()(key, shape), out_shardings=sharding)(
             KEY
         )
-        check(found, ij.normal()(KEY, shape), sharding)
+        check(actual, ij.normal()(KEY, shape), sharding)
 
 
 @case
@@ -155,7 +160,7 @@ def uneven():
         sizes = [math.prod(sharding.mesh.shape[name] for name in names) for names in axes(spec, 2)]
         part = tuple(-(-n // size) for n, size in zip(shape, sizes, strict=True))
         compiled = jax.jit(create).lower(KEY).compile()
-        assert made(compiled.as_text()) == [part]
+        assert shapes_of_calls(compiled.as_text()) == [part]
         same(compiled(KEY), ij.normal()(KEY, shape))
 
 
@@ -182,29 +187,29 @@ def no_elements():
 @case
 def keys_by_vmap():
     keys = jax.random.split(KEY, 8)
-    wanted = np.stack([draw(key) for key in keys])
+    expected = np.stack([draw(key) for key in keys])
     for spec in (P("x"), P(None, "x"), P("x", "y"), P(None, "x", "y"), P(("x", "y"))):
         sharding = NamedSharding(MESHES["4x2"], spec)
 
         def create(keys, sharding=sharding):
             return jax.lax.with_sharding_constraint(jax.vmap(draw)(keys), sharding)
 
-        check(local(create, sharding.shard_shape(wanted.shape), keys), wanted, sharding)
+        check(local(create, sharding.shard_shape(expected.shape), keys), expected, sharding)
 
 
 @case
 def sharded_keys():
-    """The keys' sharding is that of what is drawn from them."""
+    """The values have the sharding of the keys."""
     sharding = NamedSharding(MESHES["8"], P("x"))
     words = jax.device_put(jax.random.key_data(jax.random.split(KEY, 8)), sharding)
-    found = local(jax.vmap(draw), (1, *SHAPE), words)
-    check(found, np.stack([draw(key) for key in words]), sharding)
+    actual = local(jax.vmap(draw), (1, *SHAPE), words)
+    check(actual, np.stack([draw(key) for key in words]), sharding)
 
 
 @case
 def keys_and_draws_sharded_differently():
     words = jax.random.key_data(jax.random.split(KEY, 8))
-    wanted = np.stack([draw(key) for key in words])
+    expected = np.stack([draw(key) for key in words])
     mesh = MESHES["4x2"]
     for keys, spec in (
         (P("x"), P("y")), (P("x"), P(None, "x")), (P("x", "y"), P("y", "x")), (P(None, "y"), P("x")),
@@ -212,23 +217,23 @@ def keys_and_draws_sharded_differently():
     ):  # fmt: skip
         sharding = NamedSharding(mesh, spec)
         placed = jax.device_put(words, NamedSharding(mesh, keys))
-        check(jax.jit(jax.vmap(draw), out_shardings=sharding)(placed), wanted, sharding)
+        check(jax.jit(jax.vmap(draw), out_shardings=sharding)(placed), expected, sharding)
 
 
 @case
 def an_uneven_number_of_keys():
     keys = jax.random.split(KEY, 9)
-    wanted = np.stack([draw(key) for key in keys])
+    expected = np.stack([draw(key) for key in keys])
     mesh = MESHES["4x2"]
     for spec in (P("x"), P(("x", "y")), P("x", "y")):
 
         def create(keys, spec=spec):
-            drawn = jax.lax.with_sharding_constraint(
+            values = jax.lax.with_sharding_constraint(
                 jax.vmap(draw)(keys), NamedSharding(mesh, spec)
             )
-            return jax.lax.with_sharding_constraint(drawn * 1, NamedSharding(mesh, P()))
+            return jax.lax.with_sharding_constraint(values * 1, NamedSharding(mesh, P()))
 
-        same(jax.jit(create)(keys), wanted)
+        same(jax.jit(create)(keys), expected)
 
 
 @case
@@ -238,8 +243,8 @@ def split_in_the_program():
     def create(key):
         return jax.vmap(draw)(jax.random.split(key, 8))
 
-    wanted = np.stack([draw(key) for key in jax.random.split(KEY, 8)])
-    check(jax.jit(create, out_shardings=sharding)(KEY), wanted, sharding)
+    expected = np.stack([draw(key) for key in jax.random.split(KEY, 8)])
+    check(jax.jit(create, out_shardings=sharding)(KEY), expected, sharding)
 
 
 @case
@@ -256,25 +261,27 @@ def scanned_layers():
 
 @case
 def two_draws_of_one_shape():
-    """Equal programs but for the sharding."""
+    """The programs differ only in the sharding."""
     a, b = NamedSharding(MESHES["4x2"], P("x", "y")), NamedSharding(MESHES["4x2"], P("y", "x"))
-    found = jax.jit(lambda key: (draw(key), draw(key)), out_shardings=(a, b))(KEY)
-    check(found[0], draw(KEY), a)
-    check(found[1], draw(KEY), b)
+    actual = jax.jit(lambda key: (draw(key), draw(key)), out_shardings=(a, b))(KEY)
+    check(actual[0], draw(KEY), a)
+    check(actual[1], draw(KEY), b)
 
 
 @case
 def spec_of_an_auto_mesh():
     with jax.set_mesh(AUTO):
-        found = local(lambda key: ij.he_normal()(key, SHAPE, out_sharding=P("x", "y")), (6, 8), KEY)
-        check(found, draw(KEY), NamedSharding(AUTO, P("x", "y")))
+        actual = local(
+            lambda key: ij.he_normal()(key, SHAPE, out_sharding=P("x", "y")), (6, 8), KEY
+        )
+        check(actual, draw(KEY), NamedSharding(AUTO, P("x", "y")))
 
 
 @case
 def out_sharding_without_set_mesh():
     sharding = NamedSharding(MESHES["4x2"], P("y", "x"))
-    found = local(lambda key: ij.he_normal()(key, SHAPE, out_sharding=sharding), (12, 4), KEY)
-    check(found, draw(KEY), sharding)
+    actual = local(lambda key: ij.he_normal()(key, SHAPE, out_sharding=sharding), (12, 4), KEY)
+    check(actual, draw(KEY), sharding)
 
 
 @case
@@ -300,9 +307,9 @@ def explicit_mesh():
 
         check(jax.jit(replicated)(KEY), draw(KEY), NamedSharding(EXPLICIT, P()))
         words = jax.device_put(jax.random.key_data(jax.random.split(KEY, 8)), P("x"))
-        found = local(jax.vmap(draw), (2, *SHAPE), words)
+        actual = local(jax.vmap(draw), (2, *SHAPE), words)
         check(
-            found,
+            actual,
             np.stack([draw(key) for key in np.asarray(words)]),
             NamedSharding(EXPLICIT, P("x")),
         )
@@ -310,7 +317,7 @@ def explicit_mesh():
 
 @case
 def shard_map():
-    """A device makes the array of its own key, as with jax.random."""
+    """Each device makes the array of its key, as with jax.random."""
     mesh = AUTO
     keys = jax.random.split(KEY, 4)
 
@@ -327,14 +334,14 @@ def shard_map():
     except ValueError as error:
         assert "vary" in str(error) or "replicat" in str(error), error
     else:
-        raise AssertionError("what varies over devices must not pass for replicated")
+        raise AssertionError("values that vary over devices must not count as replicated")
 
 
 @case
 def shard_map_over_one_axis():
-    """The other axis may cut what a device draws, which costs memory but changes nothing."""
+    """The other axis may split the values of a device, which costs memory but is correct."""
     keys = jax.random.split(KEY, 4)
-    wanted = np.concatenate([draw(key, (6, 16)) for key in keys])
+    expected = np.concatenate([draw(key, (6, 16)) for key in keys])
     with jax.set_mesh(AUTO):
         for spec in (None, P(), P("y"), P(None, "y")):
 
@@ -345,7 +352,7 @@ def shard_map_over_one_axis():
             function = jax.shard_map(
                 own, mesh=AUTO, in_specs=P("x"), out_specs=P("x"), axis_names={"x"}
             )
-            same(jax.jit(function)(keys), wanted)
+            same(jax.jit(function)(keys), expected)
 
 
 @case
@@ -356,13 +363,13 @@ def pmap():
 
 @case
 def under_set_mesh():
-    """A plain call gives every device of the mesh the whole, as jax.random does."""
+    """A plain call gives every device of the mesh the whole array, as jax.random does."""
     with jax.set_mesh(AUTO):
         check(draw(KEY), draw(KEY), NamedSharding(AUTO, P()))
         many = jax.vmap(draw)(jax.random.split(KEY, 3))
         assert many.sharding.is_equivalent_to(NamedSharding(AUTO, P()), 3), many.sharding
-    found = draw(KEY)
-    assert len(found.sharding.device_set) == 1, found.sharding
+    actual = draw(KEY)
+    assert len(actual.sharding.device_set) == 1, actual.sharding
 
 
 @case
@@ -374,7 +381,7 @@ def rbg_keys():
 
 @case
 def a_part_of_a_program():
-    """As in a training step's first call: the weights are used at once."""
+    """The weights are used in the same program, as in the first training step."""
     a, b = NamedSharding(MESHES["4x2"], P(None, "x")), NamedSharding(MESHES["4x2"], P("y"))
     x = jax.device_put(jnp.ones((8, 24)), b)
 
@@ -400,14 +407,14 @@ def large_arrays_take_the_memory_of_their_shards():
 
 @case
 def eight_fills_share_the_threads_of_the_process():
-    """Beside XLA's own threads, at most `threads` - 1."""
+    """All devices start at most `threads` - 1 threads in addition to XLA's."""
     sharding = NamedSharding(MESHES["8"], P("x"))
     function = jax.jit(lambda key: draw(key, (1 << 13, 1 << 12)), out_shardings=sharding)
     function(KEY).block_until_ready()
-    counts, done = [], threading.Event()
+    counts, stop = [], threading.Event()
 
     def watch():
-        while not done.is_set():
+        while not stop.is_set():
             counts.append(len(os.listdir("/proc/self/task")))
             time.sleep(0.001)
 
@@ -417,7 +424,7 @@ def eight_fills_share_the_threads_of_the_process():
     ift.set_num_threads(3)
     for _ in range(3):
         function(KEY).block_until_ready()
-    done.set()
+    stop.set()
     watcher.join()
     ift.set_num_threads(None)
     assert 0 < max(counts) - before <= 2, (max(counts), before)
@@ -463,9 +470,9 @@ def uneven_out_sharding_is_refused():
         raise AssertionError("no refusal")
 
 
-chosen = sys.argv[1:] or list(cases)
+names = sys.argv[1:] or list(cases)
 results = {}
-for name in chosen:
+for name in names:
     try:
         cases[name]()
         results[name] = ""
