@@ -83,6 +83,7 @@ def array(
 def _chunk(
     initializer: Initializer, shape: indexing.Dims, dtype: np.dtype[Any], block_info: Any = None
 ) -> Array:
+    """Return the chunk at the location that Dask passes in `block_info`."""
     index = tuple(slice(low, high) for low, high in block_info[None]["array-location"])
     with threads(1):
         return initializer.block(shape, index, dtype)

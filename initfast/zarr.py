@@ -126,6 +126,7 @@ class _Grid(NamedTuple):
 
 
 def _validate(array: Any) -> tuple[Any, Dims, np.dtype[Any]]:
+    """Return the array with its shape and dtype; raise an error if it cannot be filled."""
     if not isinstance(array, zarr.Array):
         raise TypeError(
             "array must be an open zarr.Array, as zarr.create_array and zarr.open_array return; "
@@ -159,6 +160,7 @@ def _grid(shape: Dims, unit: Dims, itemsize: int, index: Index) -> _Grid:
 
 
 def _window(index: Any, shape: Dims, unit: Dims) -> tuple[slice, ...]:
+    """Return one slice for each dim; raise ValueError if one does not end at the edge of a unit."""
     items = () if index is None else index if isinstance(index, tuple) else (index,)
     if not all(isinstance(item, slice) and item.step in (None, 1) for item in items) or len(
         items
@@ -182,6 +184,7 @@ def _window(index: Any, shape: Dims, unit: Dims) -> tuple[slice, ...]:
 
 
 def _share(part: Any, count: int) -> tuple[int, int]:
+    """Return the first and the last (exclusive) of `count` regions that belong to part (K, N)."""
     try:
         k, n = map(operator.index, part)
     except (TypeError, ValueError):

@@ -30,6 +30,13 @@ class Initializer:
     `block` and `rows` then work too: they make the whole array and copy the part. If the
     constructor takes `seed`, or `input_axes` and `output_axes`, the adapters pass the seed and axes
     of each tensor. Derive from `RandomInitializer` to compute only the requested part.
+
+    >>> import initfast as ift
+    >>> class Ramp(ift.Initializer):
+    ...     def __call__(self, shape, dtype=None):
+    ...         return np.arange(np.prod(shape), dtype=dtype or "float32").reshape(shape)
+    >>> Ramp().rows((4, 2), [3, 0]).tolist()
+    [[6.0, 7.0], [0.0, 1.0]]
     """
 
     _config_keys: ClassVar[tuple[str, ...] | None] = None
@@ -148,6 +155,13 @@ class Initializer:
             shape: the logical shape, up to 8 dims and 2**63 elements.
             index: any NumPy basic index: integers, slices with any step, Ellipsis.
             dtype: default float32.
+
+        Raises:
+            ValueError, TypeError, IndexError: an argument is wrong.
+
+        >>> import initfast as ift
+        >>> ift.RandomNormal(stddev=0.02, seed=42).block((10**9, 128), np.s_[-100:, :64]).shape
+        (100, 64)
         """
         logical = indexing.normalize_shape(shape)
         return self._new(logical, indexing.select(logical, index), dtype)
@@ -165,6 +179,13 @@ class Initializer:
             dtype: default float32, or the dtype of `out`.
             out: a writable buffer as for `fill`, of shape `ids.shape + shape[1:]`. It is filled
                 and returned.
+
+        Raises:
+            ValueError, TypeError, IndexError: an argument is wrong; nothing has been written.
+
+        >>> import initfast as ift
+        >>> ift.Identity().rows((5, 3), [1, 4, 1]).tolist()
+        [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
         """
         logical = indexing.normalize_shape(shape)
         part = indexing.take(logical, ids)
@@ -190,6 +211,10 @@ class Initializer:
 
         Args:
             input_axes, output_axes: the axes whose lengths multiply to the fans.
+
+        >>> import initfast as ift
+        >>> ift.HeNormal(seed=42).with_axes([1], [0])
+        HeNormal(seed=42, input_axes=(1,), output_axes=(0,))
         """
         axes = (getattr(self, "input_axes", None), getattr(self, "output_axes", None))
         if axes != (None, None):

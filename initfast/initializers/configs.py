@@ -112,6 +112,9 @@ def deserialize(
 
     Raises:
         ValueError: `config` does not describe an initializer, or an argument is wrong.
+
+    >>> deserialize({"class_name": "HeNormal", "config": {"seed": 1}})
+    HeNormal(seed=1)
     """
     if config is None:
         return None

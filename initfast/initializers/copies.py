@@ -45,7 +45,7 @@ class Config(dict[str, Any]):
     """A config with a reference to its initializer, until it becomes JSON.
 
     Keras copies initializers with `cls.from_config(init.get_config())`, sometimes after it has set
-    the axes of a kernel."""
+    the axes of a kernel. The reference lets such a copy share `Uses`."""
 
     def __init__(self, config: Mapping[str, Any], origin: Any) -> None:
         super().__init__(config)

@@ -72,8 +72,8 @@ class FixedRows(Direct):
         for rule in np.unique(rules[rules >= 0]):
             values[rule] = self.fixed[rule].value
         rules = np.broadcast_to(rules, part.shape)
-        hit = rules >= 0
-        out[hit] = values[rules[hit]]
+        is_fixed = rules >= 0
+        out[is_fixed] = values[rules[is_fixed]]
 
     def _overwrite_run(self, out: Array, part: Part, row_length: int) -> None:
         """Overwrite the rows in a run of consecutive elements, which is how files are written."""

@@ -34,7 +34,7 @@ from initfast.initializers.validation import number
 
 __all__ = ["Call", "call", "is_torch", "label", "parse"]
 
-_LONGEST = 40
+_LONGEST = 40  # characters of an argument in a label
 _RULE = (
     "an initializer must be a name of Keras or torch, such as he_normal, a name with arguments, "
     "such as random_normal(stddev=0.01), or Keras JSON; received {text}"
@@ -59,11 +59,11 @@ def parse(text: str, seed: AnySeed = None) -> Initializer:
         text: a name, a name with keyword arguments, or Keras JSON.
         seed: the seed of a random initializer, unless the JSON contains one. None: drawn at random.
 
-    >>> parse("random_normal(stddev=0.01)").stddev, parse("kaiming_normal").scale
-    (0.01, 2.0)
-
     Raises:
         ValueError, TypeError: the text does not describe an initializer, or an argument is wrong.
+
+    >>> parse("random_normal(stddev=0.01)").stddev, parse("kaiming_normal").scale
+    (0.01, 2.0)
     """
     if text.lstrip().startswith("{"):
         try:

@@ -43,11 +43,11 @@ def check_normal(
     centre = min(max(0.0, lower), upper)
     if not stddev or not _narrow(mean + stddev * centre, stddev * min(upper - lower, 1.0), dtype):
         return
-    grid, exact = GRIDS[dtype.name], (Fraction(mean), Fraction(stddev))
+    grid, exact_mean, exact_stddev = GRIDS[dtype.name], Fraction(mean), Fraction(stddev)
     first, last = -grid.largest, grid.largest
     if math.isfinite(lower) and math.isfinite(upper):
-        first = grid.up(exact[0] + Fraction(lower) * exact[1])
-        last = grid.down(exact[0] + Fraction(upper) * exact[1])
+        first = grid.up(exact_mean + Fraction(lower) * exact_stddev)
+        last = grid.down(exact_mean + Fraction(upper) * exact_stddev)
 
     def probability(z: float) -> float:
         """Return P(Z < z) for a standard normal Z, or -P(Z > z) if the bounds are above 0."""
@@ -56,11 +56,12 @@ def check_normal(
 
     def below(edge: Fraction) -> float:
         mass = probability(upper) - probability(lower)
-        z = (edge - exact[0]) / exact[1]
+        z = (edge - exact_mean) / exact_stddev
         as_float = float(z) if abs(z) < 2**64 else math.copysign(math.inf, z)
         return (probability(as_float) - probability(lower)) / mass if mass else 0.0
 
-    _check(grid.nearest(exact[0] + Fraction(centre) * exact[1]), first, last, below, dtype)
+    nearest = grid.nearest(exact_mean + Fraction(centre) * exact_stddev)
+    _check(nearest, first, last, below, dtype)
 
 
 def _narrow(centre: float, spread: float, dtype: DType) -> bool:

@@ -88,6 +88,7 @@ _DRAW: Any = Primitive("initfast")
 def _run(
     words: Any, *, build: Build, shape: indexing.Dims, dtype: DType, sharding: Any, **_: Any
 ) -> jax.Array:
+    """Return the result of a plain call, drawn on the host."""
     mesh = jax.sharding.get_mesh()
     if sharding is None and not mesh.empty:
         sharding = jax.sharding.NamedSharding(mesh, P())  # as jax.random does under jax.set_mesh
@@ -102,10 +103,10 @@ def _on_host(words: Any, build: Build, shape: indexing.Dims, dtype: DType) -> Ar
     keys = np.asarray(words)
     values = empty((*keys.shape[:-1], *shape), dtype)
     count = math.prod(keys.shape[:-1])
-    for one, key in zip(
+    for array, key in zip(
         values.reshape(count, 1, *shape), keys.reshape(count, keys.shape[-1]), strict=True
     ):
-        build(seed_of_words(key)).fill(one.reshape(shape))
+        build(seed_of_words(key)).fill(array.reshape(shape))
     return values
 
 
@@ -126,6 +127,7 @@ def _shaped(words: Any, *, shape: indexing.Dims, dtype: DType, **_: Any) -> Any:
 
 
 def _batch(arguments: Any, dims: Any, **parameters: Any) -> Any:
+    """Return the draw for a batch of keys, and its batch dim: the rule of `jax.vmap`."""
     words = jax.numpy.moveaxis(arguments[0], dims[0], 0)
     return _DRAW.bind(words, **parameters), 0
 
@@ -133,6 +135,7 @@ def _batch(arguments: Any, dims: Any, **parameters: Any) -> Any:
 def _compile_for_cpu(
     ctx: Any, words: Any, *, build: Build, shape: indexing.Dims, dtype: DType, **_: Any
 ) -> Any:
+    """Return a program that calls the kernels, or Python if the initializer has no Source."""
     source = source_of(build(Seed(0)), shape, dtype)
     if source is None:
         return _call_host(ctx, words, build=build, shape=shape, dtype=dtype)
