@@ -259,6 +259,7 @@ class Initializer:
         part: indexing.Part,
         moments: Callable[[Moments], object] | None,
     ) -> None:
+        """Write a part, and call `moments` with its moments unless it is None."""
         if moments is None:
             self._write(target, shape, part)
         else:

@@ -46,6 +46,7 @@ class Axes(NamedTuple):
         return {"input_axes": [*self.inputs, *field], "output_axes": [*self.outputs, *field]}
 
     def _field(self, rank: int) -> list[int]:
+        """Return the axes of the receptive field, which have no role."""
         axes_with_roles = {axis % rank for axis in (*self.inputs, *self.outputs, *self.batch)}
         return [axis for axis in range(rank) if axis not in axes_with_roles]
 
@@ -146,6 +147,7 @@ def einsum_axes(equation: str) -> Axes:
 
 
 def _product(shape: Sequence[int], name: str, axes: Sequence[int]) -> int:
+    """Return the product of the lengths of some axes, the argument `name` of `compute_fans`."""
     rank = len(shape)
     if not all(-rank <= axis < rank for axis in axes):
         raise ValueError(

@@ -70,6 +70,7 @@ def get(identifier: Any) -> Any:
 
 
 def _direct(tensor: Any) -> Callable[..., Array]:
+    """Return an initializer of the values of an array or tensor, for exactly its shape."""
     values = Constant(tensor)
     expected = tuple(map(int, tensor.shape))
 

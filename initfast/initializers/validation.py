@@ -39,7 +39,7 @@ def number(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a finite number; received {short(value)}") from None
     if not math.isfinite(result):
         raise ValueError(f"{name} must be a finite number; received {short(value)}")
-    return result + 0.0  # 0.0 for -0.0, which is the same key of a cache but draws other bytes
+    return result + 0.0  # -0.0 becomes 0.0: they are one cache key, but draw other bytes
 
 
 def _is_real(value: object) -> TypeGuard[SupportsFloat]:

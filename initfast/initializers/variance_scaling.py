@@ -180,6 +180,7 @@ def _scaled(
     shape: indexing.Dims,
     dtype: DType,
 ) -> Source:
+    """Return the Source of a VarianceScaling for a logical shape."""
     fan = _fan(mode, compute_fans(shape, input_axes, output_axes))
     # Divide by a power of 4 first, which is exact, so that no intermediate result overflows or
     # underflows if the final one does not.

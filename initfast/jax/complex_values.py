@@ -44,13 +44,15 @@ class _Complex(Direct):
             raise ValueError(f"dtype must be complex; received {native.name!r}")
         return native
 
-    def _two(self, law: RandomInitializer, target: Buffer, shape: Dims, part: Part) -> list[Array]:
+    def _draw_twice(
+        self, initializer: RandomInitializer, target: Buffer, shape: Dims, part: Part
+    ) -> list[Array]:
         """Return two draws of the part, in the dtype of the real and imaginary parts."""
         component = np.dtype(f"f{target.dtype.itemsize // 2}")
         components = []
         for stream in self._streams:
             buffer = new(part.shape, component)
-            law.with_seed(stream)._write(buffer, shape, part)
+            initializer.with_seed(stream)._write(buffer, shape, part)
             components.append(buffer.array)
         return components
 
@@ -60,8 +62,8 @@ class ComplexNormal(_Complex):
 
     @in_fixed_environment
     def _write(self, target: Buffer, shape: Dims, part: Part) -> None:
-        law = RandomNormal(0.0, self.stddev / math.sqrt(2.0), seed=0)
-        target.array.real, target.array.imag = self._two(law, target, shape, part)
+        initializer = RandomNormal(0.0, self.stddev / math.sqrt(2.0), seed=0)
+        target.array.real, target.array.imag = self._draw_twice(initializer, target, shape, part)
 
 
 class Disk(_Complex):
@@ -78,8 +80,9 @@ class Disk(_Complex):
 
     @in_fixed_environment
     def _write(self, target: Buffer, shape: Dims, part: Part) -> None:
-        law = RandomUniform(0.0, 1.0, seed=0)
-        share, turn = (np.asarray(u, np.float64) for u in self._two(law, target, shape, part))
+        initializer = RandomUniform(0.0, 1.0, seed=0)
+        uniforms = self._draw_twice(initializer, target, shape, part)
+        share, turn = (np.asarray(values, np.float64) for values in uniforms)
         if self.truncated:
             square = -np.log1p(share * math.expm1(-4.0)) / _TRUNCATED_STDDEV**2
         else:

@@ -61,7 +61,7 @@ def partitioned(ctx: Any) -> bool:
 
 
 def lower(ctx: Any, words: Any, call: Call) -> Any:
-    """Lower the draw of an array for each key of `words`, uint32[..., 2 or 4]."""
+    """Return the lowered draw of an array for each key of `words`, uint32[..., 2 or 4]."""
     context = ctx.module_context.axis_context
     # In a shard_map over some axes of a mesh, JAX does not know how XLA splits over the other axes:
     # each device makes the whole array of its shard_map, and XLA splits it.
@@ -100,11 +100,11 @@ class _Tiles(NamedTuple):
 def _tiles(sharding: Any, dims: int) -> _Tiles:
     """Return the tiles of a sharding, from an array whose lengths every number of tiles divides."""
     size = len(sharding.device_set)
-    cuts = sharding.devices_indices_map((size,) * dims)
-    bounds = np.array([[piece.indices(size)[:2] for piece in index] for index in cuts.values()])
+    indices = sharding.devices_indices_map((size,) * dims)
+    bounds = np.array([[piece.indices(size)[:2] for piece in index] for index in indices.values()])
     bounds = bounds.reshape(size, dims, 2)
     length = bounds[0, :, 1] - bounds[0, :, 0]
-    return _Tiles(list(cuts), size // length, bounds[:, :, 0] // length)
+    return _Tiles(list(indices), size // length, bounds[:, :, 0] // length)
 
 
 def _partition(call: Call, mesh: Any, arguments: Any, result: Any) -> Any:

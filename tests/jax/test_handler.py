@@ -103,7 +103,7 @@ def test_a_program_of_another_stream_version_finds_no_handler():
 
 
 def test_an_exported_program_of_another_stream_version_is_refused_by_name():
-    pytest.importorskip("flatbuffers")  # what jax.export writes with
+    pytest.importorskip("flatbuffers")  # jax.export needs it
     words = jax.random.key_data(KEY)
     checks = [jax.export.DisabledSafetyCheck.custom_call(ffi.TARGET)]
     draw = jax.jit(lambda key: ij.he_normal()(key, (5, 6)))

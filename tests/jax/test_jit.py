@@ -209,7 +209,7 @@ def test_without_a_handler(dtype, monkeypatch):
 
 
 def test_export():
-    pytest.importorskip("flatbuffers")  # what jax.export writes with
+    pytest.importorskip("flatbuffers")  # jax.export needs it
 
     def draw(key):
         return ij.he_normal()(key, (5, 6))
