@@ -198,8 +198,8 @@ class SeedGenerator:
     """
 
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
-        self._argument = None if seed is None else _word("seed", seed)
-        self._seed = draw_seed() if self._argument is None else self._argument
+        self._given = None if seed is None else _word("seed", seed)
+        self._seed = draw_seed() if self._given is None else self._given
         self._count = 0
         self._lock = threading.Lock()
         self._fork = _forks
@@ -232,7 +232,7 @@ class SeedGenerator:
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of `from_config` for JSON: the constructor's seed and the name."""
-        return {"seed": self._argument, "name": self.name}
+        return {"seed": self._given, "name": self.name}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> SeedGenerator:
@@ -347,8 +347,7 @@ def _check_keys(kind: str, config: Mapping[str, Any], allowed: tuple[str, ...]) 
     unknown = [key for key in config if key not in allowed]
     if unknown:
         raise ValueError(
-            f"the config of {kind} may hold {', '.join(map(repr, allowed))}; received "
-            f"{unknown[0]!r}"
+            f"the config of {kind} takes {', '.join(map(repr, allowed))}; received {unknown[0]!r}"
         )
     if kind == "Seed" and "seed" not in config:
         raise ValueError("the config of Seed must hold 'seed'")

@@ -100,7 +100,7 @@ def test_too_large_for_memory():
     for shape in ((2**62,), (2**63, 1), (2**40, 2**19), (0, 2**63)):
         with pytest.raises(
             MemoryError,
-            match=r"an array must fit into memory; received shape \(.* of float64, \d+ bytes$",
+            match=r"not enough memory: shape \(.* of float64 needs \d+ bytes$",
         ):
             empty(shape, F64)
 
@@ -391,14 +391,19 @@ def refusals():
         "stride 0",
         as_strided(base, (4, 6), (0, 4)),
         (),
-        r"no two elements of out may share memory; received shape \(4, 6\), strides \(0, 4\)",
+        r"elements of out must not overlap in memory; received shape \(4, 6\), strides \(0, 4\)",
     )
-    yield "window", as_strided(base, (4, 4), (4, 4)), (), "no two elements of out may share memory"
+    yield (
+        "window",
+        as_strided(base, (4, 4), (4, 4)),
+        (),
+        "elements of out must not overlap in memory",
+    )
     yield (
         "overlap",
         as_strided(base, (4, 6), (20, 4)),
         (),
-        "no two elements of out may share memory",
+        "elements of out must not overlap in memory",
     )
     yield (
         "address",
@@ -428,31 +433,31 @@ def refusals():
         "contradiction",
         np.zeros(3, "f4"),
         ("float64",),
-        "dtype must agree with the buffer's own, 'float32'; received 'float64'",
+        "dtype must be the buffer's dtype, 'float32'; received 'float64'",
     )
     yield (
         "same size",
         np.zeros(3, "f2"),
         ("bfloat16",),
-        "dtype must agree with the buffer's own, 'float16'; received 'bfloat16'",
+        "dtype must be the buffer's dtype, 'float16'; received 'bfloat16'",
     )
     yield (
         "signed",
         np.zeros(3, "i2"),
         ("bfloat16",),
-        "dtype must agree with the buffer's own, 'int16'; received 'bfloat16'",
+        "dtype must be the buffer's dtype, 'int16'; received 'bfloat16'",
     )
     yield (
         "bf16 as uint16",
         np.zeros(3, BF16),
         ("uint16",),
-        "dtype must agree with the buffer's own, 'bfloat16'; received 'uint16'",
+        "dtype must be the buffer's dtype, 'bfloat16'; received 'uint16'",
     )
     yield (
         "sizes",
         np.zeros(3, "u1"),
         ("float32",),
-        "dtype must have as many bytes as the buffer's elements, 1; received 'float32' of 4",
+        "dtype must have the size of the buffer's elements, 1 bytes; received 'float32' of 4",
     )
     yield (
         "void",
@@ -464,7 +469,7 @@ def refusals():
         "void sizes",
         np.zeros(3, "V2"),
         ("float32",),
-        "dtype must have as many bytes as the buffer's elements, 2",
+        "dtype must have the size of the buffer's elements, 2 bytes",
     )
     yield "untyped", bytearray(24), (), "a buffer of untyped bytes needs dtype=; received bytearray"
     yield (
@@ -634,11 +639,11 @@ def shrunk(torch, size):
 
 
 STRIDED = "a tensor must have strided memory; "
-STORAGE = "out must have memory behind it; received a tensor with too little storage"
+STORAGE = "out must have memory for its elements; received a tensor with a smaller storage"
 META = (
     r"must be on the CPU; received one on device 'meta'; materialise it .*to_empty\(device='cpu'\)"
 )
-SHARED = "no two elements of out may share memory; received shape "
+SHARED = "elements of out must not overlap in memory; received shape "
 SUBCLASS = r"out must be a plain torch.Tensor or Parameter \(%s\); received .*%s"
 REFUSED_TENSORS = {
     "meta": (lambda t: t.zeros(3, device="meta"), ValueError, META),
@@ -679,7 +684,7 @@ REFUSED_TENSORS = {
     "to_local": (
         lambda t: Wrapped.of(t, to_local=None),
         TypeError,
-        SUBCLASS % ("initfast.torch fills its local part", "Wrapped"),
+        SUBCLASS % ("use initfast.torch, which fills the local part", "Wrapped"),
     ),
     "uninitialized": (
         lambda t: t.nn.UninitializedParameter(),
@@ -716,7 +721,7 @@ def test_a_tensor_with_just_enough_storage(torch):
 
 def test_refused_dtypes_of_tensors(torch):
     with pytest.raises(
-        ValueError, match="dtype must agree with the buffer's own, 'float32'; received 'bfloat16'"
+        ValueError, match="dtype must be the buffer's dtype, 'float32'; received 'bfloat16'"
     ):
         view(torch.zeros(3), torch.bfloat16)
     with pytest.raises(
@@ -766,7 +771,8 @@ def test_dtensor(torch):
         out = distribute_tensor(torch.zeros(4, 4), init_device_mesh("cpu", (1,)), [Shard(0)])
         for tensor in (out, torch.nn.Parameter(out)):
             with pytest.raises(
-                TypeError, match=r"\(initfast.torch fills its local part\); received .*DTensor"
+                TypeError,
+                match=r"\(use initfast.torch, which fills the local part\); received .*DTensor",
             ):
                 view(tensor)
         assert view(out.to_local()).shape == (4, 4)

@@ -134,7 +134,7 @@ UNKNOWN += [Foreign("posit16"), Foreign(7), ml_dtypes.float8_e4m3, ml_dtypes.int
 
 @pytest.mark.parametrize("dtype", UNKNOWN, ids=lambda dtype: repr(dtype).partition(" at 0x")[0])
 def test_unknown(dtype):
-    hint = ": a shape is one argument, as in init((4, 4))" if dtype == 3 else ""
+    hint = ": pass a shape as one tuple, as in init((4, 4))" if dtype == 3 else ""
     rule = f"^dtype must be one of {CHOICES}"
     received = re.escape(f"; received {dtype!r}{hint}") + "$"
     with pytest.raises(ValueError, match=rule + received):
@@ -146,7 +146,8 @@ def test_unknown(dtype):
 @pytest.mark.parametrize("dtype", [float, "float"])
 def test_float_is_ambiguous(dtype):
     with pytest.raises(
-        ValueError, match="dtype must say its width: float is float64 to NumPy and float32 to Keras"
+        ValueError,
+        match="dtype must be 'float32' or 'float64' .float is float64 in NumPy, float32 in Keras",
     ):
         resolve(dtype)
 

@@ -153,7 +153,7 @@ def test_out_must_have_the_shape_of_the_part(shape):
     out = np.full(shape, 7, np.float32)
     with pytest.raises(
         ValueError,
-        match=r"out must have the shape of its part, \(4, 5\); received \(",
+        match=r"out must have the shape of the part, \(4, 5\); received \(",
     ):
         fill(SOURCES["normal"](F32), Seed(1), view(out), whole((4, 5)))
     assert (out == 7).all()
@@ -163,7 +163,7 @@ def test_out_must_have_the_shape_of_the_part(shape):
 def test_out_must_have_the_dtype_of_the_source(dtype):
     out = np.full(3, 1, dtype)
     with pytest.raises(
-        ValueError, match=f"out must have the dtype that is drawn; received {dtype} memory"
+        ValueError, match=f"out must have the dtype of the values; received {dtype} memory"
     ):
         fill(SOURCES["normal"](F32), Seed(1), view(out), whole((3,)))
     assert (out == 1).all()
@@ -172,7 +172,7 @@ def test_out_must_have_the_dtype_of_the_source(dtype):
 def test_dtypes_of_one_size_are_not_mixed_up():
     out = np.full(3, POISON, np.uint16)
     with pytest.raises(
-        ValueError, match="out must have the dtype that is drawn; received bfloat16 memory"
+        ValueError, match="out must have the dtype of the values; received bfloat16 memory"
     ):
         fill(SOURCES["normal"](resolve("float16")), Seed(1), view(out, "bfloat16"), whole((3,)))
     assert (out == POISON).all()

@@ -162,7 +162,7 @@ def test_bad_shapes(shape, message):
         normalize_shape(shape)
 
 
-ENTRIES = r"an index must hold integers, slices, Ellipsis and np.newaxis only .*; received "
+ENTRIES = r"an index must hold only integers, slices, Ellipsis and np.newaxis .*; received "
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ ENTRIES = r"an index must hold integers, slices, Ellipsis and np.newaxis only .*
         (
             (0, 0, 0),
             IndexError,
-            r"an index may have at most one entry a dim, 2 here; received \(0, 0, 0\)",
+            r"an index may have at most one entry per dim, 2 here; received \(0, 0, 0\)",
         ),
         ((..., 0, ...), IndexError, r"an index may have at most one Ellipsis; received 2 in "),
         (True, TypeError, ENTRIES + "True"),

@@ -90,7 +90,8 @@ def test_a_name_is_text(name):
 
 def test_a_name_does_not_undo_a_stream_chosen_by_number():
     with pytest.raises(
-        ValueError, match=r"must not be chosen by number too; received Seed\(1, stream=2\)"
+        ValueError,
+        match=r"a Seed with a stream number cannot have a name.*; received Seed\(1, stream=2\)",
     ):
         Seed(1, 2).named("a")
 
