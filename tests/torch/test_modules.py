@@ -449,7 +449,7 @@ REFUSALS = [
         lambda: holding(torch.ones(1, 3).expand(3, 3)),
         rules("*", "ones_"),
         ValueError,
-        "share memory",
+        "must not overlap in memory",
     ),
 ]
 
