@@ -131,7 +131,7 @@ def xla_handler():
 
 
 def limit_xla_threads(int threads):
-    """Limit the fills that XLA programs run at the same time to `threads` - 1 additional threads."""
+    """Limit all fills of XLA programs together to `threads` - 1 additional threads."""
     initfast_xla_limit(threads)
 
 
@@ -213,7 +213,7 @@ cdef object run(
             &moments if measured else NULL,
         )
     if stopped == INITFAST_NO_MEMORY:
-        raise MemoryError("not enough memory for the stack of a thread")
+        raise MemoryError("a fill needs memory for the stack of a thread")
     if stopped:
         pending_error()
     if measured:
