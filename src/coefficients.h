@@ -1,4 +1,4 @@
-/* Written by fit.py: edit that. Lowest power first. */
+/* Written by fit.py: change that file instead. The lowest power is first. */
 // clang-format off
 #ifndef INITFAST_COEFFICIENTS_H
 #define INITFAST_COEFFICIENTS_H
