@@ -260,14 +260,14 @@ def coefficients(fit: Fit) -> tuple[list[float], list[float], float]:
 def main() -> None:
     here = Path(__file__).resolve().parent
     header = [
-        "/* Written by fit.py: change that file instead. The lowest power is first. */",
+        "/* Coefficients of the stream, lowest power first. fit.py writes this file. */",
         "// clang-format off",
         "#ifndef INITFAST_COEFFICIENTS_H",
         "#define INITFAST_COEFFICIENTS_H",
         "",
     ]
     module = [
-        '"""Coefficients of the stream, lowest power first. Written by src/fit.py: change that instead."""',
+        '"""Coefficients of the stream, lowest power first. src/fit.py writes this file."""',
         "",
     ]
     for fit in TABLE:

@@ -237,8 +237,8 @@ def polynomial(x: Array, table: Sequence[float]) -> Array:
 def fma(a: Any, b: Any, c: Any) -> Array:
     """Return a * b + c rounded once, for float32, or float64 without overflow or underflow.
 
-    The method is by Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using
-    rounding to odd" (2008)."""
+    The method is from Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved
+    algorithms using rounding to odd" (2008)."""
     a, b, c = np.broadcast_arrays(a, b, c)
     if a.dtype == np.float32:
         # The product is exact in float64. Its sum with c, rounded to odd in float64, rounds to

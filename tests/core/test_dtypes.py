@@ -147,7 +147,7 @@ def test_unknown(dtype):
 def test_float_is_ambiguous(dtype):
     with pytest.raises(
         ValueError,
-        match="dtype must be 'float32' or 'float64' .float is float64 in NumPy, float32 in Keras",
+        match=r"dtype must be 'float32' or 'float64' \(float is float64 in NumPy, float32 in Keras",
     ):
         resolve(dtype)
 
