@@ -87,34 +87,34 @@ def view(out: object, dtype: object = None, shape: Dims | None = None) -> Buffer
     if isinstance(out, np.ndarray) and issubclass(type(out), np.ndarray):  # not a proxy
         # A subclass may override its attributes; this view has those of its memory.
         array: npt.NDArray[Any] = np.ndarray.view(out, np.ndarray)
-        return _checked(out, array, _own(array.dtype, out), requested, shape)
+        return _checked(out, array, _own_dtype_of(array.dtype, out), requested, shape)
     # A caller with a tensor has imported torch; other callers should not wait for the import.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(out, getattr(torch, "Tensor", ())):
-        array, own = from_torch(out, torch)
-        return _checked(out, array, own, requested, shape)
+        array, own_dtype = from_torch(out, torch)
+        return _checked(out, array, own_dtype, requested, shape)
     shared = _is_shared_memory(out)
     try:
         memory = memoryview(out.buf if shared else out)  # type: ignore[arg-type,attr-defined]
     except (TypeError, ValueError, BufferError) as error:
         array = from_dlpack(out, error)
-        return _checked(out, array, _own(array.dtype, out), requested, shape)
+        return _checked(out, array, _own_dtype_of(array.dtype, out), requested, shape)
     return _from_memory(out, memory, requested, shape, rounded_up=shared)
 
 
 def _checked(
     out: object,
     array: npt.NDArray[Any],
-    own: DType | None,
+    own_dtype: DType | None,
     requested: DType | None,
     shape: Dims | None,
 ) -> Buffer:
     """Return `array` as a Buffer, or raise ValueError if it is not safe to write into.
 
-    `own` is the dtype of the array, or None if its elements are raw bits."""
+    `own_dtype` is the dtype of the array, or None if its elements are raw bits."""
     if not array.flags.writeable:
         raise ValueError(f"out must be writable; received a read-only {type_name(out)}")
-    dtype = _resolve(array.dtype, own, requested)
+    dtype = _resolve(array.dtype, own_dtype, requested)
     if shape is not None and shape != array.shape:
         raise ValueError(
             f"out must have the shape {shape}; received {type_name(out)} of shape {array.shape}"
@@ -161,27 +161,27 @@ def overlaps(shape: Dims, strides: Dims, itemsize: int) -> bool:
     return False
 
 
-def _resolve(native: np.dtype[Any], own: DType | None, requested: DType | None) -> DType:
+def _resolve(native: np.dtype[Any], own_dtype: DType | None, requested: DType | None) -> DType:
     """Return the dtype to fill a buffer with, from its own dtype and the requested one."""
-    if own is None and requested is None:
+    if own_dtype is None and requested is None:
         raise ValueError(f"a buffer of raw bits needs dtype=; received a buffer of {native.str!r}")
-    if own is not None:  # NumPy takes None for float64 when it compares dtypes
-        if requested is None or requested == own:
-            return own
-        if own.kind != "u":  # unsigned integers and void are raw bits
+    if own_dtype is not None:  # to NumPy, None equals the dtype float64
+        if requested is None or requested == own_dtype:
+            return own_dtype
+        if own_dtype.kind != "u":  # unsigned integers and void are raw bits
             raise ValueError(
-                f"dtype must be the buffer's dtype, {own.name!r}; received {requested.name!r}"
+                f"dtype must be the buffer's dtype, {own_dtype.name!r}; received {requested.name!r}"
             )
     assert requested is not None
     if requested.itemsize != native.itemsize:
         raise ValueError(
-            f"dtype must have the size of the buffer's elements, {native.itemsize} bytes;"
-            f" received {requested.name!r} of {requested.itemsize}"
+            f"dtype must have the itemsize of the buffer, {native.itemsize};"
+            f" received {requested.name!r} of itemsize {requested.itemsize}"
         )
     return requested
 
 
-def _own(native: np.dtype[Any], out: object) -> DType | None:
+def _own_dtype_of(native: np.dtype[Any], out: object) -> DType | None:
     """Return an array's dtype, or None for void: NumPy loads a bfloat16 .npy file as void."""
     if native.type is np.void and native.names is None and native.subdtype is None:
         return None
@@ -238,7 +238,7 @@ def _from_memory(
         raise ValueError(
             f"out must hold numbers; received {type_name(out)} of format {memory.format!r}"
         ) from None
-    own = _own(array.dtype, out)
+    own_dtype = _own_dtype_of(array.dtype, out)
     if (
         shape is not None
         and array.ndim == 1
@@ -246,4 +246,4 @@ def _from_memory(
         and math.prod(shape) == array.size
     ):
         array = array.reshape(shape)
-    return _checked(out, array, own, requested, shape)
+    return _checked(out, array, own_dtype, requested, shape)

@@ -45,7 +45,7 @@ def from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
             str(tensor.layout) if tensor.layout != torch.strided else "a lazy negative or conjugate"
         )
         raise ValueError(f"a tensor must have strided memory; received {kind}")
-    own = resolve_numeric(tensor.dtype)
+    dtype = resolve_numeric(tensor.dtype)
     try:
         # FSDP resizes a storage without changing its tensors: it is then too small for them.
         last = tensor.storage_offset() + sum(
@@ -58,7 +58,7 @@ def from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
             raise ValueError(
                 "out must have memory for its elements; received a tensor with a smaller storage"
             )
-        return np.asarray(_Memory(tensor.detach(), own)), own
+        return np.asarray(_Memory(tensor.detach(), dtype)), dtype
     except RuntimeError as error:
         # Tensors inside vmap or grad, nested tensors and ZeroTensors have no writable memory.
         reason = str(error).strip().split("\n")[0][:120]

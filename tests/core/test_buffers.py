@@ -1,6 +1,4 @@
-"""Memory to fill: what is accepted lies where the Buffer says, and what is refused says why and
-stays untouched.
-"""
+"""Memory to fill: a Buffer has the right addresses; an error names the reason, writes nothing."""
 
 import array
 import ctypes
@@ -46,9 +44,7 @@ PLAIN = [
 
 
 def poke(buffer):
-    """Write the numbers 1, 2, ... in C order at the places that a Buffer gives, by address alone;
-    return their bits.
-    """
+    """Write 1, 2, ... in C order to the addresses that a Buffer gives; return their bits."""
     size = buffer.dtype.itemsize
     numbers = np.arange(1, math.prod(buffer.shape) + 1).astype(f"u{size}").reshape(buffer.shape)
     for at in itertools.product(*map(range, buffer.shape)):
@@ -58,15 +54,15 @@ def poke(buffer):
 
 
 def accepts(out, bits, dtype, *args):
-    """Check that `view(out, *args)` is what `out` holds; `bits` reads `out` as unsigned integers by
-    its own means.
-    """
+    """Assert that `view(out, *args)` has the memory of `out`.
+
+    `bits` reads `out` as unsigned integers without initfast."""
     buffer = view(out, *args)
     assert buffer.dtype == dtype
-    wanted = poke(buffer)
-    np.testing.assert_array_equal(bits(), wanted)
+    expected = poke(buffer)
+    np.testing.assert_array_equal(bits(), expected)
     assert buffer.array.dtype == dtype
-    np.testing.assert_array_equal(buffer.array.view(wanted.dtype), wanted)
+    np.testing.assert_array_equal(buffer.array.view(expected.dtype), expected)
 
 
 # ---- new arrays
@@ -78,22 +74,22 @@ def accepts(out, bits, dtype, *args):
 )
 def test_new(dtype, shape):
     buffer = new(shape, dtype)
-    found = buffer.owner
-    assert (buffer.shape, buffer.dtype, buffer.strides) == (shape, dtype, found.strides)
-    assert found.shape == shape
-    assert found.dtype == dtype
-    assert found.flags.c_contiguous
-    assert found.flags.writeable
-    assert found.flags.aligned
-    assert buffer.address == found.ctypes.data
+    owner = buffer.owner
+    assert (buffer.shape, buffer.dtype, buffer.strides) == (shape, dtype, owner.strides)
+    assert owner.shape == shape
+    assert owner.dtype == dtype
+    assert owner.flags.c_contiguous
+    assert owner.flags.writeable
+    assert owner.flags.aligned
+    assert buffer.address == owner.ctypes.data
     assert buffer.address % ALIGNMENT == 0
-    found[...] = 1
+    owner[...] = 1
     assert empty(shape, dtype).shape == shape
 
 
 def test_alignment_is_no_accident():
-    kept = [empty((n,), F32) for n in range(1, 400)]
-    assert {a.ctypes.data % 64 for a in kept} == {0}
+    arrays = [empty((n,), F32) for n in range(1, 400)]
+    assert {a.ctypes.data % 64 for a in arrays} == {0}
 
 
 def test_too_large_for_memory():
@@ -141,7 +137,7 @@ def test_long_double_is_accepted():
 
 
 @pytest.mark.parametrize(
-    ("held", "dtype"),
+    ("raw", "dtype"),
     [
         ("u2", "bfloat16"),
         ("u1", "float8_e4m3fn"),
@@ -151,8 +147,8 @@ def test_long_double_is_accepted():
         ("V8", "float64"),
     ],
 )
-def test_raw_bits_can_be_read_as_another_dtype(held, dtype):
-    out = np.zeros((3, 4), held)[::-1, ::2]
+def test_raw_bits_can_be_read_as_another_dtype(raw, dtype):
+    out = np.zeros((3, 4), raw)[::-1, ::2]
     accepts(out, lambda: out.view(bits_of(resolve(dtype))), resolve(dtype), dtype)
 
 
@@ -168,7 +164,7 @@ def test_a_saved_bfloat16_matrix(tmp_path):
     np.save(tmp_path / "bf16.npy", np.zeros((3, 4), BF16))
     out = np.load(tmp_path / "bf16.npy", mmap_mode="r+")
     if out.dtype.type is not np.void:
-        pytest.skip("this NumPy knows bfloat16")
+        pytest.skip("this NumPy has bfloat16")
     accepts(out, lambda: out.view("u2"), BFLOAT16, "bfloat16", (3, 4))
 
 
@@ -180,8 +176,8 @@ def untyped():
     yield "bytearray", data, lambda: np.frombuffer(bytes(data), np.uint8)
     mapped = mmap.mmap(-1, 48)
     yield "mmap", mapped, lambda: np.frombuffer(mapped[:], np.uint8)
-    held = memoryview(bytearray(48))
-    yield "memoryview", held, lambda: np.frombuffer(bytes(held), np.uint8)
+    window = memoryview(bytearray(48))
+    yield "memoryview", window, lambda: np.frombuffer(bytes(window), np.uint8)
     folded = memoryview(bytearray(48)).cast("B", (4, 12))
     yield "folded", folded, lambda: np.frombuffer(folded.tobytes(), np.uint8)
     octets = array.array("B", bytes(48))
@@ -279,7 +275,7 @@ def test_the_owner_keeps_memory_alive():
     data = bytearray(24)
     buffer = view(data, "float32")
     with pytest.raises(BufferError):
-        data.clear()  # it cannot move away while a Buffer points into it
+        data.clear()  # it cannot be resized while a Buffer refers to its memory
     del buffer
     data.clear()
 
@@ -302,8 +298,8 @@ def test_shared_memory(shared):
 
 
 def test_shared_memory_may_be_rounded_up_to_pages(shared):
-    wanted = poke(view(shared, "float32", (5,)))
-    np.testing.assert_array_equal(np.frombuffer(bytes(shared.buf[:20]), np.uint32), wanted)
+    expected = poke(view(shared, "float32", (5,)))
+    np.testing.assert_array_equal(np.frombuffer(bytes(shared.buf[:20]), np.uint32), expected)
     with pytest.raises(
         ValueError,
         match=r"out must hold 128 bytes for shape \(32,\) of float32; received .*SharedMemory",
@@ -340,7 +336,7 @@ def test_closed_and_released_memory():
             view(out, "float32")
 
 
-# ---- refusals that hold for every kind
+# ---- errors for every kind of buffer
 
 
 def readonly(a):
@@ -457,7 +453,7 @@ def refusals():
         "sizes",
         np.zeros(3, "u1"),
         ("float32",),
-        "dtype must have the size of the buffer's elements, 1 bytes; received 'float32' of 4",
+        "dtype must have the itemsize of the buffer, 1; received 'float32' of itemsize 4",
     )
     yield (
         "void",
@@ -469,7 +465,7 @@ def refusals():
         "void sizes",
         np.zeros(3, "V2"),
         ("float32",),
-        "dtype must have the size of the buffer's elements, 2 bytes",
+        "dtype must have the itemsize of the buffer, 2",
     )
     yield "untyped", bytearray(24), (), "a buffer of untyped bytes needs dtype=; received bytearray"
     yield (
@@ -526,7 +522,7 @@ def test_alignment_of_a_single_element_asks_nothing_of_strides():
 
 
 def entries(shape, strides, itemsize):
-    """Every byte that an array touches, once for each element that touches it."""
+    """Return every byte address of an array, once for each element that includes it."""
     starts = [
         sum(i * s for i, s in zip(at, strides, strict=True))
         for at in itertools.product(*map(range, shape))
@@ -602,8 +598,8 @@ def test_parameters_and_grad(torch):
         torch.zeros(3, requires_grad=True),
         torch.nn.Linear(3, 4).weight,
     ):
-        wanted = poke(view(out))
-        assert np.array_equal(out.detach().view(torch.int32).numpy(), wanted)
+        expected = poke(view(out))
+        assert np.array_equal(out.detach().view(torch.int32).numpy(), expected)
         assert out.requires_grad
 
 
@@ -625,7 +621,7 @@ def lazy(torch):
 
 
 class Wrapped:
-    """Makes a tensor subclass only when torch is there."""
+    """A factory of a tensor subclass, which needs torch only when it is called."""
 
     @staticmethod
     def of(torch, **members):
@@ -700,7 +696,7 @@ def test_the_storage_of_a_filled_tensor_can_be_resized():
         tensor = torch.empty(4, 3, dtype=dtype)
         view(tensor).array[...] = 1
         assert (tensor == 1).all()
-        tensor.untyped_storage().resize_(0)  # as FSDP frees what it has gathered
+        tensor.untyped_storage().resize_(0)  # as FSDP frees gathered parameters
 
 
 @pytest.mark.parametrize("name", REFUSED_TENSORS)
@@ -741,15 +737,15 @@ def test_tensors_inside_a_transform(torch):
 
 def test_a_fill_within_functionalize_is_not_lost(torch):
     def call(x):
-        made = x + 0
-        ift.RandomNormal(seed=1).fill(made)
-        return made + 0
+        copy = x + 0
+        ift.RandomNormal(seed=1).fill(copy)
+        return copy + 0
 
     with pytest.raises(ValueError, match="a tensor must have strided memory"):
         torch.func.functionalize(call)(torch.zeros(3))
 
 
-@pytest.mark.long  # to import them takes seconds
+@pytest.mark.long  # the import takes seconds
 def test_fake_tensors(torch):
     from torch._subclasses import FakeTensorMode
 
@@ -791,11 +787,11 @@ def test_torch_is_not_imported_to_look_for_tensors():
     assert result.stdout == "False\n"
 
 
-# ---- DLPack, and what is read-only through it
+# ---- DLPack, and arrays that are read-only with it
 
 
 class Exporter:
-    """An array of a library that speaks DLPack only."""
+    """An array of a library that supports only DLPack."""
 
     def __init__(self, array, device=(1, 0)):
         self.array, self.device = array, device
@@ -846,7 +842,7 @@ def test_tensorflow_tensors_are_immutable(name):
 
 
 class Wide(np.ndarray):
-    """A subclass that names a wider type, other strides and another shape than its memory has."""
+    """A subclass that reports a wider type, other strides and another shape than its memory has."""
 
     dtype = property(lambda self: np.dtype("f8"))
     itemsize = property(lambda self: 8)
@@ -868,7 +864,7 @@ def test_a_subclass_cannot_overrule_its_memory(shape):
 
 def test_a_proxy_is_not_taken_for_an_array():
     class Proxy:
-        """As wrapt's: NumPy would make a copy of it, and the values would be lost."""
+        """A proxy as in wrapt: NumPy would copy it, so that the values would be lost."""
 
         __class__ = np.ndarray
 

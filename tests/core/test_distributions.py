@@ -1,6 +1,4 @@
-"""From parameters to the kernels' numbers: exact where it matters, and refused where a dtype cannot
-hold them.
-"""
+"""The kernels' numbers are exact, and parameters that a dtype cannot represent raise ValueError."""
 
 from fractions import Fraction
 
@@ -24,8 +22,8 @@ def test_uniform_numbers() -> None:
         float(np.float32(float((Fraction(0.05) - Fraction(-0.05)) / 2**24)))
     )
     assert shift == float(np.nextafter(np.float32(-0.05), np.float32(0)))
-    # float32(-0.05) lies below -0.05, so the first value is the next one up; likewise the last at
-    # the other end.
+    # float32(-0.05) is below -0.05, so the first value is the next larger number. The last value is
+    # found in the same way.
     assert low == float(np.nextafter(np.float32(-0.05), np.float32(0)))
     assert high == float(np.nextafter(np.float32(0.05), np.float32(0)))
 
