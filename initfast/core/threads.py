@@ -144,14 +144,14 @@ def _usable_cores() -> int:
 
 def _look_up(environment: Mapping[str, str], cores: int, quota: float | None) -> tuple[int, str]:
     """Return the default number of threads, and the setting that decides it."""
-    ours = environment.get("INITFAST_NUM_THREADS", "").strip()
-    if ours:
-        number = int(ours) if _NUMBER.fullmatch(ours) else ours
+    setting = environment.get("INITFAST_NUM_THREADS", "").strip()
+    if setting:
+        number = int(setting) if _NUMBER.fullmatch(setting) else setting
         return _count(number, "INITFAST_NUM_THREADS"), "INITFAST_NUM_THREADS"
     # OpenMP allows a list, one number per nesting level. Other values are ignored.
-    theirs = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if _NUMBER.fullmatch(theirs) and int(theirs) > 0:
-        return min(int(theirs), MAX_THREADS), "OMP_NUM_THREADS"
+    openmp_setting = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if _NUMBER.fullmatch(openmp_setting) and int(openmp_setting) > 0:
+        return min(int(openmp_setting), MAX_THREADS), "OMP_NUM_THREADS"
     if quota is not None and quota < cores:
         return max(1, math.ceil(quota)), f"cgroup quota of {quota:g} of {cores} usable cores"
     return min(cores, MAX_THREADS), "usable cores"
