@@ -1,8 +1,8 @@
 """Fill large arrays with random weights, reproducibly, under the Keras names.
 
-Every element is a function of (stream version, seed, stream, index, distribution, parameters,
-dtype) and of nothing else: not of the array's length or layout, the part asked for, the number of
-threads, or the machine.
+Each element depends only on (stream version, seed, stream, index, distribution, parameters, dtype).
+It does not depend on the array's length or layout, on the part that is requested, on the number of
+threads, or on the machine.
 
     >>> import initfast as ift
     >>> weights = ift.HeNormal(seed=42)((1000, 768))
@@ -10,32 +10,31 @@ threads, or the machine.
     >>> bool((part == weights[200:300, :64]).all())
     True
 
-An initializer is made once, with its parameters and a seed, and called for each array:
+Create an initializer with its parameters and a seed, then call it for each array:
 
-- `init(shape, dtype=None)` makes a new array, `init.fill(out)` fills existing memory; float32
-  by default.
-- `init.block(shape, index)`, `init.rows(shape, ids)`, `init.fill(out, shape, index)`: a part, equal
-  to the whole's.
-- `HeNormal`, `HeUniform`, `GlorotNormal`, `GlorotUniform`, `LecunNormal`, `LecunUniform`: scaled by
-  fan (`compute_fans`); all are rows of `VarianceScaling`. `RandomNormal`,
-  `RandomUniform`, `TruncatedNormal`: of given parameters. `Orthogonal`, `Identity`, `STFT`,
-  `Constant`, `Zeros`, `Ones`: the rest of Keras'. `RandomInitializer`, `Initializer`: the bases of
-  your own.
-- `get`, `serialize`, `deserialize`: by Keras' names, and to and from Keras' JSON.
-- `Seed(42).named("layer/kernel")`: a stream for each tensor. `SeedGenerator(42)`: a new stream at
-  each call.
-- `threads`, `set_num_threads`, `get_num_threads`, `backends`: how it runs, which changes no value.
-  `show_config`: what runs, for bug reports.
-- `diagnose` (a `SignalReport`), `recommend`, `compare`: is it any good for a network? All of that
-  is in `signal`.
-- `checkpoint`: whole models in files. `random_bits`: the raw words. `ReusedSeedWarning`: two arrays
-  of one stream.
+- `init(shape, dtype=None)` returns a new array, and `init.fill(out)` fills an existing one. The
+  default dtype is float32.
+- `init.block(shape, index)`, `init.rows(shape, ids)` and `init.fill(out, shape, index)` compute a
+  part, with the values that the whole array has there.
+- Scaled by fan (`compute_fans`): `HeNormal`, `HeUniform`, `GlorotNormal`, `GlorotUniform`,
+  `LecunNormal`, `LecunUniform`, and `VarianceScaling`, which includes the others.
+- With explicit parameters: `RandomNormal`, `RandomUniform`, `TruncatedNormal`.
+- The other initializers of Keras: `Orthogonal`, `Identity`, `STFT`, `Constant`, `Zeros`, `Ones`.
+- Base classes for your own: `RandomInitializer` and `Initializer`.
+- `get`, `serialize` and `deserialize` convert Keras' names and JSON.
+- `Seed(42).named("layer/kernel")` is a separate stream for each tensor. `SeedGenerator(42)` uses a
+  new stream at each call. `ReusedSeedWarning` says that two arrays have the same values.
+- `threads`, `set_num_threads`, `get_num_threads` and `backends` change the speed and no value.
+  `show_config` prints versions and settings for bug reports.
+- `diagnose` (which returns a `SignalReport`), `recommend` and `compare` test whether an
+  initialisation suits a network. The module `signal` has all of them.
+- `checkpoint` writes whole models to files. `random_bits` returns raw random words.
 
-Imported by name: `initfast.torch`, `initfast.keras`, `initfast.jax`, `initfast.dask`,
-`initfast.zarr`, `initfast.threadpools`, `initfast.typing`. The command line is `initfast --help`.
-README.md has recipes, and src/README.md specifies every value."""
+Import these by name: `initfast.torch`, `initfast.keras`, `initfast.jax`, `initfast.dask`,
+`initfast.zarr`, `initfast.threadpools`, `initfast.typing`. `initfast --help` describes the command
+line. README.md has recipes, and src/README.md specifies every value."""
 
-# First, so that Ctrl-C during the other imports ends the command line in one line.
+# Imported first, so that Ctrl-C during the other imports ends the command line with one line.
 from initfast import _startup  # noqa: F401
 
 # isort: split
@@ -100,8 +99,8 @@ if TYPE_CHECKING:
     )
     from initfast.signal import SignalReport, compare, diagnose, recommend
 
-# Pickles, configs and Dask's tokens name a class by its module: the public one, wherever its file
-# may move.
+# Pickles, configs and Dask's tokens name a class by its module. The public module stays valid when
+# a file moves.
 for _public in (*vars(initializers).values(), Seed, SeedGenerator, ReusedSeedWarning):
     if isinstance(_public, type):
         _public.__module__ = __name__
@@ -169,8 +168,8 @@ __all__ = [
     "zeros",
 ]
 
-# Loaded on first use: each name and the module that has it. The aliases are here so that `help`
-# prints no class twice.
+# Names that are loaded on first use, and their modules. The aliases are here so that `help` prints
+# each class only once.
 _LAZY = {
     "checkpoint": "initfast",
     "signal": "initfast",
@@ -187,7 +186,7 @@ def __dir__() -> list[str]:
     return sorted({*dunder, *__all__} - {*aliases.__all__})
 
 
-if not TYPE_CHECKING:  # a type checker that sees it takes any name for one of these
+if not TYPE_CHECKING:  # with `__getattr__` in sight, a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _LAZY:

@@ -1,4 +1,4 @@
-"""`python -m initfast` is the command line, and `main` the entry point of `initfast`."""
+"""Run the command line: for `python -m initfast`, and by `main` for the script `initfast`."""
 
 import sys
 
@@ -13,7 +13,7 @@ def main() -> int:
     try:
         return run()
     finally:
-        _startup.done()
+        _startup.finish()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from initfast._version import STREAM_VERSION, __version__
 from initfast.core.threads import get_num_threads
 from initfast.core.threads import why as why_threads
 
-# The packages that initfast works with, by their names for pip.
+# The packages that initfast works with, by their names on PyPI.
 _PACKAGES = (
     "ml_dtypes",
     "keras",
@@ -30,13 +30,13 @@ _PACKAGES = (
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
-    """Print what a bug report should contain: versions, kernels, threads, machine.
+    """Print versions, kernels, threads and machine, for a bug report.
 
     Args:
         mode: 'stdout' prints; 'dicts' returns a dictionary instead.
 
     Raises:
-        ValueError: if mode is neither of them, or if INITFAST_BACKEND or INITFAST_NUM_THREADS is
+        ValueError: if `mode` has another value, or if INITFAST_BACKEND or INITFAST_NUM_THREADS is
             wrong.
     """
     if mode not in ("stdout", "dicts"):
@@ -72,8 +72,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
 
 
 def _version(package: str) -> str | None:
-    """Return a package's version by its metadata: importing an engine takes seconds."""
-    import importlib.metadata  # as long to import as all of initfast
+    """Return a package's version from its metadata, because importing an engine takes seconds."""
+    import importlib.metadata  # takes as long to import as all of initfast
 
     try:
         return importlib.metadata.version(package)
@@ -82,6 +82,7 @@ def _version(package: str) -> str | None:
 
 
 def _cpu() -> str:
+    """Return the model name of the CPU."""
     try:
         rows = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

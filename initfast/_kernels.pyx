@@ -1,7 +1,7 @@
 # cython: language_level=3, freethreading_compatible=True, embedsignature=True
-"""The binding of src/: no arithmetic, no defaults.
+"""The Python binding of the C code in src/.
 
-Addresses and shapes are trusted here: the callers in Python have checked them.
+Addresses and shapes are not checked here, because the callers in Python have checked them.
 """
 
 from cpython.buffer cimport Py_buffer, PyBUF_SIMPLE, PyObject_GetBuffer, PyBuffer_Release
@@ -26,7 +26,7 @@ cdef extern from "initfast.h" nogil:
         uint32_t itemsize
     const initfast_dtype_row initfast_dtypes[]
     const char *initfast_distributions[]
-    # In these structs, pointers to numbers stand for arrays: only C has to know how long they are.
+    # In these structs, a pointer to numbers is an array in C, whose length only C needs to know.
     ctypedef struct initfast_source:
         initfast_distribution distribution
         initfast_dtype dtype
@@ -40,7 +40,7 @@ cdef extern from "initfast.h" nogil:
         int64_t *step
         int64_t *stride
         uint64_t start
-        const uint64_t *starts  # this one is a pointer
+        const uint64_t *starts  # the exception: a pointer in C too
         void *out
     ctypedef struct initfast_backend:
         const char *name
@@ -91,7 +91,7 @@ MAX_THREADS = INITFAST_THREADS
 TILE_BLOCKS = INITFAST_TILE_BLOCKS
 COMPILER = INITFAST_COMPILER.decode()
 
-# By code: (name, bytes per element) of each dtype, and the name of each distribution.
+# Indexed by code: (name, bytes per element) of each dtype, and the name of each distribution.
 DTYPES = read_dtypes()
 DISTRIBUTIONS = read_distributions()
 # BITS, UNIFORM, NORMAL, ...: the code of each distribution.
@@ -103,7 +103,7 @@ initfast_xla_use(backend_in_use)
 
 
 def backends():
-    """Return (name, whether this CPU runs it) of each compiled backend, the best one last."""
+    """Return (name, whether this CPU supports it) of each compiled backend, the best one last."""
     cdef int i = 0
     rows = []
     while initfast_backends[i] != NULL:
@@ -114,29 +114,29 @@ def backends():
 
 
 def active():
-    """Return the name of the backend that the next fill runs on."""
+    """Return the name of the backend that the next fill uses."""
     return backend_in_use.name.decode()
 
 
 def use(int position):
-    """Fill with the backend at this position of backends() from now on."""
+    """Use the backend at this position of backends() for all later fills."""
     global backend_in_use
     backend_in_use = initfast_backends[position]
     initfast_xla_use(backend_in_use)
 
 
 def xla_handler():
-    """Return the handler that XLA programs on the CPU call, as `jax.ffi` registers one."""
+    """Return the handler for XLA programs on the CPU, as a capsule for `jax.ffi`."""
     return PyCapsule_New(<void *>&initfast_xla_fill, NULL, NULL)
 
 
 def limit_xla_threads(int threads):
-    """Let all fills that XLA programs run at the same time start `threads` - 1 threads at most."""
+    """Limit all fills of XLA programs together to `threads` - 1 additional threads."""
     initfast_xla_limit(threads)
 
 
 cdef class Source:
-    """What is drawn: a distribution, its numbers and the dtype, as the kernels take them."""
+    """A distribution with its parameters and dtype, in the form that the kernels use."""
     cdef initfast_source c
 
     def __cinit__(
@@ -174,13 +174,13 @@ cdef class Source:
 
     @property
     def numbers(self):
-        """Return (scale, shift, low, high), and the parameters of free bounds."""
+        """Return (scale, shift, low, high) and the parameters of free bounds."""
         free = tuple([self.c.free[i] for i in range(INITFAST_FREE_PARAMETERS)])
         return (self.c.scale, self.c.shift, self.c.low, self.c.high), free
 
 
 def in_environment(function, *arguments, **options):
-    """Return what the function returns, run in the floating-point environment of the stream."""
+    """Call the function in the floating-point environment of the stream and return its result."""
     cdef environment saved = environment_enter()
     try:
         return function(*arguments, **options)
@@ -233,8 +233,8 @@ def fill_flat(
 ):
     """Write logical elements start, start + 1, ... to `count` contiguous items at the address.
 
-    If `measured`, return their (mean, sum of squared distances from it, minimum, maximum): of a
-    source that is not a constant, and of at least one element.
+    If `measured`, return their (mean, sum of squared distances from the mean, minimum, maximum).
+    Then the source must not be a constant, and `count` must be at least 1.
     """
     cdef initfast_part part
     part.dimensions = 1
@@ -260,9 +260,10 @@ def fill(
     int threads,
     bint measured=False,
 ):
-    """Write a part of at most MAX_DIMS dimensions; `measured` as in fill_flat.
+    """Write a part with up to MAX_DIMS dimensions; `measured` is that of fill_flat.
 
-    Steps are in logical elements, strides in bytes; starts is a contiguous uint64 array or None.
+    Steps are in logical elements and strides in bytes. `starts` is a contiguous uint64 array or
+    None.
     """
     cdef initfast_part part
     cdef Py_buffer view
@@ -291,9 +292,9 @@ def tiles(
     size_t count,
     uintptr_t address,
 ):
-    """Write `count` whole tiles from any block on, straight from the kernel.
+    """Write `count` whole tiles, beginning with block `first`, by a direct call of the kernel.
 
-    For known answers at counters that no element has.
+    Tests use it for known answers at counters that no element has.
     """
     cdef initfast_tiles *kernel
     kernel = initfast_kernel(backend_in_use, source.c.distribution, source.c.dtype)

@@ -1,22 +1,22 @@
-"""Ctrl-C in the process of the command line: one line and exit code 130, from the first import on.
+"""Handle Ctrl-C on the command line from the first import on: one line and exit code 130.
 
-Imported before everything else. Until `end`, Ctrl-C ends the process; from then on it raises
-KeyboardInterrupt, once: what sends it to a group of processes often sends it twice."""
+This module is imported before all others. Until `end`, Ctrl-C ends the process. After it, Ctrl-C
+raises KeyboardInterrupt, but only once, because a process group often receives it twice."""
 
 from __future__ import annotations
 
-# Not `signal`: it imports enum first, and Ctrl-C in these milliseconds gives a traceback.
+# Not `signal`, which imports enum first: Ctrl-C in these milliseconds would print a traceback.
 import _signal as signal  # type: ignore
 import os
 import sys
 
-__all__ = ["begin", "done", "end"]
+__all__ = ["begin", "end", "finish"]
 
 _INTERRUPTED = 130
 
 
 def begin() -> None:
-    """Let Ctrl-C end the process, if nobody else has a handler for it."""
+    """Let Ctrl-C end the process, unless another handler is installed."""
     try:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _quit)
@@ -25,13 +25,13 @@ def begin() -> None:
 
 
 def end() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt, if `begin` had its way."""
+    """Let Ctrl-C raise KeyboardInterrupt, if the handler of `begin` is installed."""
     if signal.getsignal(signal.SIGINT) is _quit:
         signal.signal(signal.SIGINT, _raise_once)
 
 
-def done() -> None:
-    """Ignore Ctrl-C while Python ends: the command is done, and has said so."""
+def finish() -> None:
+    """Ignore Ctrl-C while Python exits: the command has ended and printed its result."""
     if signal.getsignal(signal.SIGINT) in (_quit, _raise_once):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -47,9 +47,9 @@ def _raise_once(*_: object) -> None:
 
 
 def _is_command_line() -> bool:
-    """Return whether this process is `python -m initfast` or the script that pip makes of it."""
+    """Return whether this process runs `python -m initfast` or the script `initfast` of pip."""
     arguments = getattr(sys, "argv", None) or [""]
-    if arguments[0] == "-m":  # Python is still looking for the module that follows
+    if arguments[0] == "-m":  # Python has not yet found the module
         option = sys.orig_argv[-len(arguments)]
         return option == "initfast" or (option[0] == "-" and option.endswith("minitfast"))
     if os.path.basename(arguments[0]) != "initfast":

@@ -1,4 +1,4 @@
-"""Which kernels run: `available()`, `active()`, `use(name)`, and the variable INITFAST_BACKEND."""
+"""List and choose the kernels: `available()`, `active()`, `use(name)`, INITFAST_BACKEND."""
 
 from __future__ import annotations
 
@@ -13,26 +13,36 @@ _log = logging.getLogger(__name__)
 
 
 @cache
-def _listed() -> list[tuple[str, bool]]:
-    """Names, and whether this CPU runs them. Asking a virtual machine's CPU takes 50 us."""
+def _backends() -> list[tuple[str, bool]]:
+    """Return (name, whether this CPU supports it) of each backend.
+
+    Cached, because a query of the CPU takes 50 us in a virtual machine."""
     return _kernels.backends()
 
 
 def compiled() -> tuple[str, ...]:
-    """Return the names of the backends in this build, in ascending order of preference."""
-    return tuple(name for name, _ in _listed())
+    """Return the names of the backends in this build, the preferred one last."""
+    return tuple(name for name, _ in _backends())
 
 
 def available() -> tuple[str, ...]:
-    """Return the names of the backends that this CPU runs, in ascending order of preference.
+    """Return the names of the backends that this CPU supports, the preferred one last.
 
-    All of them give the same bytes.
+    All of them write the same bytes.
     """
-    return tuple(name for name, usable in _listed() if usable)
+    return tuple(name for name, usable in _backends() if usable)
 
 
 def active() -> str:
-    """Return the name of the backend in use. Raises ValueError if INITFAST_BACKEND is wrong."""
+    """Return the name of the backend that fills use.
+
+    Raises:
+        ValueError: if INITFAST_BACKEND names a backend that is not available.
+
+    Example:
+        >>> active() in available()
+        True
+    """
     check()
     return _kernels.active()
 
@@ -40,25 +50,30 @@ def active() -> str:
 def check() -> None:
     """Raise ValueError if INITFAST_BACKEND names a backend that is not available.
 
-    Every fill asks this, so that `import initfast` works and the command line can report it.
+    Every fill calls this. The import does not, so that the command line can report the error.
     """
     if _error is not None:
         raise ValueError(_error)
 
 
 class use:
-    """Fill with the backend `name` from now on; as a context manager, until the end of the block.
+    """A choice of the backend `name` for all later fills, or for the block of a `with` statement.
 
-    Raises ValueError if the name is not among available().
+    Args:
+        name: one of `available()`.
 
-    >>> with use("portable"):
-    ...     active()
-    'portable'
+    Raises:
+        ValueError: if `name` is not one of `available()`.
+
+    Example:
+        >>> with use("portable"):
+        ...     active()
+        'portable'
     """
 
     def __init__(self, name: str) -> None:
         self._before = active()
-        if error := _wrong("backend", name):
+        if error := _error_of("backend", name):
             raise ValueError(error)
         _kernels.use(compiled().index(name))
         _log.debug("backend %s instead of %s", name, self._before)
@@ -76,23 +91,23 @@ class use:
 
 
 def why() -> str:
-    """Return why the active backend was chosen."""
+    """Return the setting that decides the active backend, as text."""
     if active() == os.environ.get("INITFAST_BACKEND"):
         return "INITFAST_BACKEND"
-    return "best available on this CPU" if active() == available()[-1] else "chosen by backends.use"
+    return "best available on this CPU" if active() == available()[-1] else "set by backends.use"
 
 
-def _wrong(what: str, name: str) -> str | None:
-    """Return the error message for the name of a backend, or None if it is available."""
+def _error_of(variable: str, name: str) -> str | None:
+    """Return the error message for an unavailable backend, or None if it is available."""
     if name in available():
         return None
-    return f"{what} must be one of {', '.join(map(repr, available()))}; received {name!r}"
+    return f"{variable} must be one of {', '.join(map(repr, available()))}; received {name!r}"
 
 
 def _from_environment() -> str | None:
-    """Use the backend that INITFAST_BACKEND names, or return what is wrong with the name."""
+    """Use the backend that INITFAST_BACKEND names, or return the error message for its value."""
     name = os.environ.get("INITFAST_BACKEND", "").strip()
-    error = _wrong("INITFAST_BACKEND", name) if name else None
+    error = _error_of("INITFAST_BACKEND", name) if name else None
     if name and error is None:
         _kernels.use(compiled().index(name))
     return error

@@ -1,13 +1,13 @@
-"""Write a whole model to disk as Hugging Face's loaders read it: `.safetensors`, in shards.
+"""Write a whole model to disk as `.safetensors` files that Hugging Face's loaders read.
 
     from initfast import checkpoint
 
     checkpoint.save(checkpoint.spec_from(model), "folder", seed=42)
     checkpoint.save("gpt2.json", "gpt2.safetensors", seed=42, dtype="bfloat16")
 
-Every tensor is drawn from the stream of its name, so that it does not depend on what else the
-model has, on the shards, or on how many processes write them. `initfast model` is the same on the
-command line."""
+Each tensor uses the stream of its name, so its values do not depend on the other tensors, on the
+shards, or on the number of processes that write them. On the command line, `initfast model` does
+the same."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def spec_from(model: Any, rules: Any = (), *, dtype: DTypeLike = None) -> dict[s
     """Return the spec of a PyTorch module or a built Keras model, as `json.dump` takes it.
 
     `save(spec_from(model), path, seed=s)` writes what `initfast.torch.initialize(model, s,
-    buffers=True)`, or `initfast.keras.initialize(model, s)`, would give the model.
+    buffers=True)`, or `initfast.keras.initialize(model, s)`, would write into the model.
 
     Args:
         model: the module or model; a module may be on the meta device.
-        rules, dtype: as for `initfast.torch.spec_from` or `initfast.keras.spec_from`.
+        rules, dtype: the arguments of `initfast.torch.spec_from` or `initfast.keras.spec_from`.
 
     Raises:
-        TypeError: the model is neither.
+        TypeError: if the model is not one of these.
     """
-    # Who has a model has imported its engine. Keras first: on the torch backend its layers are
-    # modules too.
+    # A caller with a model has imported its engine. Keras first, because with the torch backend its
+    # layers are also torch modules.
     keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
     if keras is not None and isinstance(model, keras.layers.Layer):
         from initfast.keras import specs as of_keras

@@ -1,4 +1,4 @@
-"""threadpoolctl's limits govern initfast too: `initfast.threadpools.register()`, once a process."""
+"""Let threadpoolctl limit the threads of initfast: call `register()` once per process."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _registered = False
 def register() -> None:
     """Let `threadpoolctl.threadpool_limits` and `threadpool_info` include initfast.
 
-    A limit holds for the thread (or asyncio task) that sets it, as `with initfast.threads(n)` does,
-    so that two threads do not undo each other's. Inside it, `set_num_threads` changes nothing for
-    that thread. A second call does nothing.
+    A limit applies only to the thread (or asyncio task) that sets it, as `with initfast.threads(n)`
+    does, so that two threads do not overwrite each other's limit. Inside the limit,
+    `set_num_threads` has no effect on that thread. A second call of `register` does nothing.
 
     Example:
         >>> import initfast as ift, threadpoolctl
@@ -42,7 +42,7 @@ def register() -> None:
 
 
 class _Controller(threadpoolctl.LibController):  # type: ignore[misc]  # threadpoolctl has no types
-    """What threadpoolctl makes of each loaded library whose file name begins with `_kernels`."""
+    """The controller that threadpoolctl creates for each loaded library named `_kernels*`."""
 
     user_api = "initfast"
     internal_api = "initfast"
@@ -50,8 +50,8 @@ class _Controller(threadpoolctl.LibController):  # type: ignore[misc]  # threadp
     check_symbols = ("PyInit__kernels",)
 
     def set_additional_attributes(self) -> None:
-        # Other packages have modules of this name, which have this symbol too. Without its library
-        # threadpoolctl finds no symbol, and lets go of the file.
+        # Other packages may also have a module `_kernels`, with the same symbol. If `dynlib` is
+        # None, threadpoolctl finds no symbol and ignores the file.
         if os.path.realpath(self.filepath) != os.path.realpath(_kernels.__file__):
             self.dynlib: Any = None
 

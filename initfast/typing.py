@@ -1,4 +1,4 @@
-"""The types of the public functions' arguments and results, for your own annotations."""
+"""The types of public arguments and results, for your own annotations."""
 
 from initfast.core.moments import Moments
 from initfast.core.types import Array, DTypeLike, Index, RowIds, SeedLike, Shape

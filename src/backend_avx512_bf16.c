@@ -1,5 +1,5 @@
-/* AVX-512 with an instruction that rounds to bfloat16: the kernels that use it. All other kernels
- * are those of the AVX-512 backend. */
+/* The kernels that use the AVX-512 instruction for rounding to bfloat16. All other kernels are
+ * those of the AVX-512 backend. */
 #include "initfast.h"
 #include "compiler.h"
 
@@ -9,7 +9,8 @@ TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c,avx512bf16")
 #include "simd_avx512_bf16.h"
 enum { GROUPS = 6, GROUPS_TRUNCATED = 4 };
 #include "tiles.h"
-/* Truncated normals within free bounds may be subnormal, which the instruction would take for 0. */
+/* Truncated normals within free bounds may be subnormal, and the instruction treats subnormal
+ * numbers as 0. */
 #define EACH_KERNEL(DO)                                              \
     DO(BFLOAT16, bfloat16, 2, UNIFORM, uniform)                      \
     DO(BFLOAT16, bfloat16, 2, NORMAL, normal)                        \

@@ -1,4 +1,4 @@
-/* Written by fit.py: edit that. Lowest power first. */
+/* Coefficients of the stream, lowest power first. fit.py writes this file. */
 // clang-format off
 #ifndef INITFAST_COEFFICIENTS_H
 #define INITFAST_COEFFICIENTS_H

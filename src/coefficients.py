@@ -1,4 +1,4 @@
-"""Coefficients of the stream, lowest power first. Written by src/fit.py: edit that."""
+"""Coefficients of the stream, lowest power first. src/fit.py writes this file."""
 
 LOG_F32 = (
     float.fromhex("-0x1.0000000000000p+0"),

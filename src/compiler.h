@@ -1,13 +1,13 @@
-/* What standard C lacks: for GCC and for Clang. */
+/* Features that standard C lacks, for GCC and for Clang. */
 #ifndef INITFAST_COMPILER_H
 #define INITFAST_COMPILER_H
 
 #define INLINE static inline __attribute__((always_inline, unused))
 #define PRAGMA(text) _Pragma(#text)
 
-/* UNROLL: every round of the loop that follows is written out. TARGET_BEGIN(text) ... TARGET_END:
- * instructions beyond the baseline, for the functions between the two.
- * INITFAST_COMPILER: what built this, for bug reports. */
+/* UNROLL: the next loop is fully unrolled.
+ * TARGET_BEGIN(text) ... TARGET_END: the functions between them may use these instruction sets.
+ * INITFAST_COMPILER: the name and version of the compiler, for bug reports. */
 #if defined(__clang__)
 #define UNROLL PRAGMA(clang loop unroll(full))
 #define TARGET_BEGIN(text) \

@@ -1,4 +1,4 @@
-/* Which backends were compiled and which of them this CPU runs: the only file that asks the CPU. */
+/* The list of compiled backends, and the choice among them. No other file queries the CPU. */
 #include "initfast.h"
 #include "compiler.h"
 
@@ -28,7 +28,7 @@ static uint64_t enabled_state(void) {
 }
 
 /* The CPU must have the instructions, and the operating system must save the registers (XCR0). The
- * bits are those of Intel's manual, volume 2, CPUID. */
+ * bits are described in Intel's manual, volume 2, CPUID. */
 int initfast_usable(const initfast_backend *backend) {
     enum { FMA = 1 << 12, OSXSAVE = 1 << 27, F16C = 1 << 29, AVX2 = 1 << 5, AVX512_BF16 = 1 << 5 };
     enum { YMM_STATE = 0x06, ZMM_STATE = 0xe6 };

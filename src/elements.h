@@ -1,5 +1,5 @@
-/* The words of a group of blocks in, finished elements out, for every distribution but the inverse
- * one of inverse.h. */
+/* From the words of a group of blocks to finished elements, for every distribution except the
+ * inverse of inverse.h. */
 typedef struct { v_int first, second; } v_two;
 typedef struct { v_f32 first, second; } v_two_f32;
 typedef struct { v_f64 first, second; } v_two_f64;
@@ -11,7 +11,7 @@ INLINE v_two in_order(v_int x, v_int y) { return (v_two){v_zip64_low(x, y), v_zi
 #include "truncated.h"
 #include "narrow.h"
 
-/* The numbers of consecutive blocks, as a list. */
+/* A list of consecutive block numbers. */
 static const uint64_t NUMBERS[INITFAST_TILE_BLOCKS] = {
     0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
     24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
@@ -38,7 +38,7 @@ INLINE size_t bytes_a_block(const initfast_dtype dtype) {
     }
 }
 
-/* The source's numbers in vectors, and once more in float32 for the narrower dtypes. */
+/* The source's numbers in vectors, as float64, and as float32 for all other dtypes. */
 typedef struct {
     v_f64 scale, shift, low, high;
     v_f32 scale_f32, shift_f32, low_f32, high_f32;
@@ -47,9 +47,9 @@ typedef struct {
     v_f32 least_f32, most_f32;
 } parameters;
 
-/* Whether a float32 between 0 and 2^-126 may result, or cannot be ruled out. At a width of 2^-30
- * the products in fma(standard, scale, shift) are multiples of 2^-123 or coarser: README.md
- * shows it. */
+/* Whether a result may be a subnormal float32. README.md ("Why a backend for one instruction?")
+ * shows that it is not if the width is at least 2^-30, and the other numbers are 0 or at least
+ * 2^-100. */
 INLINE int may_be_subnormal(const initfast_source *s, const initfast_distribution distribution) {
     const double width = distribution == INITFAST_UNIFORM ? s->scale * 0x1p24 : s->scale;
     const double others[3] = {s->shift, s->low, s->high};
@@ -80,7 +80,7 @@ INLINE parameters parameters_of(const initfast_source *s,
     return p;
 }
 
-/* Of each pair of vectors, the words or elements in the order of their numbers. */
+/* The words of a pair of vectors, in the order of the elements. */
 INLINE v_two ordered_words(v_words w, const int pair) {
     v_two o = paired_words(w, pair);
     return in_order(o.first, o.second);
@@ -101,7 +101,7 @@ INLINE v_two_f64 make_f64(v_two words, const parameters *p,
     return (v_two_f64){v_as_f64(o.first), v_as_f64(o.second)};
 }
 
-/* Two words make two normals; all others are made of one word each. */
+/* Whether two elements use two words together, as normals do, instead of one word each. */
 INLINE int in_pairs(const initfast_distribution distribution) {
     return distribution != INITFAST_UNIFORM && distribution != INITFAST_TRUNCATED_NORMAL;
 }
@@ -126,9 +126,10 @@ INLINE void make_f32(v_two_f32 made[], v_words w, const parameters *p,
     }
 }
 
-/* Whether elements must be kept at most high, and at least low. What lies outside of wide bounds is
- * replaced later: only a narrower dtype has bounds further in. A uniform starts at low, which may
- * be further up in a narrower dtype. */
+/* Whether elements must be kept at most high (has_high), and at least low (has_low). With wide
+ * bounds, elements outside are replaced later, so that only a narrower dtype needs this: its bounds
+ * may be further inside. A uniform starts at low in float32 and float64; in a narrower dtype low
+ * may be larger. */
 INLINE int narrower(const initfast_dtype dtype) {
     return dtype != INITFAST_FLOAT32 && dtype != INITFAST_FLOAT64;
 }
@@ -153,7 +154,7 @@ INLINE v_f64 keep_f64(v_f64 y, const parameters *p, const initfast_distribution 
     return has_low(distribution, INITFAST_FLOAT64) ? vd_max(y, p->low) : y;
 }
 
-/* Two vectors of finished float32, rounded to the dtype. */
+/* Stores two vectors of float32, rounded to the dtype. */
 INLINE void store_f32(char *out, v_two_f32 r, const int subnormals, const initfast_dtype dtype) {
     const int exponent_bits = dtype == INITFAST_FLOAT8_E5M2 ? 5 : 4;
     if (dtype == INITFAST_FLOAT32) {
@@ -170,7 +171,7 @@ INLINE void store_f32(char *out, v_two_f32 r, const int subnormals, const initfa
     }
 }
 
-/* Of wide bounds, which elements lie outside: a bit each, an entry for each pair of vectors. */
+/* The elements outside wide bounds: one bit per element of a pair of vectors. */
 INLINE uint32_t outside_f32(v_two_f32 r, const parameters *p) {
     return vf_outside(r.first, p->least_f32, p->most_f32) |
            (uint32_t)vf_outside(r.second, p->least_f32, p->most_f32) << 2 * V_LANES;
@@ -181,8 +182,8 @@ INLINE uint32_t outside_f64(v_two_f64 r, const parameters *p) {
            (uint32_t)vd_outside(r.second, p->least, p->most) << V_LANES;
 }
 
-/* bfloat16, where words lie in lanes of 32 bits: two neighbours share a lane, and one zip puts them
- * in order. */
+/* Whether the fast path for bfloat16 is used, if words are in lanes of 32 bits: two neighbours
+ * share a lane, and one zip puts them in order. */
 INLINE int halves(const initfast_distribution distribution, const initfast_dtype dtype) {
     return V_PAIRS == 2 && dtype == INITFAST_BFLOAT16 && distribution != INITFAST_TRUNCATED_WIDE;
 }
@@ -203,7 +204,7 @@ INLINE void store_halves(char *out, v_words w, const parameters *p,
 }
 #endif
 
-/* The elements of one group of V_BLOCKS blocks. */
+/* Stores the elements of one group of V_BLOCKS blocks. */
 INLINE void store_group(char *out, uint32_t *outside, v_words w, const parameters *p,
                         const initfast_distribution distribution, const initfast_dtype dtype) {
     const int wide = distribution == INITFAST_TRUNCATED_WIDE;

@@ -1,5 +1,5 @@
-/* The floating-point environment that the stream is defined in: nearest even, subnormals kept, no
- * traps. A host program may have set another. */
+/* The floating-point environment of the stream: nearest even, subnormals kept, no traps. The host
+ * program may have set a different one. */
 #ifndef INITFAST_ENVIRONMENT_H
 #define INITFAST_ENVIRONMENT_H
 
@@ -10,7 +10,7 @@
 typedef unsigned environment;
 INLINE environment environment_enter(void) {
     environment saved = _mm_getcsr();
-    _mm_setcsr(0x1f80); /* the value at reset: all exceptions masked */
+    _mm_setcsr(0x1f80); /* the reset value: all exceptions masked */
     return saved;
 }
 INLINE void environment_leave(environment saved) { _mm_setcsr(saved); }

@@ -1,5 +1,5 @@
-/* A part of a logical array, on one thread: from any start, step, length and stride to whole tiles.
- * The constant is the only distribution that is known here. */
+/* Fills a part of a logical array on one thread: splits any start, step, length and stride into
+ * whole tiles for the kernels. Only the constant is written without a kernel. */
 #include "initfast.h"
 #include "environment.h"
 
@@ -7,18 +7,19 @@
 
 enum {
     BATCH_BLOCKS = 4 * INITFAST_TILE_BLOCKS,
-    /* A contiguous run of this many tiles is made in its place. Shorter runs, and the rest of
-     * longer ones, share tiles in a batch and are copied out. */
+    /* The kernel writes a contiguous run of at least this many tiles directly to its memory.
+     * Shorter runs, and the rest of longer ones, share the tiles of a batch and are copied. */
     DIRECT_TILES = 1,
-    /* Short rows of whole blocks that follow on from each other in memory, as columns or rows by id
-     * of a new array do, are made in their place too, a batch at a time. Rows of this many tiles
-     * gain nothing by it. */
+    /* Short rows of whole blocks that are adjacent in memory (columns, or rows by id, of a new
+     * array) are also written directly, one batch at a time. Rows of this many tiles or more would
+     * not be faster. */
     SEAMLESS_TILES = 4,
 };
 
-/* `count` elements of the batch, which are to be copied to `to`, to + stride, ... In the batch they
- * are at from, from + step, ...; or, if each has its own block, in consecutive blocks, at the place
- * in the block that the element's logical number (from `first` on) gives. */
+/* `count` elements of the batch, to be copied to `to`, to + stride, ... In the batch they are at
+ * from, from + step, ... If each element has its own block (own_block), the blocks are consecutive,
+ * and the position in the block follows from the element's logical number (first, first + step,
+ * ...). */
 typedef struct {
     char *to;
     uint64_t first;
@@ -32,18 +33,18 @@ typedef struct {
     const initfast_source *source;
     uint64_t seed, stream;
     size_t itemsize;
-    int block_shift; /* an element's block is its number >> block_shift */
+    int block_shift; /* the block of an element is its number >> block_shift */
     size_t blocks, pieces;
-    /* The place of the next element, if all pieces are whole blocks that follow on from each other
-     * in memory; otherwise NULL. */
+    /* The address of the next element if all pieces are whole blocks that are adjacent in memory,
+     * else NULL. */
     char *seam;
     uint64_t block[BATCH_BLOCKS];
     piece piece[BATCH_BLOCKS];
     _Alignas(64) char made[BATCH_BLOCKS * INITFAST_BLOCK_BYTES];
 } batch;
 
-/* A part as runs: positions whose logical numbers and addresses are a step and a stride apart. The
- * last dimension makes runs, unless it is the one whose elements start anywhere. */
+/* A part as runs. Within a run, logical numbers increase by `step` and addresses by `stride`. A run
+ * is the last dimension, unless that is the dimension of `starts`: then it is one element. */
 typedef struct {
     const initfast_part *part;
     int outer; /* dimensions outside of a run */
@@ -57,7 +58,8 @@ static inline runs runs_of(const initfast_part *part, size_t itemsize) {
     return (runs){part, outer, part->shape[outer], part->step[outer], part->stride[outer]};
 }
 
-/* The logical number and the address of a position, and how many are left of its run. */
+/* Sets the logical number and the address of a position; returns how many positions of its run are
+ * left. */
 static inline uint64_t locate(const runs *r, uint64_t position, uint64_t *number, char **at) {
     const initfast_part *part = r->part;
     uint64_t offset = position % r->length, rest = position / r->length;
@@ -112,7 +114,8 @@ static void flush(batch *b) {
     b->blocks = b->pieces = 0;
 }
 
-/* As many of `count` elements as the batch still holds, which is at least one after a flush. */
+/* Adds as many of `count` elements as the batch has room for, and returns their number. There is
+ * room for at least one after a flush. */
 static size_t add_piece(batch *b, uint64_t first, int64_t step, size_t count, char *to,
                         int64_t stride) {
     const int shift = b->block_shift;
@@ -136,7 +139,8 @@ static size_t add_piece(batch *b, uint64_t first, int64_t step, size_t count, ch
         b->seam = NULL;
         return p->count;
     }
-    /* Neighbours share blocks: all that lie between the first element and the last. */
+    /* Neighbours share blocks: add all blocks from that of the first element to that of the
+     * last. */
     uint64_t last = first + (uint64_t)step * (count - 1);
     uint64_t low = (step < 0 ? last : first) >> shift, high = (step < 0 ? first : last) >> shift;
     if (high - low >= room) {

@@ -1,11 +1,11 @@
-"""Fit every polynomial and rational of the stream and write them down: `python src/fit.py` (needs
-mpmath).
+"""Fit the polynomials and rational functions of the stream: `python src/fit.py` (needs mpmath).
 
-Writes `src/coefficients.h` (C) and `src/coefficients.py` (for `src/reference.py`). Both are
-committed: a build never runs this. Each function is fitted in relative error by Lawson-weighted
-least squares in 50 digits (rationals: with the Sanathanan-Koerner linearisation), which comes close
-to the minimax. A polynomial's coefficients are then rounded one by one, most significant first, the
-rest being fitted again around each rounded one, so that rounding errors do not add up."""
+It writes `src/coefficients.h` (C) and `src/coefficients.py` (for `src/reference.py`). Both files
+are committed, so that a build does not run it. Each function is fitted in relative error by
+Lawson-weighted least squares with 50 digits (rational functions: with the Sanathanan-Koerner
+linearisation), which is close to the minimax fit. The coefficients of a polynomial are then rounded
+one by one, from the lowest power on, and the others are fitted again after each rounding, so that
+rounding errors do not add up."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ mp.mp.dps = 50
 
 
 class Fit(NamedTuple):
-    """One row of the table: `function` on [low, high], by polynomials of these degrees, in float32
-    or float64.
-    """
+    """A row of the table: a function on [low, high], the degrees of its fit, and the precision.
+
+    The largest relative error is minimised: relative to `added` + function, the number that the
+    kernel computes."""
 
     name: str
     about: str
@@ -33,45 +34,48 @@ class Fit(NamedTuple):
     high: float
     numerator: int
     denominator: int = 0
-    added: float = 0.0  # the error counts relative to added + function, when the kernel uses it so
+    added: float = 0.0
 
 
 def minus_two_log_over_g(g: Any) -> Any:
+    """Return -2 ln(1 + g / 2) / g."""
     return -2 * mp.log1p(g / 2) / g if g else mp.mpf(-1)
 
 
-# pi/2 as a float32 and as a float64: the sine's first coefficient, which the kernel adds last and
-# rounds but once.
+# pi/2 as float32 and as float64: the first coefficient of the sine. The kernel adds its term last,
+# with one rounding.
 HALF_PI_F32 = mp.mpf(float.fromhex("0x1.921fb6p0"))
 HALF_PI_F64 = mp.mpf(float.fromhex("0x1.921fb54442d18p0"))
 
 
 def sine_excess(z: Any, half_pi: Any) -> Any:
+    """Return sin(x pi/2) / x - half_pi, for z = x * x."""
     x = mp.sqrt(z)
     return (mp.sin(mp.pi / 2 * x) / x if x else mp.pi / 2) - half_pi
 
 
 def cosine_of_quarter_turns(z: Any) -> Any:
+    """Return (cos(x pi/2) - 1) / z, for z = x * x."""
     return (mp.cos(mp.pi / 2 * mp.sqrt(z)) - 1) / z if z else -((mp.pi / 2) ** 2) / 2
 
 
 def truncated_excess(v: Any) -> Any:
-    """x / t - 1 for x the normal quantile of (1 + t * erf(sqrt 2)) / 2, over v = t * t - 1."""
+    """Return x / t - 1, for x the normal quantile of (1 + t erf(sqrt 2)) / 2 and v = t * t - 1."""
     t = mp.sqrt(v + 1)
     mass = mp.erf(mp.sqrt(2))
     return mp.sqrt(2) * mp.erfinv(t * mass) / t - 1 if t > 1e-15 else mp.sqrt(mp.pi / 2) * mass - 1
 
 
 def central_quantile(v: Any) -> Any:
-    """x / c for x the normal quantile of 1/2 + c, over v = 0.425^2 - c * c."""
+    """Return x / c, for x the normal quantile of 1/2 + c and v = 0.425^2 - c * c."""
     c = mp.sqrt(mp.mpf("0.180625") - v) if v < mp.mpf("0.180625") else mp.mpf(0)
     return mp.sqrt(2) * mp.erfinv(2 * c) / c if c > 1e-15 else mp.sqrt(2 * mp.pi)
 
 
 def tail_quantile(r: Any) -> Any:
-    """x for which the upper tail of the normal is exp(-r * r / 2), by Newton's method on its
-    logarithm.
-    """
+    """Return the x whose upper tail of the normal is exp(-r * r / 2).
+
+    It is found with Newton's method for the logarithm of the tail."""
     goal = -r * r / 2
     x = r
     for _ in range(60):
@@ -164,15 +168,17 @@ TABLE = [
 
 
 def rounded(value: Any, digits: str) -> float:
-    """The nearest float64, or float32 (by way of float64: a coefficient tolerates the second
-    rounding).
-    """
+    """Return the nearest float64, or the float32 nearest to that.
+
+    The second rounding does no harm to a coefficient."""
     value = float(value)
     return value if digits == "float64" else struct.unpack("f", struct.pack("f", value))[0]
 
 
 def polynomial(coefficients: list[Any], x: Any) -> Any:
-    """Lowest power first. (mpmath's polyval changed its order in version 1.4.)"""
+    """Return the value of a polynomial whose coefficients begin with the lowest power.
+
+    Not mpmath's polyval, whose order changed in version 1.4."""
     y = mp.mpf(0)
     for coefficient in reversed(coefficients):
         y = y * x + coefficient
@@ -182,9 +188,9 @@ def polynomial(coefficients: list[Any], x: Any) -> Any:
 def solve(
     fit: Fit, xs: list[Any], fs: list[Any], fixed: dict[int, Any], rounds: int
 ) -> tuple[list[Any], Any]:
-    """All coefficients around the fixed ones, and the largest relative error.
+    """Return all coefficients, given the fixed ones, and the largest relative error.
 
-    Unknown k is numerator k, then denominator 1, 2, ...
+    The coefficients are those of the numerator, then denominator 1, 2, ...
     """
     unknowns = fit.numerator + 1 + fit.denominator
     free = [k for k in range(unknowns) if k not in fixed]
@@ -224,9 +230,9 @@ def solve(
 
 
 def coefficients(fit: Fit) -> tuple[list[float], list[float], float]:
-    """Numerator, denominator (from the constant 1 on) and the largest relative error after
-    rounding.
-    """
+    """Return numerator, denominator (which begins with 1) and the largest relative error.
+
+    The error is that of the last fit, before its own coefficients are rounded."""
     unknowns = fit.numerator + 1 + fit.denominator
     low, high = mp.mpf(fit.low), mp.mpf(fit.high)
     count = 6 * unknowns
@@ -237,7 +243,7 @@ def coefficients(fit: Fit) -> tuple[list[float], list[float], float]:
     fs = [fit.function(x) for x in xs]
     fixed: dict[int, Any] = {}
     exact, error = solve(fit, xs, fs, fixed, 14)
-    # A rational's coefficients are too entangled for one-by-one rounding to help.
+    # In a rational function the coefficients depend on each other too much for rounding one by one.
     order = range(unknowns) if fit.denominator == 0 else []
     for k in order:
         fixed[k] = mp.mpf(rounded(exact[k], fit.digits))
@@ -254,14 +260,14 @@ def coefficients(fit: Fit) -> tuple[list[float], list[float], float]:
 def main() -> None:
     here = Path(__file__).resolve().parent
     header = [
-        "/* Written by fit.py: edit that. Lowest power first. */",
+        "/* Coefficients of the stream, lowest power first. fit.py writes this file. */",
         "// clang-format off",
         "#ifndef INITFAST_COEFFICIENTS_H",
         "#define INITFAST_COEFFICIENTS_H",
         "",
     ]
     module = [
-        '"""Coefficients of the stream, lowest power first. Written by src/fit.py: edit that."""',
+        '"""Coefficients of the stream, lowest power first. src/fit.py writes this file."""',
         "",
     ]
     for fit in TABLE:

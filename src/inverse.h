@@ -1,9 +1,8 @@
-/* Truncated normals by the inverse of free_quantiles: of all elements (free bounds), or of those
- * alone whose normal lies outside (wide bounds, which keep at least half of the mass). */
+/* Truncated normals by the inverse in free_quantiles: for all elements (free bounds), or only for
+ * elements whose normal is outside (wide bounds, which keep at least half of the mass). */
 enum { INVERSE_BLOCKS = FREE_AT_ONCE / 4 };
 
-/* The words of tiles of blocks, one for each element: of 32 bits, or for float64 the upper 52 of
- * 64. */
+/* One word per element of tiles of blocks: 32 bits, or for float64 the upper 52 of 64. */
 SHARED element_words(uint64_t seed, uint64_t stream, uint64_t first, const uint64_t *blocks,
                      size_t tiles, const int is_f64, uint64_t *words) {
     const initfast_source none = {0};
@@ -35,7 +34,7 @@ SHARED inverse_f32(const initfast_source *source, const uint64_t *words, size_t 
     for (size_t i = 0; i < count; i++) y[i] = (float)wide[i];
 }
 
-/* Finished elements of `count` words, which is a multiple of FREE_STEP. */
+/* Writes the finished elements of `count` words, a multiple of FREE_STEP. */
 INLINE void finish_inverse(const initfast_source *source, const parameters *p,
                            const uint64_t *words, size_t count, void *out,
                            const initfast_dtype dtype) {
@@ -71,8 +70,9 @@ INLINE void free_tiles(const initfast_source *source, uint64_t seed, uint64_t st
     }
 }
 
-/* Elements outside, until there are enough for whole vectors: the blocks that their second words
- * are in, where the elements of these blocks go, and which elements of all these are outside. */
+/* A list of elements outside the bounds, which grows until it fills whole vectors: the numbers of
+ * their blocks (for the second words), the addresses of these blocks' elements, and the positions
+ * of the elements outside among all elements of these blocks. */
 typedef struct {
     size_t blocks, count;
     uint64_t block[INVERSE_BLOCKS + 1];
@@ -80,7 +80,7 @@ typedef struct {
     uint16_t element[FREE_AT_ONCE + 4];
 } outside_elements;
 
-/* The places of the bits that are set in four, in 16 bits each, and how many they are. */
+/* For each value of four bits: the positions of the set bits, 16 bits each, and their number. */
 #define PLACES(a, b, c, d) ((uint64_t)(d) << 48 | (uint64_t)(c) << 32 | (uint64_t)(b) << 16 | (a))
 static const struct {
     uint64_t places;
@@ -94,8 +94,9 @@ static const struct {
     {PLACES(0, 1, 2, 3), 4},
 };
 
-/* The entries of store_group for a tile. Nothing branches on which element is outside, which cannot
- * be foreseen, but for a whole entry without any. */
+/* Adds the elements of one tile to the list; `entry` is the result of store_group. There is no
+ * branch on single elements, because it could not be predicted; only an entry without any element
+ * outside is skipped. */
 INLINE void list_outside(outside_elements *list, const uint32_t *entry, uint64_t first,
                          const uint64_t *blocks, char *at, const initfast_dtype dtype) {
     const unsigned per_block = elements_a_block(dtype), block_bits = (1u << per_block) - 1;
@@ -118,7 +119,8 @@ INLINE void list_outside(outside_elements *list, const uint32_t *entry, uint64_t
     list->count = count;
 }
 
-/* The top bit of a block's number, which no element reaches, marks the second words. */
+/* Replaces the elements in the list. Their second words are in the blocks whose numbers have the
+ * top bit set, which no element reaches. */
 INLINE void replace_outside(outside_elements *list, const initfast_source *source,
                             const parameters *p, uint64_t seed, uint64_t stream,
                             const initfast_dtype dtype) {

@@ -1,4 +1,4 @@
-/* Every kernel over the verbs of a backend, and the table of them all. */
+/* All kernels of a backend, and their table. */
 #include "tiles.h"
 
 #define KERNELS(DISTRIBUTION, distribution, DTYPES) DTYPES(KERNEL, DISTRIBUTION, distribution)

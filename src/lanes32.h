@@ -1,13 +1,14 @@
-/* Philox counters in vectors, one in each lane of 32 bits: words lie as they are used, so that two
- * of a block need not be paired first. For vectors with a multiplication of 32 bits. */
+/* Philox counters in vectors, one per lane of 32 bits, for vectors with a 32-bit multiplication.
+ * The words are in the order of their use, so that two words of a block need not be paired first.
+ * The other layout is lanes64.h. */
 enum { V_BLOCKS = 2 * V_LANES, V_PAIRS = 2 };
 
-/* Word k of each counter's block. */
+/* word[k] holds word k of the block of each counter. */
 typedef struct { v_int word[4]; } v_words;
 typedef struct { v_int low, high; } v_product;
 
-/* Blocks are dealt to lanes so that v_zip32 and v_zip64 put their words in order; or, for elements
- * of 16 bits, of which two fill a lane, v_zip32 alone (`halved`). */
+/* The order of the blocks in lanes. With row 0, v_zip32 and v_zip64 put the words in order. With
+ * row 1 (`halved`), for elements of 16 bits, v_zip32 alone does: two elements share a lane. */
 static const uint32_t DEALT[2][INITFAST_TILE_BLOCKS] = {
     {0,  2,  4,  6,  1,  3,  5,  7,  8,  10, 12, 14, 9,  11, 13, 15, 16, 18, 20, 22,
      17, 19, 21, 23, 24, 26, 28, 30, 25, 27, 29, 31, 32, 34, 36, 38, 33, 35, 37, 39,
@@ -30,7 +31,7 @@ INLINE v_product lanes_product(v_int a, uint32_t b) {
 INLINE v_int lanes_low(v_product p) { return p.low; }
 INLINE v_int lanes_high(v_product p) { return p.high; }
 
-/* The low words of blocks first + at, first + at + 1, ..., which do not wrap. */
+/* The low words of blocks first + at, first + at + 1, ...; they must not wrap. */
 INLINE v_int consecutive_blocks(uint64_t first, const int at, const int halved) {
     return v_add32(lanes_of(first), v_load(DEALT[halved] + at));
 }
@@ -52,7 +53,7 @@ INLINE v_two paired_words(v_words w, const int pair) {
     return (v_two){v_zip32_low(w.word[0], w.word[1]), v_zip32_low(w.word[2], w.word[3])};
 }
 
-/* Normals in the places of the words that they come from. */
+/* Normals in the lanes of their words. */
 INLINE v_words normals_in_place(v_words w, v_f32 scale, v_f32 shift) {
     v_two_f32 a = normal_f32(w.word[0], w.word[1], scale, shift);
     v_two_f32 b = normal_f32(w.word[2], w.word[3], scale, shift);

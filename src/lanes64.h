@@ -1,8 +1,8 @@
-/* Philox counters in vectors, one in each lane of 64 bits. A word is the low half of its lane; the
- * high half is what the multiplications left there. The other layout is lanes32.h. */
+/* Philox counters in vectors, one per lane of 64 bits. A word is the low half of its lane; the high
+ * half has no meaning. The other layout is lanes32.h. */
 enum { V_BLOCKS = V_LANES, V_PAIRS = 1 };
 
-/* Word k of each counter's block. */
+/* word[k] holds word k of the block of each counter. */
 typedef struct { v_int word[4]; } v_words;
 typedef struct { v_int whole; } v_product;
 
@@ -14,7 +14,7 @@ INLINE v_product lanes_product(v_int a, uint32_t b) {
 INLINE v_int lanes_low(v_product p) { return p.whole; }
 INLINE v_int lanes_high(v_product p) { return v_shr64(p.whole, 32); }
 
-/* The low words of blocks first + at, first + at + 1, ..., which do not wrap. */
+/* The low words of blocks first + at, first + at + 1, ...; they must not wrap. */
 INLINE v_int consecutive_blocks(uint64_t first, const int at, const int halved) {
     (void)halved;
     return v_add64(v_set64(first), v_load_blocks(NUMBERS + at));

@@ -1,27 +1,28 @@
-/* Values in, sums out: the loops of moments.h over the verbs of a backend. A verb rounds as plain C
- * does, so each backend adds the same numbers in the same order. measure_*.c compile this apart
- * from the kernels: in one file, GCC would give those other registers. */
+/* The loops of moments.c, which add values to sums, written with verbs. A verb rounds as plain C
+ * does, so every backend adds the same numbers in the same order. measure_*.c compile these loops
+ * separately from the kernels: in one file, GCC would allocate other registers to the kernels. */
 #include "moments.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Whether vd_fma is one instruction. Where a product is exact, fma and two steps are the same. */
+/* Whether vd_fma is one instruction. If the product is exact, fma and two operations give the same
+ * result. */
 #ifndef V_FAST_FMA
 #define V_FAST_FMA 1
 #endif
 
 enum {
-    /* Vectors that hold the lanes: as float64, and as float32. */
+    /* The number of vectors that hold the lanes: as float64, and as float32. */
     WIDE = INITFAST_LANES / V_LANES,
     NARROW = WIDE / 2,
-    /* Values of the narrow dtypes that are widened to float32 at a time. */
+    /* The number of values of a narrow dtype that are converted to float32 at a time. */
     WIDENED = 1024,
 };
 _Static_assert(WIDENED % INITFAST_LANES == 0 && INITFAST_LANES % (2 * V_LANES) == 0, "whole steps");
 
-/* V_LANES float32 as float64. The instruction is named where GCC 12 makes several of a loop or of
- * __builtin_convertvector. */
+/* Loads V_LANES float32 as float64. An intrinsic is used if GCC 12 would compile a loop or
+ * __builtin_convertvector to several instructions. */
 #if defined(INITFAST_X86_64) && V_LANES == 8
 INLINE v_f64 load_widened(const float *from) { return _mm512_cvtps_pd(_mm256_loadu_ps(from)); }
 #elif defined(INITFAST_X86_64) && V_LANES == 4
@@ -137,8 +138,9 @@ INLINE void measure_floats(const float *values, size_t count, double pivot, init
     for (size_t i = 0; i < count; i++) add_value(lanes, i, (double)values[i], pivot);
 }
 
-/* The float32 of a float16. The exponent is rebased; where it is 0, the mantissa is placed below
- * 2^-14, which is then subtracted. No operand is subnormal: that may cost a hundred cycles. */
+/* Converts a float16 to float32. The exponent gets the bias of float32. If it is 0, the mantissa is
+ * added to 2^-14, which is then subtracted. So no operand is subnormal, which may take a hundred
+ * cycles. */
 INLINE float float_of_half(uint16_t half) {
     const uint32_t magnitude = half & 0x7fff, sign = (uint32_t)(half & 0x8000) << 16;
     const uint32_t least = magnitude >> 10 ? 0 : 113u << 23;
@@ -154,7 +156,8 @@ INLINE float float_of_half(uint16_t half) {
     return value;
 }
 
-/* Bytes are widened by way of float16, which has all their values, for e4m3fn times 2^-8. */
+/* Converts float16 to float32 and multiplies by `scale`. Bytes are converted to float16 first,
+ * which has all their values (for e4m3fn, divided by 2^8). */
 INLINE void widen_halves(const char *from, size_t count, float scale, float *to) {
     size_t i = 0;
 #if defined(INITFAST_X86_64) && V_FLOAT16_STORE
@@ -215,7 +218,7 @@ INLINE void measure_values(const void *values, size_t count, double pivot, initf
     }
 }
 
-/* The loop of each dtype, and the table of them all: the floats have the first codes. */
+/* The loop of each dtype, and the table of the loops: the floats have the first codes. */
 #define MEASURE(DTYPE, dtype, itemsize, ...)                                                 \
     static void measure_##dtype(const void *values, size_t count, double pivot,              \
                                 initfast_lanes *lanes) {                                     \

@@ -1,19 +1,21 @@
-/* The moments of a part: each unit is filled, and measured before it leaves the cache. */
+/* The moments of a part. Each unit is filled, then measured while it is still in the cache. */
 #include "moments.h"
 #include "environment.h"
 
 #include <math.h>
 
-/* Elements of a part that is not contiguous, gathered at a time. */
+/* The number of elements that are copied at a time if the part is not contiguous. */
 enum { GATHERED = 1024 };
 _Static_assert(GATHERED % INITFAST_LANES == 0, "whole lanes");
 
-/* Arithmetic stays in functions of its own, between those that set the environment. */
+/* The compiler must not move arithmetic across a change of the floating-point environment, so it is
+ * in separate functions. */
 #define APART __attribute__((noinline))
 
 const initfast_sums initfast_no_sums = {0.0, 0.0, INFINITY, -INFINITY};
 
-/* 0, unless the values are so far from 0 that their squares would hide their spread. */
+/* 0, or a number near the values if they are so far from 0 that the sum of squares would lose the
+ * digits of the variance. */
 static APART double pivot_of(const initfast_source *s) {
     double near = s->shift, spread = s->scale;
     if (s->distribution != INITFAST_NORMAL) {
@@ -94,12 +96,13 @@ static APART void finish(initfast_moments *moments, const initfast_source *sourc
     for (size_t i = 0; i < chunks; i++) add_sums(&all, &sums[i]);
     const double step = all.sum / (double)count;
     double square = all.square - all.sum * step;
-    /* Values of float64 may have infinite squares. Rounding may leave less than 0. */
+    /* Squares of float64 values may be infinite. Rounding errors may make the difference
+     * negative. */
     if (!isfinite(all.square)) square = INFINITY;
     else if (!(square > 0.0)) square = 0.0;
     moments->mean = pivot_of(source) + step;
     moments->square = square;
-    /* 0 and -0 are one number, shown as 0. */
+    /* -0 becomes 0. */
     moments->minimum = all.minimum + 0.0;
     moments->maximum = all.maximum + 0.0;
     if (all.minimum == all.maximum) {

@@ -1,4 +1,4 @@
-/* The lists of dtypes and distributions, for callers that know them by name. */
+/* The names of the dtypes and distributions, for callers that use names. */
 #include "initfast.h"
 
 #define DTYPE(NAME, name, itemsize, ...) {#name, itemsize},

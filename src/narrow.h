@@ -1,21 +1,23 @@
-/* float32 to the 16- and 8-bit floats, to nearest even, in the low bits of each 32-bit lane
- * (bfloat16: in the high bits). All values are in range: distributions.py refuses others. */
+/* Rounds float32 to 16- and 8-bit floats, to nearest even. The result is in the low bits of each
+ * 32-bit lane (bfloat16: in the high bits). All values are in range, because distributions.py
+ * raises ValueError for other parameters. */
 
-/* To even: one more where the last bit kept is odd. */
+/* To nearest even: adds 0x7fff, and 1 more if the last remaining bit is 1. */
 INLINE v_int bfloat16_of(v_f32 value) {
     v_int x = vf_as_int(value);
     return v_add_bit(v_add32(x, v_set32(0x7fff)), x, 16);
 }
 
-/* An instruction of the CPU that rounds to bfloat16, for numbers that are not subnormal. */
+/* If V_BFLOAT16_STORE is 1, v_store_bf16 is a CPU instruction for numbers that are not
+ * subnormal. */
 #ifndef V_BFLOAT16_STORE
 #define V_BFLOAT16_STORE 0
 INLINE void v_store_bf16(void *out, v_f32 a, v_f32 b) { (void)out, (void)a, (void)b; }
 #endif
 
-/* Any IEEE-like format of 1 + exponent + mantissa bits. A normal result is the float32 with its
- * mantissa rounded and its exponent rebased. A subnormal result comes from a sum with the power of
- * two whose last mantissa bit is the format's smallest step. */
+/* Rounds to any IEEE-like format of 1 + exponent + mantissa bits. A normal result is the float32
+ * with a rounded mantissa and another exponent bias. A subnormal result is the mantissa of the sum
+ * with the power of two whose last mantissa bit is the smallest step of the format. */
 INLINE v_int small_float_of(v_f32 value, const int exponent_bits, const int mantissa_bits) {
     const int bias = (1 << (exponent_bits - 1)) - 1, drop = 23 - mantissa_bits;
     const uint32_t step_exponent = (uint32_t)(127 + 1 - bias - mantissa_bits + 23);

@@ -5,7 +5,7 @@
 #define SIGN_F64 ((uint64_t)1 << 63)
 #define TERMS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
-/* Horner's scheme, one rounding a step. */
+/* Horner's scheme, with one rounding per step. */
 INLINE v_f32 polynomial_f32(v_f32 x, const float *c, const int terms) {
     v_f32 y = vf_set(c[terms - 1]);
     UNROLL
@@ -13,8 +13,8 @@ INLINE v_f32 polynomial_f32(v_f32 x, const float *c, const int terms) {
     return y;
 }
 
-/* Several vectors in step: a chain of steps is longer than what the CPU looks ahead, so that only
- * other chains keep it busy. */
+/* Several vectors at once: each step waits for the one before, so the CPU needs independent chains
+ * of steps to be busy. */
 INLINE void polynomials_f64(v_f64 y[], const v_f64 x[], const int n, const double *c,
                             const int terms) {
     UNROLL
@@ -32,7 +32,8 @@ INLINE v_f64 polynomial_f64(v_f64 x, const double *c, const int terms) {
     return y;
 }
 
-/* -2 ln(u) for u = 2^e * (1 + g/2), g in [-1, 0): both terms have one sign, so nothing cancels. */
+/* -2 ln(u) for u = 2^e * (1 + g/2), g in [-1, 0). Both terms have the same sign, so nothing
+ * cancels. */
 INLINE v_f32 minus_two_log_f32(v_f32 e, v_f32 g) {
     return vf_fma(e, vf_set(-0x1.62e430p0f), vf_mul(g, polynomial_f32(g, LOG_F32, TERMS(LOG_F32))));
 }
@@ -45,9 +46,9 @@ INLINE void minus_two_logs_f64(v_f64 log[], const v_f64 e[], const v_f64 g[], co
     }
 }
 
-/* u = (w + 1/2) / 2^32 for the word as an unsigned number. As a signed number the word is u's
- * distance from the nearer of 0 and 1, and a float resolves both ends: y = 2 u in the lower
- * half; in the upper half y = 2 (u - 1), so that g = y and e = 0. */
+/* u = (w + 1/2) / 2^32 for the word as an unsigned number. As a signed number, the word is the
+ * distance of u from the nearer of 0 and 1, so that a float has a high resolution at both ends:
+ * y = 2 u in the lower half; in the upper half y = 2 (u - 1), so that g = y and e = 0. */
 INLINE v_f32 radius_f32(v_int words) {
     v_f32 y = vf_fma(vf_from_int(words), vf_set(0x1p-31f), vf_set(0x1p-32f));
     v_f32 g = vf_by_sign(vf_as_int(y), y, vf_add(vf_mantissa(y), vf_set(-2.0f)));
@@ -64,9 +65,9 @@ INLINE v_f64 radius_f64(v_int words) {
     return vd_sqrt(log);
 }
 
-/* The angle's word: bit 31 turns by half a turn, which negates the radius; bit 30 mirrors at the
- * diagonal, which swaps cosine and sine; the other bits, as a signed number moved by half a
- * step, are an angle x in (-1/2, 1/2) quarter turns. It is never 0, so no normal is 0. */
+/* The word of the angle. Bit 31 is a half turn, which negates the radius. Bit 30 is a reflection at
+ * the diagonal, which swaps cosine and sine. The other bits, as a signed number shifted by half a
+ * step, are an angle x in (-1/2, 1/2) quarter turns. x is never 0, so no normal is 0. */
 INLINE v_two_f32 normal_f32(v_int radius_words, v_int angle_words, v_f32 scale, v_f32 shift) {
     v_f32 x = vf_fma(vf_from_int(v_shl32(angle_words, 2)), vf_set(0x1p-32f), vf_set(0x1p-31f));
     v_f32 z = vf_mul(x, x);

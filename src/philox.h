@@ -1,6 +1,6 @@
 /* Philox4x32 (Salmon, Moraes, Dror, Shaw: Parallel random numbers, as easy as 1, 2, 3; SC 2011).
- * Multipliers and key increments are those of the paper. How counters lie in vectors is the concern
- * of lanes64.h or lanes32.h. */
+ * Multipliers and key increments are those of the paper. lanes64.h and lanes32.h define the layout
+ * of counters in vectors. */
 enum { PHILOX_ROUNDS = 10, PHILOX_MULTIPLIER_0 = 0xD2511F53, PHILOX_MULTIPLIER_1 = 0xCD9E8D57 };
 #define PHILOX_WEYL_0 0x9E3779B9u
 #define PHILOX_WEYL_1 0xBB67AE85u
@@ -28,8 +28,8 @@ INLINE v_words philox_round(v_words c, const uint64_t key[2]) {
     return next;
 }
 
-/* Several groups of lanes at once: a round is a chain of some ten cycles, during which only other
- * groups keep the CPU busy. */
+/* Several groups of lanes at once: a round waits some ten cycles for its own results, during which
+ * the CPU works on the other groups. */
 INLINE void philox(v_words group[], const int groups, const philox_keys *keys, const int rounds) {
     UNROLL
     for (int r = 0; r < rounds; r++) {

@@ -37,9 +37,10 @@ INLINE v_int v_pair(v_int low, v_int high) {
     return _mm256_blend_epi32(low, _mm256_slli_epi64(high, 32), 0xaa);
 }
 
-/* For lanes32.h. The odd lanes of 32 bits in the even ones; even lanes and odd ones put together;
- * the low halves of products; of eight lanes of 64 bits the low or the high halves; and in
- * each lane of 32 bits, the high halves of two. */
+/* For lanes32.h. v_odd32 copies the odd lanes of 32 bits to the even ones; v_odd_from joins the
+ * even lanes of one vector and the odd lanes of another; v_mul_low32 is the low half of the
+ * products; v_low32 and v_high32 are the low and high halves of eight lanes of 64 bits;
+ * v_pair_high16 joins the high halves of two vectors in each lane of 32 bits. */
 INLINE v_int v_odd32(v_int a) { return vf_as_int(_mm256_movehdup_ps(v_as_f32(a))); }
 INLINE v_int v_odd_from(v_int even, v_int odd) { return _mm256_blend_epi32(even, odd, 0xaa); }
 INLINE v_int v_mul_low32(v_int a, v_int b) { return _mm256_mullo_epi32(a, b); }
@@ -131,8 +132,8 @@ INLINE v_f64 vd_by_sign(v_int s, v_f64 set, v_f64 clear) {
     return _mm256_blendv_pd(clear, set, v_as_f64(s));
 }
 INLINE v_f64 vd_from_int(v_int a) {
-    /* The low 32 bits are added to 2^52, the high 32, with their sign flipped, to 2^84. All of this
-     * is exact except the last addition, which rounds once. */
+    /* The low 32 bits are added to 2^52, and the high 32, with their sign flipped, to 2^84. Only
+     * the last addition rounds. */
     v_int low = _mm256_blend_epi32(v_set64(0x4330000000000000), a, 0x55);
     v_int high = _mm256_xor_si256(_mm256_srli_epi64(a, 32), v_set64(0x4530000080000000));
     return vd_add(vd_sub(v_as_f64(high), vd_set(0x1p84 + 0x1p63 + 0x1p52)), v_as_f64(low));
@@ -141,7 +142,7 @@ INLINE v_f64 vd_by_bit(v_int b, int bit, v_f64 set, v_f64 clear) {
     return vd_by_sign(v_shl64(b, 63 - bit), set, clear);
 }
 INLINE v_f64 vd_exponent(v_f64 a) {
-    /* The biased exponent is a small integer: 2^52 carries it exactly. */
+    /* The biased exponent is a small integer, so its sum with 2^52 is exact. */
     v_int biased = v_or(v_shr64(vd_as_int(a), 52), v_set64(0x4330000000000000));
     return vd_sub(v_as_f64(biased), vd_set(0x1p52 + 1023));
 }

@@ -50,7 +50,7 @@ INLINE void v_store(void *out, v_int a, v_int b) {
     _mm512_storeu_si512((char *)out + 64, b);
 }
 INLINE void v_store16(void *out, v_int a, v_int b) {
-    /* packus takes 128 bits of a and of b in turn: put them back in order. */
+    /* packus takes 128 bits of a and b in turn: restore the order. */
     _mm512_storeu_si512(out, _mm512_permutexvar_epi64(_mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0),
                                                       _mm512_packus_epi32(a, b)));
 }

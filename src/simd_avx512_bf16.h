@@ -1,5 +1,5 @@
-/* The verbs of simd_avx512.h, and the instruction that rounds two vectors to bfloat16. It takes
- * subnormal numbers for 0. */
+/* The verbs of simd_avx512.h, and the instruction that rounds two vectors to bfloat16. It treats
+ * subnormal numbers as 0. */
 #include "simd_avx512.h"
 #include <string.h>
 #define V_BFLOAT16_STORE 1

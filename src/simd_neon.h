@@ -70,7 +70,7 @@ INLINE v_f32 vf_mul(v_f32 a, v_f32 b) { return vmulq_f32(a, b); }
 INLINE v_f32 vf_div(v_f32 a, v_f32 b) { return vdivq_f32(a, b); }
 INLINE v_f32 vf_fma(v_f32 a, v_f32 b, v_f32 c) { return vfmaq_f32(c, a, b); }
 INLINE v_f32 vf_sqrt(v_f32 a) { return vsqrtq_f32(a); }
-/* By comparison: fmin would order the two zeros, which the others do not. */
+/* With a comparison, because fmin orders -0 before 0, and the other backends do not. */
 INLINE v_f32 vf_min(v_f32 a, v_f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 INLINE unsigned vf_outside(v_f32 a, v_f32 low, v_f32 high) {

@@ -1,7 +1,7 @@
-/* The verbs in plain C, and what each one means. A vector is V_LANES lanes of 64 bits; each is also
- * two lanes of 32 bits, the low half first. The other simd_*.h define the same verbs with one
- * instruction or a few.
- * The lanes are written out instead of looped over: GCC then keeps each in a register from the
+/* The verbs (vector operations) in plain C, which define their meaning. A vector has V_LANES lanes
+ * of 64 bits; each is also two lanes of 32 bits, the low half first. The other simd_*.h define the
+ * same verbs with one or a few instructions.
+ * The lanes are written out instead of looped over: GCC then keeps each lane in a register from the
  * start, and compiles this backend four times as fast. */
 #include <math.h>
 #include <string.h>
@@ -10,19 +10,19 @@
 #define V_FLOAT16_STORE 0
 #define V_ONE_LOOP 1
 
-/* Integers are kept as lanes of 32 bits: LANE64 reads lane i of 64, v_pack makes two of them. */
+/* Integers are stored as lanes of 32 bits. LANE64 reads lane i of 64 bits, v_pack joins two. */
 typedef struct { uint32_t lane[2 * V_LANES]; } v_int;
 typedef struct { float lane[2 * V_LANES]; } v_f32;
 typedef struct { double lane[V_LANES]; } v_f64;
 #define LANE64(a, i) ((a).lane[2 * (i)] | (uint64_t)(a).lane[2 * (i) + 1] << 32)
 
-/* The body of a verb: return a vector whose lane i has this value, for each i. */
+/* The body of a verb: returns a vector whose lane i has this value, for each i. */
 #define LANE(n, value) { enum { i = n }; r_.lane[i] = (value); }
 #define EACH64(TYPE, value) TYPE r_; LANE(0, value) LANE(1, value) return r_
 #define EACH32(TYPE, value) \
     TYPE r_; LANE(0, value) LANE(1, value) LANE(2, value) LANE(3, value) return r_
 
-/* The same bits under another type. */
+/* The same bits with another type. */
 typedef union {
     float value;
     uint32_t bits;
@@ -43,7 +43,7 @@ INLINE v_f64 v_as_f64(v_int a) { EACH64(v_f64, double_of(LANE64(a, i))); }
 INLINE v_int vf_as_int(v_f32 a) { EACH32(v_int, float_bits(a.lane[i])); }
 INLINE v_int vd_as_int(v_f64 a) { return v_pack(double_bits(a.lane[0]), double_bits(a.lane[1])); }
 
-/* Integers: the number is the width of a lane, whose arithmetic wraps. */
+/* Integers. The number in a name is the width of the lanes; arithmetic wraps. */
 INLINE v_int v_set64(uint64_t a) { return v_pack(a, a); }
 INLINE v_int v_set32(uint32_t a) { EACH32(v_int, a); }
 INLINE v_int v_and(v_int a, v_int b) { EACH32(v_int, a.lane[i] & b.lane[i]); }
@@ -62,11 +62,11 @@ INLINE v_int v_add32(v_int a, v_int b) { EACH32(v_int, a.lane[i] + b.lane[i]); }
 INLINE v_int v_sub32(v_int a, v_int b) { EACH32(v_int, a.lane[i] - b.lane[i]); }
 INLINE v_int v_shr32(v_int a, int n) { EACH32(v_int, a.lane[i] >> n); }
 INLINE v_int v_shl32(v_int a, int n) { EACH32(v_int, a.lane[i] << n); }
-/* a + 1 where b has this bit, by lanes of 32 bits. */
+/* a + 1 if b has this bit, else a, for each lane of 32 bits. */
 INLINE v_int v_add_bit(v_int a, v_int b, int bit) {
     return v_add32(a, v_and(v_shr32(b, bit), v_set32(1)));
 }
-/* The low halves of each lane of 64 bits: multiplied to 64 bits; or paired into one lane. */
+/* The low halves of each lane of 64 bits: their product in 64 bits, or both joined in one lane. */
 INLINE v_int v_mul_wide(v_int a, v_int b) {
     return v_pack((uint64_t)a.lane[0] * b.lane[0], (uint64_t)a.lane[2] * b.lane[2]);
 }
@@ -74,9 +74,9 @@ INLINE v_int v_pair(v_int low, v_int high) {
     return (v_int){{low.lane[0], high.lane[0], low.lane[2], high.lane[2]}};
 }
 
-/* Order. v_load_blocks deals V_LANES numbers so that zip_low and zip_high of per-block results come
- * out in the order of the numbers: zip works within each 128 bits, on the even lanes of 64 bits
- * (low) or on the odd ones (high), taking a and b in turn. */
+/* Order. zip works within each 128 bits: it takes lanes of a and b in turn, from the even lanes of
+ * 64 bits (low) or from the odd ones (high). v_load_blocks orders V_LANES numbers so that zip_low
+ * and zip_high of their results are in the order of the numbers. */
 INLINE v_int v_load_blocks(const uint64_t *p) { return v_pack(p[0], p[1]); }
 INLINE v_int v_zip32_low(v_int a, v_int b) {
     return (v_int){{a.lane[0], b.lane[0], a.lane[1], b.lane[1]}};
@@ -91,15 +91,15 @@ INLINE v_int v_zip64_high(v_int a, v_int b) {
     return (v_int){{a.lane[2], a.lane[3], b.lane[2], b.lane[3]}};
 }
 
-/* A vector from memory, in its order there, at any alignment; and one into it. */
+/* Loads a vector from memory with any alignment, without a change of order. */
 INLINE v_int v_load(const void *p) {
     v_int r;
     memcpy(&r, p, sizeof r);
     return r;
 }
 
-/* Two vectors one after the other: whole; or of each lane of 32 bits the low 16 or 8 bits, or the
- * high 16. Any alignment. */
+/* Stores two vectors one after the other: all bits, or the low 16 bits, the low 8 bits or the high
+ * 16 bits of each lane of 32 bits. Any alignment. */
 #define STORE(TYPE, out, ...) TYPE r_[] = {__VA_ARGS__}; memcpy(out, r_, sizeof r_)
 #define STORE_LANES(TYPE, out, a, b) \
     STORE(TYPE, out, (TYPE)(a).lane[0], (TYPE)(a).lane[1], (TYPE)(a).lane[2], (TYPE)(a).lane[3], \
@@ -112,10 +112,10 @@ INLINE void v_store8(void *out, v_int a, v_int b) { STORE_LANES(uint8_t, out, a,
 INLINE void v_store_high16(void *out, v_int a, v_int b) {
     v_store16(out, v_shr32(a, 16), v_shr32(b, 16));
 }
-/* float32 to float16, nearest even; only called where V_FLOAT16_STORE is 1. */
+/* float32 to float16, to nearest even; only called if V_FLOAT16_STORE is 1. */
 INLINE void v_store_f16(void *out, v_f32 a, v_f32 b) { (void)out, (void)a, (void)b; }
 
-/* float32. Conversions and arithmetic round once to nearest even. */
+/* float32. Conversions and arithmetic round once, to nearest even. */
 INLINE v_f32 vf_set(float a) { EACH32(v_f32, a); }
 INLINE v_f32 vf_from_int(v_int a) { EACH32(v_f32, (float)(int32_t)a.lane[i]); }
 INLINE v_f32 vf_add(v_f32 a, v_f32 b) { EACH32(v_f32, a.lane[i] + b.lane[i]); }
@@ -132,13 +132,13 @@ INLINE v_f32 vf_min(v_f32 a, v_f32 b) {
 INLINE v_f32 vf_max(v_f32 a, v_f32 b) {
     EACH32(v_f32, a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
 }
-/* A bit for each lane, the first the lowest: a < low, or a > high. */
+/* One bit per lane, the lowest for the first: whether a < low or a > high. */
 #define OUTSIDE(i) ((unsigned)((a.lane[i] < low.lane[i]) | (a.lane[i] > high.lane[i])) << (i))
 INLINE unsigned vf_outside(v_f32 a, v_f32 low, v_f32 high) {
     return OUTSIDE(0) | OUTSIDE(1) | OUTSIDE(2) | OUTSIDE(3);
 }
-/* Lane by lane: `set` where the sign bit of s is set, else `clear`. Without a branch: signs are
- * random, and half of the branches would be predicted wrongly. */
+/* For each lane: `set` if the sign bit of s is set, else `clear`. There is no branch, because signs
+ * are random and half of the predictions would be wrong. */
 INLINE uint32_t bits_by_sign(uint32_t s, uint32_t set, uint32_t clear) {
     return clear ^ ((clear ^ set) & (0 - (s >> 31)));
 }
@@ -149,7 +149,7 @@ INLINE v_f32 vf_by_sign(v_int s, v_f32 set, v_f32 clear) {
 INLINE v_f32 vf_by_bit(v_int b, int bit, v_f32 set, v_f32 clear) {
     return vf_by_sign(v_shl32(b, 31 - bit), set, clear);
 }
-/* Of a positive normal number: m in [1, 2) and e with a == m * 2^e. */
+/* For a positive normal number a: m in [1, 2) and e, with a == m * 2^e. */
 INLINE v_f32 vf_exponent(v_f32 a) {
     return vf_from_int(v_sub32(v_shr32(vf_as_int(a), 23), v_set32(127)));
 }
@@ -157,7 +157,8 @@ INLINE v_f32 vf_mantissa(v_f32 a) {
     return v_as_f32(v_or(v_and(vf_as_int(a), v_set32(0x007fffff)), v_set32(0x3f800000)));
 }
 
-/* float64: the same. vd_by_sign may branch: GCC then computes a rare tail only where it is used. */
+/* float64: the same verbs. vd_by_sign may branch: GCC then computes a rare tail only if it is
+ * used. */
 INLINE v_f64 vd_set(double a) { EACH64(v_f64, a); }
 INLINE v_f64 vd_from_int(v_int a) { EACH64(v_f64, (double)(int64_t)LANE64(a, i)); }
 INLINE v_f64 vd_add(v_f64 a, v_f64 b) { EACH64(v_f64, a.lane[i] + b.lane[i]); }
@@ -175,7 +176,7 @@ INLINE v_f64 vd_max(v_f64 a, v_f64 b) {
     EACH64(v_f64, a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
 }
 INLINE unsigned vd_outside(v_f64 a, v_f64 low, v_f64 high) { return OUTSIDE(0) | OUTSIDE(1); }
-/* A bit for each sign. */
+/* One bit per lane: its sign. */
 INLINE unsigned vd_signs(v_f64 a) {
     return (unsigned)(double_bits(a.lane[0]) >> 63 | double_bits(a.lane[1]) >> 63 << 1);
 }
@@ -193,7 +194,7 @@ INLINE v_f64 vd_mantissa(v_f64 a) {
     return v_as_f64(
         v_or(v_and(vd_as_int(a), v_set64(0x000fffffffffffff)), v_set64(0x3ff0000000000000)));
 }
-/* Rounded to float32: one in the low half of each lane, the other in the high half. */
+/* Both rounded to float32: the first in the low half of each lane, the second in the high half. */
 INLINE v_f32 vd_narrow(v_f64 low, v_f64 high) {
     return (v_f32){
         {(float)low.lane[0], (float)high.lane[0], (float)low.lane[1], (float)high.lane[1]}};

@@ -1,6 +1,6 @@
-/* A part on several threads. They are created for the call and joined at its end, so that nothing
- * outlives it and a fork finds nothing to inherit. Threads take chunks from one counter; no value
- * depends on the thread that makes it. */
+/* Fills a part on several threads. They are created for the call and joined at its end, so that
+ * they cannot break after a fork. Threads take chunks from one counter; no value depends on the
+ * thread that computes it. */
 #define _GNU_SOURCE /* the CPU of a thread */
 #include "moments.h"
 
@@ -11,32 +11,35 @@
 #include <time.h>
 
 enum {
-    /* A huge page: its first touch, and its page fault, belong to one thread. */
+    /* A huge page, so that one thread touches it first and handles its page fault. */
     CHUNK_BYTES = 2 << 20,
-    /* 80 us and more: for fewer blocks, starting a thread costs more than it saves. */
+    /* They take at least 80 us. For fewer blocks, the start of a thread takes longer than it
+     * saves. */
     LEAST_BLOCKS_A_THREAD = 1 << 16,
-    /* A stopped thread ends after so many elements: 10 ms of the slowest kernel. */
+    /* A stopped thread ends after at most this many elements: 10 ms of the slowest kernel. */
     SLICE = 5 * INITFAST_UNIT,
     MILLISECONDS_BETWEEN_POLLS = 50,
 #ifdef __OPTIMIZE__
-    /* The kernels and the loops around them take 110 KB of it. */
+    /* The kernels and the loops around them use 110 KB. */
     STACK_BYTES = 1 << 20,
     LEAST_STACK_BYTES = 256 << 10,
 #else
-    /* Clang without optimization keeps every temporary of a kernel: more than 1 MB. */
+    /* Without optimization, Clang stores every temporary of a kernel: more than 1 MB. */
     STACK_BYTES = 8 << 20,
     LEAST_STACK_BYTES = 4 << 20,
 #endif
-    /* Small parts that are measured are cut into so many chunks, for the threads to share. */
+    /* With moments, a small part is split into at least this many chunks, so that all threads have
+     * work. */
     LEAST_CHUNKS = 64,
 };
 
-/* The number of the next chunk, once the fill is stopped, or more. */
+/* After a stop, the number of the next chunk is at least this. */
 static const uint64_t STOPPED = UINT64_MAX / 2;
 
-/* Kernels of some virtual machines leave a new thread where it was made, behind its maker, for
- * milliseconds. Set before the thread exists: pthread_setaffinity_np of a thread that has already
- * ended sets the caller's own affinity. */
+/* Excludes the CPU of this thread from those of a new thread. In some virtual machines, the kernel
+ * otherwise leaves the new thread waiting on the same CPU for milliseconds. The affinity is set
+ * before the thread exists, because pthread_setaffinity_np of a thread that has already ended sets
+ * the affinity of the caller. */
 static void place_elsewhere(pthread_attr_t *attributes) {
 #if defined(__GLIBC__)
     cpu_set_t cpus;
@@ -54,25 +57,26 @@ typedef struct {
     const initfast_source *source;
     uint64_t seed, stream;
     const initfast_part *part;
-    /* In elements. The first chunk is short by skew, so that the others begin on a huge page. */
+    /* In elements. The first chunk is shorter by `skew`, so that the others begin on a huge
+     * page. */
     uint64_t total, chunk, skew;
     atomic_ullong next; /* the number of the next chunk */
-    /* The sums of each chunk, or NULL. They have chunks that do not depend on threads. */
+    /* The sums of each chunk, or NULL. With sums, the chunks do not depend on the threads. */
     initfast_sums *sums;
-    /* How many of the other threads work. */
+    /* How many of the other threads are working. */
     int working;
     pthread_mutex_t lock;
     pthread_cond_t idle;
 } job;
 
-/* What is left of a thread's chunk. */
+/* The part of a thread's chunk that is not yet filled. */
 typedef struct {
     job *job;
     uint64_t begin, end;
     initfast_sums *sums;
 } worker;
 
-/* The next chunk; 0 when none is left. */
+/* Takes the next chunk; returns 0 if none is left. */
 static int take(worker *w) {
     job *j = w->job;
     uint64_t number = atomic_fetch_add(&j->next, 1);
@@ -86,7 +90,7 @@ static int take(worker *w) {
     return 1;
 }
 
-/* The next slice; 0 when none is left. */
+/* Fills the next slice; returns 0 if none is left. */
 static int work_once(worker *w) {
     job *j = w->job;
     if (w->begin == w->end) {
@@ -120,17 +124,17 @@ static int start(pthread_t *thread, job *j) {
     if (pthread_attr_init(&attributes)) return 0;
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     place_elsewhere(&attributes);
-    /* Where an affinity may not be set, a thread anywhere is better than none. */
+    /* If the system does not allow the affinity, start the thread without it. */
     const int failed =
         pthread_create(thread, &attributes, work, j) && pthread_create(thread, NULL, work, j);
     pthread_attr_destroy(&attributes);
     return !failed;
 }
 
-/* Whether this thread has enough stack left for a kernel. Where nobody says, it has. */
+/* Whether this thread has enough stack left for a kernel; 1 if the size is not known. */
 static int has_stack(void) {
 #if defined(__linux__)
-    static _Thread_local uintptr_t lowest; /* its lowest address; 0: not looked up */
+    static _Thread_local uintptr_t lowest; /* the lowest address of the stack; 0: not yet queried */
     const char here = 0;
     if (!lowest) {
         pthread_attr_t attributes;
@@ -142,7 +146,7 @@ static int has_stack(void) {
         }
         lowest = address ? (uintptr_t)address : 1;
     }
-    /* A coroutine may have a stack of its own, below or above. */
+    /* A coroutine may have a separate stack: the unsigned difference is then large. */
     return (uintptr_t)&here - lowest >= LEAST_STACK_BYTES;
 #else
     return 1;
@@ -162,7 +166,7 @@ static int poll_and_stop(job *j, initfast_poll *poll) {
     return 1;
 }
 
-/* As the other threads do, with polls. */
+/* Works on this thread, and polls. */
 static int work_here(job *j, initfast_poll *poll) {
     worker w = {.job = j};
     if (!poll || j->total <= SLICE) {
@@ -199,7 +203,7 @@ static int wait_for_others(job *j, initfast_poll *poll) {
     return stopped;
 }
 
-/* Chunks of whole units, as many for any number of threads; returns how many. */
+/* Chooses chunks of whole units, independent of the number of threads; returns their number. */
 static size_t choose_measured_chunks(job *j) {
     const uint64_t units = (j->total - 1) / INITFAST_UNIT + 1;
     const uint64_t most = CHUNK_BYTES / j->source->itemsize / INITFAST_UNIT;
@@ -211,7 +215,7 @@ static size_t choose_measured_chunks(job *j) {
     return (size_t)((units - 1) / chunk + 1);
 }
 
-/* The threads that can be had, this one among them if its stack is large enough. */
+/* Fills on as many threads as start, including this one if its stack is large enough. */
 static int fill_on_threads(job *j, int threads, initfast_poll *poll) {
     const int here = has_stack(), wanted = threads - here;
     pthread_t *others = wanted ? malloc((size_t)wanted * sizeof *others) : NULL;
@@ -228,7 +232,7 @@ static int fill_on_threads(job *j, int threads, initfast_poll *poll) {
     return here || started ? stopped : INITFAST_NO_MEMORY;
 }
 
-/* As many threads as are useful. */
+/* The number of threads that is useful, at most `threads`. */
 static int count_threads(const job *j, int threads) {
     uint64_t useful = j->total / LEAST_BLOCKS_A_THREAD / (j->source->itemsize == 8 ? 2 : 4);
     if ((uint64_t)threads > useful) threads = useful ? (int)useful : 1;
@@ -241,7 +245,8 @@ static uint64_t count_elements(const initfast_part *part) {
     return total;
 }
 
-/* Chunks of a huge page; smaller ones if the threads would have few; one if there is one thread. */
+/* Chooses chunks of a huge page; smaller ones if there would be few per thread; a single one for
+ * one thread. */
 static void choose_chunks(job *j, int threads) {
     const initfast_part *part = j->part;
     const uint64_t itemsize = j->source->itemsize;

@@ -1,18 +1,18 @@
-/* The bodies of a backend: blocks in, a tile of finished elements out. Written once over the
- * verbs. A backend_*.c chooses the verbs, and how many groups of lanes each distribution keeps
- * in flight: as many as the registers hold. */
+/* From block numbers to tiles of finished elements, written once with verbs. Each backend_*.c
+ * chooses the verbs, and how many groups of lanes are computed at a time: as many as the registers
+ * hold. */
 #include "elements.h"
 #include "philox.h"
 
-/* Whether consecutive blocks go through the loop of listed blocks, unless Philox is most of the
- * work: this halves what is compiled. */
+/* Whether consecutive blocks use the loop for listed blocks, unless Philox is most of the work.
+ * This halves the code. */
 #ifndef V_ONE_LOOP
 #define V_ONE_LOOP 0
 #endif
 
-/* Steps of `groups` groups each. Without `blocks` they are consecutive, and the low word of
- * their numbers must not wrap: then the high word is one constant, and so is everything that the
- * first two rounds make of it and of the stream alone. */
+/* Computes steps of `groups` groups each. Without `blocks`, the blocks are consecutive, and the low
+ * word of their numbers must not wrap. Then the high word is a constant, and so are the results of
+ * the first two rounds that depend only on it and on the stream. */
 INLINE void make_steps(char *at, size_t steps, uint64_t first, const uint64_t *blocks,
                        uint64_t stream, const philox_keys *keys, const parameters *p,
                        uint32_t *outside, const initfast_distribution distribution,
@@ -108,6 +108,6 @@ INLINE void fill_tiles(const initfast_source *source, uint64_t seed, uint64_t st
         fill_tiles(source, seed, stream, first, blocks, tiles, out, INITFAST_##DISTRIBUTION,     \
                    INITFAST_##DTYPE);                                                            \
     }
-/* Its place in the table of a backend. */
+/* Its entry in the table of a backend. */
 #define CELL(DTYPE, dtype, itemsize, DISTRIBUTION, distribution) \
     .tiles[INITFAST_##DISTRIBUTION][INITFAST_##DTYPE] = fill_##distribution##_##dtype,

@@ -1,9 +1,9 @@
-/* Truncated normals by the inverse of their distribution function: one word per element, without
- * rejection. */
+/* Truncated normals by the inverse of their distribution function, with one word per element and
+ * without rejection. */
 
-/* Within [-2, 2]: the word is a centred uniform t in (-1, 1), exact in float;
+/* Within [-2, 2]. The word gives a centred uniform t in (-1, 1), which is exact in float, and
  *     x = quantile((1 + t erf(sqrt 2)) / 2) = t + t * N(v) / D(v) with v = t*t - 1.
- * Adding to t keeps the errors of N and D small compared with the sum. */
+ * The errors of N and D are small compared with the sum, because t is exact. */
 INLINE v_f32 truncated_f32(v_int words, v_f32 scale, v_f32 shift) {
     v_f32 t = vf_fma(vf_from_int(v_shr32(words, 8)), vf_set(0x1p-23f), vf_set(-1.0f + 0x1p-24f));
     v_f32 v = vf_fma(t, t, vf_set(-1.0f));
@@ -22,11 +22,12 @@ INLINE v_f64 truncated_f64(v_int words, v_f64 scale, v_f64 shift) {
     return vd_fma(x, scale, shift);
 }
 
-/* Within any bounds, in double for every dtype. With u in (0, 1), both u and 1 - u exact, the
- * two tails beyond x are
- *     p = below + mass * u,   q = above + mass * (1 - u),
- * all three parameters times 2^k so that none underflows, and c = p - 1/2. Its sum is carried in
- * two doubles, since x is proportional to c near the middle. The smaller tail gives x. */
+/* Within any bounds, in double for every dtype. For u in (0, 1), with u and 1 - u exact, the two
+ * tails beyond x are
+ *     p = below + mass * u,   q = above + mass * (1 - u).
+ * The three parameters are multiplied by 2^k so that none underflows. c = p - 1/2 is computed in
+ * two doubles, because x is proportional to c near the middle. Elsewhere the smaller tail gives
+ * x. */
 typedef struct {
     v_f64 below, above, mass, mass_low, centre, centre_low, log_scale, tail_origin;
     const double *tail_numerator, *tail_denominator;
@@ -59,7 +60,7 @@ INLINE v_f64 free_centred(v_f64 u, const free_bounds *b) {
     return vd_add(sum, vd_add(sum_low, vd_add(product_low, vd_fma(u, b->mass_low, b->centre_low))));
 }
 
-/* Vectors in step, and their words. */
+/* The number of vectors that are computed at a time, and of their words. */
 enum { FREE_VECTORS = 4, FREE_STEP = FREE_VECTORS * V_LANES };
 
 INLINE void free_central(v_f64 x[], const v_f64 c[], const v_f64 v[]) {
@@ -90,13 +91,13 @@ INLINE void free_outer(v_f64 x[], const v_f64 tail[], const free_bounds *b) {
 
 enum { FREE_AT_ONCE = 2 * 4 * INITFAST_TILE_BLOCKS };
 
-/* What does not depend on the dtype is compiled once. */
+/* Functions that do not depend on the dtype are compiled only once. */
 #define SHARED __attribute__((noinline, unused)) static void
 
-/* x in standard deviations for `count` words of 32 bits, or of 52: u = (w + 1/2) * unit. First the
- * middle of all, then the tails, which are fewer but for far bounds: each pays for its own formula
- * alone. Nothing branches on a value: which one is a tail cannot be foreseen. `count` is a multiple
- * of FREE_STEP. */
+/* Computes x in standard deviations for `count` words of 32 or 52 bits, with u = (w + 1/2) * unit.
+ * `count` must be a multiple of FREE_STEP. First the formula of the middle is computed for all
+ * words, then the formula of the tails only for the words in the tails, which are fewer except for
+ * far bounds. There is no branch on a value, because the branch could not be predicted. */
 SHARED free_quantiles(const initfast_source *source, const uint64_t *words, size_t count,
                       double unit, double *x) {
     const free_bounds b = free_bounds_of(source->free);
@@ -110,12 +111,12 @@ SHARED free_quantiles(const initfast_source *source, const uint64_t *words, size
         double smaller[FREE_STEP];
         UNROLL
         for (int k = 0; k < FREE_VECTORS; k++) {
-            /* A word fits the mantissa of a number in [2^52, 2^53). */
+            /* A word fits in the mantissa of a number in [2^52, 2^53). */
             v_int bits = v_or(v_load(words + i + (size_t)k * V_LANES), v_set64(0x4330000000000000));
             v_f64 word = vd_add(v_as_f64(bits), vd_set(-0x1p52));
             v_f64 u = vd_fma(word, vd_set(unit), vd_set(0.5 * unit));
             c[k] = free_centred(u, &b);
-            /* Negative beyond 0.425 from the middle, where the tail takes over. */
+            /* Negative if c is more than 0.425 from the middle: then the tail gives x. */
             v[k] = vd_fma(vd_sub(vd_set(0.0), c[k]), c[k], vd_set(0x1.71eb851eb851fp-3));
             beyond[k] = vd_signs(v[k]);
             /* The smaller tail, with the sign of c. */

@@ -1,6 +1,6 @@
-/* As much of XLA's foreign function interface as a handler on the CPU needs: API version 0.1, which
- * newer versions of XLA serve too. The names of XLA's own header are in the comments; nothing of
- * XLA or JAX is needed to build. Structs that XLA passes may be longer than these. */
+/* The part of XLA's foreign function interface that a handler on the CPU needs, in API version 0.1,
+ * which newer versions of XLA also support. The comments have the names of XLA's header. The build
+ * does not need XLA or JAX. Structs that XLA passes may be longer than these. */
 #ifndef INITFAST_XLA_FFI_H
 #define INITFAST_XLA_FFI_H
 
@@ -10,7 +10,7 @@
 enum {
     XLA_VERSION_MAJOR = 0,
     XLA_VERSION_MINOR = 1,
-    XLA_METADATA = 1, /* XLA_FFI_Extension_Type: what a handler is asked when it is registered */
+    XLA_METADATA = 1, /* XLA_FFI_Extension_Type: the request at the registration of a handler */
     XLA_EXECUTE = 3,  /* XLA_FFI_ExecutionStage */
     XLA_INVALID_ARGUMENT = 3, /* XLA_FFI_Error_Code */
     XLA_RESOURCE_EXHAUSTED = 8,
@@ -31,7 +31,8 @@ enum {
     XLA_F8E4M3FN = 20,
 };
 
-/* XLA_FFI_Extension_Base: a list. The other structs begin with their size and such a list. */
+/* XLA_FFI_Extension_Base, a linked list. The other structs begin with their size and such a
+ * list. */
 typedef struct xla_extension {
     size_t size;
     int type;

@@ -1,5 +1,5 @@
-/* The handler of initfast for XLA's foreign function interface. It runs on a thread of XLA's, knows
- * nothing of Python, and believes nothing: a program may be older than this file, or damaged. */
+/* The handler of initfast for XLA's foreign function interface. It runs on a thread of XLA, without
+ * Python, and checks every argument: a program may be older than this file, or damaged. */
 #define _DEFAULT_SOURCE /* madvise */
 #include "xla_fill.h"
 
@@ -12,8 +12,8 @@
 
 static _Atomic(const initfast_backend *) backend_in_use;
 
-/* An XLA program on n devices calls n handlers at once. Each has its thread of XLA's; helpers are
- * the threads that all of them start. */
+/* An XLA program on n devices calls n handlers at once, each on a thread of XLA. `helpers` is the
+ * number of additional threads of all of them. */
 static atomic_int limit = 1, helpers;
 
 void initfast_xla_use(const initfast_backend *backend) { atomic_store(&backend_in_use, backend); }
@@ -38,8 +38,8 @@ static const struct {
     {XLA_F8E5M2, INITFAST_FLOAT8_E5M2}, {XLA_F8E4M3FN, INITFAST_FLOAT8_E4M3FN},
 };
 
-/* As NumPy does for its own large arrays, and XLA does not: with small pages the page faults of new
- * memory take longer than the fill. */
+/* NumPy requests huge pages for large arrays, but XLA does not. With small pages, the page faults
+ * of new memory take longer than the fill. */
 static void ask_for_huge_pages(void *memory, uint64_t bytes) {
 #if defined(MADV_HUGEPAGE)
     enum { LEAST_BYTES = 4 << 20, PAGE = 4096 };
@@ -74,7 +74,7 @@ static int find_distribution(const xla_span *name) {
     return code;
 }
 
-/* What is to be drawn, or what is wrong with the call. */
+/* Reads the source; returns an error message or NULL. */
 static const char *read_source(const xla_frame *frame, const xla_buffer *out,
                                initfast_source *source) {
     const xla_span *name = get_attribute(&frame->attributes, "distribution", XLA_STRING);
@@ -105,7 +105,8 @@ static const char *read_source(const xla_frame *frame, const xla_buffer *out,
     return NULL;
 }
 
-/* The part of one key, in as few dims as it has, or what is wrong with the call. */
+/* Reads the part of one key, with as few dimensions as possible; returns an error message or
+ * NULL. */
 static const char *read_part(const xla_frame *frame, const xla_buffer *out, uint64_t itemsize,
                              initfast_part *part) {
     const xla_array *shape = get_attribute(&frame->attributes, "shape", XLA_ARRAY);
@@ -184,7 +185,7 @@ static const char *fill(const xla_frame *frame) {
         const uint64_t seed = (uint64_t)word[0] << 32 | word[1];
         const uint64_t stream = words == 4 ? (uint64_t)word[2] << 32 | word[3] : 0;
         part.out = to;
-        /* Nobody polls, so that only a want of memory can end it early. */
+        /* Without a poll, only a lack of memory can stop it. */
         if (initfast_fill_threaded(backend, &source, seed, stream, &part, 1 + helping, NULL,
                                    NULL)) {
             wrong = no_memory;

@@ -1,7 +1,8 @@
-"""From a distribution and its parameters to a `Source`: the numbers that the kernels use.
+"""Convert a distribution and its parameters to a `Source`: the numbers that the kernels use.
 
-All rounding is done here, once, exactly. What cannot be drawn in a dtype (no finite value, or none
-within the bounds) is refused here, before anything is written."""
+Every parameter is computed exactly and rounded once, by the table in src/README.md ("Parameters").
+Parameters that a dtype cannot represent (no finite value, or no value within the bounds) raise
+ValueError here, before anything is written."""
 
 from __future__ import annotations
 
@@ -14,15 +15,20 @@ from initfast.core.dtypes import CODES, UINT32, DType
 from initfast.core.rounding import GRIDS, Grid, in_fixed_environment
 from initfast.core.truncation import FARTHEST, free_parameters, keeps_half
 
-# sqrt(-2 ln u) at the smallest u, rounded up: in standard deviations, no normal is further from the
-# mean.
+# sqrt(-2 ln u) at the smallest u, rounded up: no normal is further from the mean, in standard
+# deviations.
 REACH_FLOAT32 = 6.77
 REACH_FLOAT64 = 9.5
 
 
 @in_fixed_environment
 def uniform(minval: float, maxval: float, dtype: DType) -> Source:
-    """Uniform on [minval, maxval); the constant minval if they are equal."""
+    """Return the source of uniform values on [minval, maxval), or of minval if both are equal.
+
+    Raises:
+        ValueError: if the dtype has no value in the interval, or cannot represent its ends or its
+            width.
+    """
     target, compute = _grids(dtype)
     low, high = Fraction(minval), Fraction(maxval)
     if low == high:
@@ -49,7 +55,12 @@ def uniform(minval: float, maxval: float, dtype: DType) -> Source:
 
 @in_fixed_environment
 def normal(mean: float, stddev: float, dtype: DType) -> Source:
-    """Normal with this mean and standard deviation; the constant mean if stddev is 0."""
+    """Return the source of normal values, or of the mean if stddev is 0.
+
+    Raises:
+        ValueError: if a value up to 6.77 (float64: 9.5) standard deviations from the mean is too
+            large for the dtype, or stddev too small for the arithmetic.
+    """
     target, compute = _grids(dtype)
     scale, shift = _scale_and_shift(mean, stddev, compute, dtype)
     _check_reach(mean, stddev, target, dtype)
@@ -60,7 +71,12 @@ def normal(mean: float, stddev: float, dtype: DType) -> Source:
 def truncated_normal(
     mean: float, stddev: float, lower: float, upper: float, dtype: DType
 ) -> Source:
-    """Return a normal conditioned on [mean + lower * stddev, mean + upper * stddev]."""
+    """Return the source of normal values within [mean + lower * stddev, mean + upper * stddev].
+
+    Raises:
+        ValueError: if the dtype has no value within the bounds or cannot represent them, or if the
+            bounds are more than 38 standard deviations from the mean.
+    """
     target, compute = _grids(dtype)
     scale, shift = _scale_and_shift(mean, stddev, compute, dtype)
     if not scale:
@@ -69,8 +85,8 @@ def truncated_normal(
     reach = _reach(dtype)
     if lower > FARTHEST or upper < -FARTHEST:
         raise ValueError(
-            f"[lower, upper] must come within {FARTHEST:g} standard deviations; received "
-            f"[{lower}, {upper}]"
+            f"[lower, upper] must overlap [-{FARTHEST:g}, {FARTHEST:g}] (standard deviations); "
+            f"received [{lower}, {upper}]"
         )
     first = target.up(Fraction(mean) + Fraction(lower) * Fraction(stddev))
     last = target.down(Fraction(mean) + Fraction(upper) * Fraction(stddev))
@@ -80,7 +96,7 @@ def truncated_normal(
             f"received mean={mean}, stddev={stddev}, lower={lower}, upper={upper}"
         )
     if lower <= -reach and upper >= reach:
-        # Only the draws need be finite, not the bounds.
+        # Only the values must be finite, not the bounds.
         _check_reach(mean, stddev, target, dtype)
         first, last = max(first, -target.largest), min(last, target.largest)
         return _source(_kernels.NORMAL_WITHIN, dtype, scale, shift, first, last)
@@ -91,7 +107,7 @@ def truncated_normal(
     free = free_parameters(lower, upper)
     if not keeps_half(free):
         return _source(_kernels.TRUNCATED_FREE, dtype, scale, shift, first, last, free)
-    # In the precision in which a normal is found to lie within them or not.
+    # The kernel compares each normal with the bounds in its arithmetic, before the last rounding.
     least = compute.up(Fraction(mean) + Fraction(lower) * Fraction(stddev))
     most = compute.down(Fraction(mean) + Fraction(upper) * Fraction(stddev))
     within = (*free, float(least), float(most))
@@ -99,12 +115,12 @@ def truncated_normal(
 
 
 def bits() -> Source:
-    """Return the generator's own 32-bit words."""
+    """Return the source of the generator's 32-bit words."""
     return Source(_kernels.BITS, CODES[UINT32], UINT32.itemsize, 0.0, 0.0, 0.0, 0.0, (), 0)
 
 
 def constant(pattern: bytes) -> Source:
-    """Return the same 1, 2, 4 or 8 bytes everywhere."""
+    """Return the source that writes the same 1, 2, 4 or 8 bytes to every element."""
     return Source(
         _kernels.CONSTANT,
         0,
@@ -119,7 +135,7 @@ def constant(pattern: bytes) -> Source:
 
 
 def _grids(dtype: DType) -> tuple[Grid, Grid]:
-    """Return the grid of the dtype, and that of the arithmetic behind it."""
+    """Return the grid of the dtype, and the grid of the arithmetic that computes its values."""
     return GRIDS[dtype.name], GRIDS["float64" if dtype.name == "float64" else "float32"]
 
 
@@ -144,21 +160,24 @@ def _check_reach(mean: float, stddev: float, grid: Grid, dtype: DType) -> None:
     reach = Fraction(_reach(dtype)) * Fraction(stddev)
     for end in (Fraction(mean) - reach, Fraction(mean) + reach):
         _within_range(
-            f"the mean and {_reach(dtype)} standard deviations around it", end, grid, dtype
+            f"mean - {_reach(dtype)} * stddev and mean + {_reach(dtype)} * stddev",
+            end,
+            grid,
+            dtype,
         )
 
 
-def _within_range(what: str, value: Fraction, grid: Grid, dtype: DType) -> Fraction:
+def _within_range(name: str, value: Fraction, grid: Grid, dtype: DType) -> Fraction:
     if abs(value) > grid.largest:
         raise ValueError(
-            f"{what} must be finite in {dtype.name}, at most {float(grid.largest):.6g}; received "
-            f"{_shown(value)}"
+            f"{name} must be finite in {dtype.name} (at most {float(grid.largest):.6g}); received "
+            f"{_format(value)}"
         )
     return value
 
 
-def _shown(value: Fraction) -> str:
-    """Return a number that may be larger than any float, to 6 digits."""
+def _format(value: Fraction) -> str:
+    """Return a number as text with 6 digits; it may be larger than any float."""
     try:
         return f"{float(value):.6g}"
     except OverflowError:

@@ -1,4 +1,4 @@
-"""The element types that kernels write, as NumPy dtypes, and how a caller may name them."""
+"""The element types that kernels write, as NumPy dtypes, and the names that callers may use."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ def _numpy(name: str) -> DType:
 
 
 CODES: dict[DType, int] = {_numpy(name): code for code, (name, _) in enumerate(_kernels.DTYPES)}
-"""The kernels' own number of each element type that they write; uint32 is for `random_bits` alone.
-"""
+"""The kernels' number of each element type that they write; only `random_bits` uses uint32."""
 
 UINT32 = np.dtype("uint32")
 FLOATING = tuple(dtype for dtype in CODES if dtype != UINT32)
-"""What initializers draw, in the order of the kernels' numbers."""
+"""The element types of random values, in the order of the kernels' numbers."""
 FLOAT32, FLOAT64, FLOAT16, BFLOAT16, FLOAT8_E4M3FN, FLOAT8_E5M2 = FLOATING
 
 _BY_NAME = {dtype.name: dtype for dtype in FLOATING}
 _CHOICES = ", ".join(map(repr, _BY_NAME))
-# Everything a caller is likely to pass, so that a small call pays one look-up (np.dtype.name alone
-# costs 2 us).
+# Every common way to pass a dtype, so that a small call needs one look-up (np.dtype.name alone
+# takes 2 us).
 _KNOWN: dict[object, DType] = {None: FLOAT32}
 for _dtype in FLOATING:
     _KNOWN[_dtype] = _KNOWN[_dtype.name] = _KNOWN[_dtype.type] = _dtype
@@ -47,32 +46,36 @@ def resolve(dtype: object = None) -> DType:
     """
     try:
         return _KNOWN[dtype]
-    except (KeyError, TypeError):  # TypeError: unhashable, so certainly not a dtype
+    except (KeyError, TypeError):  # TypeError: unhashable, so not a dtype
         pass
-    found = _described(dtype)
-    if found in CODES and found != UINT32:
-        return found
-    if found is not None and found.kind in "biufc":
+    native = _to_numpy(dtype)
+    if native in CODES and native != UINT32:
+        return native
+    if native is not None and native.kind in "biufc":
         raise ValueError(
-            f"random values need a floating dtype: one of {_CHOICES}; received {found.name!r}"
+            f"random values need a floating dtype: one of {_CHOICES}; received {native.name!r}"
         )
     raise ValueError(f"dtype must be one of {_CHOICES}; received {dtype!r}{_hint(dtype)}")
 
 
 def resolve_numeric(dtype: object = None) -> DType:
-    """As `resolve`, but also accept every other numeric dtype of NumPy (bool, integers, complex).
+    """Return the numeric dtype that `dtype` names: those of `resolve`, bool, integers and complex.
 
-    Constants can be written in any of these, random values only in the types that `resolve` takes.
+    Constants can be written in any of these, random values only in the types that `resolve`
+    accepts.
+
+    Raises:
+        ValueError: if `dtype` is not a numeric type, or is not in native byte order.
     """
     try:
         return _KNOWN[dtype]
     except (KeyError, TypeError):
         pass
-    found = _described(dtype)
-    if found is not None and (
-        is_floating(found) or (found.kind in "biufc" and found.isbuiltin == 1)
+    native = _to_numpy(dtype)
+    if native is not None and (
+        is_floating(native) or (native.kind in "biufc" and native.isbuiltin == 1)
     ):
-        return found
+        return native
     raise ValueError(
         f"dtype must be one of {_CHOICES}, or another numeric dtype of NumPy; received {dtype!r}"
         f"{_hint(dtype)}"
@@ -80,7 +83,7 @@ def resolve_numeric(dtype: object = None) -> DType:
 
 
 def is_floating(dtype: DType) -> bool:
-    """Return whether initializers draw in this element type."""
+    """Return whether random values can have this element type."""
     return dtype in CODES and dtype != UINT32
 
 
@@ -90,15 +93,15 @@ def bits_of(dtype: DType) -> DType:
 
 
 def _hint(dtype: object) -> str:
-    return ": a shape is one argument, as in init((4, 4))" if isinstance(dtype, int) else ""
+    return ": pass a shape as one tuple, as in init((4, 4))" if isinstance(dtype, int) else ""
 
 
-def _described(dtype: object) -> DType | None:
+def _to_numpy(dtype: object) -> DType | None:
     """Return the NumPy dtype that `dtype` means, or None."""
     if dtype is float or (isinstance(dtype, str) and dtype == "float"):
         raise ValueError(
-            "dtype must say its width: float is float64 to NumPy and float32 to Keras; received "
-            "float"
+            "dtype must be 'float32' or 'float64' (float is float64 in NumPy, float32 in Keras); "
+            "received float"
         )
     if type(dtype).__module__ == "torch":
         dtype = str(dtype).removeprefix("torch.")
@@ -107,9 +110,9 @@ def _described(dtype: object) -> DType | None:
     try:
         native = np.dtype(dtype)  # type: ignore[call-overload]
     except (TypeError, ValueError):
-        name = getattr(dtype, "name", None)  # as TensorFlow's dtypes have
+        name = getattr(dtype, "name", None)  # TensorFlow's dtypes have one
         return _BY_NAME.get(name) if isinstance(name, str) else None
     if not native.isnative:
         raise ValueError(f"dtype must be in native byte order; received {native.str!r}")
-    # A dtype may carry metadata or be a subclass of NumPy's: the type decides.
+    # A dtype with metadata, or of a subclass of NumPy's, counts as the plain dtype of its type.
     return np.dtype(native.type) if native.type is not np.void else None

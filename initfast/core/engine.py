@@ -1,4 +1,4 @@
-"""Run a kernel over the part of a logical array that a buffer holds."""
+"""Run a kernel for the part of a logical array that a buffer holds."""
 
 from __future__ import annotations
 
@@ -37,53 +37,55 @@ def fill(
     """Fill `buffer` with the elements of a logical array that `part` describes.
 
     Args:
-        source: what to draw, in the dtype of `buffer`; or a constant, of as many bytes as its
+        source: the distribution, in the dtype of `buffer`; or a constant with the size of its
             elements.
         seed: seed and stream.
         buffer: memory of the shape of `part`, with any strides.
         part: from `indexing.whole`, `indexing.select` or `indexing.take`.
-        measured: whether to take the moments of the elements while they are in the cache.
+        measured: whether to compute the moments of the elements while they are in the cache.
 
     Returns:
-        The moments if `measured`, else None. Neither threads nor the backend change their bits;
+        The moments if `measured`, else None. Threads and the backend do not change their bits;
         other strides of the buffer may change the last digits.
 
     Raises:
-        ValueError: if buffer and part differ in shape, or buffer and source in dtype; if a variable
-            of the environment is wrong.
-        KeyboardInterrupt: soon after Ctrl-C; what is not yet written keeps its old bytes.
+        ValueError: if buffer and part differ in shape, or buffer and source in dtype, or if
+            INITFAST_BACKEND or INITFAST_NUM_THREADS has a wrong value.
+        KeyboardInterrupt: soon after Ctrl-C; elements that are not yet written keep their old
+            bytes.
     """
     if buffer.shape != part.shape:
         raise ValueError(
-            f"out must have the shape of its part, {part.shape}; received {buffer.shape}"
+            f"out must have the shape of the part, {part.shape}; received {buffer.shape}"
         )
     constant = source.distribution == _kernels.CONSTANT
     if constant:
-        matches = buffer.dtype.itemsize == source.itemsize  # a pattern of bytes, whatever they mean
+        matches = buffer.dtype.itemsize == source.itemsize  # a constant is a pattern of bytes
     else:
         matches = CODES.get(buffer.dtype) == source.dtype
     if not matches:
         raise ValueError(
-            f"out must have the dtype that is drawn; received {buffer.dtype.name} memory"
+            f"out must have the dtype of the values; received {buffer.dtype.name} memory"
         )
     if 0 in part.shape:
         return Moments() if measured else None
     in_pass = measured and not constant
     backends.check()
     workers = get_num_threads()
-    # Nearly always, and a small fill would notice the time of the general way below.
+    # Fast path for contiguous output and contiguous elements: the general code below would slow
+    # small fills down.
     if in_order(part) and buffer.owner.flags.c_contiguous:
         count = math.prod(part.shape)
-        found = _kernels.fill_flat(
+        moments = _kernels.fill_flat(
             source, seed.seed, seed.stream, buffer.address, part.start, count, workers, in_pass
         )
         if in_pass:
-            return _finite(Moments(count, *found), buffer)
+            return _finite(Moments(count, *moments), buffer)
         return _of_one_value(buffer) if measured else None
     total = Moments()
-    for offset, piece, apart in spaced(part, buffer.strides):
-        piece, apart, shift = forward(piece, apart)
-        shape, steps, strides = walk(piece, apart)
+    for offset, piece, piece_strides in spaced(part, buffer.strides):
+        piece, piece_strides, shift = forward(piece, piece_strides)
+        shape, steps, strides = walk(piece, piece_strides)
         if len(shape) > MAX_DIMS:
             raise ValueError(
                 f"a shape may have at most {MAX_DIMS} dims; received {len(part.shape)} in "
@@ -92,11 +94,11 @@ def fill(
         address = buffer.address + offset + shift
         if piece.starts is None and (not shape or (steps, strides) == ((1,), (source.itemsize,))):
             count = shape[0] if shape else 1
-            found = _kernels.fill_flat(
+            moments = _kernels.fill_flat(
                 source, seed.seed, seed.stream, address, piece.start, count, workers, in_pass
             )
         else:
-            found = _kernels.fill(
+            moments = _kernels.fill(
                 source,
                 seed.seed,
                 seed.stream,
@@ -110,16 +112,16 @@ def fill(
                 in_pass,
             )
         if in_pass:
-            total = total.merged(Moments(math.prod(piece.shape), *found))
+            total = total.merged(Moments(math.prod(piece.shape), *moments))
     if in_pass:
         return _finite(total, buffer)
     return _of_one_value(buffer) if measured else None
 
 
 def fill_run(source: Source, seed: Seed, address: int, start: int, count: int) -> None:
-    """Fill memory with `count` elements of a logical array that follow `start` in C order.
+    """Fill memory with `count` elements of a logical array, from number `start` on in C order.
 
-    Nothing is checked: the caller knows the memory.
+    Nothing is checked: the caller guarantees that the memory is large enough.
     """
     backends.check()
     workers = get_num_threads()
@@ -127,11 +129,12 @@ def fill_run(source: Source, seed: Seed, address: int, start: int, count: int) -
 
 
 def _finite(moments: Moments, buffer: Buffer) -> Moments:
-    """Return the moments, taken again if the sum of the values has left the range of the floats."""
+    """Return the moments, computed again if the sum of the values has overflowed."""
     return moments if math.isfinite(moments.mean) else measure(buffer.array)
 
 
 def _of_one_value(buffer: Buffer) -> Moments:
+    """Return the moments of a buffer whose elements are all equal."""
     value = float(buffer.array[(0,) * len(buffer.shape)])
     return Moments(math.prod(buffer.shape), value, 0.0, value, value)
 
@@ -153,7 +156,7 @@ def random_bits(
         A new uint32 array, 64-byte aligned.
 
     Raises:
-        ValueError: if an argument is out of its range, or 1.5 or True where an integer belongs.
+        ValueError: if an argument is out of its range, or is not an integer (1.5, True).
 
     Example:
         >>> [f"{word:08x}" for word in random_bits(4)]

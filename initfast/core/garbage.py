@@ -1,4 +1,6 @@
-"""Python searches for cycles of objects: a third of the time that it takes to make a million."""
+"""Pause Python's search for cyclic garbage.
+
+The search takes a third of the time in which Python makes a million objects."""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ __all__ = ["paused"]
 
 @contextlib.contextmanager
 def paused() -> Iterator[None]:
-    """Search for no cycles within the block, which makes many objects without any."""
+    """Return a context without the search for cyclic garbage.
+
+    It is for blocks that make many objects and no cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:

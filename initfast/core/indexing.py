@@ -1,7 +1,7 @@
-"""Parts of a logical array: which elements an index holds.
+"""Parts of a logical array: the elements that an index selects.
 
-A logical array has up to 8 dims and up to 2**63 elements, numbered in C order. It need not exist:
-everything here is arithmetic in Python integers, which do not wrap."""
+A logical array has up to 8 dims and up to 2**63 elements, numbered in C order. It is never
+materialised: everything here is arithmetic in Python integers, which do not overflow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Dims = tuple[int, ...]
 
 
 class Part(NamedTuple):
-    """A part of a logical array, as its own dims.
+    """A part of a logical array, with the dims of the part.
 
     Element (i0, i1, ...) of the part is logical element ``start + i0*steps[0] + i1*steps[1] +
     ...``. With `starts` (rows by id), the leading dims of `shape` that hold ``len(starts)`` entries
@@ -38,7 +38,7 @@ class Part(NamedTuple):
     starts: npt.NDArray[np.uint64] | None = None
 
 
-_PLAIN = frozenset({int})
+_INT_ONLY = frozenset({int})
 
 
 def normalize_shape(shape: object) -> Dims:
@@ -52,8 +52,12 @@ def normalize_shape(shape: object) -> Dims:
         ValueError: if `shape` is anything else: a negative size, None, a float, a bool, too many
             dims or elements.
     """
-    if type(shape) is tuple and _PLAIN.issuperset(map(type, shape)) and min(shape, default=0) >= 0:
-        return _checked(shape, shape)  # nearly always, and a small call would notice the rest
+    if (
+        type(shape) is tuple
+        and _INT_ONLY.issuperset(map(type, shape))
+        and min(shape, default=0) >= 0
+    ):
+        return _checked(shape, shape)  # the common case: the code below would slow small calls down
     if type(shape) is tuple:
         sizes: Any = shape
     elif hasattr(shape, "__index__") and getattr(shape, "ndim", 0) == 0:
@@ -82,20 +86,18 @@ def _checked(dims: Dims, shape: object) -> Dims:
         raise ValueError(
             f"a shape may have at most {MAX_DIMS} dims; received {len(dims)} in {short(shape)}"
         )
-    # Sizes of 0 are left out, so that no single size can wrap either.
+    # Sizes of 0 are left out, so that every single size is limited too.
     if math.prod(dims if 0 not in dims else filter(None, dims)) > MAX_ELEMENTS:
         raise ValueError(f"a shape may hold at most 2**63 elements; received {short(shape)}")
     return dims
 
 
 def shape_hint(value: object) -> str:
-    """Return what to add to the message about an argument of a constructor that looks like a shape,
-    else "".
-    """
+    """Return the hint for a constructor's argument that looks like a shape, else ""."""
     if not isinstance(value, tuple | list) or not all(type(size) is int for size in value):
         return ""
     return (
-        ". An initializer is a class: make it first, then call it with the shape, as in "
+        ". Create the initializer first, then call it with the shape, as in "
         f"HeNormal(seed=42)({tuple(value)})"
     )
 
@@ -115,13 +117,13 @@ def select(shape: Dims, index: object) -> Part:
 
     Raises:
         IndexError: if an integer is out of range, or there are more indices than dims.
-        TypeError: if something is no basic index; `take` is for arrays of row ids.
+        TypeError: if an entry is not a basic index. `take` accepts arrays of row ids.
     """
     items = index if isinstance(index, tuple) else (index,)
     used = sum(item is not None and item is not Ellipsis for item in items)
     if used > len(shape):
         raise IndexError(
-            f"an index may have at most one entry a dim, {len(shape)} here; received {index!r}"
+            f"an index may have at most one entry per dim, {len(shape)} here; received {index!r}"
         )
     ellipses = sum(item is Ellipsis for item in items)
     if ellipses > 1:
@@ -160,8 +162,8 @@ def select(shape: Dims, index: object) -> Part:
 def run(start: int, count: int) -> Part:
     """Return `count` elements that follow logical element `start` in C order, as one dim.
 
-    Both must lie within the logical array: this is asked for by what has cut the array up, and is
-    not checked."""
+    Both must lie within the logical array. This is not checked: the callers have divided the array
+    into such runs."""
     return Part((count,), start if count else 0, (1,))
 
 
@@ -174,32 +176,32 @@ def take(shape: Dims, ids: object) -> Part:
             repeats.
 
     Raises:
-        TypeError: if `ids` holds no integers.
+        TypeError: if `ids` are not integers.
         IndexError: if an id is negative or not below ``shape[0]``, or the array has no rows.
     """
     if not shape:
         raise IndexError("rows need a logical array of at least one dim; received shape ()")
-    found = np.asarray(ids)
-    if found.size == 0 and not isinstance(ids, np.ndarray):
-        found = found.astype(np.uint64)  # np.asarray([]) is float64, though it holds no float
-    if found.dtype.kind not in "iu":
-        raise TypeError(f"row ids must be integers; received an array of {found.dtype}")
-    if found.size:
-        low, high = int(found.min()), int(found.max())
+    row_ids = np.asarray(ids)
+    if row_ids.size == 0 and not isinstance(ids, np.ndarray):
+        row_ids = row_ids.astype(np.uint64)  # np.asarray([]) is float64
+    if row_ids.dtype.kind not in "iu":
+        raise TypeError(f"row ids must be integers; received an array of {row_ids.dtype}")
+    if row_ids.size:
+        low, high = int(row_ids.min()), int(row_ids.max())
         if low < 0 or high >= shape[0]:
-            wrong = low if low < 0 else high
-            raise IndexError(f"row ids must lie in [0, {shape[0]}); received {wrong}")
+            invalid = low if low < 0 else high
+            raise IndexError(f"row ids must lie in [0, {shape[0]}); received {invalid}")
     row = math.prod(shape[1:])
-    starts = found.astype(np.uint64).reshape(-1)
+    starts = row_ids.astype(np.uint64).reshape(-1)
     starts *= np.uint64(row)  # below 2**63 for every id in range
-    dims, steps = found.shape + shape[1:], (0,) * found.ndim + c_steps(shape)[1:]
-    if found.ndim == 0:
+    dims, steps = row_ids.shape + shape[1:], (0,) * row_ids.ndim + c_steps(shape)[1:]
+    if row_ids.ndim == 0:
         return Part(dims, int(starts[0]), steps)
     return Part(dims, 0, steps, starts)
 
 
 def cut(values: npt.NDArray[Any], part: Part) -> npt.NDArray[Any]:
-    """Return the part of an array that exists as a whole."""
+    """Return the elements of a whole array that `part` describes."""
     flat = np.ascontiguousarray(values).reshape(-1)
     if 0 in part.shape:
         return np.empty(part.shape, values.dtype)
@@ -209,7 +211,7 @@ def cut(values: npt.NDArray[Any], part: Part) -> npt.NDArray[Any]:
             part.shape
         )
         return rows
-    # The step of a single entry is never taken, and may be larger than any stride.
+    # The step of a dim of size 1 is not used, and may be larger than any stride.
     strides = [
         step * flat.itemsize if n > 1 else 0 for n, step in zip(part.shape, part.steps, strict=True)
     ]
@@ -217,13 +219,13 @@ def cut(values: npt.NDArray[Any], part: Part) -> npt.NDArray[Any]:
 
 
 def in_order(part: Part) -> bool:
-    """Return whether the elements of `part` surely follow each other in C order."""
+    """Return whether the elements of `part` follow each other in C order; False may be wrong."""
     return part.starts is None and part.steps == c_steps(part.shape)
 
 
-@lru_cache(1024)  # a small fill asks for them several times
+@lru_cache(1024)  # a small fill needs them several times
 def c_steps(shape: Dims) -> Dims:
-    """Return the logical elements from one index to the next in each dim, in C order."""
+    """Return the strides of a C-order array in elements: the step of one index in each dim."""
     return tuple(accumulate(shape[:0:-1], operator.mul, initial=1))[::-1] if shape else ()
 
 
@@ -235,16 +237,15 @@ def _size(n: object) -> int:
 
 
 def _position(item: object, n: int, axis: int, index: object) -> int:
-    """Return the place that an integer index means in a dim of size `n`."""
+    """Return the position in [0, n) that an integer index means in a dim of size `n`."""
     try:
         position = operator.index(item)  # type: ignore[arg-type]
     except TypeError:
         position = None
     if position is None or isinstance(item, bool | np.bool_):
         raise TypeError(
-            "an index must hold integers, slices, Ellipsis and np.newaxis only (rows takes "
-            "arrays of ids);"
-            f" received {item!r}"
+            "an index must hold only integers, slices, Ellipsis and np.newaxis (`rows` accepts "
+            f"arrays of ids); received {item!r}"
         )
     if not -n <= position < n:
         raise IndexError(

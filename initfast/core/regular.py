@@ -1,4 +1,4 @@
-"""Files that are read: a FIFO would block, a device may never end, and neither can be sought in."""
+"""Open regular files only: a FIFO may block, a device may have no end, and neither can seek."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from initfast.core.text import short
 
 __all__ = ["DAMAGED", "open_regular"]
 
-# What NumPy and zipfile raise for files that are damaged or not theirs.
+# The exceptions of NumPy and zipfile for files that are damaged or of another format.
 DAMAGED = (
     ArithmeticError,
     AttributeError,
@@ -33,12 +33,12 @@ DAMAGED = (
 
 
 def open_regular(path: str | os.PathLike[str], *, write: bool = False) -> BinaryIO:
-    """Open an existing regular file, unbuffered if `write` is for writing in place too.
+    """Open an existing regular file to read it; with `write`, also to write in place, unbuffered.
 
     Raises:
-        OSError: the file cannot be opened, or is a folder, a FIFO, a device or a socket.
+        OSError: if the file cannot be opened, or is a folder, a FIFO, a device or a socket.
     """
-    _check(path, os.stat(path))  # before it is opened: opening a device may do something
+    _check(path, os.stat(path))  # before `open`, which may have an effect on a device
     flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC
     file = os.fdopen(os.open(path, flags), "r+b" if write else "rb", 0 if write else -1)
     try:

@@ -1,8 +1,8 @@
-"""The numbers that a floating dtype can hold, and exact rounding of a real number onto them.
+"""Exact rounding of a real number to the numbers of a floating dtype.
 
-Everything is computed in `fractions.Fraction`: no rounding happens but the one that is asked for,
-so every machine gets the same bounds. Parameters that floats are good enough for are computed in
-the floating-point environment of the stream, whatever the host has set."""
+Everything is computed with `fractions.Fraction`, which is exact, so that every machine gets the
+same bounds. Parameters that are computed with floats use the floating-point environment of the
+stream, whatever the host has set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 def in_fixed_environment(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function, run with rounding to nearest, with subnormals and without traps."""
+    """Make the function run with rounding to nearest, with subnormals and without traps."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -28,7 +28,9 @@ def in_fixed_environment(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class Grid(NamedTuple):
-    """A binary format: significant bits, exponent of its smallest step, largest finite number."""
+    """A binary format: significant bits, exponent of its smallest step, largest finite number.
+
+    The rounding methods ignore `largest`: their results may exceed it."""
 
     precision: int
     smallest: int
@@ -36,6 +38,7 @@ class Grid(NamedTuple):
 
     @property
     def least_normal(self) -> Fraction:
+        """Return the smallest positive normal number of the format."""
         return _power_of_two(self.smallest + self.precision - 1)
 
     def down(self, value: Fraction) -> Fraction:
@@ -52,7 +55,7 @@ class Grid(NamedTuple):
         low = self.down(value)
         if low < value:
             return low
-        # Just under a power of two the step is half as wide: a quarter step further down finds it.
+        # The step below a power of two is half as wide, so subtract a quarter step and round down.
         return self.down(value - self._step(value) / 4) if value else -_power_of_two(self.smallest)
 
     def nearest(self, value: Fraction) -> Fraction:
@@ -61,6 +64,7 @@ class Grid(NamedTuple):
         return round(value / step) * step
 
     def _step(self, value: Fraction) -> Fraction:
+        """Return the distance between the numbers of the format around `value`."""
         magnitude = abs(value)
         if not magnitude:
             return _power_of_two(self.smallest)

@@ -1,8 +1,8 @@
-"""Seeds: which of the 2**64 streams of which of the 2**64 seeds an array is drawn from.
+"""Seeds: 2**64 seeds with 2**64 streams each.
 
-Element i of an array depends on (seed, stream, i), so two arrays drawn with the same seed and
-stream begin with the same values. A `Seed` names one stream; a `SeedGenerator` hands out one stream
-after the other."""
+Element i of an array depends on (seed, stream, i), so two arrays with the same seed and stream
+begin with the same values. A `Seed` is one stream; a `SeedGenerator` returns the next stream at
+each draw."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from initfast.core.warn import warn
 __all__ = ["ReusedSeedWarning", "Seed", "SeedGenerator"]
 
 _WORDS = 2**64
-_set = object.__setattr__  # for objects that refuse theirs
+_set = object.__setattr__  # `Seed.__setattr__` always raises
 _SEED_RULE = (
     "`seed` argument should be an instance of `initfast.Seed`, `initfast.SeedGenerator`, None "
     "or an integer in [0, 2**64). Received: seed={seed}"
@@ -28,23 +28,25 @@ _SEED_RULE = (
 
 
 class ReusedSeedWarning(UserWarning):
-    """A second whole array was made of one fixed stream: both hold the same values.
+    """The warning that two arrays have the same values, because both use one fixed stream.
 
-    It comes once, and points to the line that made the second array: if an initializer of a fixed
-    seed, or a copy of it, makes two arrays or fills two; if a function of `initfast.torch` draws
-    two tensors that exist at the same time with one seed and no names; if `initfast.torch.
-    initialize` is called with one seed for two single layers; if a forked process draws from its
-    parent's `SeedGenerator`.
+    It is issued once, for the line that makes the second array, in these cases:
 
-    No fault, and silent: parts of one array (`block`, `rows`, `fill` with an index, shards); the
-    same memory filled again; two initializers, models or names that were given the same seed, as
-    one does to make the same values again; what has been JSON or a pickle in between.
+    - an initializer with a fixed seed, or a copy of it, makes or fills two arrays;
+    - a function of `initfast.torch` draws two tensors that exist at the same time, with one seed
+      and without names;
+    - `initfast.torch.initialize` is called with one seed for two single layers;
+    - a forked process draws from its parent's `SeedGenerator`.
+
+    There is no warning for parts of one array (`block`, `rows`, `fill` with an index, shards); for
+    the same memory filled again; for two initializers, models or names with the same seed, which is
+    how to make the same values again; and for initializers that were read from JSON or a pickle.
     """
 
 
 def _word(name: str, value: object) -> int:
-    """`value` as a 64-bit word; booleans, floats and arrays are not numbers of a stream."""
-    if type(value) is int and 0 <= value < _WORDS:  # nearly always
+    """Return `value` as an integer in [0, 2**64), or raise ValueError; bool is not accepted."""
+    if type(value) is int and 0 <= value < _WORDS:  # the common case
         return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise ValueError(f"{name} must be an integer in [0, 2**64); received {short(value)}")
@@ -55,14 +57,18 @@ def _word(name: str, value: object) -> int:
 
 
 class Seed:
-    """One stream of a seed; immutable, hashable, equal to another if both draw the same values.
+    """One stream of a seed; immutable and hashable. Two are equal if both draw the same values.
 
     Args:
         seed: integer in [0, 2**64), the key of the generator.
-        stream: integer in [0, 2**64); default 0, the stream that a plain integer seed means.
+        stream: integer in [0, 2**64); default 0, which is also the stream of a plain integer seed.
 
-    >>> Seed(42).named("decoder/3").named("kernel") == Seed(42).named("decoder/3/kernel")
-    True
+    Raises:
+        ValueError: if `seed` or `stream` is not such an integer.
+
+    Example:
+        >>> Seed(42).named("decoder/3").named("kernel") == Seed(42).named("decoder/3/kernel")
+        True
     """
 
     __slots__ = ("_name", "_seed", "_stream")
@@ -87,42 +93,47 @@ class Seed:
 
     @property
     def name(self) -> str | None:
-        """Return the name that chose the stream, or None."""
+        """Return the name of the stream, or None."""
         return self._name
 
     def named(self, name: str) -> Seed:
-        """Return the stream of `name`: the first 8 bytes, little-endian, of BLAKE2b-64 of its text.
+        """Return the `Seed` of the stream that belongs to `name`.
 
-        Names join with '/': `s.named("a").named("b") == s.named("a/b")`.
+        The number of the stream is the 8-byte BLAKE2b digest of the UTF-8 text, read as a
+        little-endian integer. Names join with '/': `s.named("a").named("b") == s.named("a/b")`.
 
         Raises:
-            ValueError: the name is empty or not a string, or the stream was chosen by number, which
-                a name would undo.
+            ValueError: if the name is empty or not a string, or this Seed has a stream number,
+                which the name would replace.
         """
         if not isinstance(name, str) or not name:
             raise ValueError(f"name must be a non-empty string; received {short(name)}")
         if self._name is None and self._stream:
             raise ValueError(
-                "a name chooses the stream, which must not be chosen by number too; received "
-                f"{self!r}"
+                "a Seed with a stream number cannot have a name, which sets the stream too; "
+                f"received {self!r}"
             )
         path = name if self._name is None else f"{self._name}/{name}"
-        import hashlib  # brings OpenSSL: as long to load as a tenth of initfast
+        import hashlib  # loads OpenSSL, which takes a tenth of the import time of initfast
 
         digest = hashlib.blake2b(path.encode("utf-8"), digest_size=8).digest()
-        made = Seed(self._seed, int.from_bytes(digest, "little"))
-        _set(made, "_name", path)
-        return made
+        result = Seed(self._seed, int.from_bytes(digest, "little"))
+        _set(result, "_name", path)
+        return result
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs, as JSON can hold it."""
+        """Return the arguments of `from_config` as a dictionary for JSON."""
         if self._name is not None:
             return {"seed": self._seed, "name": self._name}
         return {"seed": self._seed, "stream": self._stream}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Seed:
-        """Return the seed of a config made by `get_config`."""
+        """Return the `Seed` of a config from `get_config`.
+
+        Raises:
+            ValueError: if the config lacks 'seed', or has a key or value that `Seed` does not have.
+        """
         _check_keys("Seed", config, ("seed", "stream", "name"))
         seed = cls(config["seed"], config.get("stream", 0))
         return seed if config.get("name") is None else seed.named(config["name"])
@@ -152,7 +163,7 @@ class Seed:
         return Seed.from_config, (self.get_config(),)
 
 
-_forks = 0  # how often this process and those it comes from were forked off
+_forks = 0  # the number of forks between the first process and this one
 
 
 def _count_fork() -> None:
@@ -164,18 +175,27 @@ os.register_at_fork(after_in_child=_count_fork)
 
 
 class SeedGenerator:
-    """A new stream at each draw, as in Keras: streams 0, 1, 2, ... of one seed. Thread-safe.
+    """A source of streams 0, 1, 2, ... of one seed, one per draw, as in Keras. Thread-safe.
 
-    An initializer that holds it makes different values at each call. For parts of one logical array
-    use a fixed seed.
+    An initializer with a SeedGenerator makes different values at each call. For parts of one
+    logical array use a fixed seed.
 
     Args:
-        seed: integer in [0, 2**64), or None: drawn once from Python's `random`.
-        name: a label, kept because Keras' configs have it; it does not choose the stream.
+        seed: integer in [0, 2**64), or None for one that is drawn once from Python's `random`.
+        name: a label, because Keras' configs have one; it does not change the stream.
 
-    Its config holds the seed and not the count, as in Keras: a clone starts again. A pickle keeps
-    the count. After a fork, parent and child hold the same count, so that the first draw in a child
-    is a ReusedSeedWarning: give each worker a separate seed or name."""
+    Raises:
+        ValueError: if `seed` is not such an integer.
+
+    As in Keras, its config holds the seed and not the count: a clone starts again at 0. A pickle
+    keeps the count. After a fork, parent and child have the same count, so the first draw in a
+    child gives a ReusedSeedWarning: use a separate seed or name in each worker.
+
+    Example:
+        >>> generator = SeedGenerator(42)
+        >>> generator.next(), generator.next()
+        (Seed(42), Seed(42, stream=1))
+    """
 
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
         self._given = None if seed is None else _word("seed", seed)
@@ -196,13 +216,13 @@ class SeedGenerator:
         return self._count
 
     def next(self) -> Seed:
-        """Return the next stream; the first equals the plain integer seed."""
+        """Return the next stream; the first is that of the plain integer seed."""
         if self._fork != _forks:
             self._fork = _forks
             warn(
                 f"{self!r} was made before this process was forked: other workers draw the same "
-                "values from it. Make one in each worker, with a separate seed, or name the "
-                f"streams, seed=Seed({self._seed}).named('worker 0/kernel').",
+                "values from it. Make one in each worker with a separate seed, or use named "
+                f"streams: seed=Seed({self._seed}).named('worker 0/kernel').",
                 ReusedSeedWarning,
             )
         with self._lock:
@@ -211,12 +231,16 @@ class SeedGenerator:
         return Seed(self._seed, count)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments of `from_config` for JSON: the constructor's seed, not the count."""
+        """Return the arguments of `from_config` for JSON: the constructor's seed and the name."""
         return {"seed": self._given, "name": self.name}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> SeedGenerator:
-        """Return the generator of a config, ours or Keras', with its count at 0."""
+        """Return the generator of a config of initfast or Keras, with its count at 0.
+
+        Raises:
+            ValueError: if the config has a key or value that `SeedGenerator` does not have.
+        """
         _check_keys("SeedGenerator", config, ("seed", "name"))
         return cls(config.get("seed"), config.get("name"))
 
@@ -228,40 +252,39 @@ class SeedGenerator:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in _OF_THE_PROCESS}
+        return {key: value for key, value in self.__dict__.items() if key not in _NOT_PICKLED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock(), _fork=_forks)
 
 
-_OF_THE_PROCESS = ("_lock", "_fork")
+_NOT_PICKLED = ("_lock", "_fork")  # each process has its own
 
 AnySeed = int | np.integer[Any] | Seed | SeedGenerator | Mapping[str, Any] | None
-"""What an initializer takes as `seed`; the mapping is the serialized form of a Seed or
-SeedGenerator.
-"""
+"""The types of an initializer's `seed`; a mapping is a serialized Seed or SeedGenerator."""
 
 
 def draw_seed() -> int:
-    """Draw a seed from Python's `random`, so that `keras.utils.set_random_seed` governs it."""
-    import random  # brings hashlib
+    """Draw a seed from Python's `random`, which `keras.utils.set_random_seed` seeds."""
+    import random  # loads hashlib
 
     return random.getrandbits(64)
 
 
-def live_seed(given: Seed | SeedGenerator | int | None) -> Seed | SeedGenerator:
-    """Return what an initializer draws with, given what `given_seed` returned."""
-    if isinstance(given, (Seed, SeedGenerator)):
-        return given
-    return Seed(draw_seed() if given is None else given)
+def live_seed(seed: Seed | SeedGenerator | int | None) -> Seed | SeedGenerator:
+    """Return the object that an initializer draws with, from the result of `given_seed`.
+
+    None becomes a `Seed` that is drawn from `random`, an integer its `Seed`."""
+    if isinstance(seed, (Seed, SeedGenerator)):
+        return seed
+    return Seed(draw_seed() if seed is None else seed)
 
 
 def root_seed(seed: int | Seed | None) -> Seed:
-    """Return the seed in which tensors have streams by name; None draws one from `random`.
+    """Return the seed in which each tensor uses the stream of its name; None draws one.
 
     Raises:
-        ValueError: it is not an integer in [0, 2**64), or is a `Seed` whose stream was chosen by
-            number.
+        ValueError: if it is not an integer in [0, 2**64), or is a `Seed` with a stream number.
     """
     live = None if isinstance(seed, SeedGenerator) else live_seed(given_seed(seed))
     if not isinstance(live, Seed):
@@ -270,13 +293,20 @@ def root_seed(seed: int | Seed | None) -> Seed:
         )
     if live.stream and live.name is None:
         raise ValueError(
-            f"seed must leave the streams to the names of the tensors; received {seed!r}"
+            "seed must not have a stream number, because each tensor uses the stream of its name; "
+            f"received {seed!r}"
         )
     return live
 
 
 def given_seed(seed: AnySeed) -> Seed | SeedGenerator | int | None:
-    """Check the constructor's `seed`: NumPy integers become ints, serialized seeds objects."""
+    """Return a constructor's `seed`, checked and converted.
+
+    NumPy integers become integers, and serialized seeds become objects.
+
+    Raises:
+        ValueError: if it is not a seed.
+    """
     if seed is None or isinstance(seed, (Seed, SeedGenerator)):
         return seed
     if isinstance(seed, Mapping):
@@ -288,7 +318,7 @@ def given_seed(seed: AnySeed) -> Seed | SeedGenerator | int | None:
 
 
 def serialize_seed(seed: Seed | SeedGenerator) -> dict[str, Any]:
-    """Return a seed object in the form in which Keras nests objects in a config."""
+    """Return a seed object as Keras serializes an object within a config."""
     name = "Seed" if isinstance(seed, Seed) else "SeedGenerator"
     return {
         "module": "initfast",
@@ -299,7 +329,11 @@ def serialize_seed(seed: Seed | SeedGenerator) -> dict[str, Any]:
 
 
 def deserialize_seed(serialized: Mapping[str, Any]) -> Seed | SeedGenerator:
-    """Return the seed object of `serialize_seed`, or of the SeedGenerator that Keras serialized."""
+    """Return the object that `serialize_seed` or Keras (a SeedGenerator) has serialized.
+
+    Raises:
+        ValueError: if the mapping is not a serialized seed.
+    """
     config = serialized.get("config", {})
     if isinstance(config, Mapping):
         if serialized.get("class_name") == "SeedGenerator":

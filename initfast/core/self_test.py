@@ -1,4 +1,4 @@
-"""Values of stream version 1 that every installed copy must make, for `initfast verify --self`."""
+"""Known values of stream version 1, with which `initfast verify --self` tests an installation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from initfast.core import distributions
 from initfast.core.dtypes import resolve
 
 SEED, STREAM = 0x0123456789ABCDEF, 0xFEDCBA9876543210
-# Across the element from which on block numbers take more than 32 bits, and no whole tile.
+# The range includes the first element whose block number needs more than 32 bits, and is not a
+# whole number of tiles.
 FIRST, COUNT = 2**33 - 1001, 4099
 
-# By distribution with its parameters, and by dtype: SHA-256 of the elements, as bytes in memory
-# order.
+# SHA-256 of the elements in memory order, for each distribution with its parameters and each dtype.
 KNOWN: dict[tuple[Any, ...], dict[str, str]] = {
     ("uniform", -0.05, 0.05): {
         "float32": "caedfc909700990c350100d147411092eeab53f6e39b7fe9b75f2bab6ef2c8a9",
@@ -68,7 +68,7 @@ def differing() -> Iterator[str]:
     """Compare the kernels of every available backend with the known values.
 
     Yields:
-        The backend, distribution and dtype of each that differs.
+        The backend, distribution and dtype of each difference.
     """
     for backend in backends.available():
         with backends.use(backend):

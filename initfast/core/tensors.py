@@ -1,4 +1,4 @@
-"""The memory of tensors that are not NumPy arrays: of torch, and of what has DLPack."""
+"""Access to the memory of torch tensors and of objects with DLPack, as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ def from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
     """Return the memory of a CPU tensor, and its dtype; `torch` is the module.
 
     Raises:
-        TypeError: if it is of a subclass, whose memory may not be what its shape says.
+        TypeError: if it is of a subclass, whose memory may not match its shape.
         ValueError: if it is not on the CPU, or has no strided memory.
     """
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
-        # NumPy and DLPack read a DTensor as its global shape over memory that is not the shard.
-        local = hasattr(tensor, "to_local")
-        hint = "initfast.torch fills its local part" if local else "fill the plain tensor inside it"
+        # NumPy and DLPack would read the global shape of a DTensor from memory that only holds the
+        # local shard.
+        is_dtensor = hasattr(tensor, "to_local")
+        hint = (
+            "use initfast.torch, which fills the local part"
+            if is_dtensor
+            else "fill the plain tensor inside it"
+        )
         raise TypeError(
             f"out must be a plain torch.Tensor or Parameter ({hint}); received {type_name(tensor)}"
         )
     if tensor.device.type != "cpu":
         hint = (
-            "; materialise it first, with to_empty(device='cpu')"
+            "; materialise it first with to_empty(device='cpu')"
             if tensor.device.type == "meta"
             else ""
         )
@@ -40,10 +45,9 @@ def from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
             str(tensor.layout) if tensor.layout != torch.strided else "a lazy negative or conjugate"
         )
         raise ValueError(f"a tensor must have strided memory; received {kind}")
-    own = resolve_numeric(tensor.dtype)
+    dtype = resolve_numeric(tensor.dtype)
     try:
-        # Storage that was resized behind the tensor's back (as FSDP does) no longer holds its
-        # elements.
+        # FSDP resizes a storage without changing its tensors: it is then too small for them.
         last = tensor.storage_offset() + sum(
             (n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)
         )
@@ -52,26 +56,26 @@ def from_torch(tensor: Any, torch: Any) -> tuple[npt.NDArray[Any], DType]:
             and tensor.untyped_storage().nbytes() < (last + 1) * tensor.element_size()
         ):
             raise ValueError(
-                "out must have memory behind it; received a tensor with too little storage"
+                "out must have memory for its elements; received a tensor with a smaller storage"
             )
-        return np.asarray(_Memory(tensor.detach(), own)), own
+        return np.asarray(_Memory(tensor.detach(), dtype)), dtype
     except RuntimeError as error:
-        # Inside vmap or grad, nested, zero tensors: no memory that one could write into.
+        # Tensors inside vmap or grad, nested tensors and ZeroTensors have no writable memory.
         reason = str(error).strip().split("\n")[0][:120]
         raise ValueError(f"a tensor must have strided memory; torch says: {reason}") from None
 
 
 class _Memory:
-    """The memory of a tensor for NumPy, also of a bfloat16 or float8 type, as its bits.
+    """A tensor's memory for NumPy; bfloat16 and float8 tensors are shown as integers.
 
-    `Tensor.numpy` would forbid to resize the tensor's storage for good, which FSDP does.
+    `Tensor.numpy` is not used: after it, FSDP could no longer resize the tensor's storage.
     """
 
     def __init__(self, tensor: Any, dtype: DType) -> None:
         size, address = tensor.element_size(), tensor.data_ptr()
         if tensor.numel() and not address:
             raise RuntimeError("it has no address")
-        self.tensor = tensor  # kept alive by the array, whose base this is
+        self.tensor = tensor  # keeps the memory alive: this object is the base of the array
         self.__array_interface__ = {
             "version": 3,
             "data": (address, False),
@@ -82,7 +86,14 @@ class _Memory:
 
 
 def from_dlpack(out: object, error: Exception) -> npt.NDArray[Any]:
-    """Return an object that has DLPack on the CPU. `error` is what the buffer protocol said."""
+    """Return an array over an object with DLPack on the CPU.
+
+    `error` is the exception of the buffer protocol, for the message.
+
+    Raises:
+        TypeError: if the object has no DLPack, or no writable memory.
+        ValueError: if it is not on the CPU.
+    """
     if not hasattr(out, "__dlpack__") or not hasattr(out, "__dlpack_device__"):
         raise TypeError(
             f"out must be a writable CPU buffer; received {type_name(out)} ({error})"

@@ -1,17 +1,16 @@
 """Tail probabilities of a truncated normal's bounds, the same on every machine.
 
-Computed with `decimal`, which rounds alike everywhere; `math.erfc` may differ by a bit from one C
-library to the next, which would change every value of the array."""
+They are computed with `decimal`, whose results are the same everywhere. `math.erfc` may differ by
+one bit between C libraries, which would change every value of the array."""
 
 from __future__ import annotations
 
 from decimal import Context, Decimal, getcontext, localcontext
 from functools import lru_cache
 
-# Beyond this many standard deviations Q(x) leaves the range that the kernel's tail fits were made
-# for.
+# Beyond this many standard deviations, Q(x) is outside the range of the kernel's tail fits.
 FARTHEST = 38.0
-# From here on the kernel uses its fit for far tails, and scaled probabilities.
+# From here on the kernel uses its fit for far tails and scaled probabilities.
 FAR = 4.0
 
 _CONTEXT = Context(prec=70, Emin=-10_000, Emax=10_000)
@@ -27,7 +26,7 @@ _HALF = Decimal("0.5")
 
 
 def _upper_tail(x: Decimal) -> Decimal:
-    """Q(x), the probability that a standard normal exceeds x, to 40 digits and more."""
+    """Return Q(x), the probability that a standard normal exceeds x, to at least 40 digits."""
     if x < 0:
         return 1 - _upper_tail(-x)
     density = (-x * x / 2).exp() / _TWO_PI.sqrt()
@@ -49,19 +48,22 @@ def _upper_tail(x: Decimal) -> Decimal:
 
 
 def _split(value: Decimal) -> tuple[float, float]:
+    """Return two floats whose sum is the value, to twice the precision of one."""
     high = float(value)
     return high, float(value - Decimal(high))
 
 
 @lru_cache(maxsize=1024)
 def free_parameters(lower: float, upper: float) -> tuple[float, ...]:
-    """Return what src/truncated.h needs of bounds in standard deviations.
+    """Return the numbers that src/truncated.h needs for bounds in standard deviations.
 
-    src/truncated.h says how they are used. Needs lower < upper, and one bound within FARTHEST.
+    In order: below, above, mass, mass_low, centre, centre_low, log_scale (src/README.md defines
+    them), and 1.0 for far tails, else 0.0. `lower` must be less than `upper`, and [lower, upper]
+    must overlap [-FARTHEST, FARTHEST].
     """
     with localcontext(_CONTEXT) as context:
         a, b = Decimal(lower), Decimal(upper)
-        # Tails of bounds next to each other agree in as many digits.
+        # If the bounds are close, their tails agree in many digits, which cancel.
         context.prec += max(0, -20 - (b - a).adjusted())
         if lower >= FAR or upper <= -FAR:
             near, beyond = (a, b) if lower > 0 else (-b, -a)
@@ -72,8 +74,8 @@ def free_parameters(lower: float, upper: float) -> tuple[float, ...]:
             mass, mass_low = _split((near_tail - beyond_tail) * scale)
             edge = float(beyond_tail * scale)
             log_scale = float(2 * k * _LN_2)
-            # The centre only says which tail: c = centre + mass * u keeps its sign and stays off
-            # the middle.
+            # The centre only selects the tail: c = centre + mass * u keeps its sign and is never in
+            # the range of the central fit.
             if lower > 0:
                 return 1.0, edge, mass, mass_low, 1.0, 0.0, log_scale, 1.0
             return edge, 1.0, mass, mass_low, -3.0, 0.0, log_scale, 1.0
@@ -91,6 +93,6 @@ def free_parameters(lower: float, upper: float) -> tuple[float, ...]:
 
 
 def keeps_half(parameters: tuple[float, ...]) -> bool:
-    """Return whether bounds with these parameters keep at least half of the normal's mass."""
+    """Return whether at least half of the normal's mass is within the bounds."""
     mass, far = parameters[2], parameters[7]
     return not far and mass >= 0.5

@@ -1,4 +1,4 @@
-"""The types of the public functions' arguments and results; `initfast.typing` exports them."""
+"""The types of public arguments and results; `initfast.typing` exports them."""
 
 from __future__ import annotations
 
@@ -19,27 +19,26 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 class _Named(Protocol):
-    """The dtypes of TensorFlow."""
+    """A dtype of TensorFlow."""
 
     @property
     def name(self) -> str: ...
 
 
 class _Torch(Protocol):
-    """The dtypes of PyTorch."""
+    """A dtype of PyTorch."""
 
     @property
     def is_floating_point(self) -> bool: ...
 
 
 Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
-"""One size, or a size for each of up to 8 dims: integers >= 0, NumPy's too, with a product up to
-2**63.
+"""One size, or a sequence of up to 8 sizes: integers >= 0 (NumPy's too) with a product up to 2**63.
 """
 
 _Entry: TypeAlias = SupportsIndex | slice | EllipsisType | None
 Index: TypeAlias = _Entry | tuple[_Entry, ...]
-"""A basic index of NumPy, as `np.s_[...]` makes it."""
+"""A basic index of NumPy, as `np.s_[...]` returns it."""
 
 RowIds: TypeAlias = npt.ArrayLike
 """Integers in [0, shape[0]), in an array of any rank."""
@@ -50,4 +49,4 @@ None for float32.
 """
 
 SeedLike: TypeAlias = AnySeed
-"""None, an integer in [0, 2**64), a `Seed`, a `SeedGenerator`, or the serialized form of one."""
+"""None, an integer in [0, 2**64), a `Seed`, a `SeedGenerator`, or one of these two serialized."""

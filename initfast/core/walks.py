@@ -1,4 +1,4 @@
-"""How to walk a part of a logical array in memory: as few nested loops as can be, forwards."""
+"""Visit a part of a logical array in memory with as few nested loops as possible."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from initfast.core.indexing import Dims, Part, c_steps
 def walk(part: Part, strides: Dims) -> tuple[Dims, Dims, Dims]:
     """Return (shape, steps, strides) of the fewest nested loops that visit `part` in memory.
 
-    Dims of size 1 go, and neighbours merge where both the logical step and the memory stride carry
-    on, so that a whole contiguous array is one loop and a single element none. With `starts`, loop
-    0 runs over them and stays apart.
+    Dims of size 1 are removed. Neighbouring dims are merged if one loop with one logical step and
+    one memory stride visits both, so that a whole contiguous array needs one loop, and a single
+    element none. With `starts`, loop 0 visits these and is not merged.
 
     Args:
-        part: what to visit.
+        part: the elements to visit.
         strides: bytes from one entry to the next in each dim of ``part.shape``.
 
     Raises:
@@ -38,25 +38,24 @@ def walk(part: Part, strides: Dims) -> tuple[Dims, Dims, Dims]:
 
 
 def forward(part: Part, strides: Dims) -> tuple[Part, Dims, int]:
-    """Turn every dim with a negative logical step around, so that the walk goes upwards.
+    """Reverse every dim with a negative logical step, so that element numbers increase.
 
-    The same elements land at the same addresses. Returns (part, strides, bytes to add to the
-    address)."""
+    Every element keeps its address. Returns (part, strides, bytes to add to the address)."""
     start, shift = part.start, 0
-    steps, turned = list(part.steps), list(strides)
+    steps, new_strides = list(part.steps), list(strides)
     for axis, (n, step) in enumerate(zip(part.shape, part.steps, strict=True)):
         if step < 0 < n:
             start += (n - 1) * step
             shift += (n - 1) * strides[axis]
-            steps[axis], turned[axis] = -step, -strides[axis]
-    return part._replace(start=start, steps=tuple(steps)), tuple(turned), shift
+            steps[axis], new_strides[axis] = -step, -strides[axis]
+    return part._replace(start=start, steps=tuple(steps)), tuple(new_strides), shift
 
 
 def spaced(part: Part, strides: Dims) -> Iterator[tuple[int, Part, Dims]]:
-    """Yield `part` in pieces (bytes to add to the address, part, strides) that `walk` can take.
+    """Yield pieces of `part` that `walk` accepts: (bytes to add to the address, part, strides).
 
-    Only rows whose ids have two dims or more, in memory where these dims do not follow on from each
-    other, need more than one piece."""
+    More than one piece is needed only for rows whose ids have two dims or more, if these dims are
+    not evenly spaced in memory."""
     lead = 0 if part.starts is None else _lead_dims(part.shape, len(part.starts))
     if (
         part.starts is None
@@ -67,17 +66,18 @@ def spaced(part: Part, strides: Dims) -> Iterator[tuple[int, Part, Dims]]:
     rows = part.starts.reshape(part.shape[0], -1)
     for i in range(part.shape[0]):
         piece = Part(part.shape[1:], 0, part.steps[1:], rows[i])
-        for offset, inner, apart in spaced(piece, strides[1:]):
-            yield i * strides[0] + offset, inner, apart
+        for offset, inner, inner_strides in spaced(piece, strides[1:]):
+            yield i * strides[0] + offset, inner, inner_strides
 
 
 def _lead_dims(dims: Dims, rows: int) -> int:
-    """Return how many leading dims hold `rows` entries in all."""
-    held = accumulate(dims, operator.mul)
-    return next(axis for axis, count in enumerate(held, 1) if count == rows)
+    """Return how many leading dims hold `rows` entries together."""
+    sizes = accumulate(dims, operator.mul)
+    return next(axis for axis, count in enumerate(sizes, 1) if count == rows)
 
 
 def _merge(dims: Dims, steps: Dims, strides: Dims) -> tuple[Dims, Dims, Dims]:
+    """Return (shape, steps, strides) without dims of size 1 and with neighbours merged."""
     loops: list[tuple[int, int, int]] = []
     for n, step, stride in zip(dims, steps, strides, strict=True):
         if n == 1:

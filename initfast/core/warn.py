@@ -1,16 +1,16 @@
-"""Warnings that point to the user's own line, whichever library called initfast for it."""
+"""Warnings that show the user's line, also if another library called initfast."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 
-# A line in one of these is not the user's.
+# Lines in these packages are not the user's.
 _LIBRARIES = ("initfast", "dask", "equinox", "flax", "jax", "keras", "torch", "transformers")
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the innermost line that lies in none of the libraries."""
+    """Issue a warning for the innermost line outside these libraries."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None:
         name: str = frame.f_globals.get("__name__", "")

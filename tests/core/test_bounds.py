@@ -1,6 +1,4 @@
-"""No value leaves its bounds, in any dtype: [minval, maxval) for uniforms, [lower, upper] for
-truncated normals.
-"""
+"""Uniforms stay in [minval, maxval) and truncated normals in [lower, upper], in every dtype."""
 
 from fractions import Fraction
 
@@ -21,13 +19,11 @@ EVERY_DTYPE = pytest.mark.parametrize("dtype", FLOATING, ids=lambda dtype: dtype
 
 
 def extremes(source: _kernels.Source) -> list[float]:
-    """What the smallest and the largest words give: the reference's conversions, fed with those
-    words.
-    """
+    """Return the elements that the reference computes from the smallest and the largest words."""
     words = np.array([[0, 0, 2**32 - 1, 2**32 - 1]], np.uint32)
     wide = source.distribution == _kernels.TRUNCATED_WIDE
-    made = reference.of_words(source, words, words if wide else None)
-    return [float(x) for x in reference._rounded(made, source).astype(np.float64)]
+    elements = reference.of_words(source, words, words if wide else None)
+    return [float(x) for x in reference._rounded(elements, source).astype(np.float64)]
 
 
 @EVERY_DTYPE
@@ -38,7 +34,7 @@ def test_uniform_is_half_open(dtype: DType, minval: float, width: float) -> None
     try:
         source = distributions.uniform(minval, maxval, dtype)
     except ValueError:
-        # Refused because the dtype has no number in [minval, maxval), or does not reach to maxval.
+        # The dtype has no number in [minval, maxval), or maxval is too large for it.
         grid = GRIDS[dtype.name]
         assert grid.up(Fraction(minval)) >= Fraction(maxval) or Fraction(maxval) > grid.largest
         return
@@ -52,12 +48,12 @@ def test_uniform_is_half_open(dtype: DType, minval: float, width: float) -> None
     mean=st.floats(-100, 100),
     stddev=st.floats(1e-2, 30),
     bounds=st.tuples(st.floats(-5, 5), st.floats(-5, 5)),
-    cut=st.booleans(),
+    other_bounds=st.booleans(),
 )
 def test_truncated_normal_stays_within(
-    dtype: DType, mean: float, stddev: float, bounds: tuple[float, float], cut: bool
+    dtype: DType, mean: float, stddev: float, bounds: tuple[float, float], other_bounds: bool
 ) -> None:
-    lower, upper = (min(bounds), max(bounds)) if cut else (-2.0, 2.0)
+    lower, upper = (min(bounds), max(bounds)) if other_bounds else (-2.0, 2.0)
     low, high = (Fraction(mean) + Fraction(bound) * Fraction(stddev) for bound in (lower, upper))
     try:
         source = distributions.truncated_normal(mean, stddev, lower, upper, dtype)
@@ -89,20 +85,18 @@ def test_many_draws_stay_within(backend: str, dtype: DType) -> None:
 
 
 def test_normals_reach_beyond_the_tails_of_other_libraries() -> None:
-    """The extreme words: 6.76 standard deviations in float32, 9.49 in float64, and no zero in
-    between.
-    """
+    """Test the extreme words: 6.76 standard deviations in float32, 9.49 in float64, never 0."""
     for dtype, words, reach in ((FLOATING[0], np.uint32, 6.76), (FLOATING[1], np.uint64, 9.49)):
         source = distributions.normal(0.0, 1.0, dtype)
         bits = np.dtype(words).itemsize * 8
-        # Radius word 0 is the far tail, all ones the nearest to 0; angle word 0 points along the
-        # first axis.
-        made = np.array([[0, 0], [2**bits - 1, 0]], words).reshape(
+        # Radius word 0 gives the largest normal, all ones the smallest. With angle word 0 the
+        # cosine is almost 1.
+        edge_words = np.array([[0, 0], [2**bits - 1, 0]], words).reshape(
             1 if words is np.uint32 else 2, -1
         )
         first, second, third, fourth = (
             reference._float32 if words is np.uint32 else reference._float64
-        )(source, made).ravel()
+        )(source, edge_words).ravel()
         assert reach < first < reach + 0.01
         assert 0 < third < 2.0 ** (1 - bits / 2)
         assert second > 0
@@ -110,6 +104,6 @@ def test_normals_reach_beyond_the_tails_of_other_libraries() -> None:
 
 
 def test_no_normal_is_zero() -> None:
-    drawn = ift.RandomNormal(0.0, 1.0, seed=4)((2**24,))
-    assert (drawn != 0).all()
-    assert np.isfinite(drawn).all()
+    values = ift.RandomNormal(0.0, 1.0, seed=4)((2**24,))
+    assert (values != 0).all()
+    assert np.isfinite(values).all()

@@ -1,6 +1,4 @@
-"""Memory to fill: what is accepted lies where the Buffer says, and what is refused says why and
-stays untouched.
-"""
+"""Memory to fill: a Buffer has the right addresses; an error names the reason, writes nothing."""
 
 import array
 import ctypes
@@ -46,9 +44,7 @@ PLAIN = [
 
 
 def poke(buffer):
-    """Write the numbers 1, 2, ... in C order at the places that a Buffer gives, by address alone;
-    return their bits.
-    """
+    """Write 1, 2, ... in C order to the addresses that a Buffer gives; return their bits."""
     size = buffer.dtype.itemsize
     numbers = np.arange(1, math.prod(buffer.shape) + 1).astype(f"u{size}").reshape(buffer.shape)
     for at in itertools.product(*map(range, buffer.shape)):
@@ -58,15 +54,15 @@ def poke(buffer):
 
 
 def accepts(out, bits, dtype, *args):
-    """Check that `view(out, *args)` is what `out` holds; `bits` reads `out` as unsigned integers by
-    its own means.
-    """
+    """Assert that `view(out, *args)` has the memory of `out`.
+
+    `bits` reads `out` as unsigned integers without initfast."""
     buffer = view(out, *args)
     assert buffer.dtype == dtype
-    wanted = poke(buffer)
-    np.testing.assert_array_equal(bits(), wanted)
+    expected = poke(buffer)
+    np.testing.assert_array_equal(bits(), expected)
     assert buffer.array.dtype == dtype
-    np.testing.assert_array_equal(buffer.array.view(wanted.dtype), wanted)
+    np.testing.assert_array_equal(buffer.array.view(expected.dtype), expected)
 
 
 # ---- new arrays
@@ -78,29 +74,29 @@ def accepts(out, bits, dtype, *args):
 )
 def test_new(dtype, shape):
     buffer = new(shape, dtype)
-    found = buffer.owner
-    assert (buffer.shape, buffer.dtype, buffer.strides) == (shape, dtype, found.strides)
-    assert found.shape == shape
-    assert found.dtype == dtype
-    assert found.flags.c_contiguous
-    assert found.flags.writeable
-    assert found.flags.aligned
-    assert buffer.address == found.ctypes.data
+    owner = buffer.owner
+    assert (buffer.shape, buffer.dtype, buffer.strides) == (shape, dtype, owner.strides)
+    assert owner.shape == shape
+    assert owner.dtype == dtype
+    assert owner.flags.c_contiguous
+    assert owner.flags.writeable
+    assert owner.flags.aligned
+    assert buffer.address == owner.ctypes.data
     assert buffer.address % ALIGNMENT == 0
-    found[...] = 1
+    owner[...] = 1
     assert empty(shape, dtype).shape == shape
 
 
 def test_alignment_is_no_accident():
-    kept = [empty((n,), F32) for n in range(1, 400)]
-    assert {a.ctypes.data % 64 for a in kept} == {0}
+    arrays = [empty((n,), F32) for n in range(1, 400)]
+    assert {a.ctypes.data % 64 for a in arrays} == {0}
 
 
 def test_too_large_for_memory():
     for shape in ((2**62,), (2**63, 1), (2**40, 2**19), (0, 2**63)):
         with pytest.raises(
             MemoryError,
-            match=r"an array must fit into memory; received shape \(.* of float64, \d+ bytes$",
+            match=r"not enough memory: shape \(.* of float64 needs \d+ bytes$",
         ):
             empty(shape, F64)
 
@@ -141,7 +137,7 @@ def test_long_double_is_accepted():
 
 
 @pytest.mark.parametrize(
-    ("held", "dtype"),
+    ("raw", "dtype"),
     [
         ("u2", "bfloat16"),
         ("u1", "float8_e4m3fn"),
@@ -151,8 +147,8 @@ def test_long_double_is_accepted():
         ("V8", "float64"),
     ],
 )
-def test_raw_bits_can_be_read_as_another_dtype(held, dtype):
-    out = np.zeros((3, 4), held)[::-1, ::2]
+def test_raw_bits_can_be_read_as_another_dtype(raw, dtype):
+    out = np.zeros((3, 4), raw)[::-1, ::2]
     accepts(out, lambda: out.view(bits_of(resolve(dtype))), resolve(dtype), dtype)
 
 
@@ -168,7 +164,7 @@ def test_a_saved_bfloat16_matrix(tmp_path):
     np.save(tmp_path / "bf16.npy", np.zeros((3, 4), BF16))
     out = np.load(tmp_path / "bf16.npy", mmap_mode="r+")
     if out.dtype.type is not np.void:
-        pytest.skip("this NumPy knows bfloat16")
+        pytest.skip("this NumPy has bfloat16")
     accepts(out, lambda: out.view("u2"), BFLOAT16, "bfloat16", (3, 4))
 
 
@@ -180,8 +176,8 @@ def untyped():
     yield "bytearray", data, lambda: np.frombuffer(bytes(data), np.uint8)
     mapped = mmap.mmap(-1, 48)
     yield "mmap", mapped, lambda: np.frombuffer(mapped[:], np.uint8)
-    held = memoryview(bytearray(48))
-    yield "memoryview", held, lambda: np.frombuffer(bytes(held), np.uint8)
+    window = memoryview(bytearray(48))
+    yield "memoryview", window, lambda: np.frombuffer(bytes(window), np.uint8)
     folded = memoryview(bytearray(48)).cast("B", (4, 12))
     yield "folded", folded, lambda: np.frombuffer(folded.tobytes(), np.uint8)
     octets = array.array("B", bytes(48))
@@ -279,7 +275,7 @@ def test_the_owner_keeps_memory_alive():
     data = bytearray(24)
     buffer = view(data, "float32")
     with pytest.raises(BufferError):
-        data.clear()  # it cannot move away while a Buffer points into it
+        data.clear()  # it cannot be resized while a Buffer refers to its memory
     del buffer
     data.clear()
 
@@ -302,8 +298,8 @@ def test_shared_memory(shared):
 
 
 def test_shared_memory_may_be_rounded_up_to_pages(shared):
-    wanted = poke(view(shared, "float32", (5,)))
-    np.testing.assert_array_equal(np.frombuffer(bytes(shared.buf[:20]), np.uint32), wanted)
+    expected = poke(view(shared, "float32", (5,)))
+    np.testing.assert_array_equal(np.frombuffer(bytes(shared.buf[:20]), np.uint32), expected)
     with pytest.raises(
         ValueError,
         match=r"out must hold 128 bytes for shape \(32,\) of float32; received .*SharedMemory",
@@ -340,7 +336,7 @@ def test_closed_and_released_memory():
             view(out, "float32")
 
 
-# ---- refusals that hold for every kind
+# ---- errors for every kind of buffer
 
 
 def readonly(a):
@@ -391,14 +387,19 @@ def refusals():
         "stride 0",
         as_strided(base, (4, 6), (0, 4)),
         (),
-        r"no two elements of out may share memory; received shape \(4, 6\), strides \(0, 4\)",
+        r"elements of out must not overlap in memory; received shape \(4, 6\), strides \(0, 4\)",
     )
-    yield "window", as_strided(base, (4, 4), (4, 4)), (), "no two elements of out may share memory"
+    yield (
+        "window",
+        as_strided(base, (4, 4), (4, 4)),
+        (),
+        "elements of out must not overlap in memory",
+    )
     yield (
         "overlap",
         as_strided(base, (4, 6), (20, 4)),
         (),
-        "no two elements of out may share memory",
+        "elements of out must not overlap in memory",
     )
     yield (
         "address",
@@ -428,31 +429,31 @@ def refusals():
         "contradiction",
         np.zeros(3, "f4"),
         ("float64",),
-        "dtype must agree with the buffer's own, 'float32'; received 'float64'",
+        "dtype must be the buffer's dtype, 'float32'; received 'float64'",
     )
     yield (
         "same size",
         np.zeros(3, "f2"),
         ("bfloat16",),
-        "dtype must agree with the buffer's own, 'float16'; received 'bfloat16'",
+        "dtype must be the buffer's dtype, 'float16'; received 'bfloat16'",
     )
     yield (
         "signed",
         np.zeros(3, "i2"),
         ("bfloat16",),
-        "dtype must agree with the buffer's own, 'int16'; received 'bfloat16'",
+        "dtype must be the buffer's dtype, 'int16'; received 'bfloat16'",
     )
     yield (
         "bf16 as uint16",
         np.zeros(3, BF16),
         ("uint16",),
-        "dtype must agree with the buffer's own, 'bfloat16'; received 'uint16'",
+        "dtype must be the buffer's dtype, 'bfloat16'; received 'uint16'",
     )
     yield (
         "sizes",
         np.zeros(3, "u1"),
         ("float32",),
-        "dtype must have as many bytes as the buffer's elements, 1; received 'float32' of 4",
+        "dtype must have the itemsize of the buffer, 1; received 'float32' of itemsize 4",
     )
     yield (
         "void",
@@ -464,7 +465,7 @@ def refusals():
         "void sizes",
         np.zeros(3, "V2"),
         ("float32",),
-        "dtype must have as many bytes as the buffer's elements, 2",
+        "dtype must have the itemsize of the buffer, 2",
     )
     yield "untyped", bytearray(24), (), "a buffer of untyped bytes needs dtype=; received bytearray"
     yield (
@@ -521,7 +522,7 @@ def test_alignment_of_a_single_element_asks_nothing_of_strides():
 
 
 def entries(shape, strides, itemsize):
-    """Every byte that an array touches, once for each element that touches it."""
+    """Return every byte address of an array, once for each element that includes it."""
     starts = [
         sum(i * s for i, s in zip(at, strides, strict=True))
         for at in itertools.product(*map(range, shape))
@@ -597,8 +598,8 @@ def test_parameters_and_grad(torch):
         torch.zeros(3, requires_grad=True),
         torch.nn.Linear(3, 4).weight,
     ):
-        wanted = poke(view(out))
-        assert np.array_equal(out.detach().view(torch.int32).numpy(), wanted)
+        expected = poke(view(out))
+        assert np.array_equal(out.detach().view(torch.int32).numpy(), expected)
         assert out.requires_grad
 
 
@@ -620,7 +621,7 @@ def lazy(torch):
 
 
 class Wrapped:
-    """Makes a tensor subclass only when torch is there."""
+    """A factory of a tensor subclass, which needs torch only when it is called."""
 
     @staticmethod
     def of(torch, **members):
@@ -634,11 +635,11 @@ def shrunk(torch, size):
 
 
 STRIDED = "a tensor must have strided memory; "
-STORAGE = "out must have memory behind it; received a tensor with too little storage"
+STORAGE = "out must have memory for its elements; received a tensor with a smaller storage"
 META = (
     r"must be on the CPU; received one on device 'meta'; materialise it .*to_empty\(device='cpu'\)"
 )
-SHARED = "no two elements of out may share memory; received shape "
+SHARED = "elements of out must not overlap in memory; received shape "
 SUBCLASS = r"out must be a plain torch.Tensor or Parameter \(%s\); received .*%s"
 REFUSED_TENSORS = {
     "meta": (lambda t: t.zeros(3, device="meta"), ValueError, META),
@@ -679,7 +680,7 @@ REFUSED_TENSORS = {
     "to_local": (
         lambda t: Wrapped.of(t, to_local=None),
         TypeError,
-        SUBCLASS % ("initfast.torch fills its local part", "Wrapped"),
+        SUBCLASS % ("use initfast.torch, which fills the local part", "Wrapped"),
     ),
     "uninitialized": (
         lambda t: t.nn.UninitializedParameter(),
@@ -695,7 +696,7 @@ def test_the_storage_of_a_filled_tensor_can_be_resized():
         tensor = torch.empty(4, 3, dtype=dtype)
         view(tensor).array[...] = 1
         assert (tensor == 1).all()
-        tensor.untyped_storage().resize_(0)  # as FSDP frees what it has gathered
+        tensor.untyped_storage().resize_(0)  # as FSDP frees gathered parameters
 
 
 @pytest.mark.parametrize("name", REFUSED_TENSORS)
@@ -716,7 +717,7 @@ def test_a_tensor_with_just_enough_storage(torch):
 
 def test_refused_dtypes_of_tensors(torch):
     with pytest.raises(
-        ValueError, match="dtype must agree with the buffer's own, 'float32'; received 'bfloat16'"
+        ValueError, match="dtype must be the buffer's dtype, 'float32'; received 'bfloat16'"
     ):
         view(torch.zeros(3), torch.bfloat16)
     with pytest.raises(
@@ -736,15 +737,15 @@ def test_tensors_inside_a_transform(torch):
 
 def test_a_fill_within_functionalize_is_not_lost(torch):
     def call(x):
-        made = x + 0
-        ift.RandomNormal(seed=1).fill(made)
-        return made + 0
+        copy = x + 0
+        ift.RandomNormal(seed=1).fill(copy)
+        return copy + 0
 
     with pytest.raises(ValueError, match="a tensor must have strided memory"):
         torch.func.functionalize(call)(torch.zeros(3))
 
 
-@pytest.mark.long  # to import them takes seconds
+@pytest.mark.long  # the import takes seconds
 def test_fake_tensors(torch):
     from torch._subclasses import FakeTensorMode
 
@@ -766,7 +767,8 @@ def test_dtensor(torch):
         out = distribute_tensor(torch.zeros(4, 4), init_device_mesh("cpu", (1,)), [Shard(0)])
         for tensor in (out, torch.nn.Parameter(out)):
             with pytest.raises(
-                TypeError, match=r"\(initfast.torch fills its local part\); received .*DTensor"
+                TypeError,
+                match=r"\(use initfast.torch, which fills the local part\); received .*DTensor",
             ):
                 view(tensor)
         assert view(out.to_local()).shape == (4, 4)
@@ -785,11 +787,11 @@ def test_torch_is_not_imported_to_look_for_tensors():
     assert result.stdout == "False\n"
 
 
-# ---- DLPack, and what is read-only through it
+# ---- DLPack, and arrays that are read-only with it
 
 
 class Exporter:
-    """An array of a library that speaks DLPack only."""
+    """An array of a library that supports only DLPack."""
 
     def __init__(self, array, device=(1, 0)):
         self.array, self.device = array, device
@@ -840,7 +842,7 @@ def test_tensorflow_tensors_are_immutable(name):
 
 
 class Wide(np.ndarray):
-    """A subclass that names a wider type, other strides and another shape than its memory has."""
+    """A subclass that reports a wider type, other strides and another shape than its memory has."""
 
     dtype = property(lambda self: np.dtype("f8"))
     itemsize = property(lambda self: 8)
@@ -862,7 +864,7 @@ def test_a_subclass_cannot_overrule_its_memory(shape):
 
 def test_a_proxy_is_not_taken_for_an_array():
     class Proxy:
-        """As wrapt's: NumPy would make a copy of it, and the values would be lost."""
+        """A proxy as in wrapt: NumPy would copy it, so that the values would be lost."""
 
         __class__ = np.ndarray
 

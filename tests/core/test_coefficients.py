@@ -1,4 +1,4 @@
-"""The two files that src/fit.py writes say the same, and what it writes is what it computes."""
+"""The two files that src/fit.py writes agree, and hold the coefficients that it computes."""
 
 import re
 import sys

@@ -1,8 +1,6 @@
-"""What a part costs grows with the part, not with the whole: counted in blocks drawn, and seen in
-arrays of 2**50.
+"""The work for a part grows with the part, not with the whole: in blocks, and for 2**50 elements.
 
-As a whole such an array would take days and petabytes, so whoever makes one to cut a row out of it
-does not pass."""
+The whole array would take days and petabytes, so code that computes it to return one row fails."""
 
 import shutil
 import subprocess
@@ -46,11 +44,11 @@ PLACED = {
 @pytest.mark.parametrize("row", [0, -1])
 def test_the_first_and_the_last_row_of_an_enormous_array(name, dtype, row):
     source = DRAWN[name]()._source(HUGE, resolve(dtype))
-    wanted = reference.values(source, 3, 4, (row % HUGE[0]) * ROW, ROW).tobytes()
-    assert DRAWN[name]().block(HUGE, row, dtype).tobytes() == wanted
-    assert DRAWN[name]().rows(HUGE, [row % HUGE[0]], dtype).tobytes() == wanted
+    expected = reference.values(source, 3, 4, (row % HUGE[0]) * ROW, ROW).tobytes()
+    assert DRAWN[name]().block(HUGE, row, dtype).tobytes() == expected
+    assert DRAWN[name]().rows(HUGE, [row % HUGE[0]], dtype).tobytes() == expected
     out = np.zeros(ROW, resolve(dtype))
-    assert DRAWN[name]().fill(out, HUGE, row).tobytes() == wanted
+    assert DRAWN[name]().fill(out, HUGE, row).tobytes() == expected
 
 
 @pytest.mark.parametrize("name", PLACED)
@@ -58,12 +56,12 @@ def test_the_first_and_the_last_row_of_an_enormous_array_of_known_values(name):
     shape, make, value = PLACED[name]
     columns = np.arange(shape[-1])[-ROW:]
     for row in (0, -1):
-        found = make().block(shape, np.s_[row, ..., -ROW:])
-        np.testing.assert_allclose(found.reshape(-1), value(row % shape[0], columns), atol=1e-6)
+        part = make().block(shape, np.s_[row, ..., -ROW:])
+        np.testing.assert_allclose(part.reshape(-1), value(row % shape[0], columns), atol=1e-6)
 
 
 def library(folder, *files):
-    """Compile C files of ours into a library and load it."""
+    """Compile C files of this project into a library and load it."""
     compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
         pytest.skip(f"needs the C compiler {compiler}")
@@ -76,19 +74,17 @@ def library(folder, *files):
 
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory):
-    """The loop that every fill goes through, src/fill.c, over a backend that draws nothing and
-    counts the blocks.
-    """
+    """Return the loop of every fill, src/fill.c, with a backend that only counts blocks."""
     helper = places.TESTS / "helpers" / "block_counter.c"
-    found = library(tmp_path_factory.mktemp("counter"), helper, places.SOURCES / "fill.c")
-    found.blocks_drawn.restype = c_uint64
-    return found.blocks_drawn
+    loop = library(tmp_path_factory.mktemp("counter"), helper, places.SOURCES / "fill.c")
+    loop.blocks_drawn.restype = c_uint64
+    return loop.blocks_drawn
 
 
 @pytest.fixture
-def drawn(counter, monkeypatch):
-    """How many blocks the kernels are asked for, in a list that grows with each fill."""
-    found = []
+def block_counts(counter, monkeypatch):
+    """Return a list to which each fill appends the number of blocks that the kernels compute."""
+    counts = []
 
     def fill(
         source, seed, stream, address, start, shape, steps, strides, starts, threads, measured
@@ -98,7 +94,7 @@ def drawn(counter, monkeypatch):
             for kind, values in ((c_uint64, shape), (c_int64, steps), (c_int64, strides))
         ]
         ids = None if starts is None else c_void_p(starts.ctypes.data)
-        found.append(counter(*dims, ids, len(shape), c_uint64(start), c_void_p(address)))
+        counts.append(counter(*dims, ids, len(shape), c_uint64(start), c_void_p(address)))
 
     def fill_flat(source, seed, stream, address, start, count, threads, measured):
         fill(source, seed, stream, address, start, (count,), (1,), (4,), None, threads, measured)
@@ -106,10 +102,10 @@ def drawn(counter, monkeypatch):
     monkeypatch.setattr(
         filling, "_kernels", SimpleNamespace(CONSTANT=-1, fill=fill, fill_flat=fill_flat)
     )
-    return found
+    return counts
 
 
-PARTS = {  # of the rows from `row` on, and the blocks of 4 elements that hold such a part
+PARTS = {  # a part from `row` on, and the number of blocks of 4 elements that hold it
     "row": (lambda row: np.s_[row], ROW // 4),
     "half a row": (lambda row: np.s_[row, ROW // 2 :], ROW // 8),
     "off the blocks": (lambda row: np.s_[row, 1:-1], ROW // 4),
@@ -124,39 +120,38 @@ PARTS = {  # of the rows from `row` on, and the blocks of 4 elements that hold s
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_cost_grows_with_the_part_alone(name, drawn):
+def test_cost_grows_with_the_part_alone(name, block_counts):
     index, blocks = PARTS[name]
     for first in (0, 2**20 + 1, HUGE[0] - 100):
         ift.RandomNormal(seed=1).block(HUGE, index(first))
-    assert len(set(drawn)) == 1
-    assert (
-        blocks <= drawn[0] < blocks + _kernels.TILE_BLOCKS
-    )  # the last tile may be drawn for a part of it
+    assert len(set(block_counts)) == 1
+    # The last tile is computed whole, even if only a part of it is needed.
+    assert blocks <= block_counts[0] < blocks + _kernels.TILE_BLOCKS
 
 
-def test_cost_of_rows(drawn):
+def test_cost_of_rows(block_counts):
     for ids in ([0, 1, 2], [2**40 - 1, 0, 2**39], np.full((3, 1), 2**40 - 1)):
         ift.RandomNormal(seed=1).rows(HUGE, ids)
-    assert len(set(drawn)) == 1
-    assert 3 * ROW // 4 <= drawn[0] < 3 * ROW // 4 + _kernels.TILE_BLOCKS
+    assert len(set(block_counts)) == 1
+    assert 3 * ROW // 4 <= block_counts[0] < 3 * ROW // 4 + _kernels.TILE_BLOCKS
 
 
-def test_cost_of_a_whole(drawn):
+def test_cost_of_a_whole(block_counts):
     ift.RandomNormal(seed=1)((100, 100))
-    assert 2500 <= drawn[0] < 2500 + _kernels.TILE_BLOCKS
+    assert 2500 <= block_counts[0] < 2500 + _kernels.TILE_BLOCKS
 
 
 def test_memory_for_moments_does_not_grow(tmp_path):
     helper = places.TESTS / "helpers" / "chunk_counter.c"
     sources = [places.SOURCES / f"{stem}.c" for stem in ("fill", "moments")]
-    found = library(tmp_path, helper, *sources).measured_chunks
-    found.restype = c_uint64
+    count_chunks = library(tmp_path, helper, *sources).measured_chunks
+    count_chunks.restype = c_uint64
     chunk, slice_ = c_uint64(), c_uint64()
     for itemsize in (1, 2, 4, 8):
         for total in (1, 12288, 12289, 10**6, 10**9, 10**12, 2**63 - 1):
-            chunks = found(c_uint64(total), itemsize, byref(chunk), byref(slice_))
+            chunks = count_chunks(c_uint64(total), itemsize, byref(chunk), byref(slice_))
             assert chunks <= 1024
             assert (chunks - 1) * chunk.value < total <= chunks * chunk.value
-            # Slices bound the time in which a Ctrl-C is not heard.
+            # Slices limit the delay of Ctrl-C.
             assert chunk.value % 12288 == slice_.value % 12288 == 0
             assert 0 < slice_.value <= 1 << 16

@@ -1,6 +1,4 @@
-"""From parameters to the kernels' numbers: exact where it matters, and refused where a dtype cannot
-hold them.
-"""
+"""The kernels' numbers are exact, and parameters that a dtype cannot represent raise ValueError."""
 
 from fractions import Fraction
 
@@ -24,8 +22,8 @@ def test_uniform_numbers() -> None:
         float(np.float32(float((Fraction(0.05) - Fraction(-0.05)) / 2**24)))
     )
     assert shift == float(np.nextafter(np.float32(-0.05), np.float32(0)))
-    # float32(-0.05) lies below -0.05, so the first value is the next one up; likewise the last at
-    # the other end.
+    # float32(-0.05) is below -0.05, so the first value is the next larger number. The last value is
+    # found in the same way.
     assert low == float(np.nextafter(np.float32(-0.05), np.float32(0)))
     assert high == float(np.nextafter(np.float32(0.05), np.float32(0)))
 
@@ -64,11 +62,11 @@ def test_wide_bounds_may_lie_beyond_the_dtype() -> None:
 REFUSED = [
     (
         lambda: UNIFORM(0.0, 1e39, FLOAT32),
-        r"maxval must be finite in float32, at most 3\.40282e\+38; received 1e\+39",
+        r"maxval must be finite in float32 \(at most 3\.40282e\+38\); received 1e\+39",
     ),
     (
         lambda: UNIFORM(-1e5, 1.0, FLOAT16),
-        r"minval must be finite in float16, at most 65504; received -100000",
+        r"minval must be finite in float16 \(at most 65504\); received -100000",
     ),
     (
         lambda: UNIFORM(0.0, 1e-35, FLOAT32),
@@ -80,15 +78,15 @@ REFUSED = [
     ),
     (
         lambda: UNIFORM(500.0, 500.0, FLOAT8_E4M3FN),
-        r"minval must be finite in float8_e4m3fn, at most 448; received 512",
+        r"minval must be finite in float8_e4m3fn \(at most 448\); received 512",
     ),
     (
         lambda: NORMAL(0.0, 1e38, FLOAT32),
-        r"the mean and 6\.77 standard deviations around it must be finite in float32",
+        r"mean - 6\.77 \* stddev and mean \+ 6\.77 \* stddev must be finite in float32",
     ),
     (
         lambda: NORMAL(0.0, 1e4, FLOAT16),
-        r"standard deviations around it must be finite in float16, at most 65504; received -67700",
+        r"mean \+ 6\.77 \* stddev must be finite in float16 \(at most 65504\); received -67700",
     ),
     (
         lambda: NORMAL(0.0, 1e-40, FLOAT32),
@@ -97,11 +95,11 @@ REFUSED = [
     (lambda: NORMAL(1e300, 1.0, FLOAT32), r"mean must be finite in float32"),
     (
         lambda: TRUNCATED(0.0, 4e4, -2.0, 2.0, FLOAT16),
-        r"each bound must be finite in float16, at most 65504; received -80000",
+        r"each bound must be finite in float16 \(at most 65504\); received -80000",
     ),
     (
         lambda: TRUNCATED(0.0, 1.0, 39.0, 50.0, FLOAT32),
-        r"\[lower, upper\] must come within 38 standard deviations; received \[39\.0, 50\.0\]",
+        r"\[lower, upper\] must overlap \[-38, 38\] \(standard deviations\); received \[39\.0, 50\.0\]",
     ),
     (
         lambda: TRUNCATED(0.1, 1e-9, -2.0, 2.0, BFLOAT16),

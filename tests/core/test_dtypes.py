@@ -1,4 +1,4 @@
-"""Element types: their numbers, and every way to name them."""
+"""Element types: their codes, and all names that are accepted."""
 
 import re
 
@@ -16,7 +16,7 @@ from initfast.core.dtypes import (
     resolve_numeric,
 )
 
-# name, itemsize, code: the kernels and the files on disk depend on each of these.
+# name, itemsize, code: the kernels and the files on disk depend on them.
 TABLE = [
     ("float32", 4, 0),
     ("float64", 8, 1),
@@ -37,7 +37,7 @@ CHOICES = "'float32', 'float64', 'float16', 'bfloat16', 'float8_e4m3fn', 'float8
 
 
 class Foreign:
-    """A dtype of a library that NumPy does not know, such as TensorFlow's."""
+    """A dtype that NumPy does not support, such as those of TensorFlow."""
 
     def __init__(self, name):
         self.name = name
@@ -71,7 +71,7 @@ def test_every_name_of_a_dtype(dtype):
     ):
         assert resolve(name) is dtype
         assert resolve_numeric(name) is dtype
-        assert resolve(name) is dtype  # the second time, from what the first one remembered
+        assert resolve(name) is dtype  # the second call uses a stored result
     assert dtype == np.dtype(scalar)
     assert bits_of(dtype) == np.dtype(f"u{dtype.itemsize}")
 
@@ -134,7 +134,7 @@ UNKNOWN += [Foreign("posit16"), Foreign(7), ml_dtypes.float8_e4m3, ml_dtypes.int
 
 @pytest.mark.parametrize("dtype", UNKNOWN, ids=lambda dtype: repr(dtype).partition(" at 0x")[0])
 def test_unknown(dtype):
-    hint = ": a shape is one argument, as in init((4, 4))" if dtype == 3 else ""
+    hint = ": pass a shape as one tuple, as in init((4, 4))" if dtype == 3 else ""
     rule = f"^dtype must be one of {CHOICES}"
     received = re.escape(f"; received {dtype!r}{hint}") + "$"
     with pytest.raises(ValueError, match=rule + received):
@@ -146,7 +146,8 @@ def test_unknown(dtype):
 @pytest.mark.parametrize("dtype", [float, "float"])
 def test_float_is_ambiguous(dtype):
     with pytest.raises(
-        ValueError, match="dtype must say its width: float is float64 to NumPy and float32 to Keras"
+        ValueError,
+        match=r"dtype must be 'float32' or 'float64' \(float is float64 in NumPy, float32 in Keras",
     ):
         resolve(dtype)
 

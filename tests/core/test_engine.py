@@ -1,6 +1,6 @@
-"""Fills: parts, threads, processes and raw bits; that any part is the part of the whole is in
-test_properties.py.
-"""
+"""Fills: parts, threads, processes and raw bits.
+
+test_properties.py compares parts with the whole."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ SOURCES = {
     "free bounds": lambda dtype: distributions.truncated_normal(0.0, 1.0, -1.0, 3.0, dtype),
 }
 
-# Large enough that every one of 7 threads gets a share.
+# Large enough that each of 7 threads gets a share.
 LARGE = (401, 2503)
 LARGE_INDICES = [
     np.s_[:],
@@ -48,49 +48,48 @@ LARGE_INDICES = [
 def test_threads_do_not_change_values(count, name, backend):
     source, seed = SOURCES[name](F32), Seed(42)
     with threads(1):
-        wanted = bits(drawn(source, seed, LARGE, F32))
+        expected = bits(drawn(source, seed, LARGE, F32))
     with threads(count):
-        np.testing.assert_array_equal(bits(drawn(source, seed, LARGE, F32)), wanted)
+        np.testing.assert_array_equal(bits(drawn(source, seed, LARGE, F32)), expected)
         for index in LARGE_INDICES:
             part = select(LARGE, index)
             out = np.full(part.shape, np.nan, np.float32)
             fill(source, seed, view(out), part)
-            np.testing.assert_array_equal(bits(out), wanted[index])
+            np.testing.assert_array_equal(bits(out), expected[index])
         ids = np.arange(LARGE[0])[::-3]
         out = np.full((len(ids), LARGE[1]), np.nan, np.float32)
         fill(source, seed, view(out), take(LARGE, ids))
-        np.testing.assert_array_equal(bits(out), wanted[ids])
+        np.testing.assert_array_equal(bits(out), expected[ids])
 
 
 @pytest.mark.parametrize("dtype", FLOATING, ids=lambda dtype: dtype.name)
 def test_threads_do_not_change_any_dtype(dtype, backend):
     source, seed, shape = SOURCES["normal"](dtype), Seed(7), (3, 300_007)
     with threads(1):
-        wanted = bits(drawn(source, seed, shape, dtype))
+        expected = bits(drawn(source, seed, shape, dtype))
     with threads(3):
-        np.testing.assert_array_equal(bits(drawn(source, seed, shape, dtype)), wanted)
+        np.testing.assert_array_equal(bits(drawn(source, seed, shape, dtype)), expected)
         out = np.full(shape[::-1], POISON, bits_of(dtype)).T
         fill(source, seed, view(out, dtype), whole(shape))
-    np.testing.assert_array_equal(out, wanted)
+    np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("count", sample([1, 2, 3], 3))
 @pytest.mark.parametrize("skip", sample([0, 1, 13], 13))
 def test_chunks_meet_without_a_seam(count, skip):
-    # 128 MiB from any address: enough for the chunks of full size, each of which begins on a huge
-    # page.
+    # 128 MiB from any address: enough for chunks of full size, which begin on huge pages.
     memory = np.full(2**25 + 64, 0xA5A5A5A5, np.uint32)
     out = memory[skip : skip + 2**25]
     with threads(count):
         fill(distributions.bits(), Seed(8), view(out)._replace(dtype=UINT32), whole(out.shape))
-    for start in range(0, 2**25, 2**16):  # small enough to be made by one thread in one go
+    for start in range(0, 2**25, 2**16):  # small enough for one thread and one chunk
         assert np.array_equal(out[start : start + 2**16], random_bits(2**16, seed=8, offset=start))
     assert (memory[:skip] == 0xA5A5A5A5).all()
     assert (memory[skip + 2**25 :] == 0xA5A5A5A5).all()
 
 
 def test_a_changed_seed_or_stream_changes_values():
-    # So the comparisons above can fail.
+    # The comparisons above can fail.
     source = SOURCES["normal"](F32)
     arrays = [drawn(source, seed, (1000,), F32) for seed in (Seed(1), Seed(2), Seed(1, 1))]
     for i in range(3):
@@ -141,11 +140,11 @@ def test_no_element_is_written_for_an_empty_part():
 
 
 def test_new_arrays():
-    found = drawn(SOURCES["uniform"](F32), Seed(1), (33, 5), F32)
-    assert found.shape == (33, 5)
-    assert found.dtype == np.float32
-    assert found.ctypes.data % 64 == 0
-    assert len(np.unique(found)) > 160  # values, not what the memory held before
+    array = drawn(SOURCES["uniform"](F32), Seed(1), (33, 5), F32)
+    assert array.shape == (33, 5)
+    assert array.dtype == np.float32
+    assert array.ctypes.data % 64 == 0
+    assert len(np.unique(array)) > 160  # values, not the old contents of the memory
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (20,), (5, 4), (4, 5, 1), ()])
@@ -153,7 +152,7 @@ def test_out_must_have_the_shape_of_the_part(shape):
     out = np.full(shape, 7, np.float32)
     with pytest.raises(
         ValueError,
-        match=r"out must have the shape of its part, \(4, 5\); received \(",
+        match=r"out must have the shape of the part, \(4, 5\); received \(",
     ):
         fill(SOURCES["normal"](F32), Seed(1), view(out), whole((4, 5)))
     assert (out == 7).all()
@@ -163,7 +162,7 @@ def test_out_must_have_the_shape_of_the_part(shape):
 def test_out_must_have_the_dtype_of_the_source(dtype):
     out = np.full(3, 1, dtype)
     with pytest.raises(
-        ValueError, match=f"out must have the dtype that is drawn; received {dtype} memory"
+        ValueError, match=f"out must have the dtype of the values; received {dtype} memory"
     ):
         fill(SOURCES["normal"](F32), Seed(1), view(out), whole((3,)))
     assert (out == 1).all()
@@ -172,7 +171,7 @@ def test_out_must_have_the_dtype_of_the_source(dtype):
 def test_dtypes_of_one_size_are_not_mixed_up():
     out = np.full(3, POISON, np.uint16)
     with pytest.raises(
-        ValueError, match="out must have the dtype that is drawn; received bfloat16 memory"
+        ValueError, match="out must have the dtype of the values; received bfloat16 memory"
     ):
         fill(SOURCES["normal"](resolve("float16")), Seed(1), view(out, "bfloat16"), whole((3,)))
     assert (out == POISON).all()
@@ -189,7 +188,7 @@ def test_nine_dims_are_too_many():
 def test_tensors(dtype):
     torch = pytest.importorskip("torch")
     source, seed = SOURCES["truncated"](dtype), Seed(5)
-    wanted = bits(drawn(source, seed, (40, 30), dtype))
+    expected = bits(drawn(source, seed, (40, 30), dtype))
     unsigned = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
     for out in (
         torch.zeros(40, 30),
@@ -199,8 +198,8 @@ def test_tensors(dtype):
         tensor = torch.zeros(1).to(getattr(torch, dtype.name)).new_empty(0)
         tensor = torch.empty_strided(out.shape, out.stride(), dtype=tensor.dtype)
         fill(source, seed, view(tensor), whole((40, 30)))
-        found = tensor.contiguous().view(unsigned).numpy().view(bits_of(dtype))
-        np.testing.assert_array_equal(found, wanted)
+        actual = tensor.contiguous().view(unsigned).numpy().view(bits_of(dtype))
+        np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("index", [np.s_[:], np.s_[:, 10:900], np.s_[::-1, ::2]], ids=str)
@@ -219,21 +218,21 @@ def test_a_fill_allocates_nothing_of_the_size_of_the_output(index):
 
 def test_fills_in_many_threads_at_once():
     source = SOURCES["normal"](F32)
-    wanted = [bits(drawn(source, Seed(i), (400_000,), F32)) for i in range(6)]
-    found = [empty((400_000,), F32) for _ in range(6)]
+    expected = [bits(drawn(source, Seed(i), (400_000,), F32)) for i in range(6)]
+    actual = [empty((400_000,), F32) for _ in range(6)]
 
     def work(i):
         with threads(1 + i % 3):
             for _ in range(5):
-                found[i][...] = np.nan
-                fill(source, Seed(i), view(found[i]), whole((400_000,)))
+                actual[i][...] = np.nan
+                fill(source, Seed(i), view(actual[i]), whole((400_000,)))
 
     workers = [threading.Thread(target=work, args=(i,)) for i in range(6)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(bits(one), other)
 
 
@@ -299,9 +298,7 @@ def test_bad_seeds_and_streams(options):
 
 
 def run(script, *args, **options):
-    """Run a program of its own: pytest's process holds threads of other libraries, and fork is not
-    for those.
-    """
+    """Run a program in a new process, because fork is not safe with the threads of pytest."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", script, *args],
         capture_output=True,
@@ -357,11 +354,13 @@ def test_processes_fill_one_shared_memory(tmp_path, method, dtype):
 
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"needs {method}")
-    # spawn imports the program again, so it has to be a file.
+    # spawn imports the program again, so it must be a file.
     program = tmp_path / "share.py"
     program.write_text(SHARE)
-    found = subprocess.run([sys.executable, program, method, dtype], capture_output=True, text=True)
-    assert (found.stdout, found.returncode) == ("same\n", 0), found.stderr
+    process = subprocess.run(
+        [sys.executable, program, method, dtype], capture_output=True, text=True
+    )
+    assert (process.stdout, process.returncode) == ("same\n", 0), process.stderr
 
 
 FORK = """
@@ -380,19 +379,19 @@ def draw():
     with threads(3):
         fill(distributions.normal(0.0, 1.0, F32), Seed(1), memory, whole(memory.shape))
     return memory.owner.tobytes()
-wanted = draw()
+expected = draw()
 child = os.fork()
 if child == 0:
-    signal.alarm(300)  # a fill that hangs after fork would hang for ever
-    os._exit(0 if draw() == wanted else 1)
-print(os.waitpid(child, 0)[1], draw() == wanted)
+    signal.alarm(300)  # ends a fill that hangs after fork
+    os._exit(0 if draw() == expected else 1)
+print(os.waitpid(child, 0)[1], draw() == expected)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_threads_work_after_fork():
-    found = run(FORK)
-    assert (found.stdout, found.returncode) == ("0 True\n", 0), found.stderr
+    process = run(FORK)
+    assert (process.stdout, process.returncode) == ("0 True\n", 0), process.stderr
 
 
 INTERRUPT = """
@@ -439,8 +438,8 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("how", sample(["flat", "window", "rows"], "flat"))
 @pytest.mark.parametrize("count", sample([1, 2], 2))
 def test_ctrl_c_ends_a_long_fill(how, count):
-    found = run(INTERRUPT, how, str(count))
-    assert found.stdout == "interrupted rest untouched\n", found.stderr
+    process = run(INTERRUPT, how, str(count))
+    assert process.stdout == "interrupted rest untouched\n", process.stderr
 
 
 LATE = """
@@ -452,12 +451,12 @@ signal.signal(signal.SIGALRM, signal.default_int_handler)
 ift.backends.use("portable")
 ift.set_num_threads(16)
 out = np.frombuffer(mmap.mmap(-1, 2**30), np.uint8)
-found = [] if sys.argv[1] == "measured" else None
+moments = [] if sys.argv[1] == "measured" else None
 signal.setitimer(signal.ITIMER_REAL, 0.3)
 begun = time.perf_counter()
 try:
     ift.TruncatedNormal(seed=1, lower=1.0).fill(
-        out, dtype="float8_e5m2", moments=None if found is None else found.append
+        out, dtype="float8_e5m2", moments=None if moments is None else moments.append
     )
 except KeyboardInterrupt:
     print(time.perf_counter() - begun - 0.3)
@@ -466,7 +465,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("how", ["plain", "measured"])
 def test_ctrl_c_is_heard_by_more_threads_than_cores_on_the_slowest_kernel(how):
-    """Within half a second on a machine that does nothing else."""
+    """Assert a delay below 1 s; on an idle machine it is below 0.5 s."""
     delays = [float(run(LATE, how).stdout)]
     while min(delays) > 0.5 and len(delays) < 3:
         delays.append(float(run(LATE, how).stdout))
@@ -474,7 +473,9 @@ def test_ctrl_c_is_heard_by_more_threads_than_cores_on_the_slowest_kernel(how):
 
 
 def test_the_owner_outlives_the_fill():
-    target = view(np.full((50, 40), np.nan, np.float32).T)  # nobody else holds this array
+    target = view(
+        np.full((50, 40), np.nan, np.float32).T
+    )  # there is no other reference to this array
     assert isinstance(target, Buffer)
     fill(SOURCES["uniform"](F32), Seed(1), target, whole((40, 50)))
     np.testing.assert_array_equal(

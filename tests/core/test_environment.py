@@ -1,6 +1,4 @@
-"""A host's floating-point environment neither changes a value nor is changed: rounding modes, FTZ
-and DAZ.
-"""
+"""A host's rounding mode, FTZ and DAZ change no value, and a fill does not change them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -33,9 +31,9 @@ LONG_COUNT = 300_001  # enough for two threads
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    found = Host()
-    yield found
-    found.write(found.kept)
+    result = Host()
+    yield result
+    result.write(result.kept)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -57,7 +55,7 @@ def test_values_and_registers_stay(backend: str, host: Host, state: str, threads
 
 
 def test_the_host_does_flush(host: Host) -> None:
-    """The states above are real: without the kernels' care the same numbers would be 0."""
+    """Show that the states above have an effect: NumPy flushes the same numbers to 0."""
     small = np.full(100, 2.0**-126, np.float32)
     host.set(FTZ | DAZ)
     flushed = small * np.float32(0.5)
@@ -68,9 +66,11 @@ def test_the_host_does_flush(host: Host) -> None:
 
 @pytest.mark.parametrize(("name", "source"), SMALL)
 def test_subnormals_are_drawn(backend: str, name: str, source: _kernels.Source) -> None:
-    made = np.zeros(COUNT, reference.values(source, 7, 9, 0, 1).dtype)
-    _kernels.fill_flat(source, 7, 9, made.ctypes.data, 5, COUNT, 1)
-    assert ((np.abs(made) < np.finfo(made.dtype).smallest_normal) & (made != 0)).sum() > COUNT // 2
+    values = np.zeros(COUNT, reference.values(source, 7, 9, 0, 1).dtype)
+    _kernels.fill_flat(source, 7, 9, values.ctypes.data, 5, COUNT, 1)
+    assert (
+        (np.abs(values) < np.finfo(values.dtype).smallest_normal) & (values != 0)
+    ).sum() > COUNT // 2
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -88,7 +88,7 @@ def test_moments_stay(backend: str, host: Host, state: str) -> None:
 
 
 def initialized() -> dict[str, bytes]:
-    """Values of every initializer whose parameters or values go through Python and NumPy."""
+    """Return the values of every initializer that computes parameters or values in Python."""
     for cached in (
         sources.normal,
         sources.truncated_normal,
@@ -97,7 +97,7 @@ def initialized() -> dict[str, bytes]:
     ):
         cached.cache_clear()
     truncation.free_parameters.cache_clear()
-    made = {
+    initializers = {
         "he_normal": ift.HeNormal(seed=1),
         "he_uniform": ift.HeUniform(seed=1),
         "glorot_normal": ift.GlorotNormal(seed=1),
@@ -117,7 +117,7 @@ def initialized() -> dict[str, bytes]:
         "own": DepthScaled(3, seed=1),
         "fixed rows": FixedRows(ift.Zeros(), [Rows(0, 7, 0.1)]),
     }
-    shapes = [(name, made[name], (13, 11)) for name in made]
+    shapes = [(name, initializers[name], (13, 11)) for name in initializers]
     shapes += [(f"stft {side}", ift.STFT(side), (13, 1, 11)) for side in ("real", "imag")]
     return {
         f"{name} {dtype}": initializer.block(shape, ..., dtype).tobytes()

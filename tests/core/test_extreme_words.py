@@ -1,7 +1,7 @@
 """The words at both ends of every range, which helpers/words.py finds in the streams.
 
-What rounds past a bound, or loses its sign, does so at one word in 2^24 or 2^53, which no test
-would draw."""
+An error in rounding to a bound or in a sign may affect only one word in 2^24 or 2^53, which random
+tests would miss."""
 
 from fractions import Fraction
 from functools import cache
@@ -37,36 +37,34 @@ EVERY_SOURCE = pytest.mark.parametrize(
 
 @cache
 def edges(source: _kernels.Source) -> dict[tuple[int, ...], bytes]:
-    """What the reference makes of each pair of words at the edges: once for all backends."""
-    given = [(first, second, second, first) for first, second in product(EDGES, repeat=2)]
-    return {words: expected(source, words).tobytes() for words in given}
+    """Return the reference's elements of each pair of edge words, once for all backends."""
+    words_of_edges = [(first, second, second, first) for first, second in product(EDGES, repeat=2)]
+    return {words: expected(source, words).tobytes() for words in words_of_edges}
 
 
 @EVERY_SOURCE
 def test_edges_are_those_of_the_reference(backend: str, source: _kernels.Source) -> None:
-    for words, wanted in edges(source).items():
-        assert drawn(source, DTYPES[source.dtype], words).tobytes() == wanted, words
+    for words, elements in edges(source).items():
+        assert drawn(source, DTYPES[source.dtype], words).tobytes() == elements, words
 
 
 @pytest.mark.parametrize("dtype", sample(FLOATING, "float32", "float64", "bfloat16", ids=NAMES))
 def test_bounds_hold_at_both_ends(backend: str, dtype: DType) -> None:
-    """[low, high) of uniforms and [low, high] of truncated normals, where rounding to nearest would
-    leave many.
-    """
+    """Test the bounds with parameters for which rounding to nearest would often exceed them."""
     r = np.random.default_rng(6)
-    # The further from 0, the coarser the steps, and the more is left to the clamps. Of 8 bits, few
-    # are left there.
+    # Far from 0 the steps are coarse, so that many values need the clamps. Dtypes of 8 bits have
+    # few numbers there.
     reach = 3 if dtype.itemsize == 1 else 200
     for number in range(200):
         mean, stddev, lane = r.uniform(-reach, reach), r.uniform(0.5, 2), number % 8
         low, high = (Fraction(mean) + k * Fraction(stddev) for k in (-2, 2))
-        cut = distributions.truncated_normal(mean, stddev, -2.0, 2.0, dtype)
+        truncated = distributions.truncated_normal(mean, stddev, -2.0, 2.0, dtype)
         free = distributions.truncated_normal(mean, stddev, -2.0, 2.5, dtype)
         uniform = distributions.uniform(mean, mean + 2 * stddev, dtype)
         for words in ((0, 0, ONES, ONES), (ONES, ONES, 0, 0)):
-            made = [float(x) for x in drawn(cut, dtype, words, lane).astype(np.float64)]
-            assert low <= min(made) <= max(made) <= high, (mean, stddev)
-            made = [float(x) for x in drawn(free, dtype, words, lane).astype(np.float64)]
-            assert low <= min(made) <= max(made) <= high + Fraction(stddev) / 2, (mean, stddev)
-            made = [float(x) for x in drawn(uniform, dtype, words, lane).astype(np.float64)]
-            assert mean <= min(made) <= max(made) < mean + 2 * stddev, (mean, stddev)
+            values = [float(x) for x in drawn(truncated, dtype, words, lane).astype(np.float64)]
+            assert low <= min(values) <= max(values) <= high, (mean, stddev)
+            values = [float(x) for x in drawn(free, dtype, words, lane).astype(np.float64)]
+            assert low <= min(values) <= max(values) <= high + Fraction(stddev) / 2, (mean, stddev)
+            values = [float(x) for x in drawn(uniform, dtype, words, lane).astype(np.float64)]
+            assert mean <= min(values) <= max(values) < mean + 2 * stddev, (mean, stddev)

@@ -1,4 +1,4 @@
-"""The search for cycles is paused within a block, and as it was after it."""
+"""The search for cyclic garbage is paused within a block, and restored after it."""
 
 import gc
 

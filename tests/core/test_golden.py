@@ -1,4 +1,4 @@
-"""The golden vectors hold on every backend: stream version 1 has not moved."""
+"""Every backend computes the golden vectors: stream version 1 has not changed."""
 
 import hashlib
 

@@ -1,7 +1,7 @@
-"""Nothing is written beside a buffer: guard bytes on both sides, and pages that nobody may touch.
+"""Nothing is written outside a buffer: guard bytes on both sides, and protected pages.
 
-The strides between elements are covered by test_properties.py; here it is the two ends, for every
-kernel, at every length about its tile and at every offset from a cache line."""
+Every kernel is tested at both ends, with lengths around its tile and offsets from a cache line.
+test_properties.py tests the gaps between strided elements."""
 
 import ctypes
 import mmap
@@ -40,7 +40,7 @@ LENGTHS = [
 
 
 def poisoned(size: int, offset: int) -> np.ndarray:
-    """`size` bytes at `offset` from a cache line, as the middle of a poisoned whole."""
+    """Return `size` bytes at `offset` from a cache line, between poisoned guard bytes."""
     whole = np.full(64 + GUARD + offset + size + GUARD, POISON, np.uint8)
     first = -whole.ctypes.data % 64 + GUARD + offset
     return whole[first - GUARD : first + size + GUARD]
@@ -57,7 +57,7 @@ def test_guard_bytes_about_every_length(number, backend):
                 _kernels.fill_flat(source, 1, 2, memory.ctypes.data + GUARD, start, length, 1)
                 assert (memory[:GUARD] == POISON).all(), (length, offset, start)
                 assert (memory[-GUARD:] == POISON).all(), (length, offset, start)
-                # Three bytes in 256 are the poison by chance; a run of 32 untouched ones is not.
+                # A few bytes may equal the poison by chance, but not 4 elements in a row.
                 inner = memory[GUARD:-GUARD] != POISON
                 assert inner[: 4 * source.itemsize].any(), (length, offset, start)
                 assert inner[-4 * source.itemsize :].any(), (length, offset, start)
@@ -76,24 +76,22 @@ def test_guard_bytes_about_the_chunks_of_threads(threads):
 def test_guard_bytes_are_seen_to_be_written():
     source = distributions.bits()
     memory = poisoned(400, 0)
-    _kernels.fill_flat(source, 1, 2, memory.ctypes.data + GUARD, 0, 101, 1)  # one too many
+    _kernels.fill_flat(source, 1, 2, memory.ctypes.data + GUARD, 0, 101, 1)  # one element too many
     assert not (memory[-GUARD:] == POISON).all()
 
 
 @pytest.mark.parametrize("end", ["first", "last"])
 @pytest.mark.parametrize("number", sample(range(len(SOURCES)), *SOME, ids=IDS))
 def test_pages_that_nobody_may_touch(number, end, backend):
-    """A read or a write beyond an end would end the process here, with the name of this test on its
-    lips.
-    """
+    """Fill memory between protected pages: an access outside would end the process here."""
     source = SOURCES[number][1]
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mprotect"):
         pytest.skip("needs mprotect")
     page = mmap.PAGESIZE
     area = mmap.mmap(-1, 4 * page)
-    held = ctypes.c_char.from_buffer(area)
-    address = ctypes.addressof(held)
+    first_byte = ctypes.c_char.from_buffer(area)
+    address = ctypes.addressof(first_byte)
     outside = [ctypes.c_void_p(address), ctypes.c_void_p(address + 3 * page)]
     protect = [libc.mprotect(where, ctypes.c_size_t(page), 0) for where in outside]
     try:
@@ -113,5 +111,5 @@ def test_pages_that_nobody_may_touch(number, end, backend):
     finally:
         for where in outside:
             libc.mprotect(where, ctypes.c_size_t(page), 3)
-        del held
+        del first_byte
         area.close()

@@ -1,8 +1,7 @@
-"""Hosts that make it hard: forks and signals in the middle of a fill, little memory, warnings as
-errors, odd locales.
+"""Difficult host processes: forks and signals during a fill, little memory, unusual locales.
 
-Rounding modes, FTZ and DAZ are in test_environment.py, Ctrl-C in test_engine.py, other interpreters
-in test_subinterpreters.py."""
+test_environment.py tests rounding modes, FTZ and DAZ, test_engine.py tests Ctrl-C, and
+test_subinterpreters.py tests other interpreters."""
 
 import os
 import pkgutil
@@ -27,31 +26,29 @@ LOCALES = {
 
 
 def run(program, *arguments, env=None, flags=("-W", "error")):
-    """A program in a process of its own, with nothing in the environment that these tests do not
-    set.
-    """
-    kept = {
+    """Run a program in a new process, with only the locale and Python variables that are given."""
+    environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("LC_", "LANG", "PYTHON"))
     }
-    kept |= {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    environment |= {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
     return subprocess.run(
         [sys.executable, *flags, "-c", program, *arguments],
         capture_output=True,
-        env=kept | (env or {}),
+        env=environment | (env or {}),
         timeout=300,
     )
 
 
 def command(*arguments, env=None, flags=("-W", "error")):
-    """The command line in such a process."""
+    """Run the command line in such a process."""
     program = "import sys; from initfast import cli; sys.exit(cli.main(sys.argv[1:]))"
     return run(program, *arguments, env=env, flags=flags)
 
 
 def test_threads_fill_parts_of_one_buffer_at_once():
-    """Windows that share rows, cache lines and blocks of the generator, none of which overlap."""
+    """Fill windows that share rows, cache lines and generator blocks, but do not overlap."""
     shape, out = (600, 1001), np.full((600, 1001), np.nan, np.float32)
     init = ift.RandomNormal(seed=3)
     windows = [np.s_[row::3, left : left + 77] for row in range(3) for left in range(0, 1001, 77)]
@@ -72,7 +69,7 @@ def test_threads_fill_parts_of_one_buffer_at_once():
 
 
 def test_threads_that_write_the_same_values_to_the_same_place():
-    """Two fills of one buffer by the same seed are one fill, whoever comes last."""
+    """Fill one buffer from several threads with the same seed, which gives the same values."""
     out, init = np.zeros(2**20, np.float32), ift.HeNormal(seed=3)
     workers = [threading.Thread(target=init.fill, args=(out,)) for _ in range(4)]
     for worker in workers:
@@ -88,14 +85,14 @@ import numpy as np
 import initfast as ift
 
 ift.backends.use("portable")  # slow enough for forks in the middle
-out, done = np.zeros(2**23, np.float32), []
+out, results = np.zeros(2**23, np.float32), []
 init = ift.RandomNormal(seed=1)
 small = init.block((1000,), ...).tobytes()
 
 def work():
     with ift.threads(3):
         init.fill(out)
-    done.append(True)
+    results.append(True)
 
 worker = threading.Thread(target=work)
 worker.start()
@@ -103,10 +100,10 @@ while not out[0]:
     pass
 codes, amid = [], 0
 for _ in range(5):
-    amid += not done
+    amid += not results
     child = os.fork()
     if child == 0:
-        signal.alarm(200)  # a fill might wait for ever for threads that the child does not have
+        signal.alarm(200)  # ends a fill that waits for threads that the child does not have
         with ift.threads(3):
             same = init.block((1000,), ...).tobytes() == small
             same = same and len(init.block((10**6,), ...)) == 10**6
@@ -120,9 +117,11 @@ with ift.threads(3):
 
 @posix
 def test_a_fork_in_the_middle_of_a_fill():
-    # Python 3.12 warns of any fork of a process with threads, which this one has on purpose.
-    done = run(FORK, flags=("-W", "error", "-W", "ignore::DeprecationWarning"))
-    assert (done.stdout, done.returncode) == (b"True [0, 0, 0, 0, 0] True\n", 0), done.stderr
+    # Python 3.12 warns about a fork of a process with threads, which is the purpose here.
+    process = run(FORK, flags=("-W", "error", "-W", "ignore::DeprecationWarning"))
+    assert (process.stdout, process.returncode) == (b"True [0, 0, 0, 0, 0] True\n", 0), (
+        process.stderr
+    )
 
 
 ALARM = """
@@ -131,12 +130,12 @@ import numpy as np
 import initfast as ift
 
 ift.backends.use("portable")
-out, seen = np.zeros((2**14, 2**12), np.float64), []
+out, calls = np.zeros((2**14, 2**12), np.float64), []
 init = ift.RandomNormal(seed=1)
 
 def handler(number, frame):
-    # The handler may fill too: nothing is held while it runs.
-    seen.append((float(out[-1, -1]), init.block((5,), ..., "float64").tobytes()))
+    # The handler may fill too, because no lock is held while it runs.
+    calls.append((float(out[-1, -1]), init.block((5,), ..., "float64").tobytes()))
     if sys.argv[1] == "raises":
         raise TimeoutError("enough")
 
@@ -150,7 +149,7 @@ except TimeoutError as error:
 else:
     rows = np.s_[::1000]
     print(bool((out[rows] == init.block(out.shape, rows, "float64")).all()))
-print([(last, made == init.block((5,), ..., "float64").tobytes()) for last, made in seen])
+print([(last, block == init.block((5,), ..., "float64").tobytes()) for last, block in calls])
 """
 
 
@@ -158,19 +157,18 @@ print([(last, made == init.block((5,), ..., "float64").tobytes()) for last, made
 @pytest.mark.long
 @pytest.mark.parametrize("how", ["returns", "raises"])
 def test_a_handler_runs_in_the_middle_of_a_fill(how):
-    done = run(ALARM, how)
+    process = run(ALARM, how)
     said = "True" if how == "returns" else "enough True"
-    assert done.stdout.decode() == f"{said}\n[(0.0, True)]\n", done.stderr
+    assert process.stdout.decode() == f"{said}\n[(0.0, True)]\n", process.stderr
 
 
-# The rest of the process may take so many bytes more of address space, the stacks of threads
-# included.
+# limit(more): the process may use `more` additional bytes of address space, with thread stacks.
 LIMIT = """
 import resource
 def limit(more):
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
-    # The hard limit stays: by then a limit that was set before may leave less than `more`.
+    # The hard limit stays, so that a later call can raise the limit.
     resource.setrlimit(resource.RLIMIT_AS, (used + more, resource.getrlimit(resource.RLIMIT_AS)[1]))
 """
 
@@ -180,7 +178,7 @@ import initfast as ift
 
 ift.HeNormal(seed=1)((10, 10))
 limit(2**26)
-said = []
+results = []
 for make in (
     lambda: ift.HeNormal(seed=1)((2**15, 2**12)),
     lambda: ift.random_bits(2**28),
@@ -190,11 +188,11 @@ for make in (
 ):
     try:
         make()
-        said.append("made")
+        results.append("no error")
     except MemoryError as error:
-        said.append(type(error).__name__)
-print(said)
-# Threads need stacks; those that there is no room for are done without.
+        results.append(type(error).__name__)
+print(results)
+# Threads need stacks. If there is no memory for all of them, a fill uses fewer threads.
 out = np.empty(2**22, np.float32)
 limit(2**20)
 with ift.threads(8):
@@ -207,9 +205,9 @@ print(bool((out[-1000:] == ift.RandomNormal(seed=1).fill(part, out.shape, np.s_[
 @posix
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads its own size from Linux")
 def test_a_memory_limit_is_a_memory_error_and_not_a_crash():
-    done = run(LIMIT + MEMORY)
-    assert (done.stdout.decode(), done.returncode) == (f"{['MemoryError'] * 5}\nTrue\n", 0), (
-        done.stderr
+    process = run(LIMIT + MEMORY)
+    assert (process.stdout.decode(), process.returncode) == (f"{['MemoryError'] * 5}\nTrue\n", 0), (
+        process.stderr
     )
 
 
@@ -225,20 +223,20 @@ sys.exit(cli.main(["fill", sys.argv[1], *large]))
 @posix
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads its own size from Linux")
 def test_the_command_line_under_a_memory_limit(tmp_path):
-    done = run(LIMIT + LIMITED, str(tmp_path / "out.npy"))
-    assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (1, b"", [])
-    assert done.stderr.startswith(b"initfast: error: ")
-    assert b"Traceback" not in done.stderr
+    process = run(LIMIT + LIMITED, str(tmp_path / "out.npy"))
+    assert (process.returncode, process.stdout, list(tmp_path.iterdir())) == (1, b"", [])
+    assert process.stderr.startswith(b"initfast: error: ")
+    assert b"Traceback" not in process.stderr
 
 
 def test_all_modules_import_with_warnings_as_errors():
-    found = [module.name for module in pkgutil.walk_packages(ift.__path__, "initfast.")]
-    modules = [name for name in found if name.split(".")[1] not in (*ADAPTERS, "__main__")]
+    modules = [module.name for module in pkgutil.walk_packages(ift.__path__, "initfast.")]
+    modules = [name for name in modules if name.split(".")[1] not in (*ADAPTERS, "__main__")]
     assert "initfast.cli.fill" in modules
-    done = run(
+    process = run(
         f"import importlib\nfor name in {modules}:\n    importlib.import_module(name)\nprint('ok')"
     )
-    assert (done.stdout, done.stderr) == (b"ok\n", b"")
+    assert (process.stdout, process.stderr) == (b"ok\n", b"")
 
 
 @pytest.mark.parametrize("flags", sample(["", "-O", "-OO", "-I", "-X dev", "-bb"], "-OO", "-bb"))
@@ -247,7 +245,7 @@ def test_the_interpreter_s_switches_change_nothing(flags, tmp_path):
     if "-I" in flags and "PYTHONPATH" in os.environ:
         pytest.skip("-I ignores PYTHONPATH")
     out = tmp_path / "out.npy"
-    done = command(
+    process = command(
         "fill",
         str(out),
         "--shape",
@@ -258,7 +256,7 @@ def test_the_interpreter_s_switches_change_nothing(flags, tmp_path):
         "5",
         flags=("-W", "error", *flags),
     )
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (process.returncode, process.stderr) == (0, b"")
     np.testing.assert_array_equal(np.load(out), ift.HeNormal(seed=5)((30, 7)))
 
 
@@ -269,20 +267,18 @@ def test_the_interpreter_s_switches_change_nothing(flags, tmp_path):
     sample([NAME.encode(), b"\xff\xfe raw"], "no text at all", ids=["letters", "no text at all"]),
 )
 def test_file_names_in_any_locale(name, file, tmp_path):
-    """Names are bytes: what the locale cannot read is written all the same, and the line on stdout
-    does not fail.
-    """
+    """Write files whose names the locale cannot decode, and print their names without an error."""
     if sys.platform == "darwin" and b"\xff" in file:
-        pytest.skip("its file systems take text alone")
+        pytest.skip("its file systems accept only text")
     out = os.path.join(os.fsencode(tmp_path), file + b".npy")
-    done = command(
+    process = command(
         "fill", out, "--shape", "3x4", "--init", "he_normal", "--seed", "5", env=LOCALES[name]
     )
-    assert (done.returncode, done.stderr) == (0, b""), done.stderr
-    assert done.stdout
-    with open(out, "rb") as made:
-        np.testing.assert_array_equal(np.load(made), ift.HeNormal(seed=5)((3, 4)))
-    # Errors that show the name must come out too.
+    assert (process.returncode, process.stderr) == (0, b""), process.stderr
+    assert process.stdout
+    with open(out, "rb") as opened:
+        np.testing.assert_array_equal(np.load(opened), ift.HeNormal(seed=5)((3, 4)))
+    # Error messages with the name must be printed too.
     again = command(
         "fill", out, "--shape", "3x4", "--init", "he_normal", "--seed", "5", env=LOCALES[name]
     )
@@ -294,21 +290,19 @@ def test_file_names_in_any_locale(name, file, tmp_path):
 @posix
 @pytest.mark.parametrize("name", sample(LOCALES, "C"))
 def test_stream_names_in_any_locale(name, tmp_path):
-    """The stream of a name rests on its UTF-8 bytes, which are what the shell hands over, and not
-    on the locale.
-    """
+    """Compute the stream from the UTF-8 bytes that the shell passes, in any locale."""
     out = tmp_path / "out.npy"
-    shown = ("fill", str(out), "--shape", "3x4", "--init", "he_normal", "--seed", "5", "--name")
-    done = command(*shown, NAME.encode(), env=LOCALES[name])
-    assert (done.returncode, done.stderr) == (0, b"")
+    arguments = ("fill", str(out), "--shape", "3x4", "--init", "he_normal", "--seed", "5", "--name")
+    process = command(*arguments, NAME.encode(), env=LOCALES[name])
+    assert (process.returncode, process.stderr) == (0, b"")
     np.testing.assert_array_equal(np.load(out), ift.HeNormal(seed=ift.Seed(5).named(NAME))((3, 4)))
 
 
 @posix
 def test_a_stream_name_that_is_no_text_is_refused(tmp_path):
     out = tmp_path / "out.npy"
-    done = command(
+    process = command(
         "fill", str(out), "--shape", "3x4", "--init", "he_normal", "--seed", "5", "--name", b"\xff"
     )
-    assert (done.returncode, done.stdout, out.exists()) == (2, b"", False)
-    assert b"Traceback" not in done.stderr
+    assert (process.returncode, process.stdout, out.exists()) == (2, b"", False)
+    assert b"Traceback" not in process.stderr

@@ -1,6 +1,4 @@
-"""Parts of a logical array, held against NumPy's own indexing of an array that numbers its
-elements.
-"""
+"""Parts of a logical array, compared with NumPy's indexing of an array of element numbers."""
 
 import math
 
@@ -28,27 +26,27 @@ def test_whole(shape):
 def test_select_is_numpys_indexing(data):
     shape = data.draw(shapes)
     index = data.draw(indices(shape))
-    part, wanted = select(shape, index), numbered(shape)[index]
-    assert part.shape == wanted.shape
+    part, expected = select(shape, index), numbered(shape)[index]
+    assert part.shape == expected.shape
     assert part.starts is None
-    np.testing.assert_array_equal(elements(part), wanted)
+    np.testing.assert_array_equal(elements(part), expected)
 
 
 @given(rows())
 @cases(500)
 def test_take_is_numpys_take(case):
     shape, ids = case
-    part, wanted = take(shape, ids), np.take(numbered(shape), ids, axis=0)
-    assert part.shape == wanted.shape
-    np.testing.assert_array_equal(elements(part), wanted)
+    part, expected = take(shape, ids), np.take(numbered(shape), ids, axis=0)
+    assert part.shape == expected.shape
+    np.testing.assert_array_equal(elements(part), expected)
 
 
 @pytest.mark.parametrize(
     "ids", [2, np.int8(2), [2, 0, 2], [], (1,), [[1], [2]], range(3), np.zeros((2, 0), "u4")]
 )
 def test_take_accepts_any_integers(ids):
-    wanted = np.take(numbered((3, 5)), np.asarray(ids).astype(int), axis=0)
-    np.testing.assert_array_equal(elements(take((3, 5), ids)), wanted)
+    expected = np.take(numbered((3, 5)), np.asarray(ids).astype(int), axis=0)
+    np.testing.assert_array_equal(elements(take((3, 5), ids)), expected)
 
 
 def test_take_of_rows_without_elements():
@@ -56,7 +54,7 @@ def test_take_of_rows_without_elements():
     assert elements(take((3,), [2, 1, 1])).tolist() == [2, 1, 1]
 
 
-# Nothing wraps: 2**63 elements have numbers up to 2**63 - 1, beyond which a C integer would go.
+# No overflow: 2**63 elements have numbers up to 2**63 - 1, the largest C integer.
 HUGE = [
     ((2**63,), -1, (), 2**63 - 1, ()),
     ((2**63,), np.s_[:], (2**63,), 0, (1,)),
@@ -75,7 +73,7 @@ HUGE = [
         (0,),
         0,
         (1,),
-    ),  # nothing has no first element; 2**63 would be out of range
+    ),  # an empty part starts at 0; 2**63 would be out of range
 ]
 
 
@@ -110,16 +108,16 @@ def test_rows_of_a_huge_array_are_exact():
     ],
 )
 def test_normalize_shape(shape, dims):
-    found = normalize_shape(shape)
-    assert found == dims
-    assert all(type(n) is int for n in found)
+    result = normalize_shape(shape)
+    assert result == dims
+    assert all(type(n) is int for n in result)
 
 
 def test_normalize_shape_of_torch():
     torch = pytest.importorskip("torch")
-    found = normalize_shape(torch.zeros(2, 3).shape)
-    assert type(found) is tuple
-    assert found == (2, 3)
+    dims = normalize_shape(torch.zeros(2, 3).shape)
+    assert type(dims) is tuple
+    assert dims == (2, 3)
 
 
 SIZES = "every size in a shape must be an integer >= 0; received "
@@ -162,7 +160,7 @@ def test_bad_shapes(shape, message):
         normalize_shape(shape)
 
 
-ENTRIES = r"an index must hold integers, slices, Ellipsis and np.newaxis only .*; received "
+ENTRIES = r"an index must hold only integers, slices, Ellipsis and np.newaxis .*; received "
 
 
 @pytest.mark.parametrize(
@@ -179,7 +177,7 @@ ENTRIES = r"an index must hold integers, slices, Ellipsis and np.newaxis only .*
         (
             (0, 0, 0),
             IndexError,
-            r"an index may have at most one entry a dim, 2 here; received \(0, 0, 0\)",
+            r"an index may have at most one entry per dim, 2 here; received \(0, 0, 0\)",
         ),
         ((..., 0, ...), IndexError, r"an index may have at most one Ellipsis; received 2 in "),
         (True, TypeError, ENTRIES + "True"),

@@ -1,6 +1,4 @@
-"""The package logs under its own name, says nothing unless asked, and leaves the host's logging as
-it is.
-"""
+"""The package uses its own loggers, which are silent by default, and changes no other logging."""
 
 import logging
 import subprocess
@@ -18,8 +16,10 @@ def test_silent_unless_asked():
         "initfast.backends.use('portable'); logging.getLogger('initfast').error('unheard');"
         "assert logging.getLogger().handlers == before == []"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout + told.stderr == ""
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout + process.stderr == ""
 
 
 def test_one_null_handler_and_no_level():

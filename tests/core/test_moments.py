@@ -1,5 +1,6 @@
-"""Moments: those of NumPy in float64, whatever the dtype and the blocks; those of a fill with the
-same bits for any number of threads and on every backend."""
+"""Moments equal NumPy's in float64 for every dtype and block size.
+
+Those of a fill have the same bits for any number of threads and on every backend."""
 
 import math
 from functools import cache
@@ -19,8 +20,8 @@ from initfast.core.moments import Moments, measure
 from initfast.core.seeds import Seed
 
 UNIT = 12288  # INITFAST_UNIT of moments.h
-# How near the moments of a fill are to NumPy's: relative to the standard deviation, or to the mean
-# where that is larger.
+# The allowed difference from NumPy's moments, relative to the standard deviation, or to the mean if
+# that is larger.
 NEAR = 1e-12
 SOURCES = {
     "uniform": lambda dtype: distributions.uniform(-1.0, 0.5, dtype),
@@ -38,13 +39,17 @@ def filled(source, dtype, count):
     return out, fill(source, Seed(3, 4), view(out, dtype), whole((count,)), measured=True)
 
 
-def check(found, values):
-    """Compare moments with NumPy's."""
+def check(moments, values):
+    """Assert that moments equal NumPy's."""
     exact = values.astype(np.float64).reshape(-1)
-    assert (found.count, found.minimum, found.maximum) == (exact.size, exact.min(), exact.max())
+    assert (moments.count, moments.minimum, moments.maximum) == (
+        exact.size,
+        exact.min(),
+        exact.max(),
+    )
     near = NEAR * max(exact.std(), abs(exact.mean()))
-    assert abs(found.mean - exact.mean()) <= near
-    assert abs(found.std - exact.std()) <= near
+    assert abs(moments.mean - exact.mean()) <= near
+    assert abs(moments.std - exact.std()) <= near
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 262143, 262144, 262145, 600_003])
@@ -56,22 +61,22 @@ def test_moments_are_those_of_numpy_in_float64(count, dtype):
         np.random.default_rng(count).normal(0.5, 2.0, count).astype(dtypes.resolve_numeric(dtype))
     )
     exact = values.astype(np.float64)
-    found = measure(values)
-    assert (found.count, found.minimum, found.maximum) == (count, exact.min(), exact.max())
-    assert found.mean == pytest.approx(exact.mean(), rel=1e-13, abs=1e-15)
-    assert found.std == pytest.approx(exact.std(), rel=1e-13, abs=1e-15)
+    moments = measure(values)
+    assert (moments.count, moments.minimum, moments.maximum) == (count, exact.min(), exact.max())
+    assert moments.mean == pytest.approx(exact.mean(), rel=1e-13, abs=1e-15)
+    assert moments.std == pytest.approx(exact.std(), rel=1e-13, abs=1e-15)
 
 
 def test_a_large_mean_costs_no_digits():
     values = np.random.default_rng(0).normal(0.0, 1e-3, 400_000) + 1e6
-    # By hand the squares would be 1e12, and their difference without a digit of 1e-6.
+    # Without a pivot the sums of squares would be 1e12, and their difference would lose 1e-6.
     assert measure(values).std == pytest.approx(float(np.std(values - 1e6)), rel=1e-9)
 
 
 def test_squares_beyond_float64_are_infinite():
-    found = measure(np.array([-1e200, 1e200]))
-    assert found == Moments(2, 0.0, math.inf, -1e200, 1e200)
-    assert found.merged(found).std == math.inf
+    moments = measure(np.array([-1e200, 1e200]))
+    assert moments == Moments(2, 0.0, math.inf, -1e200, 1e200)
+    assert moments.merged(moments).std == math.inf
 
 
 def test_equal_numbers_have_no_deviation():
@@ -79,10 +84,10 @@ def test_equal_numbers_have_no_deviation():
 
 
 def test_of_nothing_nothing_is_known():
-    found = measure(np.empty(0, np.float32))
-    assert found == Moments() or math.isnan(found.mean)
-    assert found.count == 0
-    assert math.isnan(found.std)
+    moments = measure(np.empty(0, np.float32))
+    assert moments == Moments() or math.isnan(moments.mean)
+    assert moments.count == 0
+    assert math.isnan(moments.std)
     assert Moments().merged(Moments(3, 1.0, 2.0, 0.0, 2.0)) == Moments(3, 1.0, 2.0, 0.0, 2.0)
     assert Moments(3, 1.0, 2.0, 0.0, 2.0).merged(Moments()) == Moments(3, 1.0, 2.0, 0.0, 2.0)
 
@@ -90,11 +95,11 @@ def test_of_nothing_nothing_is_known():
 @pytest.mark.parametrize("name", SOURCES)
 @floating
 def test_a_fill_measures_what_it_writes(name, dtype, backend):
-    # Within a lane, a step, a unit, and beyond.
+    # Up to a lane, a step, a unit, and more.
     for count in (1, 2, 15, 17, 1040, UNIT - 1, UNIT + 1, 3 * UNIT + 1030):
         source = SOURCES[name](dtype)
-        values, found = filled(source, dtype, count)
-        check(found, values)
+        values, moments = filled(source, dtype, count)
+        check(moments, values)
         plain = np.empty(count, dtype)
         assert fill(source, Seed(3, 4), view(plain, dtype), whole((count,))) is None
         assert (bits(values) == bits(plain)).all()
@@ -109,12 +114,12 @@ def first_moments(name, dtype, count):
 @pytest.mark.parametrize("name", ["uniform", "far"])
 @floating
 def test_threads_and_backends_do_not_change_their_bits(name, dtype, backend):
-    count = 900_007  # three threads have work, in float64 too
+    count = 900_007  # enough for three threads, also in float64
     for threads in (1, 2, 3):
         with ift.threads(threads):
-            values, found = filled(SOURCES[name](dtype), dtype, count)
-        assert found == first_moments(name, dtype, count)
-    check(found, values)
+            values, moments = filled(SOURCES[name](dtype), dtype, count)
+        assert moments == first_moments(name, dtype, count)
+    check(moments, values)
 
 
 @pytest.mark.parametrize("dtype", [FLOATING[0], FLOATING[3]], ids=lambda dtype: dtype.name)
@@ -129,10 +134,10 @@ def test_moments_of_parts(dtype, backend):
         run(77, 20_000),
     ):
         for memory in (np.empty(part.shape, dtype), np.empty(part.shape[::-1], dtype).T):
-            found = fill(
+            moments = fill(
                 init._source(shape, dtype), Seed(3, 4), view(memory, dtype), part, measured=True
             )
-            check(found, memory)
+            check(moments, memory)
     every_other = np.empty((300, 200), dtype)[::2, ::-2]
     moments = []
     assert init.fill(every_other, moments=moments.append) is every_other
@@ -170,25 +175,25 @@ def test_moments_of_values_that_no_kernel_draws(init):
 
 
 def test_moments_of_equal_draws_are_exact():
-    # A spread far below the step of the dtype.
-    values, found = filled(distributions.normal(0.1, 1e-9, FLOATING[3]), FLOATING[3], 50_000)
+    # The spread is much smaller than the step of the dtype.
+    values, moments = filled(distributions.normal(0.1, 1e-9, FLOATING[3]), FLOATING[3], 50_000)
     value = float(values[0])
-    assert found == Moments(50_000, value, 0.0, value, value)
+    assert moments == Moments(50_000, value, 0.0, value, value)
 
 
 @pytest.mark.parametrize("mean", [1e6, -3e9])
 def test_a_large_mean_of_a_fill_costs_no_digits(mean, backend):
     dtype = FLOATING[1]
-    values, found = filled(distributions.normal(mean, 1e-3, dtype), dtype, 100_000)
-    assert found.std == pytest.approx(float(np.std(values - mean)), rel=1e-9)
+    values, moments = filled(distributions.normal(mean, 1e-3, dtype), dtype, 100_000)
+    assert moments.std == pytest.approx(float(np.std(values - mean)), rel=1e-9)
 
 
 def test_squares_of_a_fill_beyond_float64_are_infinite(backend):
     dtype = FLOATING[1]
-    values, found = filled(distributions.normal(0.0, 1e200, dtype), dtype, 20_000)
-    assert found.std == math.inf
-    assert (found.minimum, found.maximum) == (values.min(), values.max())
-    assert found.mean == pytest.approx(values.mean())
+    values, moments = filled(distributions.normal(0.0, 1e200, dtype), dtype, 20_000)
+    assert moments.std == math.inf
+    assert (moments.minimum, moments.maximum) == (values.min(), values.max())
+    assert moments.mean == pytest.approx(values.mean())
 
 
 def test_zero_has_no_sign_in_moments():
@@ -196,9 +201,9 @@ def test_zero_has_no_sign_in_moments():
     dtype = dtypes.resolve("float8_e4m3fn")
     for backend in backends.available():
         with backends.use(backend):
-            _, found = filled(distributions.uniform(-1e-4, 1e-4, dtype), dtype, 5000)
-            assert found == Moments(5000, 0.0, 0.0, 0.0, 0.0)
-            assert math.copysign(1.0, found.minimum) == math.copysign(1.0, found.mean) == 1.0
+            _, moments = filled(distributions.uniform(-1e-4, 1e-4, dtype), dtype, 5000)
+            assert moments == Moments(5000, 0.0, 0.0, 0.0, 0.0)
+            assert math.copysign(1.0, moments.minimum) == math.copysign(1.0, moments.mean) == 1.0
 
 
 def test_moments_of_memory_that_is_not_contiguous():
@@ -218,12 +223,12 @@ def test_moments_of_memory_that_is_not_contiguous():
 )
 @pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")
 def test_the_mean_of_numbers_whose_sum_is_too_large(init):
-    found = []
-    values = init.fill(np.empty((50_000, 2)), moments=found.append)
-    init.fill(np.empty((2, 50_000)).T, moments=found.append)
-    wanted = (values / 2.0**64).mean() * 2.0**64
-    for moments in (*found, found[0].merged(found[1])):
-        assert moments.mean == pytest.approx(wanted, rel=1e-12, abs=1e294)
+    results = []
+    values = init.fill(np.empty((50_000, 2)), moments=results.append)
+    init.fill(np.empty((2, 50_000)).T, moments=results.append)
+    expected = (values / 2.0**64).mean() * 2.0**64
+    for moments in (*results, results[0].merged(results[1])):
+        assert moments.mean == pytest.approx(expected, rel=1e-12, abs=1e294)
         assert moments.maximum == values.max()
 
 

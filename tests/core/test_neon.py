@@ -1,4 +1,4 @@
-"""The NEON backend, cross-compiled and run under qemu-user, gives the reference's bytes."""
+"""The NEON backend, cross-compiled and run under qemu-user, computes the reference's bytes."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The words are Philox4x32, on every backend and in the reference: known answers from outside."""
+"""The words of every backend and of the reference equal published answers of Philox4x32."""
 
 import numpy as np
 import places
@@ -23,7 +23,7 @@ CPP26_SEED, CPP26_10000TH = 20111115, 1955073260
 
 
 def split(vector: list[int]) -> tuple[int, int, int, int, list[int]]:
-    """Rounds, block, stream, seed and the four words of one known answer."""
+    """Return the rounds, block, stream, seed and four words of one known answer."""
     rounds, c0, c1, c2, c3, k0, k1, *words = vector
     return rounds, c0 | c1 << 32, c2 | c3 << 32, k0 | k1 << 32, words
 
@@ -45,8 +45,8 @@ def test_backend(backend: str, vector: list[int]) -> None:
     source = _kernels.Source(kind, CODES[UINT32], 4, 0.0, 0.0, 0.0, 0.0, (), 0)
     out = empty((_kernels.TILE_BLOCKS, 4), UINT32)
     out[:] = 0
-    # Every lane in turn holds the block: block numbers wrap at 64 bits, as the known answer at the
-    # last one needs.
+    # Each lane in turn computes the block. Block numbers wrap at 64 bits, which the known answer
+    # for the last block needs.
     for lane in range(_kernels.TILE_BLOCKS):
         _kernels.tiles(source, seed, stream, (block - lane) % 2**64, 1, out.ctypes.data)
         assert out[lane].tolist() == words, f"lane {lane}"
@@ -58,9 +58,7 @@ def test_10000th_value_of_cpp26(backend: str) -> None:
 
 @pytest.mark.parametrize("count", [400, 4000], ids=["in a batch", "in a run"])
 def test_carry_between_counter_words(backend: str, count: int) -> None:
-    """Blocks on both sides of 2^32 differ from each other and agree with the reference, however
-    they are asked for.
-    """
+    """Compare blocks on both sides of 2^32 with each other and with the reference."""
     first = 2**32 - 50
     words = initfast.random_bits(count, seed=7, stream=9, offset=4 * first)
     expected = reference.blocks(np.arange(first, first + count // 4, dtype=np.uint64), 7, 9)

@@ -1,7 +1,6 @@
-"""Processes, however they are started, fill windows of one memory or one file through the public
-face.
+"""Processes fill windows of one memory or one file, with every start method and the public API.
 
-Rows through the layers below, and threads after fork, are in test_engine.py.
+test_engine.py tests rows with the internal functions, and threads after fork.
 """
 
 import multiprocessing
@@ -25,8 +24,8 @@ SHAPE, METHOD, TARGET = (300, 200), sys.argv[1], sys.argv[2]
 CORNERS = [(low, left) for low in range(0, 300, 70) for left in range(0, 200, 45)]
 WINDOWS = [np.s_[low : low + 70, left : left + 45] for low, left in CORNERS]
 SEED = ift.Seed(42).named("decoder/3")
-# Unseeded: drawn here, once, and carried to the workers.
-# A row for each distribution, a constant and the identity.
+# Each distribution, a constant and the identity. The initializer without a seed draws one here, and
+# the workers receive it.
 INITIALIZERS = [
     ift.HeNormal(seed=SEED), ift.RandomUniform(seed=SEED),
     ift.RandomNormal(), ift.TruncatedNormal(seed=7, lower=-1),
@@ -48,8 +47,8 @@ def work(job):
     return number
 
 if __name__ == "__main__":
-    # From here on the parent has threads and caches.
-    draw = [initializer.block(SHAPE, ...) for initializer in INITIALIZERS]
+    # After these fills the parent has caches and may have threads.
+    expected = [initializer.block(SHAPE, ...) for initializer in INITIALIZERS]
     if TARGET == "memory":
         memory = SharedMemory(create=True, size=6 * 300 * 200 * 4)
         name, table = memory.name, np.ndarray((6, *SHAPE), np.float32, memory.buf)
@@ -63,7 +62,7 @@ if __name__ == "__main__":
         assert sorted(pool.map(work, jobs, chunksize=1)) == sorted(n for n, *_ in jobs)
         pool.close()
         pool.join()
-    print([bool((found == wanted).all()) for found, wanted in zip(table, draw, strict=True)])
+    print([bool((actual == rows).all()) for actual, rows in zip(table, expected, strict=True)])
     del table
     if TARGET == "memory":
         memory.close()
@@ -76,15 +75,15 @@ if __name__ == "__main__":
 def test_processes_fill_windows_of_one_array(tmp_path, method, target):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"needs {method}")
-    # spawn imports the program again, so it has to be a file.
+    # spawn imports the program again, so it must be a file.
     program = tmp_path / "windows.py"
     program.write_text(PROGRAM)
     place = "memory" if target == "memory" else str(tmp_path / "table.npy")
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "error", program, method, place], capture_output=True, text=True
     )
-    assert (found.stdout, found.returncode) == ("[True, True, True, True, True, True]\n", 0), (
-        found.stderr
+    assert (process.stdout, process.returncode) == ("[True, True, True, True, True, True]\n", 0), (
+        process.stderr
     )
     if target == "file":
         np.testing.assert_array_equal(
@@ -118,8 +117,8 @@ if not child:
 def test_a_generator_warns_in_a_forked_process(tmp_path):
     program = tmp_path / "forked.py"
     program.write_text(FORKED)
-    found = subprocess.run([sys.executable, program], capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
+    process = subprocess.run([sys.executable, program], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 ALONE = """
@@ -133,14 +132,12 @@ sys.stdout.buffer.write(init.block((10**5, 100), index, "bfloat16").tobytes())
 
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_a_process_of_its_own_draws_the_same(hash_seed):
-    """Nothing may rest on what differs from one process to the next, such as Python's hash of a
-    text.
-    """
-    found = subprocess.run(
+    """Compute the same values in a new process, whose string hashes differ."""
+    process = subprocess.run(
         [sys.executable, "-c", ALONE],
         capture_output=True,
         check=True,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )
     init = ift.HeNormal(seed=ift.Seed(2**63 + 1).named("\u00c4/1"))
-    assert found.stdout == init.block((10**5, 100), np.s_[-3:, 5:95:2], "bfloat16").tobytes()
+    assert process.stdout == init.block((10**5, 100), np.s_[-3:, 5:95:2], "bfloat16").tobytes()

@@ -1,9 +1,9 @@
-"""The promise, on random cases: any part of any array by any initializer, in any memory, is that
-part of the whole.
+"""Random cases: any part of any array, by any initializer, in any memory, equals that part of the
+whole.
 
-Each case is decoded from a string of bytes, which costs little and which hypothesis can still
-shrink: 0 is always the simplest choice. INITFAST_PROPERTY_CASES sets how many there are:
-otherwise 10,000 in the long tier, and 500 by default."""
+Each case is decoded from a string of bytes, which is fast and which hypothesis can still shrink,
+because 0 is always the simplest choice. INITFAST_PROPERTY_CASES sets the number of cases. The
+default is 500, and 10,000 in the long tier."""
 
 import math
 import os
@@ -22,7 +22,7 @@ from initfast.core import indexing
 from initfast.core.buffers import view
 from initfast.core.dtypes import FLOATING, resolve_numeric
 
-# Any parameters and shapes may come up, also those that nobody wants.
+# Any parameters and shapes may occur, also unusual ones.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* of the values are:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:the fan_in of shape"),
@@ -34,9 +34,7 @@ OTHERS = ["int8", "uint16", "int32", "int64", "bool", "complex64"]
 
 
 class Choices:
-    """Choices made by the bytes of a string, one after the other, and the first one of all when
-    they run out.
-    """
+    """A sequence of choices, one per byte of a string; after its end each choice is 0."""
 
     def __init__(self, data):
         self._data = iter(data)
@@ -55,8 +53,8 @@ class Choices:
         return int.from_bytes(bytes(self.below(256) for _ in range(8)), "little")
 
 
-# A row is what makes an initializer, from a seed, choices and the logical shape, and the shapes
-# that it takes.
+# Each row has the shapes that an initializer accepts, and a function that makes it from a seed,
+# choices and the logical shape.
 ANY, MATRIX, KERNEL, LARGER = "any shape", "rank 2", "rank 3 with 1 in the middle", "rank 2 or more"
 INITIALIZERS = {
     "uniform": (ANY, lambda seed, c, shape: ift.RandomUniform(-1.0, 1.0, seed)),
@@ -97,16 +95,17 @@ CONSTANTS = ("zeros", "ones", "constant", "constant array", "identity")
 
 
 def array_of(shape, c):
-    """An array that broadcasts to the shape: of its last dims, some of which are 1."""
-    kept = shape[c.below(len(shape) + 1) :]
-    held = tuple(c.often(n, 1) for n in kept)
-    return (np.arange(math.prod(held)) % 100).reshape(held)
+    """Return an array that broadcasts to the shape: some of its last dims, each whole or 1."""
+    dims = shape[c.below(len(shape) + 1) :]
+    sizes = tuple(c.often(n, 1) for n in dims)
+    return (np.arange(math.prod(sizes)) % 100).reshape(sizes)
 
 
 def a_shape(c, takes):
-    """0-d to 8-d: small, or with a last dim longer than the tiles and batches of any kernel, or
-    worth many threads.
-    """
+    """Return a shape with 0 to 8 dims.
+
+    It is small, or its last dim is longer than any tile and batch, or it is large enough for
+    several threads."""
     rank = {ANY: c.below(9), MATRIX: 2, KERNEL: 3, LARGER: 2 + c.below(3)}[takes]
     sizes = (1, 2, 3, 0, 4, 5) if rank < 5 else (1, 2, 3, 0)
     dims = [c.pick(sizes) for _ in range(rank)]
@@ -120,9 +119,7 @@ def a_shape(c, takes):
 
 
 def an_index(c, shape):
-    """An entry for each dim, but where Ellipsis stands for a run of them, or none for the last; and
-    new dims.
-    """
+    """Return an index with an entry per dim; some have an Ellipsis, new dims or fewer entries."""
     items = []
     for n in shape:
         kind = c.below(8) if n else c.below(6)
@@ -140,20 +137,19 @@ def an_index(c, shape):
         del items[-1:]
     if c.below(8) == 7:
         items.insert(c.below(len(items) + 1), None)
-    # To `fill` an index of None is none at all, as to most functions, so a lone np.newaxis needs
-    # its tuple.
+    # `fill` treats None as no index, so a single np.newaxis must be in a tuple.
     return tuple(items) if len(items) != 1 or items == [None] or c.below(2) else items[0]
 
 
 def some_ids(c, rows):
-    """Row ids of any rank and integer type, in any order, with repeats."""
+    """Return row ids of any rank and integer type, in any order, with repeats."""
     lead = tuple(c.pick((3, 1, 7, 0, 20)) for _ in range(c.often(1, 0, 2, 3))) if rows else (0,)
-    found = [c.below(256) % rows for _ in range(math.prod(lead))]
-    return np.array(found, c.pick(["int64", "uint8", "int32", "uint64"])).reshape(lead)
+    ids = [c.below(256) % rows for _ in range(math.prod(lead))]
+    return np.array(ids, c.pick(["int64", "uint8", "int32", "uint64"])).reshape(lead)
 
 
 def some_strides(c, shape, itemsize):
-    """C order; or any order of the dims, some of them backwards, with gaps or without."""
+    """Return strides: C order, or any order of the dims, some reversed, with or without gaps."""
     axes, plain = list(range(len(shape)))[::-1], c.below(2) == 0
     strides, reach = [0] * len(shape), itemsize
     while axes:
@@ -165,7 +161,7 @@ def some_strides(c, shape, itemsize):
 
 
 class Case:
-    """Everything random about one case."""
+    """All random choices of one case."""
 
     def __init__(self, data, by_rows):
         c = Choices(data)
@@ -201,15 +197,15 @@ class Case:
         )
 
 
-def check(case, made=None):
-    """Compare a part in three ways: filled into strange memory, as a new array, and cut out of the
-    whole.
-    """
-    initializer = case.initializer() if made is None else made
+def check(case, other=None):
+    """Assert that a part is equal in strided memory, as a new array, and as a slice of the whole.
+
+    `other` replaces the initializer of the first two."""
+    initializer = case.initializer() if other is None else other
     whole = bits(
         np.ascontiguousarray(case.initializer()(case.shape, case.dtype)).reshape(-1)
     ).reshape(case.shape)
-    wanted = (
+    expected = (
         whole[case.index] if case.ids is None else np.take(whole, case.ids.astype(np.int64), axis=0)
     )
     memory, out = poisoned(case.part.shape, case.strides, whole.itemsize)
@@ -220,10 +216,10 @@ def check(case, made=None):
         else:
             initializer._write(view(out, case.dtype), case.shape, case.part)
             block = initializer.rows(case.shape, case.ids, case.dtype)
-    assert out.shape == block.shape == wanted.shape
+    assert out.shape == block.shape == expected.shape
     assert block.dtype.name == case.dtype
-    assert out.tobytes() == wanted.tobytes(), case
-    assert block.tobytes() == wanted.tobytes(), case
+    assert out.tobytes() == expected.tobytes(), case
+    assert block.tobytes() == expected.tobytes(), case
     assert untouched(memory, out), case
 
 
@@ -246,9 +242,7 @@ def test_rows_are_the_rows_of_the_whole(data):
 
 
 def test_the_cases_reach_everything():
-    """Choices that are never made would be promises that are never looked at. Seeded: the same
-    3,000 each time.
-    """
+    """Assert that 3,000 cases (with a fixed seed) include every kind of choice."""
     random.seed(1)
     cases = [Case(random.randbytes(96), by_rows=i % 5 == 0) for i in range(3000)]
     parts = [case for case in cases if case.ids is None]
@@ -287,9 +281,7 @@ def test_the_cases_reach_everything():
 
 
 class Wrong(ift.Initializer):
-    """Another initializer, but for one bit of the byte that lies `offset` bytes from the first
-    element written.
-    """
+    """An initializer with one wrong bit, in the byte `offset` bytes from the first element."""
 
     def __init__(self, right, offset):
         self.right, self.offset = right, offset
@@ -298,7 +290,7 @@ class Wrong(ift.Initializer):
         self.right._write(target, shape, part)
         if self.offset is not None:
             c_ubyte.from_address(target.address + self.offset).value ^= 1
-            self.offset = None  # memory of their own has no poison around it
+            self.offset = None  # new arrays have no poison around them
 
 
 @pytest.mark.parametrize("by_rows", [False, True])

@@ -1,6 +1,4 @@
-"""Every backend equals the reference, at every length and misalignment; and the reference's own
-arithmetic is exact.
-"""
+"""Every backend equals the reference at every length and alignment; the reference's fma is right."""
 
 from fractions import Fraction
 
@@ -32,7 +30,7 @@ def fill(
 def test_every_length(backend: str, source: Source) -> None:
     expected = reference.values(source, SEED, STREAM, 0, LONGEST).tobytes()
     size = source.itemsize
-    # The portable backend is slow, and takes the same way for all lengths but those around a tile.
+    # The portable backend is slow, and only lengths around a tile use different code.
     lengths = (
         range(LONGEST + 1)
         if backend != "portable"
@@ -51,15 +49,15 @@ def test_every_length(backend: str, source: Source) -> None:
 @SOME_FIRST
 def test_every_start_and_misalignment(backend: str, source: Source) -> None:
     size, length = source.itemsize, 1700 if backend != "portable" else 500
-    expected = reference.values(source, SEED, STREAM, 2**40, length + 64).tobytes()
+    all_expected = reference.values(source, SEED, STREAM, 2**40, length + 64).tobytes()
     memory = np.empty(length * size + 256, np.uint8)
     for start in range(64):
-        # Start and address move against each other, so that all pairs modulo 8 come up.
+        # The offset depends on the start so that all pairs modulo 8 occur.
         offset = 64 + (start * 7 % 64) * size % 64
         memory[:] = POISON
         fill(source, memory, offset, 2**40 + start, length)
-        wanted = expected[start * size : (start + length) * size]
-        assert memory[offset : offset + length * size].tobytes() == wanted, f"start {start}"
+        expected = all_expected[start * size : (start + length) * size]
+        assert memory[offset : offset + length * size].tobytes() == expected, f"start {start}"
         assert (memory[:offset] == POISON).all(), f"written before start {start}"
         assert (memory[offset + length * size :] == POISON).all(), f"written past start {start}"
 
@@ -67,9 +65,8 @@ def test_every_start_and_misalignment(backend: str, source: Source) -> None:
 @pytest.mark.parametrize("threads", sample([1, 2, 3, 7], 3))
 @SOME_FIRST
 def test_every_thread_count(source: Source, threads: int) -> None:
-    """Long enough for chunks of every thread; the end is compared with the reference, the whole
-    with one thread.
-    """
+    """Compare a fill that has chunks for every thread with one thread, and its end with the
+    reference."""
     count = 3 * 2**20 // source.itemsize + 5
     alone = np.full(count * source.itemsize, POISON, np.uint8)
     shared = np.full(count * source.itemsize + 64, POISON, np.uint8)
@@ -85,9 +82,7 @@ def test_every_thread_count(source: Source, threads: int) -> None:
 
 @EVERY
 def test_element_numbers_beyond_32_bits(backend: str, source: Source) -> None:
-    """Around 2^34 elements the block number leaves its low word; at the end of the range nothing
-    wraps.
-    """
+    """Test elements around 2^34, whose block numbers exceed 32 bits, and the last elements."""
     for start in (2**34 - 100, 2**33 - 100, 2**63 - 200):
         memory = np.full(200 * source.itemsize, POISON, np.uint8)
         fill(source, memory, 0, start, 200)
@@ -95,9 +90,9 @@ def test_element_numbers_beyond_32_bits(backend: str, source: Source) -> None:
 
 
 def exact_fma(a: float, b: float, c: float, kind: type[np.floating]) -> np.floating:
-    """a * b + c through fractions: exact, then rounded by Python's division (float64) or among
-    neighbours (float32).
-    """
+    """Return a * b + c, computed with fractions and rounded once.
+
+    Python's division rounds to float64; for float32 the nearest neighbour is chosen."""
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     if kind is np.float64:
         return np.float64(exact.numerator / exact.denominator)
@@ -122,9 +117,7 @@ def test_fma_is_exact(a: float, b: float, c: float, kind: type[np.floating], can
 
 
 def test_fma_where_two_roundings_would_differ() -> None:
-    """A product and sum just beside a tie of float32, which rounding to float64 first would turn
-    into the tie.
-    """
+    """Compute a sum next to a float32 tie: a first rounding to float64 would make it the tie."""
     a, b, c = np.float32(1 + 2**-12), np.float32(1 + 2**-12), np.float32(2**-54)
     assert float(reference.fma(a, b, np.float32(2.0**-60))) == float(
         exact_fma(a, b, 2.0**-60, np.float32)

@@ -1,6 +1,4 @@
-"""Exact rounding onto the numbers of each dtype, against NumPy's and ml_dtypes' own rounding and
-neighbours.
-"""
+"""Exact rounding to each dtype, compared with rounding and neighbours in NumPy and ml_dtypes."""
 
 from fractions import Fraction
 

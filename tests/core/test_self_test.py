@@ -1,4 +1,4 @@
-"""The values that ship with the package are those of the golden vectors, and a wrong one is seen."""
+"""The package's known values equal the golden vectors, and the self-test finds a wrong value."""
 
 import pytest
 from golden import DRAWS, VECTORS

@@ -1,8 +1,10 @@
-"""2^20 elements of every case on every fast backend (2^24 in the long tier), and the tables of
-coefficients, against pinned SHA-256 digests.
+"""Compare SHA-256 digests of 2^20 elements of every case (2^24 in the long tier) on fast backends.
 
-The digests are of the reference's values (tests/helpers/sha256.py). Under other compilers, other
-levels of optimization, eight threads and NEON: `python tests/trust/evidence.py bits`."""
+Also compare those of the tables of coefficients.
+
+The stored digests are those of the reference's values (tests/helpers/sha256.py). `python
+tests/trust/evidence.py bits` does the same with other compilers, optimization levels, eight threads
+and NEON."""
 
 import hashlib
 import re
@@ -22,21 +24,21 @@ TABLES = [
     for line in (VECTORS.parent / "sha256-tables.txt").read_text().splitlines()
     if not line.startswith("#")
 ]
-# Those of the portable backend that take no minute.
+# The cases that the portable backend computes in less than a minute.
 QUICK = re.compile(r"bits|uniform|normal\(0,1\) float(32|16)")
 
 
-def made(source: _kernels.Source, first: int, count: int) -> np.ndarray:
+def elements(source: _kernels.Source, first: int, count: int) -> np.ndarray:
     memory = np.full(count * source.itemsize, 0xA5, np.uint8)
     _kernels.fill_flat(source, SEED, STREAM, memory.ctypes.data, first, count, 2)
     return memory
 
 
 def test_every_case_is_pinned() -> None:
-    found = pinned()
-    assert [line.name for line in found] == [name for name, _ in SOURCES]
-    assert [line.first for line in found] == [first_of(source) for _, source in SOURCES]
-    assert len({line.long for line in found} | {line.short for line in found}) == 2 * len(found)
+    lines = pinned()
+    assert [line.name for line in lines] == [name for name, _ in SOURCES]
+    assert [line.first for line in lines] == [first_of(source) for _, source in SOURCES]
+    assert len({line.long for line in lines} | {line.short for line in lines}) == 2 * len(lines)
 
 
 @pytest.mark.parametrize("count", sample([SHORT, LONG], SHORT))
@@ -53,13 +55,13 @@ def test_all_elements(backend: str, count: int) -> None:
 
 
 def _digest(source: _kernels.Source, first: int, count: int) -> str:
-    return hashlib.sha256(made(source, first, count)).hexdigest()
+    return hashlib.sha256(elements(source, first, count)).hexdigest()
 
 
 def test_the_digests_are_those_of_the_reference() -> None:
-    """As far as a minute goes: the reference makes the first 2^20 elements of one case, and the
-    ends of all.
-    """
+    """Compute the first 2^20 elements of one case and the ends of all with the reference.
+
+    More would take longer than a minute."""
     line = next(line for line in pinned() if line.name == "normal(0,1) bfloat16")
     assert (
         hashlib.sha256(
@@ -70,7 +72,7 @@ def test_the_digests_are_those_of_the_reference() -> None:
     for each in pinned():
         for at in (each.first, each.first + LONG - 100):
             assert (
-                made(each.source, at, 100).tobytes()
+                elements(each.source, at, 100).tobytes()
                 == reference.values(each.source, SEED, STREAM, at, 100).tobytes()
             )
 

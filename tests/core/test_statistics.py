@@ -1,9 +1,9 @@
-"""Moments, Kolmogorov-Smirnov distance, tails and correlations of what is drawn, with fixed seeds.
+"""Moments, Kolmogorov-Smirnov distance, tails and correlations of values with fixed seeds.
 
-Every bound is five standard errors of the statistic under the exact distribution (or, for the
-Kolmogorov-Smirnov distance, its asymptotic law at the same probability), so that one check fails by
-chance with probability 6e-7, and the whole file with less than 1e-3. The seeds are fixed: what
-passes once passes always, and a failure is a change."""
+Every limit is five standard errors of the statistic under the exact distribution (for the
+Kolmogorov-Smirnov distance, its asymptotic quantile at the same probability). With random seeds,
+one check would fail with probability 6e-7, and any check of this file with less than 1e-3. The
+seeds are fixed, so that a failure means a change of the values."""
 
 import math
 from collections.abc import Callable
@@ -48,33 +48,31 @@ LAWS: dict[str, Made] = {
 @pytest.mark.parametrize("name", sample(LAWS, "uniform", "normal"))
 def test_moments_and_distance(name: str, dtype: str) -> None:
     make, law = LAWS[name]
-    drawn = make(11)((N,), dtype).astype(np.float64)
-    z = (drawn - law.mean()) / law.std()
+    values = make(11)((N,), dtype).astype(np.float64)
+    z = (values - law.mean()) / law.std()
     central = [
         float(law.expect(lambda x, k=k: ((x - law.mean()) / law.std()) ** k)) for k in range(1, 9)
     ]
     for k in range(1, 5):
         error = math.sqrt((central[2 * k - 1] - central[k - 1] ** 2) / N)
         assert abs((z**k).mean() - central[k - 1]) < SIGMAS * error, f"moment {k}"
-    distance = stats.kstest(drawn, law.cdf).statistic
+    distance = stats.kstest(values, law.cdf).statistic
     assert distance * math.sqrt(N) < KS_BOUND
 
 
 @pytest.mark.parametrize("dtype", [dtype.name for dtype in FLOATING])
 def test_equal_counts(dtype: str) -> None:
-    """Chi-square over 1024 bins (fewer where the dtype is too coarse) of the float32 law behind
-    each dtype.
-    """
-    drawn = ift.RandomNormal(0.0, 1.0, seed=5)((N,), dtype).astype(np.float64)
+    """Test 1024 equally likely bins (fewer if the dtype is coarse) with chi-square."""
+    values = ift.RandomNormal(0.0, 1.0, seed=5)((N,), dtype).astype(np.float64)
     bins = {"float32": 1024, "float64": 1024, "float16": 256, "bfloat16": 32}.get(dtype, 4)
     edges = stats.norm.ppf(np.arange(1, bins) / bins)
-    # An edge must fall where the dtype rounds: midway between two of its numbers.
+    # The edge of a bin must be midway between two numbers of the dtype, where it rounds.
     if bins < 1024:
-        near = np.unique(drawn)
+        near = np.unique(values)
         halves = (near[1:] + near[:-1]) / 2
         edges = np.unique(halves[np.clip(np.searchsorted(halves, edges), 0, len(halves) - 1)])
     expected = np.diff(np.concatenate([[0.0], stats.norm.cdf(edges), [1.0]])) * N
-    counts = np.bincount(np.searchsorted(edges, drawn), minlength=len(expected))
+    counts = np.bincount(np.searchsorted(edges, values), minlength=len(expected))
     chi2 = float(((counts - expected) ** 2 / expected).sum())
     freedom = len(expected) - 1
     assert stats.chi2.sf(chi2, freedom) > stats.norm.sf(SIGMAS)
@@ -82,10 +80,10 @@ def test_equal_counts(dtype: str) -> None:
 
 
 def test_tails() -> None:
-    """Counts beyond 3, 4 and 5 standard deviations, each side, against the binomial."""
+    """Compare counts beyond 3, 4 and 5 standard deviations on each side with the binomial."""
     n = 2**24
-    drawn = ift.RandomNormal(0.0, 1.0, seed=3)((n,))
-    for side in (drawn, -drawn):
+    values = ift.RandomNormal(0.0, 1.0, seed=3)((n,))
+    for side in (values, -values):
         for sigma in (3, 4, 5):
             p = float(stats.norm.sf(sigma))
             count = int((side > sigma).sum())
@@ -102,7 +100,7 @@ def test_no_correlation_along_the_array(name: str) -> None:
 
 
 def test_box_muller_partners_are_independent() -> None:
-    """64 x 64 equally likely cells of (x_2j, x_2j+1), and of (x_2j+1, x_2j+2)."""
+    """Count 64 x 64 equally likely cells of (x_2j, x_2j+1), and of (x_2j+1, x_2j+2)."""
     cells = np.floor(
         stats.norm.cdf(ift.RandomNormal(0.0, 1.0, seed=2)((N,)).astype(np.float64)) * 64
     ).astype(np.int64)
@@ -122,17 +120,15 @@ def test_adjacent_seeds_and_streams_are_uncorrelated() -> None:
     by_stream = np.stack(
         [ift.RandomNormal(0.0, 1.0, seed=ift.Seed(1, stream))((n,)) for stream in range(200)]
     ).astype(np.float64)
-    for drawn in (by_seed, by_stream):
-        correlation = drawn @ drawn.T / n
+    for values in (by_seed, by_stream):
+        correlation = values @ values.T / n
         np.fill_diagonal(correlation, 0.0)
-        # The largest of 19,900 correlations: 7 standard errors have probability 5e-8 in all.
+        # The largest of 19,900 correlations exceeds 7 standard errors with probability 5e-8.
         assert np.abs(correlation).max() < 7 / math.sqrt(n)
 
 
 def test_bfloat16_normals_take_many_values() -> None:
-    """A generator that fed bfloat16 from 8 random bits would give 128; a float32 normal rounded
-    gives thousands.
-    """
+    """Count distinct values: 8 random bits would give 128, a rounded float32 normal thousands."""
     assert (
         len(np.unique(ift.RandomNormal(0.0, 1.0, seed=1)((N,), "bfloat16").view(np.uint16))) > 3000
     )

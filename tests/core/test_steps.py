@@ -1,6 +1,6 @@
-"""Steps of either sign and any size, straight through the binding: src/initfast.h allows more than
-layout.py uses.
-"""
+"""Steps of either sign and any size, by direct calls of the binding.
+
+src/initfast.h allows more steps than initfast/core/indexing.py uses."""
 
 from functools import cache
 
@@ -14,7 +14,7 @@ from initfast import _kernels
 
 CASES = dict(SOURCES)
 SEED, STREAM, START = 3, 4, 2**20
-# A batch of fill.c holds 384 blocks: up to 1536 neighbours, or 384 elements that are far apart.
+# A batch of fill.c has 384 blocks, for up to 1536 neighbours, or for 384 distant elements.
 COUNTS = (1, 2, 5, 383, 384, 385, 1535, 1536, 1537, 3100)
 STEPS = (-1, -2, -3, -4, -5, -100, 0, 1, 2, 3, 4, 5, 100)
 REACH = max(COUNTS) * 5
@@ -22,10 +22,10 @@ REACH = max(COUNTS) * 5
 
 @cache
 def around(name: str) -> np.ndarray:
-    """The reference's elements START - REACH, ..., START + REACH + 3, as bytes."""
+    """Return the reference's elements START - REACH, ..., START + REACH + 3, as bytes."""
     source = CASES[name]
-    made = reference.values(source, SEED, STREAM, START - REACH, 2 * REACH + 4)
-    return made.view(np.uint8).reshape(-1, source.itemsize)
+    elements = reference.values(source, SEED, STREAM, START - REACH, 2 * REACH + 4)
+    return elements.view(np.uint8).reshape(-1, source.itemsize)
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_any_step(backend: str, name: str, step: int) -> None:
     source = CASES[name]
     for count in [count for count in COUNTS if count * abs(step) <= REACH]:
         for start in range(START, START + 4):
-            wanted = around(name)[start - START + REACH + step * np.arange(count)]
-            for apart in (1, -1, 3):  # items from one element to the next
-                places = 16 + apart * np.arange(count) + (count - 1 if apart < 0 else 0)
+            expected = around(name)[start - START + REACH + step * np.arange(count)]
+            for distance in (1, -1, 3):  # items from one element to the next
+                places = 16 + distance * np.arange(count) + (count - 1 if distance < 0 else 0)
                 memory = np.full((places.max() + 17, source.itemsize), 0xA5, np.uint8)
                 address = memory.ctypes.data + int(places[0]) * source.itemsize
                 _kernels.fill(
@@ -55,9 +55,9 @@ def test_any_step(backend: str, name: str, step: int) -> None:
                     start,
                     (count,),
                     (step,),
-                    (apart * source.itemsize,),
+                    (distance * source.itemsize,),
                     None,
                     1,
                 )
-                assert memory[places].tobytes() == wanted.tobytes(), (count, start, apart)
-                assert (np.delete(memory, places, 0) == 0xA5).all(), (count, start, apart)
+                assert memory[places].tobytes() == expected.tobytes(), (count, start, distance)
+                assert (np.delete(memory, places, 0) == 0xA5).all(), (count, start, distance)

@@ -1,6 +1,4 @@
-"""One interpreter a process: another is refused with an ImportError, as NumPy refuses it, and the
-first goes on.
-"""
+"""One interpreter per process: another gets an ImportError (as with NumPy), the first continues."""
 
 import subprocess
 import sys
@@ -33,10 +31,10 @@ def create():
 
 if sys.argv[1] == "main first":
     import initfast as ift
-made = create()
-for number in made:
+created = create()
+for number in created:
     interpreters.run_string(number, IMPORT)
-for number in made:
+for number in created:
     interpreters.destroy(number)
 sys.stdout.flush()
 if sys.argv[1] == "main first":
@@ -50,15 +48,15 @@ def run(order):
 
 
 def test_another_interpreter_is_refused_and_the_first_goes_on():
-    done = run("main first")
-    wanted = f"refused True\nrefused True\n{ift.random_bits(4, 9).tolist()}\n"
-    assert (done.stdout, done.returncode) == (wanted, 0), done.stderr
+    process = run("main first")
+    expected = f"refused True\nrefused True\n{ift.random_bits(4, 9).tolist()}\n"
+    assert (process.stdout, process.returncode) == (expected, 0), process.stderr
 
 
 def test_the_first_to_import_it_has_it():
-    """Which kind may be first is CPython's business; there is only ever one, and nothing ends the
-    process.
-    """
-    done = run("others first")
-    assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.splitlines()) == ["imported", "refused True"]
+    """Import in other interpreters first: exactly one succeeds, and the process does not crash.
+
+    The kind that may be first depends on the version of CPython."""
+    process = run("others first")
+    assert process.returncode == 0, process.stderr
+    assert sorted(process.stdout.splitlines()) == ["imported", "refused True"]

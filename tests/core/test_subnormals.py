@@ -1,8 +1,8 @@
-"""Numbers below the least normal one: kept, rounded as all others, on every backend.
+"""Subnormal numbers are kept and rounded as all others, on every backend.
 
-Some instructions take them for 0 (bfloat16's conversion, for one). Whoever uses such an instruction
-has to know that no number can be subnormal, here shown at widths and distances on both sides of
-where they begin."""
+Some instructions treat them as 0, for example the conversion to bfloat16. A kernel may use such an
+instruction only if no result can be subnormal. The tests use widths and distances on both sides of
+that limit."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ SMALL = {
 
 
 def bits_of(values: np.ndarray) -> np.ndarray:
-    """Magnitudes as integers."""
+    """Return the magnitudes as integers."""
     return values.view(f"u{values.itemsize}") & np.array(
         2 ** (8 * values.itemsize - 1) - 1, f"u{values.itemsize}"
     )
@@ -65,7 +65,7 @@ def test_values_are_those_of_the_reference(backend: str, make, dtype: DType) -> 
 
 
 def test_some_are_subnormal() -> None:
-    """Else the test above would show nothing: half of these are, and none of them may become 0."""
+    """Assert that half of the values above are subnormal, and that none became 0."""
     source = distributions.normal(0.0, LEAST, BFLOAT16)
     values = bits_of(reference.values(source, 42, 7, 0, 5000))
     assert 0.5 < np.mean(values < 0x0080) < 0.9
@@ -78,7 +78,7 @@ def test_some_are_subnormal() -> None:
     "mean", [0.0, 2.0**-100, -(2.0**-100), 2.0**-46, -(2.0**-31), 1.5 * 2.0**-61]
 )
 def test_none_is_at_the_least_width(mean: float) -> None:
-    """All pairs of edge words, and the finest steps there are: no number between 0 and 2^-126."""
+    """Assert that no pair of edge words gives a number between 0 and 2^-126."""
     edges = [*EDGES, 2, 3, 0x3FFFFFFE, 0x40000001, 0x7FFFFFFE, 0x80000001, ONES - 1, ONES // 3]
     words = np.array([(a, b, b, a) for a in edges for b in edges], np.uint32)
     f32 = resolve("float32")

@@ -1,4 +1,4 @@
-"""Other people's text in messages."""
+"""Text from users and files in messages."""
 
 import pytest
 
@@ -14,8 +14,8 @@ def test_what_is_printable_stays():
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\udcff", "\u202e", "\x00", "\t"])
 def test_what_is_not_printable_is_escaped(text):
-    for found in (printable(text), line(text), short(text), short([text])):
-        assert found.isprintable()
+    for result in (printable(text), line(text), short(text), short([text])):
+        assert result.isprintable()
 
 
 @pytest.mark.parametrize("value", ["x\n" * 10**6, ["y"] * 10**5, b"z" * 10**6])

@@ -1,4 +1,4 @@
-"""How many threads: who says so, in which order, and for whom."""
+"""The number of threads: the order of the settings, and the threads that each applies to."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ RULE = r"the number of threads must be an integer from 1 to 1024; received "
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
-    """No number set, and 7 by default: the environment's, read anew for each test."""
+    """Reset the number of threads for each test: none set, and 7 from the environment."""
     monkeypatch.setenv("INITFAST_NUM_THREADS", "7")
     set_num_threads(None)
     module._forget()
@@ -49,7 +49,7 @@ def _fresh(monkeypatch):
         (None, None, 7, 7.5, 7, "usable cores"),
         (None, None, 7, None, 7, "usable cores"),
         (None, None, 5000, None, 1024, "usable cores"),
-        # What is no number of threads to OpenMP either is left to OpenMP.
+        # Values that OpenMP does not accept either are ignored.
         (None, "0", 7, None, 7, "usable cores"),
         (None, "-2", 7, None, 7, "usable cores"),
         (None, "many", 7, None, 7, "usable cores"),
@@ -57,8 +57,8 @@ def _fresh(monkeypatch):
     ],
 )
 def test_default(ours, theirs, cores, quota, number, reason):
-    given = {"INITFAST_NUM_THREADS": ours, "OMP_NUM_THREADS": theirs}
-    environment = {name: value for name, value in given.items() if value is not None}
+    variables = {"INITFAST_NUM_THREADS": ours, "OMP_NUM_THREADS": theirs}
+    environment = {name: value for name, value in variables.items() if value is not None}
     assert module._look_up(environment, cores, quota) == (number, reason)
 
 
@@ -119,7 +119,7 @@ def test_bad_numbers(n):
     with pytest.raises(ValueError, match=RULE + repr(n)):
         set_num_threads(n)
     with pytest.raises(ValueError, match=RULE + repr(n)):
-        threads(n)  # at once, not when the block is entered
+        threads(n)  # the error is raised at the call, not when the block is entered
     assert get_num_threads() == 7
 
 
@@ -129,12 +129,12 @@ def test_none_is_no_number_of_a_scope():
 
 
 def test_scopes_of_two_threads_do_not_mix():
-    barrier, seen = threading.Barrier(2), {}
+    barrier, counts = threading.Barrier(2), {}
 
     def work(n):
         with threads(n):
-            barrier.wait()  # both are inside
-            seen[n] = get_num_threads()
+            barrier.wait()  # both threads are in their blocks
+            counts[n] = get_num_threads()
             barrier.wait()
 
     workers = [threading.Thread(target=work, args=(n,)) for n in (2, 3)]
@@ -142,7 +142,7 @@ def test_scopes_of_two_threads_do_not_mix():
         worker.start()
     for worker in workers:
         worker.join()
-    assert seen == {2: 2, 3: 3}
+    assert counts == {2: 2, 3: 3}
     assert get_num_threads() == 7
 
 
@@ -161,11 +161,11 @@ def test_scopes_of_two_tasks_do_not_mix():
 
 def test_set_governs_all_threads():
     set_num_threads(4)
-    seen = []
-    worker = threading.Thread(target=lambda: seen.append(get_num_threads()))
+    counts = []
+    worker = threading.Thread(target=lambda: counts.append(get_num_threads()))
     worker.start()
     worker.join()
-    assert seen == [4]
+    assert counts == [4]
 
 
 def test_a_forked_child_looks_again():
@@ -208,7 +208,11 @@ ROOT = "0::/\n"
         (V2, {"a/b/cpu.max": "max 100000\n"}, None),
         (V2, {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}, 0.5),
         (V2, {"a/b/cpu.max": "300000 100000\n", "a/cpu.max": "400000 100000\n"}, 3.0),
-        (V2, {"cpu.max": "200000 100000\n"}, 2.0),  # in a container: the path is the host's
+        (
+            V2,
+            {"cpu.max": "200000 100000\n"},
+            2.0,
+        ),  # in a container, where the path is that of the host
         (ROOT, {"cpu.max": "200000 100000\n"}, 2.0),
         (V2, {"unified/a/b/cpu.max": "200000 100000\n"}, 2.0),
         (V2, {"other/cpu.max": "200000 100000\n"}, None),
@@ -245,26 +249,24 @@ affinity = pytest.mark.skipif(
 @affinity
 @pytest.mark.parametrize("count", [2, 7])
 def test_a_fill_leaves_its_caller_where_it_may_run(count):
-    """Its threads are kept off the caller's CPU, the caller itself is not touched; one CPU for all
-    of them will do.
-    """
+    """Assert that a fill keeps the affinity of its caller, also if there is only one CPU."""
     before = os.sched_getaffinity(0)
     size = count * 2**18
     alone = ift.HeNormal(seed=1).block((size,), np.s_[:])
-    for allowed in (before, {min(before)}):
-        os.sched_setaffinity(0, allowed)
+    for cpus in (before, {min(before)}):
+        os.sched_setaffinity(0, cpus)
         try:
             with threads(count):
-                made = ift.HeNormal(seed=1)((size,))
-            assert os.sched_getaffinity(0) == allowed
+                values = ift.HeNormal(seed=1)((size,))
+            assert os.sched_getaffinity(0) == cpus
         finally:
             os.sched_setaffinity(0, before)
-        assert made.tobytes() == alone.tobytes()
+        assert values.tobytes() == alone.tobytes()
 
 
 @affinity
 def test_many_fills_leave_their_caller_where_it_may_run():
-    """A thread may end before its maker goes on, which once pinned the maker after 20 fills."""
+    """Fill many times: a thread that ends early once changed the affinity of its caller."""
     before = os.sched_getaffinity(0)
     out = np.empty(2**20, np.float32)
     initializer = ift.RandomNormal(seed=1)
@@ -282,7 +284,7 @@ import sys, threading
 import numpy as np
 import initfast as ift
 
-SHAPE, found = (3, 200_000), {}
+SHAPE, arrays = (3, 200_000), {}
 INITIALIZERS = [ift.TruncatedNormal(seed=1), ift.TruncatedNormal(seed=1, lower=1.0)]
 ift.set_num_threads(int(sys.argv[2]))
 
@@ -292,16 +294,16 @@ def work():
         for out in outs:
             initializer.fill(out)
             initializer.fill(out, moments=lambda moments: None)
-        found[number] = outs
+        arrays[number] = outs
 
 threading.stack_size(int(sys.argv[1]) << 10)
 thread = threading.Thread(target=work)
 thread.start()
 thread.join()
-for number, outs in found.items():
+for number, outs in arrays.items():
     for out in outs:
         np.testing.assert_array_equal(out, INITIALIZERS[number].block(SHAPE, ...))
-print(len(found))
+print(len(arrays))
 """
 
 
@@ -309,8 +311,8 @@ print(len(found))
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_thread_with_a_small_stack(kib, count):
     arguments = [sys.executable, "-c", SMALL_STACK, str(kib), str(count)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+    process = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert (process.returncode, process.stdout) == (0, "2\n"), process.stderr
 
 
 def test_a_cgroup_whose_name_is_not_text(tmp_path):

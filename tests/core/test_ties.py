@@ -1,4 +1,4 @@
-"""Values half way between two numbers of a narrow dtype go to the even one, on every backend."""
+"""Values halfway between two numbers of a narrow dtype are rounded to the even one."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from initfast import _kernels
 from initfast.core import distributions
 from initfast.core.dtypes import FLOAT32, resolve
 
-# dtype, a number half way, its neighbours: the even one first.
+# dtype, a number halfway between two neighbours, the neighbours (the even one first).
 TIES = [
     ("float16", 1 + 2.0**-11, 1.0, 1 + 2.0**-10),
     ("float16", 1 + 3 * 2.0**-11, 1 + 2.0**-9, 1 + 2.0**-10),

@@ -1,4 +1,4 @@
-"""The parameters of free truncation bounds, and the values drawn from them, against mpmath."""
+"""The parameters of free truncation bounds, and values with these bounds, compared with mpmath."""
 
 import mpmath as mp
 import numpy as np
@@ -27,7 +27,9 @@ def mass(a: mp.mpf, b: mp.mpf) -> mp.mpf:
 
 
 def quantile(p: mp.mpf, q: mp.mpf) -> mp.mpf:
-    """x with p below it and q above, by Newton's method on the logarithm of the smaller."""
+    """Return x with probability p below it and q above it.
+
+    It is found with Newton's method for the logarithm of the smaller one."""
     tail = min(p, q)
     x = mp.sqrt(2) * mp.erfinv(1 - 2 * tail) if tail > 0.01 else mp.sqrt(-2 * mp.log(tail))
     for _ in range(60):
@@ -66,11 +68,11 @@ def test_values_within_four_ulp(bounds: tuple[float, float], dtype: DType) -> No
     count = 60
     words = reference.blocks(np.arange(count, dtype=np.uint64), 5, 0)
     source = inverse_of(distributions.truncated_normal(0.0, 1.0, *bounds, dtype))
-    drawn = reference.values(source, 5, 0, 0, count)
+    values = reference.values(source, 5, 0, 0, count)
     with mp.workdps(60):
         a, b = map(mp.mpf, bounds)
         whole = mass(a, b)
-        for i, value in enumerate(drawn):
+        for i, value in enumerate(values):
             if dtype is FLOAT64:
                 u = (mp.mpf(int(words.view(np.uint64).ravel()[i]) >> 12) + mp.mpf(1) / 2) / 2**52
             else:
@@ -82,7 +84,7 @@ def test_values_within_four_ulp(bounds: tuple[float, float], dtype: DType) -> No
 
 @pytest.mark.parametrize("width", [1e-30, 1e-60, 1e-80, 1e-200, 1e-300])
 def test_narrow_bounds(width: float) -> None:
-    """Next to 0 the density is flat: the values are uniform between the bounds."""
+    """Test bounds near 0, where the density is flat and the values are uniform."""
     source = distributions.truncated_normal(0.0, 1.0, -width, 2 * width, FLOAT64)
     values = np.sort(reference.values(source, 1, 2, 0, 1000)) / width
     assert len(np.unique(values)) == 1000

@@ -1,4 +1,4 @@
-"""Walks of parts in memory: every element at its place, in as few loops as can be."""
+"""Walks visit every element of a part at its address, with as few loops as possible."""
 
 import itertools
 
@@ -13,32 +13,32 @@ from initfast.core.indexing import select, take
 from initfast.core.walks import forward, spaced, walk
 
 
-def visited(shape, steps, strides, start, address, starts=None):
-    """address -> logical element for every entry that nested loops visit."""
-    found = {}
+def visit(shape, steps, strides, start, address, starts=None):
+    """Return {address: logical element} of every entry that nested loops visit."""
+    elements_at = {}
     for at in itertools.product(*map(range, shape)):
         place = address + sum(i * s for i, s in zip(at, strides, strict=True))
         element = start + sum(i * s for i, s in zip(at, steps, strict=True))
         if starts is not None:
             element += int(starts[at[0]]) - at[0] * steps[0]
-        assert place not in found
-        found[place] = element
-    return found
+        assert place not in elements_at
+        elements_at[place] = element
+    return elements_at
 
 
-def walked(part, strides):
-    """address -> logical element for every entry that the walks of a part visit, the way `fill`
-    runs them.
-    """
-    found = {}
-    for offset, piece, apart in spaced(part, strides):
-        piece, apart, shift = forward(piece, apart)
+def visit_part(part, strides):
+    """Return {address: logical element} of every entry that the walks of a part visit."""
+    elements_at = {}
+    for offset, piece, piece_strides in spaced(part, strides):
+        piece, piece_strides, shift = forward(piece, piece_strides)
         assert all(step >= 0 for n, step in zip(piece.shape, piece.steps, strict=True) if n)
-        shape, steps, apart = walk(piece, apart)
+        shape, steps, piece_strides = walk(piece, piece_strides)
         assert len(shape) <= 8
         assert all(n != 1 for n in shape[piece.starts is not None :])
-        found.update(visited(shape, steps, apart, piece.start, offset + shift, piece.starts))
-    return found
+        elements_at.update(
+            visit(shape, steps, piece_strides, piece.start, offset + shift, piece.starts)
+        )
+    return elements_at
 
 
 @given(st.data())
@@ -47,7 +47,7 @@ def test_walks_visit_every_element_at_its_place(data):
     shape = data.draw(shapes)
     part = select(shape, data.draw(indices(shape)))
     strides = data.draw(memories(part.shape))
-    assert walked(part, strides) == visited(part.shape, part.steps, strides, part.start, 0)
+    assert visit_part(part, strides) == visit(part.shape, part.steps, strides, part.start, 0)
 
 
 @given(st.data())
@@ -56,11 +56,11 @@ def test_walks_over_rows(data):
     part = take(*data.draw(rows()))
     strides = data.draw(memories(part.shape))
     numbers = elements(part)
-    wanted = {
+    expected = {
         sum(i * s for i, s in zip(at, strides, strict=True)): int(numbers[at])
         for at in np.ndindex(*part.shape)
     }
-    assert walked(part, strides) == wanted
+    assert visit_part(part, strides) == expected
 
 
 @given(st.data())
@@ -94,7 +94,7 @@ WALKS = [
     ((5, 6), np.s_[1:3], (24, 4), ((12,), (1,), (4,))),
     ((5, 6), np.s_[:, 3], (4,), ((5,), (6,), (4,))),
     ((5, 6), np.s_[::2, ::3], (8, 4), ((3, 2), (12, 3), (8, 4))),
-    ((4, 6), np.s_[:, ::3], (8, 4), ((8,), (3,), (4,))),  # even steps that carry on from row to row
+    ((4, 6), np.s_[:, ::3], (8, 4), ((8,), (3,), (4,))),  # the step is the same from row to row
     ((5, 1, 6), np.s_[:, :, None], (24, 99, 77, 4), ((30,), (1,), (4,))),
 ]
 
@@ -122,6 +122,6 @@ def test_rows_unevenly_spaced_need_more_than_one_walk():
 
 def test_forward_turns_a_reversed_array_into_one_loop():
     part = select((5, 6), np.s_[::-1, ::-1])
-    turned, strides, shift = forward(part, (-24, -4))
-    assert walk(turned, strides) == ((30,), (1,), (4,))
-    assert (turned.start, shift) == (0, -29 * 4)
+    reversed_part, strides, shift = forward(part, (-24, -4))
+    assert walk(reversed_part, strides) == ((30,), (1,), (4,))
+    assert (reversed_part.start, shift) == (0, -29 * 4)

@@ -484,7 +484,7 @@ def test_files_of_another_model_must_be_removed(tmp_path):
         ({"max_shard_size": True}, ValueError, "max_shard_size must be"),
         ({"seed": -1}, ValueError, "seed"),
         ({"seed": None}, ValueError, "seed must be"),
-        ({"seed": ift.Seed(1, stream=4)}, ValueError, "seed must leave the streams"),
+        ({"seed": ift.Seed(1, stream=4)}, ValueError, "seed must not have a stream number"),
         ({"dtype": "int8"}, ValueError, "dtype must be one of"),
         ({"shard": (3, 2)}, ValueError, r"received \(3, 2\)"),
         ({"shard": (0, 1)}, ValueError, r"must be \(K, N\) with K from 1 to N"),

@@ -100,7 +100,7 @@ def test_a_pattern_fits_every_dtype_of_its_size(dtype):
 def test_a_pattern_of_another_size_is_refused(dtype):
     out = np.ones(3, dtype)
     with pytest.raises(
-        ValueError, match=f"out must have the dtype that is drawn; received {dtype} memory"
+        ValueError, match=f"out must have the dtype of the values; received {dtype} memory"
     ):
         fill(distributions.constant(b"\1\2\3\4"), Seed(0), view(out), indexing.whole((3,)))
     assert (out == 1).all()

@@ -79,7 +79,7 @@ def test_keras_reads_our_arrays_and_we_read_its():
 )
 def test_a_class_called_with_a_shape(name, shape):
     hint = re.escape(
-        f"An initializer is a class: make it first, then call it with the shape, as in HeNormal(seed=42)({tuple(shape)})"
+        f"Create the initializer first, then call it with the shape, as in HeNormal(seed=42)({tuple(shape)})"
     )
     with pytest.raises((TypeError, ValueError), match=hint):
         getattr(ift, name)(shape)
@@ -88,6 +88,6 @@ def test_a_class_called_with_a_shape(name, shape):
 @pytest.mark.parametrize("initializer", [ift.HeNormal(seed=1), ift.Zeros(), ift.STFT()])
 def test_a_shape_as_several_arguments(initializer):
     with pytest.raises(
-        ValueError, match=r"received 4: a shape is one argument, as in init\(\(4, 4"
+        ValueError, match=r"received 4: pass a shape as one tuple, as in init\(\(4, 4"
     ):
         initializer(4, 4)
