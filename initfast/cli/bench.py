@@ -40,7 +40,7 @@ _NAME_WIDTH, _COLUMN = 16, 22
 
 
 def with_initfast(job: Job) -> Fill:
-    """Fill with initfast."""
+    """Return a fill by initfast."""
     # A seed generator, because two whole arrays from one stream would give a warning.
     seed = SEED if job.memory is not None else initfast.SeedGenerator(SEED)
     makers: dict[str, Callable[[], initfast.Initializer]] = {
@@ -55,7 +55,7 @@ def with_initfast(job: Job) -> Fill:
 
 
 def with_numpy(job: Job, generator: str) -> Fill:
-    """Fill with one generator per thread, as in NumPy's page "Multithreaded generation"."""
+    """Return a fill by one generator per thread, as in NumPy's "Multithreaded generation"."""
     kind: Any = getattr(np.random, generator)
 
     def prepare(number: int, first: int) -> Callable[[Array], object]:
@@ -67,7 +67,7 @@ def with_numpy(job: Job, generator: str) -> Fill:
 
 
 def with_torch(job: Job) -> Fill:
-    """Fill a tensor with PyTorch; truncated normals with `torch.nn.init.trunc_normal_`."""
+    """Return a fill by PyTorch; of truncated normals by `torch.nn.init.trunc_normal_`."""
     import torch
 
     dtype = getattr(torch, job.dtype)
@@ -86,7 +86,7 @@ def with_torch(job: Job) -> Fill:
 
 
 def with_memset(job: Job) -> Fill:
-    """Only store bytes: no fill can be faster."""
+    """Return a fill that only stores bytes: no other fill can be faster."""
     return on_threads(
         job, lambda *_: lambda memory: ctypes.memset(memory.ctypes.data, 1, memory.nbytes)
     )

@@ -54,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="tanh",
         help=f"activation of every layer: {', '.join(ACTIVATIONS)} (default: %(default)s)",
     )
-    parser.add_argument("--output-activation", help="activation of the last layer")
+    parser.add_argument(
+        "--output-activation", help="activation of the last layer (default: as --activation)"
+    )
     parser.add_argument(
         "--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)"
     )

@@ -38,12 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--init",
-        help="initializer: a name of Keras or torch, such as he_normal or"
-        " 'random_normal(stddev=0.02)', or Keras JSON",
+        help="initializer (required unless --allocate): a name of Keras or torch, such as"
+        " he_normal or 'random_normal(stddev=0.02)', or Keras JSON",
     )
-    parser.add_argument("--dtype", default="float32", help="element type (default: %(default)s)")
+    parser.add_argument(
+        "--dtype", default="float32", help="element type, such as bfloat16 (default: %(default)s)"
+    )
     add_stream_arguments(parser, "a random one, which is printed")
-    parser.add_argument("--rows", metavar="A:B", help="overwrite only rows A:B of an existing file")
+    parser.add_argument(
+        "--rows", metavar="A:B", help="overwrite only rows A:B of an existing file, as in a slice"
+    )
     parser.add_argument(
         "--allocate", action="store_true", help="write a file of zeros, to be filled with --rows"
     )

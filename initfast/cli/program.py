@@ -60,7 +60,10 @@ COMMANDS = (
         bench.run,
     ),
     Command(
-        "bits", "write random words to stdout, for test batteries", bits.add_arguments, bits.run
+        "bits",
+        "write random 32-bit words to stdout, for test batteries",
+        bits.add_arguments,
+        bits.run,
     ),
     Command("info", "show versions, kernels and threads", info.add_arguments, info.run),
 )

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dtype", help="element type (default: that of the file; float32 for raw files)"
     )
     add_stream_arguments(parser, "the one in a .safetensors file")
-    parser.add_argument("--rows", metavar="A:B", help="compare only rows A:B")
+    parser.add_argument("--rows", metavar="A:B", help="compare only rows A:B, as in a slice")
     parser.add_argument("--threads", help="number of threads (default: see `initfast info`)")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 

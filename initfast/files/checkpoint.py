@@ -79,7 +79,7 @@ def write(
     progress: Callable[[int], object] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Result:
-    """Write the files of a job that `plan` returned. Arguments are those of `save`."""
+    """Write the files of a `Job` from `plan`. Arguments are those of `save` and `writer.write`."""
     if not 1 <= shard[0] <= shard[1]:
         raise ValueError(f"shard must be (K, N) with K from 1 to N; received {shard!r}")
     numbers = job.numbers(shard)

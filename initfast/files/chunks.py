@@ -106,7 +106,7 @@ def groups(todo: Iterable[Chunk], chunk_bytes: int = CHUNK_BYTES) -> Iterator[Gr
 
 
 class Maker:
-    """Computes the bytes of chunks. It keeps one tensor that can only be computed as a whole."""
+    """A source of the bytes of chunks. It keeps one tensor that can only be computed whole."""
 
     def __init__(self) -> None:
         self._tensor: Tensor | None = None

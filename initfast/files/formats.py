@@ -185,7 +185,7 @@ def read(path: str | os.PathLike[str], format: Format | None = None) -> StoredFi
 
 @garbage.paused()
 def locate(file: StoredFile, tensors: Iterable[Tensor]) -> list[Tensor | ValueError]:
-    """Return each tensor with its offset in the file, or a ValueError if the file has another.
+    """Return each tensor with its offset in the file, or a ValueError if it is missing or differs.
 
     In a file without names, the only tensor is located, whatever its name.
     """

@@ -66,7 +66,7 @@ def _pieces(stored: Bytes, raw: Bytes) -> tuple[int, int]:
 
 
 def origin(partial: Partial, file: File) -> str:
-    """Return a hint at the write that began a partial, from its header; '' without one."""
+    """Return a note on the write that began a partial, from its header; '' if there is none."""
     with contextlib.suppress(ValueError, OSError):
         stored = formats.read(partial.path, formats.format_of(file.path))
         for wrong in formats.locate(stored, file.tensors):

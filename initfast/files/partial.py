@@ -231,7 +231,7 @@ class Partial:
         return read_at(self.descriptor, out, offset)
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Write at an offset. Raises OSError if the size of the file was changed meanwhile."""
+        """Write at an offset. Raises OSError if the size of the file has changed."""
         self._check_size()
         write_at(self.descriptor, data, offset)
 

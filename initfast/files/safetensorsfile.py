@@ -21,7 +21,7 @@ LENGTH_BYTES = 8
 MAX_HEADER = 100_000_000  # bytes: the limit of the safetensors library
 METADATA = "__metadata__"
 
-# The format's name of a dtype, ours, and bytes per element.
+# The format's name of a dtype, the name in NumPy, and bytes per element.
 _DTYPES = (
     ("F64", "float64", 8),
     ("F32", "float32", 4),
@@ -43,8 +43,8 @@ _DTYPES = (
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _INT = frozenset((int,))
 _KEYS = frozenset(("dtype", "shape", "data_offsets"))
-_NAMES = {ours: theirs for theirs, ours, _ in _DTYPES}
-_BYTES = {theirs: size for theirs, _, size in _DTYPES}
+_NAMES = {numpy_name: name for name, numpy_name, _ in _DTYPES}
+_BYTES = {name: size for name, _, size in _DTYPES}
 
 
 class Entry(NamedTuple):

@@ -189,7 +189,7 @@ def write_rows(
 
 
 class _Mender:
-    """Writes groups that differ from the bytes in a partial."""
+    """A function that writes those groups of a partial that differ from the expected bytes."""
 
     def __init__(self, partial: Partial) -> None:
         self._partial = partial
