@@ -191,8 +191,8 @@ def _folder(job: Job) -> Iterator[None]:
         for name in sorted(filter(layout.is_model_file, os.listdir(job.folder))):
             if name.removesuffix(".partial") not in names:
                 raise FileExistsError(
-                    f"{os.fspath(job.folder / name)!r} belongs to another model: remove it, or"
-                    " write to another folder"
+                    f"{os.fspath(job.folder / name)!r} belongs to another model or shard size:"
+                    " remove it, or write to another folder"
                 )
     try:
         yield

@@ -185,8 +185,7 @@ class Partial:
 
     def _check(self, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
-            is_link = stat.S_ISLNK(status.st_mode)
-            kind = "a symbolic link" if is_link else "a folder, a device or the like"
+            kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
         elif status.st_uid != os.geteuid():
             kind = "a file of another user"
         elif status.st_nlink > 1 and not self._is_final(status):
@@ -194,7 +193,8 @@ class Partial:
         else:
             return
         raise OSError(
-            f"{os.fspath(self.path)!r} is {kind}, not an unfinished file of initfast: move it away"
+            f"{os.fspath(self.path)!r} must be an unfinished file of initfast; it is {kind}: move"
+            " it away"
         )
 
     def _is_final(self, status: os.stat_result) -> bool:

@@ -95,10 +95,10 @@ def of_another_user(path):
         (symbolic_link, "a symbolic link"),
         (lambda path: path.symlink_to("nowhere"), "a symbolic link"),
         (hard_link, "a hard link"),
-        (os.mkfifo, "a folder, a device or the like"),
-        (os.mkdir, "a folder, a device or the like"),
-        (bound_socket, "a folder, a device or the like"),
-        (device, "a folder, a device or the like"),
+        (os.mkfifo, "not a regular file"),
+        (os.mkdir, "not a regular file"),
+        (bound_socket, "not a regular file"),
+        (device, "not a regular file"),
         (of_another_user, "a file of another user"),
     ],
 )
@@ -106,7 +106,7 @@ def test_what_is_not_ours_is_refused_at_once(final, monkeypatch, make, kind):
     monkeypatch.chdir(final.parent)  # the path of a socket must be short
     make(partial.partial_path(final).relative_to(final.parent))
     before = names(final.parent)
-    with pytest.raises(OSError, match=f"w.partial' is {kind}.*move it away"):
+    with pytest.raises(OSError, match=f"w.partial' must be .*; it is {kind}.*: move it away"):
         Partial(final)
     assert names(final.parent) == before
     if "precious" in before:
