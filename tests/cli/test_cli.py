@@ -62,7 +62,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# ---- what is written
+# ---- values and bytes
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
@@ -237,7 +237,7 @@ def test_nothing_random_has_no_seed(run, tmp_path):
     assert line.strip().endswith("mean 1, std 0, min 1, max 1")
 
 
-# ---- what is refused
+# ---- errors
 
 USAGE = {
     "shape negative": (

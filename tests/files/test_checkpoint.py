@@ -626,7 +626,7 @@ def test_memory_does_not_grow_with_the_model(tmp_path):
         check=True,
     )
     assert (tmp_path / "m.safetensors").stat().st_size > 12 * 2**25
-    assert int(process.stdout) < 100, "MiB beyond what Python and NumPy take"
+    assert int(process.stdout) < 100, "MiB in addition to Python and NumPy"
 
 
 def test_waiting_for_the_index_says_so_and_ends(tmp_path, monkeypatch):

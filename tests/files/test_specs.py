@@ -434,7 +434,7 @@ def test_any_junk_is_read_or_refused(tensors):
     except ValueError as error:
         assert str(error)
         return
-    for entry in spec.entries:  # what passes can be computed
+    for entry in spec.entries:  # an accepted spec can be computed
         initializer = entry.drawn(ift.Seed(1))
         size = math.prod(entry.shape)
         if size and not initializer.whole_only:

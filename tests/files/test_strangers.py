@@ -107,7 +107,7 @@ def test_a_planted_link_is_not_followed(sticky, target, options):
 
 @pytest.mark.filterwarnings("ignore:os.fork", "ignore:.*multi-threaded")
 def test_a_planted_file_is_not_taken_for_ours(sticky):
-    """A finished file is compared byte by byte, whoever owns it."""
+    """A finished file is compared byte by byte, for any owner."""
     file = formats.RAW.file(
         sticky / "w.bin", [formats.Tensor(None, ift.HeNormal(seed=1), (40, 30), dtypes.FLOAT32)]
     )

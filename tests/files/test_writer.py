@@ -72,7 +72,7 @@ def stopped(folder, at=3, **options):
     return folder / "w.npy.partial"
 
 
-# ---- what is written
+# ---- values and bytes
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -555,7 +555,7 @@ def test_a_file_that_is_changed_while_its_rows_are_written(tmp_path, change):
         assert file.path.stat().st_size in (200, 5)
 
 
-# ---- what the system refuses
+# ---- errors of the system
 
 
 def broken_pwrite(monkeypatch, above):
