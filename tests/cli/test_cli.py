@@ -423,7 +423,7 @@ def test_a_warning_is_one_line(run, tmp_path):
         "fill", tmp_path / "w.npy", "--shape", "2000000x2", "--init", "he_normal", "--seed", "1"
     )
     assert code == 0
-    assert re.search(r"^initfast: warning: the fan_in of .* 2000000 rows.*$", err, re.M)
+    assert re.search(r"^initfast: warning: the fan_in of .*2000000.*$", err, re.M)
     assert ".py:" not in err
 
 
