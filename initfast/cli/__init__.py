@@ -1,4 +1,4 @@
-"""The command line; `program` has the table of commands, and each command is a file here."""
+"""The command line. `program` has the table of commands; each command has a file here."""
 
 from initfast.cli.program import main
 

@@ -1,4 +1,4 @@
-"""A race of libraries that fill memory: each result is checked, then all are timed in turns."""
+"""Compare the speed of libraries that fill memory: check each result, then time all in turns."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ Seconds = dict[str, list[float]]
 Row = dict[str, Any]
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
-# What a dtype's grid may cost: JAX draws bfloat16 from 128 values, others round 24 bits to 8.
+# Allowed deviation by the rounding of a dtype: JAX draws bfloat16 from only 128 values.
 _SLACK = {"float32": 1e-6, "float64": 1e-6, "float16": 0.004, "bfloat16": 0.04}
 _SAMPLE = 2**14
-# Bytes: below, Python's pool needs more time to distribute the parts than one thread to fill them.
+# Bytes below which one thread is faster than distributing the work with a Python thread pool.
 _WORTH_THREADS = 2**19
 
 
 class Wrong(ValueError):
-    """A library did not do its task. A wrong result has no speed."""
+    """The error that the values of a library are wrong. A wrong result is not timed."""
 
 
 class Task(NamedTuple):
@@ -68,7 +68,7 @@ TASKS = (UNIFORM, NORMAL, TRUNCATED)
 
 
 class Job(NamedTuple):
-    """One fill, on `get_num_threads()` threads: of `memory`, or of a new array if it is None."""
+    """One fill with `get_num_threads()` threads: of `memory`, or of a new array if it is None."""
 
     task: Task
     dtype: str
@@ -89,7 +89,7 @@ class Library(NamedTuple):
     random: bool = True
 
     def does(self, task: Task, dtype: str, *, in_place: bool) -> bool:
-        """Return whether it can do such a job, in existing memory or in new arrays."""
+        """Return whether the library can do this task, in existing memory or in new arrays."""
         able = self.in_place if in_place else self.new
         return able and task in self.tasks and dtype in self.dtypes
 
@@ -100,7 +100,7 @@ def installed(module: str) -> bool:
 
 
 def load(module: str) -> None:
-    """Import a module without its warnings. Raises ImportError."""
+    """Import a module and ignore its warnings. Raises ImportError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module(module)
@@ -108,7 +108,7 @@ def load(module: str) -> None:
 
 @contextlib.contextmanager
 def using_threads(count: int) -> Iterator[None]:
-    """Let initfast, and PyTorch if it is loaded, use `count` threads."""
+    """Make initfast, and PyTorch if it is loaded, use `count` threads."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else None
     if torch:
@@ -122,18 +122,18 @@ def using_threads(count: int) -> Iterator[None]:
 
 
 def on_threads(job: Job, prepare: Callable[[int, int], Callable[[Array], object]]) -> Fill:
-    """Return a fill in as many equal parts as there are threads, for libraries without threads.
+    """Return a fill that gives each thread an equal part, for libraries without threads.
 
     `prepare(number, first)` returns the function that fills part `number`, which begins at element
-    `first`. If the job has no memory, each call makes a new array of NumPy's.
+    `first`. If the job has no memory, each call makes a new NumPy array.
     """
     if job.memory is not None:
         return _in_parts(job.memory, prepare)
-    kept = functools.cache(prepare)  # generators are made once, as in place
+    prepare_once = functools.cache(prepare)  # so that generators are created once
 
     def run() -> Array:
         memory = np.empty(job.size, job.dtype)
-        _in_parts(memory, kept)()
+        _in_parts(memory, prepare_once)()
         return memory
 
     return run
@@ -156,19 +156,19 @@ def _pool(count: int) -> ThreadPoolExecutor:
 
 
 def aligned_memory(size: int, dtype: str = "float32") -> Array:
-    """Return memory that begins at a cache line and that the system has already allocated."""
+    """Return an array that begins at a cache line and whose pages the system has allocated."""
     memory: Array = initfast.Zeros()((size,), dtype)
     poison(memory)
     return memory
 
 
 def poison(memory: Array) -> None:
-    """Make what a library leaves unwritten visible."""
+    """Fill memory with NaN, so that elements that a library does not write are noticed."""
     memory.fill(math.nan)
 
 
 def as_numpy(result: Any) -> Array:
-    """Return a library's array as one of NumPy's; bfloat16 is that of ml_dtypes."""
+    """Return the array of a library as a NumPy array; bfloat16 as ml_dtypes.bfloat16."""
     if type(result).__module__.startswith("torch"):
         result = result.detach()
         if str(result.dtype) == "torch.bfloat16":
@@ -180,18 +180,18 @@ def as_numpy(result: Any) -> Array:
 def check(task: Task, values: Array) -> None:
     """Raise Wrong unless all values are written, within the bounds, and distributed as `task`.
 
-    Mean and standard deviation may differ by 6 standard errors (2e-9 of false alarms each), and the
-    distribution functions, over 2**14 values, by 3 / sqrt(2**14) (3e-8, by Kolmogorov's limit); the
-    dtype's grid comes on top.
+    Mean and standard deviation may differ by 6 standard errors (a false alarm in 2e-9 of cases
+    each). The empirical distribution function of 2**14 values may differ by 3 / sqrt(2**14) (a
+    false alarm in 3e-8 of cases, by Kolmogorov's limit). The rounding of the dtype is added.
     """
     flat = values.reshape(-1)
     slack = _SLACK[flat.dtype.name]
     moments = measure(flat)
     error = 6 * task.std / math.sqrt(flat.size) + slack
     if not math.isfinite(moments.mean):
-        raise Wrong(f"{task.name}: not everything was written, or not with numbers")
+        raise Wrong(f"{task.name}: some elements were not written, or are not finite")
     low, high = moments.minimum, moments.maximum
-    if low < task.low or high > task.high:  # others may reach the upper bound itself
+    if low < task.low or high > task.high:  # some libraries include the upper bound
         bounds = f"[{task.low}, {task.high}]"
         raise Wrong(f"{task.name}: values must lie in {bounds}; received {low} to {high}")
     if abs(moments.mean - task.mean) > error:
@@ -206,11 +206,15 @@ def check(task: Task, values: Array) -> None:
     ranks = np.arange(sample.size + 1) / sample.size
     distance = float(np.maximum(np.abs(exact - ranks[1:]), np.abs(exact - ranks[:-1])).max())
     if distance > 3 / math.sqrt(sample.size) + slack:
-        raise Wrong(f"{task.name}: the distribution differs by {distance:.3f} of probability")
+        raise Wrong(f"{task.name}: the distribution function differs by {distance:.3f}")
 
 
 def prepared(library: Library, job: Job) -> Fill:
-    """Return a library's fill after one checked run. Raises Wrong, or the library's own error."""
+    """Return the fill of a library after one run, whose values are checked.
+
+    Raises:
+        Wrong: the values are wrong. Any other error comes from the library.
+    """
     if job.memory is not None:
         poison(job.memory)
     fill = library.prepare(job)
@@ -231,12 +235,12 @@ def compare(
     limit: float = math.inf,
     least: float = 0.0,
 ) -> list[Row]:
-    """Return a row for each library that can do the job, with the speed-up of initfast.
+    """Return one row per library that can do the job, with the speed-up of initfast.
 
     Args:
-        libraries: to compare; a library that fails has a row with an "error".
+        libraries: the libraries to compare; the row of one that fails has an "error".
         task, dtype, size: the job.
-        memory: filled in place by the libraries that can; the others make new arrays.
+        memory: filled in place by libraries that can; the others make new arrays.
         rounds, limit, least: see `interleaved`.
     """
     rows: list[Row] = []
@@ -253,7 +257,7 @@ def compare(
             fills[library.name] = prepared(library, job)
         except Wrong as error:
             row["error"] = f"wrong: {error}"
-        except Exception as error:  # other people's code: the comparison continues without it
+        except Exception as error:  # an error of one library does not stop the comparison
             row["error"] = f"failed: {type(error).__name__}: {error}".splitlines()[0][:200]
     seconds = interleaved(fills, rounds, limit, least)
     bytes_ = size * resolve(dtype).itemsize
@@ -272,15 +276,15 @@ def compare(
 def interleaved(
     fills: Mapping[str, Fill], rounds: int, limit: float = math.inf, least: float = 0.0
 ) -> Seconds:
-    """Return the seconds of each fill in each round, after one round that does not count.
+    """Return the seconds of each fill in each round, after one round to warm up.
 
-    Each runs once in every round, so that a machine that slows down slows all of them.
+    Each fill runs once per round, so that a machine that slows down slows all of them.
 
     Args:
-        fills: what to time, by name.
-        rounds: how many rounds count, at least 1.
+        fills: the functions to time, by name.
+        rounds: number of rounds after the warm-up, at least 1.
         limit: seconds after which a fill skips the remaining rounds. If its first run takes longer,
-            that run counts.
+            the time of that run is returned.
         least: seconds; shorter fills are repeated within a round for about this long.
     """
     seconds: Seconds = {name: [] for name in fills}
@@ -290,11 +294,11 @@ def interleaved(
         for name, fill in fills.items():
             if spent[name] > limit and seconds[name]:
                 continue
-            taken = _run(fill, repeats[name])
-            spent[name] += taken
-            if number or taken > limit:
-                seconds[name].append(taken / repeats[name])
-            elif taken < least:  # the very first run may be slow for reasons that end with it
+            elapsed = _run(fill, repeats[name])
+            spent[name] += elapsed
+            if number or elapsed > limit:
+                seconds[name].append(elapsed / repeats[name])
+            elif elapsed < least:  # the first run may be slower than the next ones
                 once = _run(fill, 3) / 3
                 repeats[name] = max(1, round(least / max(once, 1e-7)))
     return seconds
@@ -305,16 +309,16 @@ def _run(fill: Fill, repeats: int) -> float:
     for _ in range(repeats - 1):
         fill()
     result = fill()
-    taken = time.perf_counter() - start
-    del result  # releasing the memory is not timed
-    return taken
+    elapsed = time.perf_counter() - start
+    del result  # the time to free the memory is not measured
+    return elapsed
 
 
 def median(seconds: Seconds, name: str) -> float:
-    """Return the typical seconds of one run."""
+    """Return the median seconds of one run."""
     return statistics.median(seconds[name])
 
 
 def ratio(seconds: Seconds, slow: str, fast: str) -> float:
-    """Return the speed-up of `fast` over `slow`: the median over the rounds that both ran in."""
+    """Return the speed-up of `fast` over `slow`: the median of the rounds in which both ran."""
     return statistics.median(s / f for s, f in zip(seconds[slow], seconds[fast], strict=False))

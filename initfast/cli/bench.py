@@ -1,4 +1,4 @@
-"""`initfast bench`: the speed of initfast, NumPy, PyTorch and a plain memory fill here."""
+"""`initfast bench`: time initfast, NumPy, PyTorch and a plain memory fill on this machine."""
 
 import argparse
 import ctypes
@@ -34,14 +34,14 @@ from initfast.cli.options import as_usage_errors, thread_scope
 from initfast.core.dtypes import resolve
 
 SEED = 42
-ROUNDS, LIMIT, LEAST = 5, 1.0, 0.005  # a limit that one slow first run does not reach
+ROUNDS, LIMIT, LEAST = 5, 1.0, 0.005  # the limit is longer than one slow first run
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _NAME_WIDTH, _COLUMN = 16, 22
 
 
 def with_initfast(job: Job) -> Fill:
-    """Fill with initfast."""
-    # A seed generator: one stream that made two whole arrays would warn.
+    """Return a fill by initfast."""
+    # A seed generator, because two whole arrays from one stream would give a warning.
     seed = SEED if job.memory is not None else initfast.SeedGenerator(SEED)
     makers: dict[str, Callable[[], initfast.Initializer]] = {
         UNIFORM.name: lambda: initfast.RandomUniform(0.0, 1.0, seed=seed),
@@ -55,7 +55,7 @@ def with_initfast(job: Job) -> Fill:
 
 
 def with_numpy(job: Job, generator: str) -> Fill:
-    """Fill with a generator for each thread, as NumPy's "Multithreaded generation" describes."""
+    """Return a fill by one generator per thread, as in NumPy's "Multithreaded generation"."""
     kind: Any = getattr(np.random, generator)
 
     def prepare(number: int, first: int) -> Callable[[Array], object]:
@@ -67,7 +67,7 @@ def with_numpy(job: Job, generator: str) -> Fill:
 
 
 def with_torch(job: Job) -> Fill:
-    """Fill a tensor, with torch.nn.init for truncated normals."""
+    """Return a fill by PyTorch; of truncated normals by `torch.nn.init.trunc_normal_`."""
     import torch
 
     dtype = getattr(torch, job.dtype)
@@ -86,7 +86,7 @@ def with_torch(job: Job) -> Fill:
 
 
 def with_memset(job: Job) -> Fill:
-    """Store the bytes, as every fill must, and do nothing else."""
+    """Return a fill that only stores bytes: no other fill can be faster."""
     return on_threads(
         job, lambda *_: lambda memory: ctypes.memset(memory.ctypes.data, 1, memory.nbytes)
     )
@@ -119,13 +119,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", default="float32", help=f"one of {', '.join(DTYPES)} (default: %(default)s)"
     )
-    parser.add_argument(
-        "--threads", help="how many threads to use (default: as `initfast info` shows)"
-    )
+    parser.add_argument("--threads", help="number of threads (default: see `initfast info`)")
     parser.add_argument(
         "--libraries",
         metavar="NAME,...",
-        help="what to compare with (default: numpy,torch, if installed)",
+        help="libraries to compare with (default: numpy,torch, if installed)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -133,7 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, rivals: Sequence[Library] = RIVALS) -> None:
     """Compare initfast with `rivals`, and print the table.
 
-    Raises ArgumentTypeError for wrong arguments.
+    Raises ArgumentTypeError if the arguments are wrong.
     """
     size = parse_size(arguments.size, arguments.dtype)
     modules = parse_libraries(arguments.libraries, list(dict.fromkeys(r.module for r in rivals)))
@@ -151,7 +149,7 @@ def run(arguments: argparse.Namespace, rivals: Sequence[Library] = RIVALS) -> No
     present = [rival for rival in rivals if rival.module in modules and rival.module not in missing]
     libraries = [INITFAST, *present, MEMSET]
     if not arguments.json and sys.stderr.isatty():
-        print(f"initfast: comparing {len(libraries)} fills, some 10 seconds", file=sys.stderr)
+        print(f"initfast: timing {len(libraries)} fills, about 10 seconds", file=sys.stderr)
     rows: list[Row] = []
     with using_threads(count):
         memory = aligned_memory(size, arguments.dtype)
@@ -174,7 +172,7 @@ def run(arguments: argparse.Namespace, rivals: Sequence[Library] = RIVALS) -> No
 
 
 def table(rows: Sequence[Row], count: int, missing: dict[str, str]) -> str:
-    """Return a line per library with a column per distribution, at most 100 characters wide."""
+    """Return a table: one line per library, one column per distribution, 100 characters wide."""
     size, dtype = rows[0]["elements"], rows[0]["dtype"]
     megabytes = size * resolve(dtype).itemsize / 1e6
     lines = [
@@ -195,35 +193,36 @@ def _cell(row: Row) -> str:
     if "error" in row:
         return str(row["error"]).partition(":")[0]
     speed = f"{row['GB/s']:.2f}" if row["GB/s"] < 99.995 else f"{row['GB/s']:.0f}"
-    up = (
+    ratio = (
         ""
         if row["library"] == INITFAST.name or "speed-up" not in row
         else f"{row['speed-up']:.2f}x"
     )
-    return f"{speed} {up:>8}"
+    return f"{speed} {ratio:>8}"
 
 
 def parse_size(text: str, dtype: str) -> int:
-    """Return how many elements of `dtype` fit `64M` bytes. Raises ArgumentTypeError."""
+    """Return how many elements of `dtype` fit in a size such as `64M`. Raises ArgumentTypeError."""
     if dtype not in DTYPES:
         raise argparse.ArgumentTypeError(
             f"--dtype must be one of {', '.join(DTYPES)}; received {dtype!r}"
         )
     match = re.fullmatch(r"([0-9]{1,12})([KMG]?)", text)
     size = int(match[1]) * _UNITS[match[2]] // resolve(dtype).itemsize if match else 0
-    if not 64 <= size < 2**60:  # fewer cannot be told from another distribution
+    if not 64 <= size < 2**60:  # fewer values are too few to check their distribution
         raise argparse.ArgumentTypeError(
-            f"--size must be bytes, at least 64 elements, such as 64K, 32M or 1G; received {text!r}"
+            f"--size must be a number of bytes, at least 64 elements, such as 64K, 32M or 1G;"
+            f" received {text!r}"
         )
     return size
 
 
 def parse_libraries(text: str | None, choices: list[str]) -> list[str]:
-    """Return the names between the commas; without `text`, all. Raises ArgumentTypeError."""
+    """Return the names in a comma-separated text; None: all. Raises ArgumentTypeError."""
     names = choices if text is None else [name.strip() for name in text.split(",")]
     for name in names:
         if name not in choices:
             raise argparse.ArgumentTypeError(
-                f"--libraries must be among {', '.join(choices)}; received {name!r}"
+                f"--libraries must be names among {', '.join(choices)}; received {name!r}"
             )
     return names

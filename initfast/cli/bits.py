@@ -18,10 +18,10 @@ from initfast.core.seeds import Seed
 Words = npt.NDArray[np.uint32]
 
 CHUNK_WORDS = 2**18  # 1 MiB: it stays in the cache between the kernel and the write
-LEAST_WORDS = 1536  # per stream and call: four tiles of the kernel, which take longer than the call
+LEAST_WORDS = 1536  # per stream and call, so that the kernel takes longer than the call
 MOST_STREAMS = 2**16
-STREAMS_AT_ONCE = 16  # one cache line of the output, so that each line is fetched once
-PIPE_BYTES = 2**20  # the most that Linux grants anyone; 64 KiB wake the reader 16 times as often
+STREAMS_AT_ONCE = 16  # one cache line of output words, so that each cache line is written once
+PIPE_BYTES = 2**20  # the most that Linux allows a user; the default is 64 KiB
 SIGINT_EXIT, SIGPIPE_EXIT = 130, 141  # 128 + the signal, as a shell reports it
 
 
@@ -29,30 +29,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments; `run` checks them."""
     parser.add_argument("--seed", required=True, help="an integer in [0, 2**64)")
     parser.add_argument(
-        "--stream", default="0", help="an integer in [0, 2**64) (default: %(default)s)"
+        "--stream", default="0", help="number of the stream, in [0, 2**64) (default: %(default)s)"
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        "--interleave", metavar="K", help="take words in turn from K streams, from --stream on"
+        "--interleave",
+        metavar="K",
+        help="take words in turn from K streams: --stream, --stream + 1, ...",
     )
     group.add_argument(
-        "--interleave-seeds", metavar="K", help="take words in turn from K seeds, from --seed on"
+        "--interleave-seeds",
+        metavar="K",
+        help="take words in turn from K seeds: --seed, --seed + 1, ...",
     )
     parser.add_argument(
-        "--bytes", metavar="N", help="how many bytes to write (default: until the pipe closes)"
+        "--bytes", metavar="N", help="number of bytes to write (default: until the pipe closes)"
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the words. Raises ArgumentTypeError for wrong arguments.
+    """Write the words. Raises ArgumentTypeError if the arguments are wrong.
 
-    When the pipe closes, raises SystemExit(141).
+    Raises SystemExit(141) when the pipe closes.
     """
     with as_usage_errors():
         seeds = seeds_of(arguments)
         size = None if arguments.bytes is None else integer(arguments.bytes, "--bytes")
     if sys.stdout is None:
-        raise OSError("stdout must be open to write words to it")
+        raise OSError("stdout is closed: redirect it to a file or a pipe")
     out = sys.stdout.fileno()
     if os.isatty(out):
         raise argparse.ArgumentTypeError(
@@ -85,8 +89,8 @@ def seeds_of(arguments: argparse.Namespace) -> list[Seed]:
 def chunks(seeds: list[Seed], size: int | None) -> Iterator[memoryview]:
     """Yield the words of `seeds` as little-endian bytes, `size` in total (None: without end).
 
-    Word j of the output is word j // K of stream j % K. Words alternate, not blocks of 4: what two
-    streams have in common is then in adjacent words, where every battery looks first.
+    Word j of the output is word j // K of stream j % K. Single words alternate, not blocks of 4,
+    so that a correlation of two streams is one of adjacent words, which every battery tests.
     """
     n = max(CHUNK_WORDS // len(seeds), LEAST_WORDS)
     words = np.empty((n, len(seeds)), "u4")
@@ -94,14 +98,13 @@ def chunks(seeds: list[Seed], size: int | None) -> Iterator[memoryview]:
     source, address, at = distributions.bits(), lines.ctypes.data, 0
     while size is None or size > 0:
         for first in range(0, len(seeds), len(lines)):
-            some = seeds[first : first + len(lines)]
-            for k, seed in enumerate(some):
-                # One thread: a core makes words faster than a pipe takes them, and the reader needs
-                # a core too.
+            batch = seeds[first : first + len(lines)]
+            for k, seed in enumerate(batch):
+                # One thread is faster than the pipe, and the reader needs a core too.
                 _kernels.fill_flat(
                     source, seed.seed, seed.stream, address + k * lines.strides[0], at, n, 1
                 )
-            _interleave(lines[: len(some)], words[:, first : first + len(some)])
+            _interleave(lines[: len(batch)], words[:, first : first + len(batch)])
         raw = words.astype("<u4", copy=False).reshape(-1).view("u1").data
         yield raw if size is None else raw[:size]
         size = None if size is None else size - len(raw)
@@ -110,7 +113,7 @@ def chunks(seeds: list[Seed], size: int | None) -> Iterator[memoryview]:
 
 def _interleave(lines: Words, out: Words) -> None:
     """Copy each line to a column of `out`."""
-    if out.flags.c_contiguous:  # rows shorter than a cache line, which NumPy would copy one by one
+    if out.flags.c_contiguous:  # short rows, which NumPy would copy one by one
         for k, line in enumerate(lines):
             out[:, k] = line
     else:

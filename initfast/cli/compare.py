@@ -1,5 +1,5 @@
-"""`initfast compare --activation relu --init zeros he_normal`: train from each, and see which
-lowers the loss.
+"""`initfast compare --activation relu --init zeros he_normal`: train a network from each of several
+initializers.
 """
 
 import argparse
@@ -21,58 +21,61 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments. What they mean together is checked by `run`."""
+    """Describe the command's arguments. `run` checks which of them can be combined."""
     usual = Recipe()
     parser.add_argument(
         "--activation",
         default="relu",
-        help=f"of the hidden layers: {', '.join(ACTIVATIONS)} (default: %(default)s)",
+        help=f"activation of the hidden layers: {', '.join(ACTIVATIONS)} (default: %(default)s)",
     )
     parser.add_argument(
         "--init",
         nargs="+",
         metavar="INIT",
         default=list(DEFAULT_INITIALIZERS),
-        help="names of Keras or torch, such as he_normal, 'random_normal(stddev=0.01)', or Keras "
-        f"JSON (default: {' '.join(DEFAULT_INITIALIZERS)})",
+        help="initializers: names of Keras or torch, such as he_normal or"
+        " 'random_normal(stddev=0.01)', or Keras JSON"
+        f" (default: {' '.join(DEFAULT_INITIALIZERS)})",
     )
     parser.add_argument(
         "--data",
         default="digits",
-        help=f"{', '.join(datasets.SHIPPED)} (of scikit-learn), or FILE.npz with arrays x and y"
+        help=f"{' or '.join(datasets.SHIPPED)} of scikit-learn, or FILE.npz with arrays x and y"
         " (default: %(default)s)",
     )
     units, channels = ("x".join(map(str, each)) for each in (HIDDEN, CHANNELS))
     parser.add_argument(
         "--hidden",
         help="units of the hidden layers, or channels of the convolutions "
-        f"(default: {units}, or {channels})",
+        f"(default: {units}; {channels} if convolutional)",
     )
     parser.add_argument(
         "--network",
         default="mlp",
-        help=f"{', '.join(NETWORKS)}; residual adds the inputs of each hidden layer to what it "
-        "gives; convolutional takes images, such as digits (default: %(default)s)",
+        help=f"one of {', '.join(NETWORKS)}; residual adds the inputs of each hidden layer to its"
+        " outputs; convolutional needs images, such as digits (default: %(default)s)",
     )
     parser.add_argument(
         "--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)"
     )
     parser.add_argument(
-        "--seeds", default="5", help="how often each is drawn and trained (default: %(default)s)"
+        "--seeds",
+        default="5",
+        help="number of seeds per initializer (default: %(default)s)",
     )
     parser.add_argument(
         "--epochs", default=str(usual.epochs), help="passes over the data (default: %(default)s)"
     )
     parser.add_argument(
-        "--batch", default=str(usual.batch), help="samples a step (default: %(default)s)"
+        "--batch", default=str(usual.batch), help="samples per step (default: %(default)s)"
     )
     parser.add_argument(
         "--learning-rate",
         default=str(usual.learning_rate),
-        help="the same for all (default: %(default)s)",
+        help="learning rate of all trainings (default: %(default)s)",
     )
     parser.add_argument(
-        "--momentum", default=str(usual.momentum), help="in [0, 1) (default: %(default)s)"
+        "--momentum", default=str(usual.momentum), help="momentum in [0, 1) (default: %(default)s)"
     )
     parser.add_argument(
         "--seed", default="0", help="an integer in [0, 2**64) (default: %(default)s)"
@@ -80,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         metavar="OUT.json",
-        help="write every epoch of every seed; '-': to stdout, no table",
+        help="write the results of every epoch and seed; '-' prints them instead of the table",
     )
     parser.add_argument(
         "--plot", metavar="OUT.png", help="draw the losses and accuracies (.png, .svg or .pdf)"
@@ -90,24 +93,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train, print the table, write the files. Raises ArgumentTypeError for wrong usage, OSError
-    for what cannot be.
+    """Train, print the table and write the files.
+
+    Raises:
+        ArgumentTypeError: the arguments are wrong.
+        OSError: a file cannot be read or written.
     """
     try:
         _check_outputs(arguments)
-        found = _compare(arguments)
+        comparison = _compare(arguments)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    text = json.dumps(found.to_dict(), allow_nan=False) + "\n"
-    print(text if arguments.json == "-" else str(found) + "\n", end="")
+    text = json.dumps(comparison.to_dict(), allow_nan=False) + "\n"
+    print(text if arguments.json == "-" else str(comparison) + "\n", end="")
     if arguments.json not in (None, "-"):
         write_small(arguments.json, text.encode(), force=arguments.force)
     if arguments.plot is not None:
-        write_small(arguments.plot, _picture(found, arguments.plot), force=arguments.force)
+        write_small(arguments.plot, _picture(comparison, arguments.plot), force=arguments.force)
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be written before the training, not after it."""
+    """Raise an error before the training if the outputs cannot be written."""
     for path in (arguments.json, arguments.plot):
         if path not in (None, "-"):
             target = resolve(path)
@@ -144,11 +150,11 @@ def _compare(arguments: argparse.Namespace) -> Comparison:
         )
 
 
-def _picture(found: Comparison, path: str) -> bytes:
+def _picture(comparison: Comparison, path: str) -> bytes:
     from initfast.signal import plots
 
     memory = io.BytesIO()
-    plots.write(plots.comparison(found), memory, Path(path).suffix)
+    plots.write(plots.comparison(comparison), memory, Path(path).suffix)
     return memory.getvalue()
 
 

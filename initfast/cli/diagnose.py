@@ -1,5 +1,5 @@
-"""`initfast diagnose --widths 1000x500x500x10 --init glorot_uniform`: is this initialisation any
-good?
+"""`initfast diagnose --widths 1000x500x500x10 --init glorot_uniform`: measure signals and gradients
+in a network.
 """
 
 import argparse
@@ -25,16 +25,16 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments. What they mean together is checked by `run`."""
+    """Describe the command's arguments. `run` checks which of them can be combined."""
     parser.add_argument(
         "--widths",
-        help="inputs, then the units of each layer, such as 1000x500x500x10",
+        help="number of inputs, then the units of each layer, such as 1000x500x500x10",
     )
     parser.add_argument(
         "--preset",
         nargs="+",
         metavar="NAME",
-        help="measure what introductions claim, instead of a network of yours: "
+        help="instead of a network: test what introductory texts claim about initialisation: "
         f"{', '.join(PRESETS)}, or all",
     )
     parser.add_argument(
@@ -42,45 +42,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="INIT",
         default=["glorot_uniform"],
-        help="names of Keras or torch, such as he_normal, 'random_normal(stddev=0.01)', or Keras "
-        "JSON; of several, a line each (default: glorot_uniform)",
+        help="initializers: names of Keras or torch, such as he_normal or"
+        " 'random_normal(stddev=0.01)', or Keras JSON; several are compared, with one line each"
+        " (default: glorot_uniform)",
     )
     parser.add_argument(
-        "--details", action="store_true", help="print the whole report of each initializer"
+        "--details", action="store_true", help="print the full report of each initializer"
     )
     parser.add_argument(
         "--activation",
         default="tanh",
-        help=f"of every layer, in any usual spelling: {', '.join(ACTIVATIONS)} "
-        "(default: %(default)s)",
+        help=f"activation of every layer: {', '.join(ACTIVATIONS)} (default: %(default)s)",
     )
-    parser.add_argument("--output-activation", help="of the last layer, if another")
+    parser.add_argument(
+        "--output-activation", help="activation of the last layer (default: as --activation)"
+    )
     parser.add_argument(
         "--bias", default="zeros", metavar="INIT", help="initializer of the biases (default: zeros)"
     )
     parser.add_argument(
         "--inputs",
         default="normal",
-        help=f"{', '.join(INPUTS)}, or FILE.npy of shape (batch, inputs), taken as it is",
+        help=f"distribution of random inputs ({' or '.join(INPUTS)}), or FILE.npy of shape"
+        " (batch, inputs), which is used unchanged (default: %(default)s)",
     )
     parser.add_argument(
-        "--batch", default="256", help="samples, where inputs are drawn (default: %(default)s)"
+        "--batch", default="256", help="number of random inputs (default: %(default)s)"
     )
     parser.add_argument(
         "--seed", default="0", help="an integer in [0, 2**64) (default: %(default)s)"
     )
-    parser.add_argument("--json", action="store_true", help="print the reports as JSON, in a list")
+    parser.add_argument("--json", action="store_true", help="print a list of reports as JSON")
     parser.add_argument(
         "--plot",
         metavar="OUT.png",
-        help="draw the activations of one report, or several through depth (.png, .svg or .pdf)",
+        help="draw the activations of one report, or the signals of several by depth (.png, .svg"
+        " or .pdf)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing picture")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, print, draw. Raises ArgumentTypeError for wrong usage, OSError for what cannot be
-    read or written.
+    """Measure, print the reports and draw the picture.
+
+    Raises:
+        ArgumentTypeError: the arguments are wrong.
+        OSError: a file cannot be read or written.
     """
     try:
         _check_usage(arguments)
@@ -111,7 +118,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     if arguments.preset and arguments.widths is not None:
         raise ValueError("--preset cannot be combined with --widths")
     if not arguments.preset and arguments.widths is None:
-        raise ValueError("--widths is required, or --preset")
+        raise ValueError("--widths or --preset is required")
     if arguments.preset and arguments.plot is not None:
         raise ValueError("--preset cannot be combined with --plot")
 
@@ -148,14 +155,14 @@ def _inputs(text: str) -> Any:
 def _widths(text: str) -> list[int]:
     if not re.fullmatch(r"[0-9]+(x[0-9]+)+", text):
         raise ValueError(
-            "--widths must be two or more joined by 'x', such as 1000x500x500x10; received "
+            "--widths must be two or more numbers joined by 'x', such as 1000x500x500x10; received "
             f"{text!r}"
         )
     return [int(width) for width in text.split("x")]
 
 
 def _check_plot(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be drawn before anything is measured."""
+    """Raise an error before anything is measured if the picture cannot be written."""
     if arguments.plot is None:
         return
     target = resolve(arguments.plot)
@@ -171,8 +178,8 @@ def _check_plot(arguments: argparse.Namespace) -> None:
 def _picture(reports: list[SignalReport], path: str) -> bytes:
     from initfast.signal import plots
 
-    found = {report.initializer: report for report in reports}
-    figure = plots.report(reports[0]) if len(found) == 1 else plots.depth(found)
+    by_name = {report.initializer: report for report in reports}
+    figure = plots.report(reports[0]) if len(by_name) == 1 else plots.depth(by_name)
     memory = io.BytesIO()
     plots.write(figure, memory, Path(path).suffix)
     return memory.getvalue()

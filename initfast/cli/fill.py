@@ -30,37 +30,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "out",
         metavar="OUT",
-        help="the file to write, .npy, .safetensors, .bin or .raw; the write is atomic",
+        help="the file to write: .npy, .safetensors, or .bin or .raw (values only); the write is"
+        " atomic",
     )
     parser.add_argument(
         "--shape", required=True, help="dimensions joined by 'x', such as 50257x768"
     )
     parser.add_argument(
-        "--init", help="a Keras name, such as he_normal, or an initializer as Keras JSON"
-    )
-    parser.add_argument("--dtype", default="float32", help="element type (default: %(default)s)")
-    add_stream_arguments(parser)
-    parser.add_argument(
-        "--rows", metavar="A:B", help="overwrite rows A:B of an existing file, and no others"
+        "--init",
+        help="initializer (required unless --allocate): a name of Keras or torch, such as"
+        " he_normal or 'random_normal(stddev=0.02)', or Keras JSON",
     )
     parser.add_argument(
-        "--allocate", action="store_true", help="write zeros, for --rows to fill from several hosts"
+        "--dtype", default="float32", help="element type, such as bfloat16 (default: %(default)s)"
+    )
+    add_stream_arguments(parser, "a random one, which is printed")
+    parser.add_argument(
+        "--rows", metavar="A:B", help="overwrite only rows A:B of an existing file, as in a slice"
+    )
+    parser.add_argument(
+        "--allocate", action="store_true", help="write a file of zeros, to be filled with --rows"
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue after a kill; safe on the first run too (needs --seed)",
+        help="complete an interrupted write; safe on the first run too (needs --seed)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
-    parser.add_argument(
-        "--threads", help="how many threads to use (default: as `initfast info` shows)"
-    )
+    parser.add_argument("--threads", help="number of threads (default: see `initfast info`)")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
-    parser.add_argument("--sha256", action="store_true", help="print the SHA-256 of the file too")
+    parser.add_argument("--sha256", action="store_true", help="also print the SHA-256 of the file")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the file and print its line.
+    """Write the file and print one line about it.
 
     Raises:
         ArgumentTypeError: the arguments are wrong.
@@ -78,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         dtype = checked_dtype(arguments.dtype)
         tensor = Tensor(arguments.tensor, initializer, shape, dtype)
-        # A part of no rows makes all checks of the initializer before anything is written.
+        # A block of no rows runs all checks of the initializer before anything is written.
         initializer.block(shape, np.s_[:0], dtype=dtype)
         metadata = formats.metadata(None if seed is None else seed.seed)
         file = format.file(arguments.out, [tensor], metadata)
@@ -93,7 +96,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _write(arguments: argparse.Namespace, file: File, seed: seeds.Seed | None) -> str:
-    drawn = seed is not None and arguments.seed is None
+    resume_options = "--resume"
+    if seed is not None and arguments.seed is None:
+        resume_options = f"--resume --seed {seed.seed}"
     start = time.perf_counter()
     with progress(file.data_bytes, show=not arguments.quiet) as advance:
         result = writer.write(
@@ -104,7 +109,7 @@ def _write(arguments: argparse.Namespace, file: File, seed: seeds.Seed | None) -
             measure=not arguments.allocate,
             sha256=arguments.sha256,
             blank=arguments.allocate,
-            again=f"--resume --seed {seed.seed}" if seed is not None and drawn else "--resume",
+            resume_options=resume_options,
         )
     seconds = time.perf_counter() - start
     if result.moments is None:
@@ -129,38 +134,36 @@ def _write_rows(
 
 
 def _check_together(arguments: argparse.Namespace, format: Format) -> None:
-    """Check which arguments can be combined, and which are required. Raises ValueError."""
+    """Raise ValueError if arguments are missing or cannot be combined."""
     _check_tensor(arguments, format)
-    for one, without in (
+    for option, conflicts in (
         ("rows", ("allocate", "resume", "force", "sha256")),
         ("allocate", ("init", "seed", "name", "sha256")),
     ):
-        if getattr(arguments, one):
-            for other in without:
-                if getattr(arguments, other):
-                    raise ValueError(f"--{one} cannot be combined with --{other}")
+        if getattr(arguments, option):
+            for conflict in conflicts:
+                if getattr(arguments, conflict):
+                    raise ValueError(f"--{option} cannot be combined with --{conflict}")
     if arguments.init is None and not arguments.allocate:
-        raise ValueError("--init is required: name an initializer, such as he_normal")
+        raise ValueError("--init is required: pass an initializer, such as he_normal")
     if arguments.resume and arguments.seed is None and not arguments.allocate:
         seed = initfast.get(arguments.init).get_config().get("seed", 0)
-        if isinstance(seed, dict):  # a SeedGenerator, which may have none
+        if isinstance(seed, dict):  # a SeedGenerator, which may have no seed
             seed = seed["config"].get("seed")
         if seed is None:
-            raise ValueError("--resume needs --seed, the seed of the interrupted command")
+            raise ValueError("--resume needs --seed: pass the seed of the interrupted command")
 
 
 def _check_tensor(arguments: argparse.Namespace, format: Format) -> None:
-    """Check that the tensor has a name exactly if the format has names. Raises ValueError."""
+    """Raise ValueError unless --tensor is passed exactly if the format has tensor names."""
     if format.named and arguments.tensor is None:
-        raise ValueError("a .safetensors file needs a name for its tensor: pass --tensor NAME")
+        raise ValueError("a .safetensors file needs a tensor name: pass --tensor NAME")
     if not format.named and arguments.tensor is not None:
-        raise ValueError(
-            f"--tensor names the tensor of a .safetensors file; received {arguments.out!r}"
-        )
+        raise ValueError(f"--tensor is for .safetensors files; received {arguments.out!r}")
 
 
 def _stream_name(arguments: argparse.Namespace, format: Format) -> str | None:
-    """Return the name of the stream: --name, else the tensor's, as in `initfast model`."""
+    """Return the name of the stream: --name, else the tensor's name, as in `initfast model`."""
     name: str | None = arguments.name
     return arguments.tensor if name is None and format.named else name
 
@@ -173,7 +176,7 @@ def summary(
     seed: seeds.Seed | None,
     sha256: str | None,
 ) -> str:
-    """Return the line on stdout. Everything in it is reproducible except the seconds."""
+    """Return the line for stdout. Everything in it is reproducible except the time."""
     fields = [
         f"{size} bytes in {seconds:.3f} s ({size / max(seconds, 1e-9) / 1e9:.2f} GB/s)",
         f"mean {moments.mean:.6g}",

@@ -1,4 +1,4 @@
-"""`initfast info`: versions, kernels and threads."""
+"""`initfast info`: show versions, kernels and threads."""
 
 import argparse
 import json
@@ -31,13 +31,13 @@ def run(arguments: argparse.Namespace) -> None:
         "compiler": config["compiler"],
         "running on": f"Python {config['python']}, NumPy {config['numpy']}, {config['system']}",
         "cpu": config["cpu"],
-        "packages": _listed(config["packages"], " "),
-        "variables": _listed(config["variables"], "="),
+        "packages": _join(config["packages"], " "),
+        "variables": _join(config["variables"], "="),
     }
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:<{width}}  {line(value)}")
 
 
-def _listed(pairs: Mapping[str, str], sign: str) -> str:
+def _join(pairs: Mapping[str, str], sign: str) -> str:
     return ", ".join(f"{name}{sign}{value}" for name, value in pairs.items()) or "none"

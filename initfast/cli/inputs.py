@@ -1,4 +1,4 @@
-"""Reading existing files: an error in one is an error of the file, not wrong usage."""
+"""Reading existing files. An error in a file is not wrong usage of the command."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from initfast.files import formats
 
 
 class Differences(Exception):
-    """A file has other values than expected; a line for each difference."""
+    """The error that a file has other values than expected, with one line per difference."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__(*lines)
@@ -17,7 +17,7 @@ class Differences(Exception):
 
 
 def read(path: str) -> formats.StoredFile:
-    """Return what the header of a file says. Raises OSError, also if the header is wrong."""
+    """Return the description in the header of a file. Raises OSError, also for a damaged header."""
     with as_file_errors(path):
         return formats.read(path)
 

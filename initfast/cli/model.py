@@ -1,8 +1,9 @@
-"""`initfast model SPEC.json --out FOLDER --seed 42`: write a model in Hugging Face's layout."""
+"""`initfast model SPEC.json --out FOLDER --seed 42`: write a model in the Hugging Face layout."""
 
 import argparse
 import contextlib
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -25,45 +26,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "spec",
         metavar="SPEC.json",
         nargs="?",
-        help='{"tensors": {name: {"shape", "dtype", "init"}}}, as `spec_from` returns it',
+        help='the model as JSON, {"tensors": {name: {"shape", "dtype", "init"}}}, as'
+        " `initfast.checkpoint.spec_from` returns it",
     )
     parser.add_argument(
         "--config",
         metavar="config.json",
-        help="in place of a spec: the config of a Hugging Face model, which is copied, so that"
-        " from_pretrained loads the folder (needs transformers)",
+        help="instead of SPEC.json: the config of a Hugging Face model; it is copied into the"
+        " folder, so that from_pretrained loads it (needs transformers)",
+    )
+    parser.add_argument("--out", required=True, help="the folder or the .safetensors file to write")
+    parser.add_argument(
+        "--seed", help="an integer in [0, 2**64) (default: a random one, which is printed)"
     )
     parser.add_argument(
-        "--out", required=True, help="a folder, or a file that ends in .safetensors"
+        "--dtype", help="element type of all floating tensors (default: as in the spec)"
     )
     parser.add_argument(
-        "--seed", help="an integer in [0, 2**64) (default: one is drawn, and printed)"
-    )
-    parser.add_argument(
-        "--dtype", help="element type of all floating tensors (default: each has its own)"
-    )
-    parser.add_argument(
-        "--max-shard-size", metavar="SIZE", help="limit of a file in a folder (default: 5GB)"
+        "--max-shard-size",
+        metavar="SIZE",
+        help="maximum size of each file in the folder, such as 500MB or 2GiB (default: 5GB)",
     )
     parser.add_argument(
         "--shard",
         metavar="K/N",
-        help="write files K, K + N, ... of the model; N processes or hosts write them all",
+        help="write only files K, K + N, ..., as worker K of N processes or hosts (needs --seed)",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue after a kill; safe on the first run too (needs --seed)",
+        help="complete an interrupted write; safe on the first run too (needs --seed)",
     )
     parser.add_argument("--force", action="store_true", help="replace existing files")
-    parser.add_argument(
-        "--threads", help="how many threads to use (default: as `initfast info` shows)"
-    )
+    parser.add_argument("--threads", help="number of threads (default: see `initfast info`)")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the files and print a line.
+    """Write the files and print one line about them.
 
     Raises:
         ArgumentTypeError: the arguments are wrong.
@@ -71,35 +71,39 @@ def run(arguments: argparse.Namespace) -> None:
     """
     with as_usage_errors():
         shard = (1, 1) if arguments.shard is None else parse_shard(arguments.shard)
-        if arguments.seed is None and (arguments.resume or arguments.shard):
-            raise ValueError("--resume and --shard need --seed, so that all files are of one model")
+        if arguments.seed is None and arguments.resume:
+            raise ValueError("--resume needs --seed: pass the seed of the interrupted command")
+        if arguments.seed is None and arguments.shard:
+            raise ValueError("--shard needs --seed: pass the same seed to all workers")
         seed = seeds.draw_seed() if arguments.seed is None else integer(arguments.seed, "--seed")
         scope = thread_scope(arguments.threads)
-        if (arguments.spec is None) == (arguments.config is None):
-            raise ValueError("either SPEC.json or --config is required")
+        if arguments.spec is None and arguments.config is None:
+            raise ValueError("SPEC.json or --config is required")
+        if arguments.spec is not None and arguments.config is not None:
+            raise ValueError("--config cannot be combined with SPEC.json")
         config = None
         source = arguments.spec
         if arguments.config is not None:
-            source, config = _described(arguments.config, arguments.dtype)
+            source, config = _spec_of_config(arguments.config, arguments.dtype)
         spec = specs.read(source, arguments.dtype)
         job = checkpoint.plan(spec, arguments.out, seed, arguments.max_shard_size)
         if config is not None and not job.is_folder:
             raise ValueError(f"--config needs a folder as --out; received {arguments.out!r}")
-    copy = None if config is None else _copy(job, config, arguments)
+    write_config = None if config is None else _config_writer(job, config, arguments)
     start = time.perf_counter()
     with scope, progress(job.data_bytes(shard), show=not arguments.quiet) as advance:
         result = checkpoint.write(
             job, shard=shard, resume=arguments.resume, force=arguments.force, progress=advance
         )
-        if copy is not None:
-            copy()
+        if write_config is not None:
+            write_config()
     seconds = time.perf_counter() - start
     size = f"{len(spec.entries)} tensors, {spec.elements} elements"
     print(summary(arguments.out, size, job, result, shard, seconds, seed))
 
 
-def _described(path: str, dtype: str | None) -> tuple[Any, dict[str, Any]]:
-    """Return the spec of a config.json, and the config that belongs next to the weights."""
+def _spec_of_config(path: str, dtype: str | None) -> tuple[Any, dict[str, Any]]:
+    """Return the spec of a config.json, and the config to write next to the weights."""
     try:
         from initfast.torch.huggingface import spec_of_config
     except ImportError as error:
@@ -107,13 +111,13 @@ def _described(path: str, dtype: str | None) -> tuple[Any, dict[str, Any]]:
     return spec_of_config(path, dtype)
 
 
-def _copy(
+def _config_writer(
     job: Job, config: dict[str, Any], arguments: argparse.Namespace
 ) -> Callable[[], None] | None:
-    """Return what writes config.json, atomically; None if it is in place.
+    """Return a function that writes config.json atomically; None if the file exists and matches.
 
     Raises:
-        OSError: another config is there, and --force is not given.
+        OSError: the folder has another config.json, and --force was not passed.
     """
     path = job.folder / "config.json"
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
@@ -122,7 +126,7 @@ def _copy(
             if json.loads(file.read().decode("utf-8")) == config:
                 return None
         if not arguments.force:
-            raise OSError(f"{path} exists and differs: use --force to replace it")
+            raise OSError(f"{os.fspath(path)!r} exists and differs: use --force to replace it")
     return lambda: checkpoint.write_shared(File(path, text.encode("utf-8")), force=arguments.force)
 
 
@@ -138,19 +142,19 @@ def parse_shard(text: str) -> tuple[int, int]:
 def summary(
     out: str, size: str, job: Job, result: Result, shard: tuple[int, int], seconds: float, seed: int
 ) -> str:
-    """Return the line on stdout. All of it is reproducible except the seconds and what an earlier
-    run had written.
+    """Return the line for stdout.
+
+    It is reproducible except for the time and the bytes that an earlier run has written.
     """
     speed = result.written / max(seconds, 1e-9) / 1e9
     fields = [size, f"{result.written} bytes in {seconds:.3f} s ({speed:.2f} GB/s)"]
     if result.resumed:
-        fields.append(f"{result.resumed} bytes were in place")
+        fields.append(f"{result.resumed} bytes already in place")
     if shard != (1, 1):
         fields.append(f"shard {shard[0]}/{shard[1]}")
     count = len(job.names)
     files = f"{count} file{'' if count == 1 else 's'}"
     if shard[1] > 1:
-        mine = len(job.numbers(shard))
-        files = f"{mine} of {files}" if mine else f"no file to write of {files}"
-    fields.append(files if result.complete else f"{files}; the other workers have not finished")
+        files = f"{len(job.numbers(shard))} of {files}"
+    fields.append(files if result.complete else f"{files}; other workers have not finished")
     return f"{printable(out)}: {', '.join(fields)}, seed {seed}"

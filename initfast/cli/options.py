@@ -14,29 +14,28 @@ from initfast.core.threads import get_num_threads, threads
 from initfast.initializers.base import Initializer
 from initfast.initializers.random import RandomInitializer
 
-# Of as many digits as any number here may have: Python refuses to read thousands of them.
+# More digits than any valid number has. Python refuses to convert thousands of digits.
 _INTEGER = re.compile(r"[0-9]{1,30}")
 
 
-def add_stream_arguments(parser: argparse.ArgumentParser, *, drawn: bool = True) -> None:
-    """Describe the arguments that choose a tensor and its stream.
+def add_stream_arguments(parser: argparse.ArgumentParser, default_seed: str) -> None:
+    """Describe the arguments that select a tensor and its random stream.
 
-    `drawn`: whether a seed is drawn if none is given."""
-    default = "one is drawn, and printed" if drawn else "the one in a .safetensors file"
-    parser.add_argument("--seed", help=f"an integer in [0, 2**64) (default: {default})")
+    `default_seed` says which seed is used without --seed."""
+    parser.add_argument("--seed", help=f"an integer in [0, 2**64) (default: {default_seed})")
     parser.add_argument(
         "--name",
         type=utf8,
-        help="the array's name, which chooses its random stream (default in .safetensors: the"
-        " tensor's name)",
+        help="name that selects the random stream (default: the tensor's name in a .safetensors"
+        " file, else none)",
     )
     parser.add_argument(
-        "--tensor", metavar="NAME", type=utf8, help="the tensor's name in a .safetensors file"
+        "--tensor", metavar="NAME", type=utf8, help="name of the tensor in a .safetensors file"
     )
 
 
 def utf8(argument: str) -> str:
-    """Return the text whose UTF-8 bytes the shell passed; Python has decoded them by the locale.
+    """Return an argument decoded as UTF-8. Python has decoded it by the locale.
 
     Raises:
         ArgumentTypeError: the bytes are not UTF-8.
@@ -50,7 +49,7 @@ def utf8(argument: str) -> str:
 
 
 def checked_dtype(text: str) -> DType:
-    """Return the dtype of a name: floating, integer or bool. Raises ValueError."""
+    """Return the dtype with this name: floating, integer or bool. Raises ValueError."""
     dtype = dtypes.resolve_numeric(text)
     if dtype.kind == "c":
         raise ValueError(f"dtype must be floating, integer or bool; received {text!r}")
@@ -68,9 +67,9 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def parse_rows(text: str, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the rows (first, last) of `A:B`, of an array of this shape. Raises ValueError."""
+    """Return (A, B) of `A:B`, rows of an array of this shape. Raises ValueError."""
     if not shape:
-        raise ValueError(f"--rows needs an array of at least one dim; received {text!r}")
+        raise ValueError(f"--rows needs an array of at least one dimension; received {text!r}")
     match = re.fullmatch(r"([0-9]{0,30}):([0-9]{0,30})", text)
     first, last = (int(match[1] or 0), int(match[2] or shape[0])) if match else (1, 0)
     if not first <= last <= shape[0]:
@@ -83,13 +82,13 @@ def seeded(
 ) -> tuple[Initializer, seeds.Seed | None]:
     """Return the initializer with one fixed stream, and that stream; None if nothing is random.
 
-    The seed is --seed, else the one in the JSON, else a new one. A name chooses the stream of a
-    plain seed. Raises ValueError or TypeError."""
+    The seed is --seed, else the one in the JSON, else a random one. `name` selects a stream of
+    that seed. Raises ValueError or TypeError."""
     initializer = initfast.get(init)
-    given = None if seed_text is None else seeds.Seed(integer(seed_text, "--seed"))
+    option = None if seed_text is None else seeds.Seed(integer(seed_text, "--seed"))
     if not isinstance(initializer, RandomInitializer):
         return initializer, None
-    live = seeds.live_seed(initializer.seed if given is None else given)
+    live = seeds.live_seed(initializer.seed if option is None else option)
     seed = live.next() if isinstance(live, seeds.SeedGenerator) else live
     if name is not None:
         seed = seed.named(name)
@@ -97,14 +96,14 @@ def seeded(
 
 
 def integer(text: str, option: str) -> int:
-    """Return the number of an option's text. Raises ValueError."""
+    """Return the integer in the text of an option. Raises ValueError."""
     if not _INTEGER.fullmatch(text):
         raise ValueError(f"{option} must be an integer >= 0; received {text!r}")
     return int(text)
 
 
 def thread_scope(text: str | None) -> AbstractContextManager[None]:
-    """Return a context with the number of threads of --threads. Raises ValueError."""
+    """Return a context that uses the number of threads of --threads. Raises ValueError."""
     return threads(get_num_threads() if text is None else integer(text, "--threads"))
 
 

@@ -1,4 +1,4 @@
-"""What a command prints, into a pipe that may close before the end, as `| head` does."""
+"""Printing to a pipe that may close early, as with `| head`."""
 
 import os
 import sys
@@ -9,11 +9,11 @@ SIGPIPE_EXIT = 141  # 128 + the signal, as a shell reports it
 
 
 def show(text: str) -> None:
-    """Print a text and a newline; end the command quietly if the pipe has closed."""
+    """Print a text and a newline. Raises SystemExit(141), without a message, if the pipe closed."""
     try:
         print(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # So that the interpreter has nothing left to write when it ends.
+        # Otherwise Python would try to write the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(SIGPIPE_EXIT) from None

@@ -1,7 +1,7 @@
-"""The command line: `initfast COMMAND` or `python -m initfast COMMAND`, with a row per command.
+"""The command line: `initfast COMMAND` or `python -m initfast COMMAND`.
 
 Results go to stdout, messages and progress to stderr. Exit codes: 0 done, 1 failed, 2 wrong
-arguments or variables, 130 interrupted by Ctrl-C, 141 the reader of stdout has closed it.
+arguments or variables, 130 interrupted by Ctrl-C, 141 the reader closed the pipe on stdout.
 """
 
 import argparse
@@ -24,7 +24,7 @@ OK, FAILED, WRONG_USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 
 class Command(NamedTuple):
-    """A command: its name, its help, its arguments and its function."""
+    """A command: its name, its help, and the functions that add its arguments and run it."""
 
     name: str
     help: str
@@ -35,31 +35,49 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("fill", "write an initialised array to a file", fill.add_arguments, fill.run),
     Command("verify", "regenerate a file's values and compare", verify.add_arguments, verify.run),
-    Command("model", "write a model's checkpoint from a spec", model.add_arguments, model.run),
+    Command(
+        "model",
+        "write a model's checkpoint from a spec or a config",
+        model.add_arguments,
+        model.run,
+    ),
     Command(
         "diagnose",
         "measure signals and gradients in a network",
         diagnose.add_arguments,
         diagnose.run,
     ),
-    Command("compare", "train from several initializers", compare.add_arguments, compare.run),
-    Command("bench", "time initfast, NumPy and PyTorch here", bench.add_arguments, bench.run),
     Command(
-        "bits", "write random words to stdout, for test batteries", bits.add_arguments, bits.run
+        "compare",
+        "train a network from each of several initializers",
+        compare.add_arguments,
+        compare.run,
+    ),
+    Command(
+        "bench",
+        "time initfast, NumPy and PyTorch on this machine",
+        bench.add_arguments,
+        bench.run,
+    ),
+    Command(
+        "bits",
+        "write random 32-bit words to stdout, for test batteries",
+        bits.add_arguments,
+        bits.run,
     ),
     Command("info", "show versions, kernels and threads", info.add_arguments, info.run),
 )
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that reports errors as this program does; the commands' parsers inherit it."""
+    """An argument parser that reports errors in the format of this program."""
 
     def error(self, message: str) -> NoReturn:
         _report(message, f"See `{self.prog} --help`.")
         raise SystemExit(WRONG_USAGE)
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """Print help or a version; argparse itself would not say that it could not."""
+        """Print help or a version. Raise OSError if that fails, which argparse would not do."""
         print(message, end="", file=file)
 
 
@@ -67,29 +85,29 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(
         prog="initfast",
-        description="Fill large arrays with initial weights, reproducibly, under the Keras names.",
-        epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments or variables, 130 interrupted.",
+        description="Fill arrays and models with reproducible initial weights.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments or environment variables,"
+        " 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"initfast {__version__}")
     rows = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
-        row = rows.add_parser(
-            command.name, help=command.help, description=command.help.capitalize() + "."
-        )
+        description = f"{command.help[0].upper()}{command.help[1:]}."
+        row = rows.add_parser(command.name, help=command.help, description=description)
         command.add_arguments(row)
         row.set_defaults(run=command.run, parser=row)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code; without `arguments`, that of the process.
+    """Run a command and return its exit code. Default arguments: those of the process.
 
     Wrong usage raises SystemExit(2).
     """
     try:
         _startup.end()
         if not _open_streams():
-            _report("stdout must be open")
+            _report("stdout is closed: redirect it to a file or a pipe")
             return FAILED
         try:
             with warnings.catch_warnings():
@@ -97,12 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _run(arguments)
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has enough
+    except BrokenPipeError:  # the reader has closed the pipe
         _drop_output()
         return BROKEN_PIPE
     except OSError as error:
         _drop_output()
-        _report(f"stdout: {error.strerror or error}")
+        _report(f"cannot write to stdout: {error.strerror or error}")
         return FAILED
     except KeyboardInterrupt as error:
         _report(str(error) or "interrupted; nothing was kept")
@@ -133,54 +151,55 @@ def _run(arguments: Sequence[str] | None) -> int:
         _report(_text(error))
         return FAILED
     except Warning as error:  # python -W error
-        _report(f"a warning, which is an error here: {error}")
+        _report(f"a warning is treated as an error: {error}")
         return FAILED
     return OK
 
 
 def _open_streams() -> bool:
-    """Return whether stdout is open. What is closed is opened on nothing.
+    """Open closed standard streams on /dev/null, and return whether stdout was open.
 
-    Otherwise the next file to be opened would be stdout or stderr, and get their texts.
+    Otherwise the next file to be opened would become stdout or stderr, and receive their output.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     if sys.stdout is None:
         return False
-    # Also a file name that is not text, and a locale that has no such letters.
+    # Print file names that are not text, and characters that the locale does not have.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     return True
 
 
 def _drop_output() -> None:
-    """Let what stdout still holds go nowhere: Python writes it once more when it ends."""
+    """Discard what stdout still buffers: Python would try to write it again at exit."""
     with contextlib.suppress(OSError, ValueError):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
-        os.close(nothing)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
 
 
 def _text(error: Exception) -> str:
-    """Return the message without the number that a system's OSError begins with."""
+    """Return the message of an error, without the number at the start of a system error."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.strerror}: {error.filename!r}"
     return str(error)
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    """Show a warning as this program's: the line of code that it comes from is not the user's."""
+    """Print a warning without its line of code, which is not the user's."""
     with contextlib.suppress(OSError):
         print(f"initfast: warning: {line(message)}", file=sys.stderr)
 
 
 def _report(*lines: str) -> None:
-    with contextlib.suppress(OSError):  # stderr is full or closed: the exit code is left
+    """Print an error. If stderr is full or closed, only the exit code reports it."""
+    with contextlib.suppress(OSError):
         print(
             "\n".join(["initfast: error: " + line(lines[0]), *map(line, lines[1:])]),
             file=sys.stderr,

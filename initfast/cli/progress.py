@@ -1,4 +1,4 @@
-"""The progress bar of the commands that take a while."""
+"""The progress bar of commands that may take long."""
 
 import argparse
 import contextlib
@@ -13,7 +13,7 @@ def progress(
     """Show a bar over `total` units if stderr is a terminal; yield the function that advances it.
 
     Raises:
-        ArgumentTypeError: one of tqdm's own variables is wrong.
+        ArgumentTypeError: an environment variable of tqdm is wrong.
     """
     if not (show and sys.stderr.isatty()):
         yield lambda count: None
@@ -24,7 +24,7 @@ def progress(
         bar = tqdm(total=total, unit=unit, unit_scale=scaled, file=sys.stderr, leave=False)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise argparse.ArgumentTypeError(
-            f"the variables TQDM_... must be arguments of tqdm; received {error}"
+            f"an environment variable TQDM_... is wrong: {error}"
         ) from error
     with bar:
         yield bar.update

@@ -43,30 +43,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--self",
         dest="itself",
         action="store_true",
-        help="compare the kernels of this installation with known values, instead of a file",
+        help="instead of a file, check this installation: compare its kernels with known values",
     )
     parser.add_argument(
-        "--init", help="the expected initializer: a Keras name, or an initializer as Keras JSON"
+        "--init", help="the expected initializer: a name of Keras or torch, or Keras JSON"
     )
     parser.add_argument(
-        "--spec", metavar="SPEC.json", help="the expected spec of a model, as for `initfast model`"
+        "--spec", metavar="SPEC.json", help="the spec of a model, as for `initfast model`"
     )
     parser.add_argument(
-        "--shape", help="dimensions joined by 'x' (default: those of the file; raw files need it)"
+        "--shape",
+        help="dimensions joined by 'x' (default: those of the file; raw files need it)",
     )
     parser.add_argument(
-        "--dtype", help="element type (default: that of the file; in raw files float32)"
+        "--dtype", help="element type (default: that of the file; float32 for raw files)"
     )
-    add_stream_arguments(parser, drawn=False)
-    parser.add_argument("--rows", metavar="A:B", help="compare rows A to B only")
-    parser.add_argument(
-        "--threads", help="how many threads to use (default: as `initfast info` shows)"
-    )
+    add_stream_arguments(parser, "the one in a .safetensors file")
+    parser.add_argument("--rows", metavar="A:B", help="compare only rows A:B, as in a slice")
+    parser.add_argument("--threads", help="number of threads (default: see `initfast info`)")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Compare, and print a line if everything is equal.
+    """Compare, and print one line if all values match.
 
     Raises:
         ArgumentTypeError: the arguments are wrong.
@@ -92,11 +91,12 @@ def _verify_itself(arguments: argparse.Namespace) -> str:
     with as_usage_errors():
         for option in ("file", "init", "spec", "shape", "dtype", "seed", "name", "tensor", "rows"):
             if getattr(arguments, option) is not None:
-                shown = "FILE" if option == "file" else f"--{option}"
-                raise ValueError(f"--self cannot be combined with {shown}")
+                argument = "FILE" if option == "file" else f"--{option}"
+                raise ValueError(f"--self cannot be combined with {argument}")
     differing = [f"{each} differs from stream version 1" for each in self_test.differing()]
     if differing:
-        raise Differences([*differing, "please report this with `initfast info --json`"])
+        differing.append("please report this, with the output of `initfast info --json`")
+        raise Differences(differing)
     kernels = ", ".join(backends.available())
     count = sum(map(len, self_test.KNOWN.values()))
     return (
@@ -109,23 +109,21 @@ def _verify_file(arguments: argparse.Namespace) -> str:
     with as_usage_errors():
         format = formats.format_of(arguments.file)
         if not format.named and arguments.tensor is not None:
-            raise ValueError(
-                f"--tensor names the tensor of a .safetensors file; received {arguments.file!r}"
-            )
+            raise ValueError(f"--tensor is for .safetensors files; received {arguments.file!r}")
         if not format.described and arguments.shape is None:
             raise ValueError("raw files need --shape")
     stored = _one_tensor(read(arguments.file), arguments.tensor)
-    (only,) = stored.tensors
+    (stored_tensor,) = stored.tensors
     with as_usage_errors():
-        shape = only.shape if arguments.shape is None else parse_shape(arguments.shape)
+        shape = stored_tensor.shape if arguments.shape is None else parse_shape(arguments.shape)
         rows = None if arguments.rows is None else parse_rows(arguments.rows, shape)
     dtype = _dtype(stored, arguments.dtype)
     with as_usage_errors():
-        name = only.name if arguments.name is None else arguments.name
+        name = stored_tensor.name if arguments.name is None else arguments.name
         initializer, seed = seeded(arguments.init, _seed_text(arguments, stored), name)
         initializer.block(shape, (np.s_[:0],) * bool(shape), dtype=dtype)
         stored.format.dtype_name(dtype)
-    tensor = Tensor(only.name, initializer, shape, dtype)
+    tensor = Tensor(stored_tensor.name, initializer, shape, dtype)
     size = tensor.nbytes
     if rows is not None:
         size = size // shape[0] * (rows[1] - rows[0]) if shape[0] else 0
@@ -145,10 +143,10 @@ def _verify_model(arguments: argparse.Namespace) -> str:
             arguments.spec, arguments.file, 0 if seed is None else seed, dtype=arguments.dtype
         )
     if not os.path.exists(arguments.file):
-        raise FileNotFoundError(f"the file or folder must exist; received {arguments.file!r}")
+        raise FileNotFoundError(f"no such file or folder: {arguments.file!r}")
     stored = [read(str(path)) for path in job.paths]
     if seed is None:
-        seeds = {formats.seed_of(one.metadata) for one in stored}
+        seeds = {formats.seed_of(file.metadata) for file in stored}
         seed = seeds.pop()
         if seeds or seed is None:
             raise argparse.ArgumentTypeError(_NO_SEED)
@@ -156,28 +154,31 @@ def _verify_model(arguments: argparse.Namespace) -> str:
     size = job.data_bytes()
     with progress(size, show=not arguments.quiet) as advance:
         differences = [
-            (str(one.path), difference)
-            for number, one in enumerate(stored)
-            for difference in verifier.compare(one, job.tensors(number), advance=advance)
+            (str(file.path), difference)
+            for number, file in enumerate(stored)
+            for difference in verifier.compare(file, job.tensors(number), advance=advance)
         ]
     _refuse(differences)
     return _summary(arguments.file, size, seed)
 
 
 def _one_tensor(stored: StoredFile, name: str | None) -> StoredFile:
-    """Return the file as if it held one tensor: that of the name or, without one, its only one."""
+    """Return the file with only the tensor of this name, or with its only tensor if None."""
     tensors = [tensor for tensor in stored.tensors if name is None or tensor.name == name]
     if len(tensors) != 1:
-        names = ", ".join(repr(tensor.name) for tensor in stored.tensors[:5]) or "no tensors"
+        names = ", ".join(repr(tensor.name) for tensor in stored.tensors[:5])
+        more = ", ..." if len(stored.tensors) > 5 else ""
         raise OSError(
-            f"{stored.path}: --tensor must name a tensor of the file; received {name!r} for one of"
-            f" {len(stored.tensors)}: {names}"
+            f"{stored.path}: --tensor must be the name of a tensor in the file ({names}{more});"
+            f" received {name!r}"
+            if names
+            else f"{stored.path}: the file has no tensors"
         )
     return replace(stored, tensors=tuple(tensors))
 
 
 def _dtype(stored: StoredFile, text: str | None) -> DType:
-    """Return the dtype of --dtype, else that of the file."""
+    """Return the dtype of --dtype, else the dtype in the file, else float32."""
     if text is not None or not stored.format.described:
         with as_usage_errors():
             return checked_dtype("float32" if text is None else text)
@@ -185,14 +186,14 @@ def _dtype(stored: StoredFile, text: str | None) -> DType:
         return stored.format.dtype_of(stored.tensors[0])
 
 
-_NO_SEED = "--seed is required: the file does not name it"
+_NO_SEED = "--seed is required: the file does not contain it"
 
 
 def _seed_text(arguments: argparse.Namespace, stored: StoredFile) -> str | None:
     """Return --seed, else None for the seed in the JSON, else the seed in the metadata.
 
     Raises:
-        ValueError: a seed is needed, but not given.
+        ValueError: --seed is required.
     """
     if arguments.seed is not None:
         return str(arguments.seed)
@@ -205,6 +206,7 @@ def _seed_text(arguments: argparse.Namespace, stored: StoredFile) -> str | None:
 
 
 def _refuse(differences: Sequence[tuple[str, Difference]]) -> None:
+    """Raise Differences if there are any."""
     if differences:
         lines = [f"{path}: {difference}" for path, difference in differences[:SHOWN]]
         if len(differences) > SHOWN:

@@ -1,7 +1,7 @@
-"""Write a model's files, and say what `verify` expects of them.
+"""Write the files of a model, and list the files that an existing model should have.
 
-The piece of work is a file. Worker K of N writes files K, K + N, ...; whoever finds all of them in
-place writes the index."""
+The unit of work is a file. Worker K of N writes files K, K + N, .... The worker that finds all
+files in place writes the index."""
 
 from __future__ import annotations
 
@@ -42,28 +42,29 @@ def save(
     """Write the model that a spec describes. Each file is written atomically.
 
     Args:
-        spec: path of a JSON file, or what it holds, such as `spec_from` returns.
+        spec: path of a JSON file, or a dict of the same form, such as `spec_from` returns.
         path: a file that ends in .safetensors, or a folder, which is created if its parent exists.
             A folder gets model.safetensors, or model-00001-of-0000N.safetensors and so on and
             model.safetensors.index.json.
-        seed: integer in [0, 2**64), or a `Seed`, whose name then comes before the tensors'.
-        max_shard_size: bytes of a file in a folder, a number or text such as "500MB" or "2GiB";
-            default "5GB". A tensor that is larger has a file to itself.
-        dtype: the dtype of all floating tensors; default: each has its own.
-        shard: (K, N): this call writes files K, K + N, ..., for N processes or hosts that share the
-            folder. The last of them to finish writes the index. With fewer files than N, some of
-            them have nothing to write.
-        resume: continue what was interrupted; finished files are compared. If there is nothing,
-            begin.
-        force: replace existing files, and start unfinished ones again.
+        seed: integer in [0, 2**64), or a `Seed`, whose name is then a prefix of the tensors' names.
+        max_shard_size: maximum bytes of a file in a folder, a number or text such as "500MB" or
+            "2GiB"; default "5GB". A larger tensor has a separate file.
+        dtype: name of the dtype of all floating tensors; default: as in the spec.
+        shard: (K, N): this call writes only files K, K + N, ..., as worker K of N processes or
+            hosts that share the folder. The last worker to finish writes the index. With fewer
+            files than N, some workers have nothing to write.
+        resume: complete an interrupted write. Finished files are compared. This is safe on the
+            first run too.
+        force: replace existing files, and restart unfinished ones.
         progress: called with counts of bytes as they are written.
 
     Returns:
-        What was done; `complete` says whether all files are in place.
+        A result whose `written` and `resumed` are bytes of data that this call has written and that
+        were in place. `complete` says whether all files of the model are in place.
 
     Raises:
         ValueError: the spec or an argument is wrong. Nothing has been written then.
-        OSError: files are in the way, the disk is full, or another write was interrupted.
+        OSError: a file exists already, the disk is full, or an unfinished file exists.
     """
     job = plan(spec, path, seed, max_shard_size, dtype=dtype)
     return write(job, shard=shard, resume=resume, force=force, progress=progress)
@@ -78,7 +79,7 @@ def write(
     progress: Callable[[int], object] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Result:
-    """Write what `plan` has returned. Arguments are those of `save` and `writer.write`."""
+    """Write the files of a `Job` from `plan`. Arguments are those of `save` and `writer.write`."""
     if not 1 <= shard[0] <= shard[1]:
         raise ValueError(f"shard must be (K, N) with K from 1 to N; received {shard!r}")
     numbers = job.numbers(shard)
@@ -89,7 +90,7 @@ def write(
             for path in paths:
                 refuse_existing(path)
         if paths:
-            check_space(paths[0].parent, job.data_bytes(shard) - sum(map(_taken, paths)))
+            check_space(paths[0].parent, job.data_bytes(shard) - sum(map(_disk_bytes, paths)))
         for count, number in enumerate(numbers):
             try:
                 result = writer.write(
@@ -113,11 +114,12 @@ def write(
 def expected(
     spec: AnySpec, path: str | os.PathLike[str], seed: int | Seed, *, dtype: str | None = None
 ) -> list[File]:
-    """Return the files that an existing model should consist of, to be compared with it.
+    """Return the files that an existing model should consist of.
 
     Args:
-        spec, seed, dtype: what it should have been made of, as for `save`.
-        path: the file, or the folder, whose index says which of its files holds which tensor.
+        spec, seed, dtype: the expected ones, as for `save`.
+        path: the file or the folder of the model. The index in the folder says which file holds
+            which tensor.
 
     Raises:
         ValueError: the spec or an argument is wrong.
@@ -126,8 +128,8 @@ def expected(
     return list(layout.existing(spec, path, seed, dtype=dtype).files)
 
 
-def _taken(path: Path) -> int:
-    """Return how many bytes of the disk a file of ours takes already, finished or not."""
+def _disk_bytes(path: Path) -> int:
+    """Return how many bytes of the disk a file takes already, finished or unfinished."""
     return max(allocated(path), allocated(partial_path(path)))
 
 
@@ -150,7 +152,7 @@ def _is_in_place(path: Path, header: bytes, entries: Iterable[Entry]) -> bool:
 
 
 def write_shared(file: File, *, force: bool) -> None:
-    """Write a small file, as several workers may do at once: the bytes are the same."""
+    """Write a small file. Several workers may write the same bytes at once."""
     end = time.monotonic() + _WAIT_SECONDS
     while True:
         try:
@@ -164,10 +166,10 @@ def write_shared(file: File, *, force: bool) -> None:
 
 @contextlib.contextmanager
 def _folder(job: Job) -> Iterator[None]:
-    """Create the folder of a model, and remove it again if nothing was written.
+    """Create the folder of a model, and remove it if nothing was written.
 
     Raises:
-        OSError: the folder cannot be one, or it holds files of another model.
+        OSError: the folder cannot be created, or it holds files of another model.
     """
     created = False
     if job.is_folder:
@@ -176,21 +178,26 @@ def _folder(job: Job) -> Iterator[None]:
                 f"the output must end in {SUFFIX} or be a folder;"
                 f" received {os.fspath(job.folder)!r}"
             )
-        with contextlib.suppress(FileExistsError):
+        try:
             job.folder.mkdir()
             created = True
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"the folder of {os.fspath(job.folder)!r} does not exist: create it first"
+            ) from None
         names = {*job.names, *([INDEX] if len(job.names) > 1 else [])}
-        for name in sorted(filter(layout.is_ours, os.listdir(job.folder))):
+        for name in sorted(filter(layout.is_model_file, os.listdir(job.folder))):
             if name.removesuffix(".partial") not in names:
                 raise FileExistsError(
-                    "a folder holds the files of one model: remove"
-                    f" {os.fspath(job.folder / name)!r}, which is not one of the"
-                    f" {len(job.names)} to be written"
+                    f"{os.fspath(job.folder / name)!r} belongs to another model or shard size:"
+                    " remove it, or write to another folder"
                 )
     try:
         yield
     except BaseException:
         if created:
-            with contextlib.suppress(OSError):  # something is in it, to be resumed
+            with contextlib.suppress(OSError):  # it holds files that can be resumed
                 job.folder.rmdir()
         raise

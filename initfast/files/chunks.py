@@ -1,5 +1,5 @@
-"""The pieces of work. A chunk is a run of one tensor, a group is chunks that follow each other in a
-file.
+"""The pieces of work: a chunk is consecutive elements of one tensor, a group is consecutive chunks
+of a file.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from initfast.core.moments import Moments, measure
 from initfast.files.formats import Tensor
 from initfast.initializers import blocks
 
-# Large enough to outweigh Python's work per chunk (about 0.1 ms, where a uniform takes 1 ms), small
-# enough for a core's share of the last cache.
+# Large enough to hide Python's work per chunk (0.1 ms, compared with 1 ms for uniform values), and
+# small enough for one core's share of the last-level cache.
 CHUNK_BYTES = 4 << 20
-# Elements made between two looks at whether the walk has been stopped.
+# Elements computed between two checks whether the walk has been stopped.
 _SLICE = 1 << 18
-# Bytes of small chunks in a group, and how many they are at most.
+# The maximum bytes, and the maximum number, of small chunks in a group.
 _SMALL, MOST = 1 << 18, 1024
 
 Bytes = npt.NDArray[np.uint8]
@@ -32,7 +32,7 @@ BYTE = np.dtype("u1")
 
 
 class Chunk(NamedTuple):
-    """Consecutive elements of one tensor, in C order, from element `start` on."""
+    """Consecutive elements of one tensor, in C order, that begin at element `start`."""
 
     tensor: Tensor
     start: int
@@ -43,7 +43,7 @@ class Chunk(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Chunks that follow each other in the file: one piece of memory, read or written at once."""
+    """Consecutive chunks of a file, which are read or written with one system call."""
 
     chunks: list[Chunk]
     offset: int
@@ -66,7 +66,7 @@ def chunks(
     Args:
         tensors: the tensors; with `rows`, one tensor.
         chunk_bytes: at least the size of an element.
-        rows: entries (first, last) of the first dim, as in a slice. Default: everything.
+        rows: (first, last) of the first dimension, as in a slice. Default: all rows.
     """
     for tensor in tensors:
         first, last = 0, math.prod(tensor.shape)
@@ -81,9 +81,9 @@ def chunks(
 
 
 def groups(todo: Iterable[Chunk], chunk_bytes: int = CHUNK_BYTES) -> Iterator[Group]:
-    """Put small chunks together, of at most `chunk_bytes` in all; a large one is alone.
+    """Combine small chunks into groups of at most `chunk_bytes`. A large chunk is a group alone.
 
-    In memory that is aligned where the group begins, each chunk is aligned to its elements."""
+    In memory where the group is aligned, each chunk is aligned to its elements."""
     limit = min(chunk_bytes, _SMALL)
     group: list[Chunk] = []
     begin = end = 0
@@ -106,19 +106,19 @@ def groups(todo: Iterable[Chunk], chunk_bytes: int = CHUNK_BYTES) -> Iterator[Gr
 
 
 class Maker:
-    """Makes the bytes of chunks. It keeps one tensor that can only be made whole."""
+    """A source of the bytes of chunks. It keeps one tensor that can only be computed whole."""
 
     def __init__(self) -> None:
         self._tensor: Tensor | None = None
         self._whole: Bytes | None = None
 
     def prepare(self, chunk: Chunk) -> Bytes | None:
-        """Return the bytes of the whole tensor if its chunks are cut from them, else None."""
+        """Return the bytes of the whole tensor if it can only be computed as a whole, else None."""
         if chunk.tensor is not self._tensor:
             self._tensor, self._whole = chunk.tensor, None
             if chunk.tensor.initializer.whole_only:
                 array = buffers.empty(chunk.tensor.shape, chunk.tensor.dtype)
-                chunk.tensor.drawn.fill(array, array.shape, ...)
+                chunk.tensor.seeded_initializer.fill(array, array.shape, ...)
                 self._whole = array.reshape(-1).view(BYTE)
         return self._whole
 
@@ -127,44 +127,44 @@ class Maker:
         group: Group,
         out: Bytes,
         wholes: Iterable[Bytes | None],
-        measured: bool = False,
+        with_moments: bool = False,
         stop: threading.Event | None = None,
     ) -> Moments | None:
-        """Write the chunks of a group into memory of its size; return its moments if `measured`."""
+        """Write the values of a group to `out`. Return their moments if `with_moments`."""
         total = Moments()
         address = out.ctypes.data - group.offset
         for chunk, whole in zip(group.chunks, wholes, strict=True):
             tensor, start, size, offset, nbytes = chunk
-            if (  # The usual case of small tensors, in few steps.
+            if (  # Fast path for small tensors, which are the most frequent.
                 tensor.seed is not None
-                and not measured
+                and not with_moments
                 and size <= _SLICE
                 and (source := blocks.source_of(tensor.initializer, tensor.shape, tensor.dtype))
             ):
                 engine.fill_run(source, tensor.seed, address + offset, start, size)
                 continue
             low = offset - group.offset
-            part = self.make(chunk, out[low : low + nbytes], whole, measured, stop)
+            part = self.make(chunk, out[low : low + nbytes], whole, with_moments, stop)
             total = total if part is None else total.merged(part)
-        return total if measured else None
+        return total if with_moments else None
 
     @staticmethod
     def make(
         chunk: Chunk,
         out: Bytes,
         whole: Bytes | None,
-        measured: bool = False,
+        with_moments: bool = False,
         stop: threading.Event | None = None,
     ) -> Moments | None:
-        """Write a chunk into memory of its size; return its moments if `measured`.
+        """Write the values of a chunk to `out`. Return their moments if `with_moments`.
 
         `whole` is from `prepare`. Raises CancelledError soon after `stop` is set."""
         tensor, array = chunk.tensor, values(chunk, out)
         if whole is not None:
             low = chunk.start * tensor.dtype.itemsize
             out[...] = whole[low : low + chunk.nbytes]
-            return measure(array) if measured else None
-        initializer, found = tensor.drawn, list[Moments]()
+            return measure(array) if with_moments else None
+        initializer, moments = tensor.seeded_initializer, list[Moments]()
         for low in range(0, chunk.size, _SLICE):
             if stop is not None and stop.is_set():
                 raise CancelledError
@@ -172,18 +172,18 @@ class Maker:
                 array[low : low + _SLICE],
                 tensor.shape,
                 chunk.start + low,
-                moments=found.append if measured else None,
+                moments=moments.append if with_moments else None,
             )
-        return functools.reduce(Moments.merged, found, Moments()) if measured else None
+        return functools.reduce(Moments.merged, moments, Moments()) if with_moments else None
 
 
 def values(chunk: Chunk, raw: Bytes) -> npt.NDArray[Any]:
-    """Return a chunk's bytes as an array of its dtype."""
+    """Return the bytes of a chunk as an array of its dtype."""
     return raw.view(chunk.tensor.dtype)
 
 
 def equal(one: Bytes, other: Bytes) -> bool:
-    """Return whether two pieces of memory hold the same bytes; eight at a time, for speed."""
+    """Return whether two arrays hold the same bytes, compared eight at a time for speed."""
     wide = len(one) // 8 * 8
     return len(one) == len(other) and bool(
         np.array_equal(one[:wide].view("u8"), other[:wide].view("u8"))

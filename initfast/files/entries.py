@@ -40,10 +40,10 @@ DTYPES: dict[str, DType] = {
 }
 _NEEDED, _OPTIONAL = ("shape", "dtype", "init"), ("stream", "fixed_rows")
 _REQUIRED, _KEYS = frozenset(_NEEDED), frozenset((*_NEEDED, *_OPTIONAL))
-_LONGEST = 1024  # characters of a name: no model comes near, and a file's header holds every name
-# The table behind an STFT kernel is as long as its dims, and each part makes it again.
+_LONGEST = 1024  # characters of a name, because the header of a file holds all names
+# Limit of a dimension of an STFT kernel: its table is that long, and is computed for each chunk.
 _STFT_SIZE = 1 << 20
-# Errors of constructors and conversions for arguments that have not been checked.
+# Errors that constructors and conversions raise for unchecked arguments.
 _WRONG = (
     ArithmeticError,
     AttributeError,
@@ -67,81 +67,83 @@ class Entry(NamedTuple):
 
     @property
     def nbytes(self) -> int:
+        """Return the bytes of the tensor."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def values(self) -> Initializer:
-        """Return the initializer with the fixed rows, without this tensor's stream."""
+        """Return the initializer with the fixed rows, but without the stream of this tensor."""
         return FixedRows(self.initializer, self.fixed_rows) if self.fixed_rows else self.initializer
 
     def drawn(self, root: Seed) -> Initializer:
-        """Return the initializer with this tensor's stream within a seed."""
+        """Return the initializer with the stream of this tensor within the seed `root`."""
         return self.values.with_seed(root.named(self.stream))
 
 
-def read(name: Any, given: Any, made: dict[str, Initializer]) -> Entry:
-    """Return one tensor. `made` caches the initializers, as most models have few.
+def read(name: Any, entry: Any, cache: dict[str, Initializer]) -> Entry:
+    """Return one tensor. `cache` holds the initializers, because most models have few.
 
     Raises:
         ValueError: the name or the entry is wrong.
     """
-    _check_name("name of a tensor", name)
-    if not isinstance(given, Mapping):
+    _check_name("the name of a tensor", name)
+    if not isinstance(entry, Mapping):
         raise ValueError(
             f"tensor {short(name)}: must be an object with 'shape', 'dtype' and 'init';"
-            f" received {short(given)}"
+            f" received {short(entry)}"
         )
-    if not _REQUIRED <= given.keys() <= _KEYS:
-        missing = [key for key in _NEEDED if key not in given]
-        unknown = [key for key in given if key not in _KEYS]
-        wrong = f"{missing[0]!r} is missing" if missing else f"received {short(unknown[0])}"
+    if not _REQUIRED <= entry.keys() <= _KEYS:
+        missing = [key for key in _NEEDED if key not in entry]
+        unknown = [key for key in entry if key not in _KEYS]
+        fault = f"{missing[0]!r} is missing" if missing else f"received {short(unknown[0])}"
         raise ValueError(
-            f"tensor {short(name)}: takes the keys {', '.join(map(repr, _NEEDED))}, and may have"
-            f" {' and '.join(map(repr, _OPTIONAL))}; {wrong}"
+            f"tensor {short(name)}: the keys must be {', '.join(map(repr, _NEEDED))} and optionally"
+            f" {', '.join(map(repr, _OPTIONAL))}; {fault}"
         )
-    dtype = given["dtype"]
+    dtype = entry["dtype"]
     kind = DTYPES.get(dtype) if isinstance(dtype, str) else None
     if kind is None:
         raise ValueError(
             f"tensor {short(name)}: dtype must be one of {', '.join(map(repr, DTYPES))};"
             f" received {short(dtype)}"
         )
-    stream = given.get("stream", name)
+    stream = entry.get("stream", name)
     if stream is not name:
         _check_name(f"tensor {short(name)}: stream", stream)
     try:
-        shape = given["shape"]
+        shape = entry["shape"]
         dims = normalize_shape(tuple(shape) if isinstance(shape, list) else shape)
-        initializer = _initializer(given["init"], made)
-        rows = _fixed_rows(given["fixed_rows"], dims, kind) if "fixed_rows" in given else ()
+        initializer = _initializer(entry["init"], cache)
+        rows = _fixed_rows(entry["fixed_rows"], dims, kind) if "fixed_rows" in entry else ()
     except _WRONG as error:
         raise ValueError(f"tensor {short(name)}: {line(error)}") from error
     return Entry(name, dims, kind, initializer, stream, rows)
 
 
 def checked(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """Return the entries after each has made a part of no elements, which makes all checks.
+    """Return the entries after all checks: each initializer computes a block of no elements.
 
     Raises:
-        ValueError: an initializer cannot make a tensor.
+        ValueError: an initializer cannot compute a tensor.
     """
-    good: set[tuple[int, Dims, DType]] = set()
+    valid: set[tuple[int, Dims, DType]] = set()
     listed = tuple(entries)
     for entry in listed:
         key = (id(entry.initializer), entry.shape, entry.dtype)
-        if key not in good or entry.fixed_rows:
+        if key not in valid or entry.fixed_rows:
             try:
                 _check(entry)
             except _WRONG as error:
                 raise ValueError(f"tensor {short(entry.name)}: {line(error)}") from error
-            good.add(key)
+            valid.add(key)
     return listed
 
 
 def _check(entry: Entry) -> None:
     if isinstance(entry.initializer, STFT) and max(entry.shape, default=0) > _STFT_SIZE:
         raise ValueError(
-            f"an STFT kernel may have at most {_STFT_SIZE} in a dim here; received {entry.shape}"
+            f"an STFT kernel may have at most {_STFT_SIZE} in a dimension here; received"
+            f" {entry.shape}"
         )
     if entry.fixed_rows and entry.initializer.whole_only:
         raise ValueError(f"fixed_rows cannot be combined with {type(entry.initializer).__name__}")
@@ -149,43 +151,42 @@ def _check(entry: Entry) -> None:
 
 
 def _check_name(what: str, name: Any) -> None:
-    """Check a name: some readers make paths of the names."""
+    """Raise ValueError if a name is not allowed: some programs use these names as paths."""
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not name.isprintable():
         raise ValueError(
-            f"a {what} must be 1 to {_LONGEST} printable characters; received {short(name)}"
+            f"{what} must be 1 to {_LONGEST} printable characters; received {short(name)}"
         )
     if "\\" in name or name.startswith("/") or ".." in name.split("/") or name == "__metadata__":
         raise ValueError(
-            f"a {what} must not be '__metadata__', begin with '/', hold '\\' or have a part '..';"
+            f"{what} must not be '__metadata__', begin with '/', contain '\\' or have a part '..';"
             f" received {short(name)}"
         )
 
 
-def _initializer(given: Any, made: dict[str, Initializer]) -> Initializer:
-    if isinstance(given, Initializer) and type(given) is not Initializer:
-        return given
-    text = given if isinstance(given, str) else json.dumps(given)
-    if text not in made:
-        if isinstance(given, str):
-            initializer = grammar.parse(given, seed=0)
+def _initializer(init: Any, cache: dict[str, Initializer]) -> Initializer:
+    if isinstance(init, Initializer) and type(init) is not Initializer:
+        return init
+    text = init if isinstance(init, str) else json.dumps(init)
+    if text not in cache:
+        if isinstance(init, str):
+            initializer = grammar.parse(init, seed=0)
         else:
-            initializer = registry.deserialize(given, seed=0)
+            initializer = registry.deserialize(init, seed=0)
         if initializer is None or type(initializer) is Initializer:
             raise ValueError(
-                "init must be the text of an initializer, or an initializer as Keras JSON;"
-                f" received {short(given)}"
+                f"init must be the name of an initializer, or Keras JSON; received {short(init)}"
             )
-        made[text] = initializer
-    return made[text]
+        cache[text] = initializer
+    return cache[text]
 
 
-def _fixed_rows(given: Any, shape: Dims, dtype: DType) -> tuple[Rows, ...]:
-    found = []
-    if not isinstance(given, list | tuple):
+def _fixed_rows(listed: Any, shape: Dims, dtype: DType) -> tuple[Rows, ...]:
+    rows = []
+    if not isinstance(listed, list | tuple):
         raise ValueError(
-            f"fixed_rows must be a list of [start, stop, value]; received {short(given)}"
+            f"fixed_rows must be a list of [start, stop, value]; received {short(listed)}"
         )
-    for each in given:
+    for each in listed:
         if (
             not isinstance(each, list | tuple)
             or len(each) != 3
@@ -197,9 +198,9 @@ def _fixed_rows(given: Any, shape: Dims, dtype: DType) -> tuple[Rows, ...]:
         start, stop, value = each
         if not 0 <= start < stop <= (shape[0] if shape else 0):
             raise ValueError(
-                f"fixed_rows must lie within the first dim of {shape}; received {short(each)}"
+                f"fixed_rows must lie within the first dimension of {shape}; received {short(each)}"
             )
-        held = number("the value of fixed_rows", value)
-        cast("the value of fixed_rows", np.asarray(held), dtype)
-        found.append(Rows(start, stop, held))
-    return tuple(found)
+        fixed = number("the value of fixed_rows", value)
+        cast("the value of fixed_rows", np.asarray(fixed), dtype)
+        rows.append(Rows(start, stop, fixed))
+    return tuple(rows)

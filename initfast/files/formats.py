@@ -1,6 +1,6 @@
-"""The file formats, as a table: each says how its header is written and read.
+"""The table of file formats, with the functions that write and read their headers.
 
-A file is a header and the bytes of its tensors, which follow it without gaps."""
+A file is a header, followed by the bytes of its tensors without gaps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """An existing file: what its header says. A raw file has one tensor."""
+    """The description of an existing file by its header. A raw file has one tensor."""
 
     path: Path
     format: Format
@@ -46,12 +46,12 @@ class Format:
 
     Args:
         suffixes: extensions of its files.
-        named: whether its tensors have names, and the file may hold metadata and several tensors.
-        described: whether the file says its tensors' shapes and dtypes.
-        dtype_name: the format's spelling of a dtype; raises ValueError if the format has none.
-        header: the bytes before these tensors and metadata.
-        parse: what an open file of so many bytes holds; raises ValueError.
-        warning: what a reader of this dtype must know, or None.
+        named: whether its tensors have names. Such a file may hold metadata and several tensors.
+        described: whether the header contains shapes and dtypes.
+        dtype_name: returns the format's name of a dtype; raises ValueError if it has none.
+        header: returns the header of a file with these tensors and metadata.
+        parse: returns the tensors and metadata of an open file of this size; raises ValueError.
+        warning: returns a hint for readers of this dtype, or None.
     """
 
     suffixes: tuple[str, ...]
@@ -71,7 +71,7 @@ class Format:
         """Return a file of these tensors, in this order.
 
         Raises:
-            ValueError: for a name or dtype that the format cannot hold, or a name given twice.
+            ValueError: the format cannot hold a name or dtype, or two tensors have the same name.
         """
         listed = list(tensors)
         header = self.header(listed, metadata)
@@ -82,31 +82,27 @@ class Format:
         return File(Path(path), header, tuple(placed))
 
     def describe(self, tensor: Tensor | StoredTensor) -> str:
-        """Return a tensor as a message shows it, in the format's own terms."""
+        """Return the dtype and shape of a tensor as messages show them."""
         if not self.described:
             return f"{tensor.nbytes:,} bytes"
-        name = f"{tensor.name!r}: " if self.named else ""
-        if isinstance(tensor, StoredTensor):
-            spelling = tensor.dtype
-        else:
-            spelling = self.dtype_name(tensor.dtype)
-        return f"{name}{spelling} of shape {tensor.shape}"
+        dtype = tensor.dtype if isinstance(tensor, StoredTensor) else self.dtype_name(tensor.dtype)
+        return f"{dtype} of shape {tensor.shape}"
 
     def agree(self, tensor: Tensor, stored: StoredTensor) -> bool:
-        """Return whether an existing file says of a tensor what it should."""
+        """Return whether a tensor in an existing file has the expected dtype and shape."""
         if not self.described:
             return tensor.nbytes == stored.nbytes
         return tensor.shape == stored.shape and self.dtype_name(tensor.dtype) == stored.dtype
 
     def dtype_of(self, tensor: StoredTensor) -> DType:
-        """Return the dtype of a tensor that `fill` can write. Raises ValueError for any other."""
+        """Return the dtype of a stored tensor. Raises ValueError if `fill` cannot write it."""
         for dtype in (*FLOATING, *_INTEGERS):
             try:
                 if self.dtype_name(dtype) == tensor.dtype:
                     return dtype
-            except ValueError:  # the format has no name for this one
+            except ValueError:  # the format has no name for this dtype
                 continue
-        raise ValueError(f"the dtype must be one that fill writes; received {tensor.dtype!r}")
+        raise ValueError(f"the dtype must be floating, integer or bool; received {tensor.dtype!r}")
 
 
 _INTEGERS = [np.dtype(name) for name in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")]
@@ -141,7 +137,7 @@ NPY = Format(
     dtype_name=npyfile.dtype_name,
     header=_npy_header,
     parse=_npy_parse,
-    warning=npyfile.recipe,
+    warning=npyfile.load_hint,
 )
 SAFETENSORS = Format(
     suffixes=(".safetensors",),
@@ -152,7 +148,7 @@ SAFETENSORS = Format(
     parse=_safetensors_parse,
     warning=lambda dtype: None,
 )
-# The data alone, little-endian, in C order.
+# Only the values, little-endian, in C order.
 RAW = Format(
     suffixes=(".bin", ".raw"),
     named=False,
@@ -166,7 +162,7 @@ FORMATS = {suffix: row for row in (NPY, SAFETENSORS, RAW) for suffix in row.suff
 
 
 def format_of(path: str | os.PathLike[str]) -> Format:
-    """Return the format that the extension of a path means. Raises ValueError."""
+    """Return the format of the extension of a path. Raises ValueError if it is unknown."""
     suffix = Path(path).suffix
     if suffix not in FORMATS:
         raise ValueError(f"the file must end in {', '.join(FORMATS)}; received {os.fspath(path)!r}")
@@ -175,51 +171,52 @@ def format_of(path: str | os.PathLike[str]) -> Format:
 
 @garbage.paused()
 def read(path: str | os.PathLike[str], format: Format | None = None) -> StoredFile:
-    """Return what the header of an existing file says; its format is that of its extension.
+    """Return the description of an existing file. Default format: that of its extension.
 
     Raises:
-        ValueError: the extension is unknown, or the header is not one of the format.
+        ValueError: the extension is unknown, or the header is damaged.
         OSError: the file cannot be read.
     """
-    found = format or format_of(path)
+    file_format = format or format_of(path)
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        return StoredFile(Path(path), found, size, *found.parse(file, size))
+        return StoredFile(Path(path), file_format, size, *file_format.parse(file, size))
 
 
 @garbage.paused()
 def locate(file: StoredFile, tensors: Iterable[Tensor]) -> list[Tensor | ValueError]:
-    """Return each tensor with the offset at which the file holds it, or what is wrong with it.
+    """Return each tensor with its offset in the file, or a ValueError if it is missing or differs.
 
-    A tensor of a file without names is the file's only one, whatever its name.
+    In a file without names, the only tensor is located, whatever its name.
     """
     describe = file.format.describe
     stored = {tensor.name if file.format.named else None: tensor for tensor in file.tensors}
     results: list[Tensor | ValueError] = []
     for tensor in tensors:
-        held = stored.get(tensor.name if file.format.named else None)
-        if held is None:
-            results.append(ValueError(f"{describe(tensor)}; received no such tensor"))
-        elif not file.format.agree(tensor, held):
-            results.append(ValueError(f"{describe(tensor)}; received {describe(held)}"))
+        actual = stored.get(tensor.name if file.format.named else None)
+        name = f"{tensor.name!r} as " if file.format.named else ""
+        if actual is None:
+            results.append(ValueError(f"{name}{describe(tensor)}; received no such tensor"))
+        elif not file.format.agree(tensor, actual):
+            results.append(ValueError(f"{name}{describe(tensor)}; received {describe(actual)}"))
         else:
-            results.append(tensor.at(held.offset))
+            results.append(tensor.at(actual.offset))
     return results
 
 
 def metadata(seed: int | None) -> dict[str, str]:
-    """Return the metadata of our `.safetensors` files.
+    """Return the metadata of `.safetensors` files that initfast writes.
 
-    'format' is for the loaders, 'initfast' for `verify` and for readers.
+    Loaders need 'format'; `verify` reads 'initfast'.
     """
-    ours: dict[str, object] = {"version": __version__, "stream_version": STREAM_VERSION}
+    origin: dict[str, object] = {"version": __version__, "stream_version": STREAM_VERSION}
     if seed is not None:
-        ours["seed"] = seed
-    return {"format": "pt", "initfast": json.dumps(ours)}
+        origin["seed"] = seed
+    return {"format": "pt", "initfast": json.dumps(origin)}
 
 
 def seed_of(metadata: Mapping[str, str]) -> int | None:
-    """Return the seed that the metadata of one of our files names, or None."""
+    """Return the seed in the metadata of a file that initfast wrote, or None."""
     try:
         seed = json.loads(metadata.get("initfast", "null"))["seed"]
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -1,4 +1,4 @@
-"""A model in files: which tensors each holds, in which order, and the index."""
+"""The files of a model: the tensors of each file, in order, and the index."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ WHOLE, INDEX = f"model{SUFFIX}", f"model{SUFFIX}.index.json"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A model in files. The tensors of a file are made when they are asked for.
+    """The files of a model. The `Tensor`s of a file are created when they are needed.
 
     Args:
-        folder: of the files.
-        names: names of the files.
-        entries: the tensors of each.
+        folder: the folder of the files.
+        names: the names of the files.
+        entries: the tensors of each file.
         root: the seed within which tensors have separate streams.
-        is_folder: whether the model is the folder, and not one file.
+        is_folder: whether the output is a folder, not one file.
     """
 
     folder: Path
@@ -44,17 +44,17 @@ class Job:
 
     @property
     def files(self) -> Iterator[File]:
-        """All files."""
+        """Return an iterator over all files."""
         return map(self.file, range(len(self.names)))
 
     def file(self, number: int) -> File:
-        """Return one file, from 0."""
+        """Return file `number`, from 0."""
         header = self.header(number)
         tensors = self.tensors(number, len(header))
         return File(self.folder / self.names[number], header, tensors)
 
     def header(self, number: int) -> bytes:
-        """Return the header of one file."""
+        """Return the header of file `number`."""
         metadata = formats.metadata(self.root.seed if self.root.name is None else None)
         entries = _ordered(self.entries[number])
         return safetensorsfile.header(
@@ -63,27 +63,29 @@ class Job:
 
     @garbage.paused()
     def tensors(self, number: int, offset: int = 0) -> tuple[Tensor, ...]:
-        """Return the tensors of one file, in its order, from a byte of the file on."""
-        found = []
+        """Return the tensors of file `number`, in order. `offset` is the byte of the first one."""
+        tensors = []
         for entry in _ordered(self.entries[number]):
             name, shape, dtype, _, stream, _ = entry
-            found.append(Tensor(name, entry.values, shape, dtype, offset, self.root.named(stream)))
+            tensors.append(
+                Tensor(name, entry.values, shape, dtype, offset, self.root.named(stream))
+            )
             offset += entry.nbytes
-        return tuple(found)
+        return tuple(tensors)
 
     def numbers(self, worker: tuple[int, int]) -> range:
         """Return the numbers of the files of worker (K, N)."""
         return range(worker[0] - 1, len(self.names), worker[1])
 
     def data_bytes(self, worker: tuple[int, int] = (1, 1)) -> int:
-        """Return how many bytes of data a worker writes."""
+        """Return how many bytes of data worker (K, N) writes."""
         return sum(
             entry.nbytes for number in self.numbers(worker) for entry in self.entries[number]
         )
 
     @property
     def index(self) -> File | None:
-        """Return the index, a file without tensors; None if there is one file."""
+        """Return the index as a file without tensors; None if the model has one file."""
         if len(self.names) == 1:
             return None
         places = {
@@ -97,7 +99,8 @@ class Job:
 
 
 def _ordered(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the tensors in order of the file: larger elements first, so that each tensor is
-    aligned to its elements, which torch's loader needs.
+    """Return the tensors in their order in the file, larger elements first.
+
+    So each tensor is aligned to its elements, which the loader of torch needs.
     """
     return sorted(entries, key=lambda entry: -entry.dtype.itemsize)

@@ -1,8 +1,7 @@
 """The layout of a model in files: which tensor is in which file, and the index.
 
-It is that of Hugging Face's loaders: model.safetensors, or model-00001-of-0000N.safetensors and so
-on with model.safetensors.index.json. `plan` is for a model that is to be written, `existing` for
-one that is compared."""
+Hugging Face's loaders read it: model.safetensors, or model-00001-of-0000N.safetensors and so on
+with model.safetensors.index.json. `plan` lays out a model to write, `existing` one to compare."""
 
 from __future__ import annotations
 
@@ -19,16 +18,16 @@ from initfast.files import formats, safetensorsfile, specs
 from initfast.files.job import INDEX, SUFFIX, WHOLE, Job
 from initfast.files.specs import AnySpec, Entry
 
-__all__ = ["existing", "is_ours", "plan", "size_of"]
+__all__ = ["existing", "is_model_file", "plan", "size_of"]
 
 MAX_SHARD_SIZE = "5GB"
 _SHARD = f"model-{{:05d}}-of-{{:05d}}{SUFFIX}"
-_OURS = re.compile(r"model(-\d{5,}-of-\d{5,})?\.safetensors(\.index\.json)?(\.partial)?")
+_MODEL_FILE = re.compile(r"model(-\d{5,}-of-\d{5,})?\.safetensors(\.index\.json)?(\.partial)?")
 _UNITS = {"": 1, "B": 1, **{f"{name}B": 1000**n for n, name in enumerate("KMGT", 1)}}
 _UNITS |= {f"{name}IB": 1024**n for n, name in enumerate("KMGT", 1)}
-# Extensions of files that hold one model: a folder of such a name would be a mistake.
+# Extensions of model files: a folder with such a name would be a mistake.
 _FILES = (*formats.FORMATS, ".pt", ".pth", ".ckpt", ".h5", ".keras", ".gguf", ".json")
-_HEADER = 512  # bytes, at most, of a header without its tensors
+_HEADER = 512  # maximum bytes of a header without its tensors
 
 
 def plan(
@@ -39,9 +38,9 @@ def plan(
     *,
     dtype: str | None = None,
 ) -> Job:
-    """Return what `save` of these arguments would write, after all checks of the arguments.
+    """Return the files that `save` of these arguments would write, after all checks.
 
-    Of the disk, only the spec is read.
+    Nothing is written, and only the spec is read.
     """
     root = _root(seed)
     entries = specs.read(spec, dtype).entries
@@ -51,7 +50,7 @@ def plan(
     if out.suffix == SUFFIX:
         if max_shard_size is not None:
             raise ValueError(
-                f"max_shard_size is for folders; received {max_shard_size!r} and"
+                f"max_shard_size is for folders; received {max_shard_size!r} with"
                 f" {os.fspath(path)!r}"
             )
         job = Job(out.parent, (out.name,), (entries,), root, False)
@@ -70,7 +69,7 @@ def plan(
 def existing(
     spec: AnySpec, path: str | os.PathLike[str], seed: int | Seed, *, dtype: str | None = None
 ) -> Job:
-    """Return what an existing model should be; for the arguments and errors see `expected`."""
+    """Return the files of an existing model. Arguments and errors are those of `expected`."""
     root = _root(seed)
     entries = specs.read(spec, dtype).entries
     out = Path(path)
@@ -84,11 +83,13 @@ def existing(
             f"a folder must hold {WHOLE} or {INDEX}, not both; received {os.fspath(path)!r}"
         )
     places = _weight_map(index)
-    odd = {entry.name for entry in entries} ^ places.keys()
-    if odd:
+    mismatches = {entry.name for entry in entries} ^ places.keys()
+    if mismatches:
+        name = min(mismatches)
+        other = "the spec" if name in places else "the index"
         raise OSError(
-            f"{os.fspath(index)}: must name the tensors of the spec, no more and no fewer;"
-            f" received {min(odd)!r}"
+            f"{os.fspath(index)}: the index must name the tensors of the spec; {name!r} is not in"
+            f" {other}"
         )
     shards: dict[str, list[Entry]] = {name: [] for name in sorted(set(places.values()))}
     for entry in entries:
@@ -97,21 +98,21 @@ def existing(
 
 
 def size_of(text: int | str) -> int:
-    """Return the bytes of 5_000_000_000, "5GB" or "5GiB". Raises ValueError."""
+    """Return the bytes of a size such as 5_000_000_000, "5GB" or "5GiB". Raises ValueError."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]*)", str(text).strip())
     unit = _UNITS.get(match[2].upper()) if match else None
     size = int(float(match[1]) * unit) if match and unit and len(match[1]) < 20 else 0
     if isinstance(text, bool) or not isinstance(text, int | str) or size < 1:
         raise ValueError(
-            "max_shard_size must be bytes, or a text such as '5GB' or '500MiB'; received"
-            f" {short(text)}"
+            "max_shard_size must be a number of bytes, or a text such as '5GB' or '500MiB';"
+            f" received {short(text)}"
         )
     return size
 
 
-def is_ours(name: str) -> bool:
-    """Return whether a file in a model's folder, or its partial, is a part of a model."""
-    return _OURS.fullmatch(name) is not None
+def is_model_file(name: str) -> bool:
+    """Return whether a file of this name is a part of a model, finished or unfinished."""
+    return _MODEL_FILE.fullmatch(name) is not None
 
 
 def _root(seed: int | Seed) -> Seed:
@@ -121,9 +122,7 @@ def _root(seed: int | Seed) -> Seed:
 
 
 def _shards(entries: Iterable[Entry], limit: int) -> Iterator[tuple[Entry, ...]]:
-    """Cut a model where the next tensor would make a file larger than `limit` bytes, as Hugging
-    Face does.
-    """
+    """Yield the tensors of each file of at most `limit` bytes, divided as by Hugging Face."""
     shard: list[Entry] = []
     total = 0
     for entry in entries:
@@ -137,7 +136,7 @@ def _shards(entries: Iterable[Entry], limit: int) -> Iterator[tuple[Entry, ...]]
 
 
 def _in_header(entry: Entry) -> int:
-    """Return how many bytes a tensor takes in the header, at most."""
+    """Return the maximum bytes of a tensor in the header."""
     return 2 * len(entry.name.encode()) + 24 * len(entry.shape) + 128
 
 
@@ -146,12 +145,14 @@ def _data_bytes(entries: Iterable[Entry]) -> int:
 
 
 def _checked(job: Job) -> Job:
-    """Return the job. Raises ValueError for what a file cannot hold, without making its tensors."""
+    """Return the job. Raises ValueError if a file cannot hold its tensors."""
     for number, entries in enumerate(job.entries):
         for dtype in {entry.dtype for entry in entries}:
             formats.SAFETENSORS.dtype_name(dtype)
         header = _HEADER + sum(map(_in_header, entries))
-        if header > safetensorsfile.MAX_HEADER:  # it may be: this is an upper bound
+        if (
+            header > safetensorsfile.MAX_HEADER
+        ):  # an upper bound: `job.header` raises an error if the header is too long
             job.header(number)
         size = header + _data_bytes(entries)
         if size >= 2**63:
@@ -166,15 +167,15 @@ def _weight_map(index: Path) -> dict[str, str]:
     try:
         with open_regular(index) as file:
             places: dict[str, str] = json.loads(file.read())["weight_map"]
-        good = all(
-            isinstance(name, str) and is_ours(name) and name.endswith(SUFFIX)
+        valid = all(
+            isinstance(name, str) and is_model_file(name) and name.endswith(SUFFIX)
             for name in set(places.values())
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        good = False
-    if not good:
+        valid = False
+    if not valid:
         raise OSError(
-            f"{os.fspath(index)}: must have a 'weight_map' from tensors to files of a model in the"
-            " same folder"
+            f"{os.fspath(index)}: the index must have a 'weight_map' from tensors to files of a"
+            " model in the same folder"
         )
     return places

@@ -1,8 +1,8 @@
-"""The partial: `OUT.partial`, which holds the bytes of OUT until they are complete.
+"""The unfinished file `OUT.partial`, which holds the bytes of OUT until they are complete.
 
-It is created exclusively or, if it exists, must be a regular file of this user with one link: a
-symbolic link, a FIFO, a device or somebody else's file is refused and never opened for writing. One
-process at a time holds the lock on it. `publish` gives it the final name in one step."""
+It is created exclusively. An existing one must be a regular file of this user with one link. A
+symbolic link, a FIFO, a device or a file of another user is refused and never opened for writing.
+One process at a time holds the lock on it. `publish` renames it to OUT in one step."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ import stat
 from pathlib import Path
 from typing import Self
 
-# The file system cannot reserve space: a full disk is then noticed while writing.
+# The file system cannot reserve space. A full disk is then noticed during the write.
 _NO_RESERVATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 # The file system has no hard links.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EMLINK)
 
 
 def partial_path(final: Path) -> Path:
-    """Return the path of a file's partial."""
+    """Return the path of the unfinished file of `final`."""
     return final.with_name(f"{final.name}.partial")
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
-    """Return the path of an output with its links followed, so that a link stays a link.
+    """Return the path of an output after following its symbolic links, which are kept.
 
     Raises:
-        OSError: its folder does not exist, the path is a folder, a device or the like, or another
-            user has made one of its links in a folder that all can write to.
+        OSError: the folder does not exist, the path is a folder, a device or the like, or another
+            user has created one of the links in a folder that all users can write to.
     """
-    given = Path.cwd() / path
-    for each in (given, *given.parents):
+    output = Path.cwd() / path
+    for each in (output, *output.parents):
         if each.is_symlink():
             _check_link(each)
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"the folder of the file must exist; received {os.fspath(path)!r}")
+        raise FileNotFoundError(
+            f"the folder of {os.fspath(path)!r} does not exist: create it first"
+        )
     if target.is_dir():
         raise IsADirectoryError(
             f"the output must be a file, not a folder; received {os.fspath(path)!r}"
@@ -50,22 +52,20 @@ def resolve(path: str | os.PathLike[str]) -> Path:
 
 
 def _check_link(link: Path) -> None:
-    """Refuse a link that the system may refuse to follow: `fs.protected_symlinks` of Linux."""
+    """Raise OSError for a link that Linux does not follow with `fs.protected_symlinks`."""
     owner, folder = link.lstat().st_uid, link.parent.stat()
     shared = stat.S_ISVTX | stat.S_IWOTH
     if folder.st_mode & shared == shared and owner not in (os.geteuid(), folder.st_uid):
         raise OSError(
-            f"the link {os.fspath(link)!r} was made by another user in a folder that all can write"
-            " to: remove it"
+            f"the link {os.fspath(link)!r} was created by another user in a folder that all users"
+            " can write to: remove it"
         )
 
 
 def refuse_existing(final: Path) -> None:
-    """Raise FileExistsError if the name is taken."""
+    """Raise FileExistsError if the file exists."""
     if os.path.lexists(final):
-        raise FileExistsError(
-            f"an existing file is replaced only with --force; received {os.fspath(final)!r}"
-        )
+        raise FileExistsError(f"{os.fspath(final)!r} already exists: use --force to replace it")
 
 
 def check_space(folder: Path, need: int) -> None:
@@ -74,12 +74,12 @@ def check_space(folder: Path, need: int) -> None:
     if need > free:
         raise OSError(
             errno.ENOSPC,
-            f"the file must fit on the disk: {need:,} bytes needed, {free:,} available",
+            f"not enough space on the disk: {need:,} bytes needed, {free:,} available",
         )
 
 
 def allocated(path: Path) -> int:
-    """Return how many bytes of the disk a file takes; 0 if it does not exist."""
+    """Return how many bytes of the disk a file uses; 0 if it does not exist."""
     try:
         return path.lstat().st_blocks * 512
     except FileNotFoundError:
@@ -88,21 +88,21 @@ def allocated(path: Path) -> int:
 
 def read_at(descriptor: int, out: memoryview, offset: int) -> int:
     """Read until `out` is full or the file ends; return how many bytes were read."""
-    done = 0
-    while done < len(out) and (count := os.preadv(descriptor, [out[done:]], offset + done)):
-        done += count
-    return done
+    total = 0
+    while total < len(out) and (count := os.preadv(descriptor, [out[total:]], offset + total)):
+        total += count
+    return total
 
 
 def write_at(descriptor: int, data: memoryview, offset: int) -> None:
-    """Write all of it: the system may take less at a time."""
+    """Write all of `data`. One call of the system may write less."""
     while data:
-        written = os.pwrite(descriptor, data, offset)
-        data, offset = data[written:], offset + written
+        count = os.pwrite(descriptor, data, offset)
+        data, offset = data[count:], offset + count
 
 
 def write_small(path: str | os.PathLike[str], data: bytes, *, force: bool = False) -> None:
-    """Write a small file atomically, replacing what another call left unfinished.
+    """Write a small file atomically. An unfinished file of an earlier call is replaced.
 
     Raises:
         FileExistsError: the file exists, and `force` is False.
@@ -122,23 +122,23 @@ def write_small(path: str | os.PathLike[str], data: bytes, *, force: bool = Fals
 
 
 class Partial:
-    """The locked partial of `final`. Use it as a context, which closes it and frees the lock.
+    """The locked unfinished file of `final`. As a context, it is closed and unlocked at the end.
 
     Attributes:
-        path: its path.
-        descriptor: to read and write it.
-        found: bytes that it had when it was opened; 0 if it is new.
+        path: the path of the unfinished file.
+        descriptor: an open file descriptor, for reading and writing.
+        existing_size: bytes of the file when it was opened; 0 if it is new or was cleared.
 
     Raises:
-        BlockingIOError: another process writes the same file.
-        OSError: something that is not a partial of this user has the name.
+        BlockingIOError: another process is writing the same file.
+        OSError: the path exists, but it is not an unfinished file of this user.
     """
 
     def __init__(self, final: Path) -> None:
         self.final = final
         self.path = partial_path(final)
         self.descriptor = self._open()
-        self.found = self._size = os.fstat(self.descriptor).st_size
+        self.existing_size = self._size = os.fstat(self.descriptor).st_size
 
     def __enter__(self) -> Self:
         return self
@@ -156,8 +156,8 @@ class Partial:
                     raise BlockingIOError(
                         f"another process is writing {os.fspath(self.path)!r}: wait until it ends"
                     ) from None
-                # The process that held the lock may have renamed the file before it ended, or have
-                # been killed between the two steps of that.
+                # The process that held the lock may have renamed the file, or may have been killed
+                # between the two steps of renaming.
                 finish_rename(self.final)
                 if self._is_named(descriptor):
                     return descriptor
@@ -173,7 +173,7 @@ class Partial:
                 if not os.path.lexists(self.path):
                     return os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o666)
             with contextlib.suppress(FileNotFoundError):
-                # Looked at before it is opened: opening a device may do something.
+                # Check before opening: opening a device may have an effect.
                 self._check(self.path.lstat())
                 descriptor = os.open(self.path, flags)
                 try:
@@ -193,23 +193,24 @@ class Partial:
         else:
             return
         raise OSError(
-            f"the partial {os.fspath(self.path)!r} is {kind}, which initfast did not make: move it"
-            " away"
+            f"{os.fspath(self.path)!r} must be an unfinished file of initfast; it is {kind}: move"
+            " it away"
         )
 
     def _is_final(self, status: os.stat_result) -> bool:
-        """Return whether the file has its final name already: another process publishes it."""
+        """Return whether another process is just giving the file its final name."""
         with contextlib.suppress(FileNotFoundError):
             return os.path.samestat(status, self.final.lstat())
         return False
 
     def _is_named(self, descriptor: int) -> bool:
+        """Return whether the path still leads to the open file."""
         with contextlib.suppress(FileNotFoundError):
             return os.path.samestat(os.fstat(descriptor), self.path.lstat())
         return False
 
     def reserve(self, size: int) -> None:
-        """Give the file its size and reserve its space on the disk; what it holds stays."""
+        """Set the size of the file and reserve its space on the disk. The content is kept."""
         if os.fstat(self.descriptor).st_size != size:
             os.ftruncate(self.descriptor, size)
         self._size = size
@@ -221,36 +222,36 @@ class Partial:
                     raise
 
     def clear(self) -> None:
-        """Drop all that it holds."""
+        """Delete the content."""
         os.ftruncate(self.descriptor, 0)
-        self.found = self._size = 0
+        self.existing_size = self._size = 0
 
     def read(self, out: memoryview, offset: int) -> int:
-        """Read into `out`; return how many bytes the file had there."""
+        """Read into `out`. Return how many bytes were read: fewer at the end of the file."""
         return read_at(self.descriptor, out, offset)
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Write at an offset. Raises OSError if the file has lost its size meanwhile."""
+        """Write at an offset. Raises OSError if the size of the file has changed."""
         self._check_size()
         write_at(self.descriptor, data, offset)
 
     def publish(self, *, force: bool) -> None:
-        """Let the bytes reach the disk, and give the file its final name.
+        """Sync the bytes to the disk, and rename the file to its final name.
 
-        With `force`, the mode and owner of the replaced file are kept as far as the system lets us.
+        With `force`, the mode and owner of the replaced file are kept if the system allows it.
 
         Raises:
-            FileExistsError: the name is taken, and `force` is False.
-            OSError: the partial was truncated, replaced or deleted meanwhile.
+            FileExistsError: the final file exists, and `force` is False.
+            OSError: the unfinished file was truncated, replaced or deleted during the write.
         """
         if force:
-            self._take_mode_and_owner()
+            self._copy_mode_and_owner()
         os.fsync(self.descriptor)
         self._check_size()
         if not self._is_named(self.descriptor):
             raise OSError(
-                f"the partial {os.fspath(self.path)!r} was replaced or deleted while it was"
-                " written: run the command again"
+                f"the unfinished file {os.fspath(self.path)!r} was replaced or deleted during the"
+                " write: run the command again"
             )
         if force:
             os.replace(self.path, self.final)
@@ -272,7 +273,7 @@ class Partial:
                 os.unlink(self.path)
 
     def remove(self) -> None:
-        """Delete the partial, if the name is still that of this file."""
+        """Delete the unfinished file, if the path still leads to it."""
         if self._is_named(self.descriptor):
             self.path.unlink()
 
@@ -280,20 +281,20 @@ class Partial:
         size = os.fstat(self.descriptor).st_size
         if size != self._size:
             raise OSError(
-                f"the partial {os.fspath(self.path)!r} must keep its {self._size:,} bytes while it"
-                f" is written; received {size:,}: run the command again"
+                f"the size of the unfinished file {os.fspath(self.path)!r} changed during the write"
+                f" from {self._size:,} to {size:,} bytes: run the command again"
             )
 
-    def _take_mode_and_owner(self) -> None:
+    def _copy_mode_and_owner(self) -> None:
         with contextlib.suppress(OSError):
             old = self.final.lstat()
-            with contextlib.suppress(OSError):  # only root may give a file away
+            with contextlib.suppress(OSError):  # only root may change the owner
                 os.fchown(self.descriptor, old.st_uid, old.st_gid)
             os.fchmod(self.descriptor, stat.S_IMODE(old.st_mode))
 
 
 def finish_rename(final: Path) -> None:
-    """Delete a partial that already has its final name too: a kill came between the two steps."""
+    """Delete the unfinished name of a file that has its final name too, after a kill in between."""
     path = partial_path(final)
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(path.lstat(), final.lstat()):
@@ -301,7 +302,7 @@ def finish_rename(final: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, if the system can: some folders cannot be opened."""
+    """Sync the names in a folder to the disk, if the folder can be opened."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""One pass over all groups of a file, which makes them: what it counts and measures."""
+"""One pass that computes all groups of a file, and counts and measures them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Options", "Result", "run"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a call has done.
+    """The result of a write.
 
     Args:
-        moments: of all elements, if they were asked for.
-        written: bytes of data that this call wrote.
-        resumed: bytes of data that were in place already.
+        moments: mean, standard deviation and extremes of all elements, if they were requested.
+        written: bytes of data that this call has written.
+        resumed: bytes of data that were already in place.
         complete: whether all files have their final names.
-        sha256: of the file, in hexadecimal digits, if it was asked for.
+        sha256: the digest of the file in hexadecimal digits, if it was requested.
     """
 
     moments: Moments | None
@@ -36,6 +36,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """The options of a pass, as in `writer.write`."""
+
     advance: Callable[[int], object]
     measure: bool
     sha256: bool
@@ -49,7 +51,11 @@ def run(
     maker: Maker | None = None,
     rows: tuple[int, int] | None = None,
 ) -> Result:
-    """Make all groups of a file, and add up what `visit` says that it wrote of each."""
+    """Compute all groups of a file, and pass each to `visit`, which returns the bytes it wrote.
+
+    Returns:
+        The sum of these bytes, and the requested moments and digest.
+    """
     digest = hashlib.sha256(file.header) if options.sha256 else None
     total, written, resumed = Moments(), 0, 0
     todo = groups(chunks(file.tensors, options.chunk_bytes, rows), options.chunk_bytes)
@@ -57,7 +63,7 @@ def run(
         for group, raw, count, part in steps:
             written, resumed = written + count, resumed + group.nbytes - count
             if part is not None:
-                # Merged in order, so that the last digits do not depend on threads.
+                # Merge in order, so that the last digits do not depend on the threads.
                 total = total.merged(part)
             if digest is not None:
                 digest.update(raw.data)

@@ -1,4 +1,4 @@
-"""The header of a `.safetensors` file: its bytes from names, dtypes and shapes, and back.
+"""The header of a `.safetensors` file: write it from names, dtypes and shapes, and parse it.
 
 A file is 8 bytes (the header's length N, little-endian), N bytes of JSON, and the tensors' bytes.
 The JSON maps each name to its dtype, shape and `data_offsets`, which count from the end of the
@@ -16,12 +16,12 @@ from initfast.core.dtypes import DType
 from initfast.core.indexing import Dims, normalize_shape
 from initfast.core.text import short
 
-ALIGNMENT = 64  # bytes: where the tensors begin, so that a mapped file is aligned memory
+ALIGNMENT = 64  # bytes: the tensors begin at a multiple, so that a memory map is aligned
 LENGTH_BYTES = 8
-MAX_HEADER = 100_000_000  # bytes: what the safetensors library reads at most
+MAX_HEADER = 100_000_000  # bytes: the limit of the safetensors library
 METADATA = "__metadata__"
 
-# The format's name of a dtype, ours, and bytes per element.
+# The format's name of a dtype, the name in NumPy, and bytes per element.
 _DTYPES = (
     ("F64", "float64", 8),
     ("F32", "float32", 4),
@@ -43,12 +43,12 @@ _DTYPES = (
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _INT = frozenset((int,))
 _KEYS = frozenset(("dtype", "shape", "data_offsets"))
-_NAMES = {ours: theirs for theirs, ours, _ in _DTYPES}
-_BYTES = {theirs: size for theirs, _, size in _DTYPES}
+_NAMES = {numpy_name: name for name, numpy_name, _ in _DTYPES}
+_BYTES = {name: size for name, _, size in _DTYPES}
 
 
 class Entry(NamedTuple):
-    """A tensor of a header: `dtype` in the format's spelling, `begin` in bytes of the data."""
+    """A tensor of a header: `dtype` as the format spells it, `begin` in bytes of the data."""
 
     name: str
     dtype: str
@@ -57,7 +57,7 @@ class Entry(NamedTuple):
     nbytes: int
 
 
-@cache  # NumPy takes its time over the name of a dtype
+@cache  # because NumPy computes the name of a dtype slowly
 def dtype_name(dtype: DType) -> str:
     """Return the format's name of a dtype. Raises ValueError if it has none."""
     try:
@@ -80,7 +80,7 @@ def check_name(name: object) -> str:
         name.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError(
-            f"a tensor's name must be text that UTF-8 can hold; received {short(name)}"
+            f"a tensor's name must be valid Unicode text; received {short(name)}"
         ) from None
     return name
 
@@ -88,21 +88,21 @@ def check_name(name: object) -> str:
 def header(
     tensors: Iterable[tuple[object, DType, Dims]], metadata: Mapping[str, str] | None = None
 ) -> bytes:
-    """Return the header of tensors in their order in the file; its length is a multiple of 64.
+    """Return the header of tensors in this order; its length is a multiple of 64 bytes.
 
     Args:
-        tensors: (name, dtype, shape) of each; names must differ.
+        tensors: (name, dtype, shape) of each; the names must differ.
         metadata: the strings under `__metadata__`.
 
     Raises:
-        ValueError: a name is empty, reserved or taken, the format lacks a dtype, or there are too
-            many tensors.
+        ValueError: a name is empty, reserved or repeated, the format has no such dtype, or there
+            are too many tensors.
     """
     names: set[str] = set()
     rows = [f'"{METADATA}":{_encode(dict(metadata))}'] if metadata else []
     end = 0
-    for given, dtype, shape in tensors:
-        name = check_name(given)
+    for unchecked, dtype, shape in tensors:
+        name = check_name(unchecked)
         if name in names:
             raise ValueError(
                 f"the tensors of a file must have different names; received {short(name)} twice"
@@ -180,7 +180,7 @@ def parse(text: bytes, data_bytes: int) -> tuple[tuple[Entry, ...], dict[str, st
     if end != data_bytes:
         raise ValueError(
             f"the tensors must fill the file; received {end:,} bytes of tensors in"
-            f" {data_bytes:,} of data"
+            f" {data_bytes:,} bytes of data"
         )
     return tuple(entries), metadata
 
@@ -206,8 +206,8 @@ def _entry(name: str, value: Any) -> Entry:
     begin, end = offsets
     if end - begin != math.prod(dims) * _BYTES[dtype]:
         raise ValueError(
-            f"tensor {short(name)} must take as many bytes as its shape and dtype say;"
-            f" received {end - begin:,} for {dtype} of shape {dims}"
+            f"the data_offsets of tensor {short(name)} must match its shape and dtype;"
+            f" received {end - begin:,} bytes for {dtype} of shape {dims}"
         )
     return Entry(name, dtype, dims, begin, end - begin)
 
@@ -219,10 +219,10 @@ def _integers(value: Any) -> bool:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(
-            f"names in a .safetensors header must differ; received {short(twice)} twice"
+            f"names in a .safetensors header must differ; received {short(name)} twice"
         )
-    return found
+    return table

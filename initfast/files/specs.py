@@ -4,11 +4,11 @@
                                 "init": {"class_name": "RandomNormal", "config": {"stddev": 0.02}}},
                  "ln_f.bias": {"shape": [768], "dtype": "float32", "init": "zeros"}}}
 
-"init" is one of the 41 strings of Keras or an initializer as Keras JSON; in a dict that is not read
-from JSON, also an initializer itself. Its seed is ignored: a tensor is drawn from the stream of its
-name. Two keys are optional: "stream", a name that replaces the tensor's as that of the stream, and
-"fixed_rows", [[start, stop, value], ...], rows of the first dim that hold one value, such as the
-padding of an embedding."""
+"init" is a name of Keras or torch, with or without arguments, or an initializer as Keras JSON. In a
+dict in Python, it may also be an initializer. Its seed is ignored, because the name of a tensor
+selects its stream. Two keys are optional: "stream" is the name of the stream, if not the tensor's
+name. "fixed_rows", [[start, stop, value], ...], are rows of the first dimension that have one
+value, such as the padding of an embedding."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ from initfast.initializers.random import RandomInitializer
 __all__ = ["DTYPES", "AnySpec", "Entry", "Spec", "held", "read", "short", "tensor"]
 
 _FLOATING = {kind.name: kind for kind in FLOATING}
-_SPELT_OUT = 1 << 16  # values of one tensor that a spec written here holds one by one
+_SPELT_OUT = 1 << 16  # maximum number of values that a spec lists for one tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The tensors of a model, in the order of the description; `read` has checked them."""
+    """The tensors of a model, in the order of the spec. `read` has checked them."""
 
     entries: tuple[Entry, ...]
 
     @property
     def elements(self) -> int:
-        """Elements of all tensors together."""
+        """Return the number of elements of all tensors."""
         return sum(math.prod(entry.shape) for entry in self.entries)
 
 
@@ -60,13 +60,13 @@ AnySpec: TypeAlias = Spec | str | os.PathLike[str] | Mapping[str, Any]
 
 @garbage.paused()
 def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
-    """Return the spec in a JSON file, or in the contents of one, after all checks.
+    """Return the spec in a JSON file or a dict, after all checks.
 
-    After these checks, nothing in it can fail once files are written.
+    After these checks, writing the files cannot fail because of the spec.
 
     Args:
-        source: path of the file, a dict of that form, or a `Spec`.
-        dtype: the name of a dtype that replaces that of all floating tensors.
+        source: path of the file, a dict of the same form, or a `Spec`.
+        dtype: name of a dtype that replaces the dtype of all floating tensors.
 
     Raises:
         ValueError: the spec is wrong; the message names the tensor.
@@ -79,16 +79,16 @@ def read(source: AnySpec, dtype: DTypeLike = None) -> Spec:
     if isinstance(source, Spec):
         if dtype is None:
             return source
-        found: Iterable[Entry] = source.entries
+        tensors: Iterable[Entry] = source.entries
     else:
-        made: dict[str, Initializer] = {}
-        found = (entries.read(name, given, made) for name, given in _tensors(source).items())
+        cache: dict[str, Initializer] = {}
+        tensors = (entries.read(name, entry, cache) for name, entry in _tensors(source).items())
     if dtype is not None:
         kind = _FLOATING[dtype]
-        found = (
-            entry._replace(dtype=kind) if is_floating(entry.dtype) else entry for entry in found
+        tensors = (
+            entry._replace(dtype=kind) if is_floating(entry.dtype) else entry for entry in tensors
         )
-    return Spec(entries.checked(found))
+    return Spec(entries.checked(tensors))
 
 
 def tensor(
@@ -113,9 +113,9 @@ def tensor(
     name = type(initializer).__name__
     init = {"class_name": name, "config": config}
     plain = name.lower() if name.lower() in registry.ALL_OBJECTS else name
-    found = {"shape": list(shape), "dtype": dtype.name, "init": init if config else plain}
+    entry = {"shape": list(shape), "dtype": dtype.name, "init": init if config else plain}
     rows = [list(each) for each in fixed_rows]
-    return {**found, "fixed_rows": rows} if rows else found
+    return {**entry, "fixed_rows": rows} if rows else entry
 
 
 def held(values: Array) -> Initializer:
@@ -133,25 +133,27 @@ def held(values: Array) -> Initializer:
 
 
 def is_spelt_out(constant: Constant) -> bool:
-    """Return whether a spec written here spells out the values of a constant."""
+    """Return whether a spec may list the values of a constant one by one."""
     return np.size(constant.value) <= _SPELT_OUT
 
 
 def _tensors(source: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[Any, Any]:
-    """Return the tensors of a spec, which are not checked."""
+    """Return the tensors of a spec, unchecked."""
     listed = source if isinstance(source, Mapping) else _load(Path(source))
     if list(listed) != ["tensors"]:
         if "tensors" not in listed and {"model_type", "architectures"} & set(listed):
             raise ValueError(
-                "a spec must have the one key 'tensors'; received the config of a Hugging Face "
-                "model: pass it as `initfast model --config`, or build the model on the meta "
-                "device and pass what spec_from returns"
+                "a spec must have the single key 'tensors'; received the config of a Hugging Face "
+                "model: pass it with `initfast model --config`, or build the model on the meta "
+                "device and pass the result of spec_from"
             )
-        raise ValueError(f"a spec must have the one key 'tensors'; received {short(list(listed))}")
+        raise ValueError(
+            f"a spec must have the single key 'tensors'; received {short(list(listed))}"
+        )
     tensors = listed["tensors"]
     if not isinstance(tensors, Mapping) or not tensors:
         raise ValueError(
-            f"the 'tensors' must be an object of one or more; received {short(tensors)}"
+            f"'tensors' must be an object with at least one tensor; received {short(tensors)}"
         )
     return tensors
 
@@ -160,23 +162,23 @@ def _load(path: Path) -> Mapping[str, Any]:
     try:
         with open_regular(path) as file:
             text = file.read().decode("utf-8")
-        found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        spec = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"a spec must be JSON, each key once; received {short(str(path))}: {line(error)}"
+            f"a spec must be valid JSON; received {short(str(path))}: {line(error)}"
         ) from None
-    if not isinstance(found, dict):
-        raise ValueError(f"a spec must be an object; received {short(found)}")
-    return found
+    if not isinstance(spec, dict):
+        raise ValueError(f"a spec must be a JSON object; received {short(spec)}")
+    return spec
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {short(twice)} comes twice")
-    return found
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {short(key)} is repeated")
+    return table
 
 
 def _no_constants(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number of JSON")
+    raise ValueError(f"{name} is not a JSON number")

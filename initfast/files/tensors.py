@@ -1,5 +1,5 @@
-"""Tensors in files: a `Tensor` is to be written and has an initializer, a `StoredTensor` is one
-that the header of an existing file names.
+"""Tensors in files: a `Tensor` with its initializer is to be written, a `StoredTensor` is in the
+header of an existing file.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Tensor(NamedTuple):
     """A tensor to be written.
 
     Args:
-        name: its name in the file; None if the format has no names.
-        initializer: with one fixed stream, unless `seed` says it.
-        shape: logical shape.
-        dtype: from `dtypes.resolve_numeric`.
-        offset: byte of the file at which it begins; `Format.file` and `locate` set it.
-        seed: its stream; many tensors can then share an initializer. None: the initializer's.
+        name: the name in the file; None if the format has no names.
+        initializer: the initializer, with one fixed stream unless `seed` is set.
+        shape: the logical shape.
+        dtype: the dtype, from `dtypes.resolve_numeric`.
+        offset: its first byte in the file; `Format.file` and `locate` set it.
+        seed: its stream, so that many tensors can share an initializer. None: the initializer's.
     """
 
     name: str | None
@@ -38,10 +38,11 @@ class Tensor(NamedTuple):
 
     @property
     def nbytes(self) -> int:
+        """Return the bytes of the tensor."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
-    def drawn(self) -> Initializer:
+    def seeded_initializer(self) -> Initializer:
         """Return the initializer with the stream of this tensor."""
         return self.initializer if self.seed is None else self.initializer.with_seed(self.seed)
 
@@ -60,18 +61,19 @@ class File:
 
     @property
     def data_bytes(self) -> int:
+        """Return the bytes of all tensors."""
         return self.size - len(self.header)
 
     @property
     def size(self) -> int:
-        """Bytes of the header and the data."""
+        """Return the bytes of the header and all tensors."""
         if not self.tensors:
             return len(self.header)
         return self.tensors[-1].offset + self.tensors[-1].nbytes
 
 
 class StoredTensor(NamedTuple):
-    """A tensor of an existing file; `dtype` is in the format's spelling, '' in a raw file."""
+    """A tensor of an existing file; `dtype` is as the format spells it, '' in a raw file."""
 
     name: str | None
     dtype: str

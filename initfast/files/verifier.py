@@ -1,4 +1,4 @@
-"""Compare a file with what its tensors should be: every chunk is made again."""
+"""Compare a file with its tensors: the values of every chunk are computed again."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from initfast.files.walker import Scratch, walk
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first thing in which a tensor is not what it should be.
+    """The first difference of a tensor in a file.
 
     Args:
-        tensor: its name; None if the format has no names.
-        index: the element, an entry per dim; None if the header differs.
-        offset: byte of the file at which that element lies; None if the header differs.
-        expected, found: both as text.
+        tensor: the name of the tensor; None if the format has no names.
+        index: the element, one integer per dimension; None if dtype or shape differ.
+        offset: the first byte of that element in the file; None if dtype or shape differ.
+        expected, found: the expected and the stored value, or dtype and shape, as text.
     """
 
     tensor: str | None
@@ -35,11 +35,11 @@ class Difference:
     found: str
 
     def __str__(self) -> str:
-        place = (
-            "the header" if self.index is None else f"element {self.index} at byte {self.offset}"
-        )
-        name = "" if self.tensor is None else f"tensor {self.tensor!r}: "
-        return f"{name}{place} should be {self.expected}; found {self.found}"
+        subject = "the array" if self.tensor is None else f"tensor {self.tensor!r}"
+        if self.index is not None:
+            element = f"element {self.index} at byte {self.offset}"
+            subject = element if self.tensor is None else f"{subject}: {element}"
+        return f"{subject} should be {self.expected}; found {self.found}"
 
 
 def compare(
@@ -53,9 +53,9 @@ def compare(
     """Return the first difference of each tensor that differs, in order of the file.
 
     Args:
-        file: from `formats.read`; tensors lie where its header says, in any order.
-        tensors: all that it should hold; their offsets are not looked at.
-        rows: entries (first, last) of the first dim to compare, for one tensor. Default: all.
+        file: from `formats.read`. Its tensors may be in any order.
+        tensors: all tensors that it should hold; their offsets are ignored.
+        rows: (first, last) of the first dimension to compare, for one tensor. Default: all rows.
         advance: called with counts of bytes of data, on the calling thread.
 
     Uses `get_num_threads()` threads, and memory that does not grow with the file.
@@ -68,30 +68,30 @@ def compare(
         descriptor = opened.fileno()
 
         def work(group: Group, raw: Bytes) -> list[tuple[Tensor, Difference]]:
-            there = scratch.of(group.nbytes)
-            if read_at(descriptor, there.data, group.offset) < group.nbytes:
+            stored = scratch.of(group.nbytes)
+            if read_at(descriptor, stored.data, group.offset) < group.nbytes:
                 raise OSError(
-                    f"{os.fspath(file.path)}: the file must keep its size while it is read;"
-                    f" received its end after byte {group.offset}"
+                    f"{os.fspath(file.path)!r} was truncated while it was read, after byte"
+                    f" {group.offset}: run the command again"
                 )
-            if equal(raw, there):
+            if equal(raw, stored):
                 return []
-            pairs = zip(group.parts(raw), group.parts(there), strict=True)
+            pairs = zip(group.parts(raw), group.parts(stored), strict=True)
             return [
-                (chunk.tensor, _first(chunk, expected, found))
-                for (chunk, expected), (_, found) in pairs
-                if not equal(expected, found)
+                (chunk.tensor, _first(chunk, expected, actual))
+                for (chunk, expected), (_, actual) in pairs
+                if not equal(expected, actual)
             ]
 
         def todo() -> Iterator[Chunk]:
-            # The rest of a tensor that is known to differ is not looked at.
+            # Skip the rest of a tensor that is known to differ.
             for chunk in chunks(located, chunk_bytes, rows):
                 if chunk.tensor.offset not in wrong:
                     yield chunk
 
         with contextlib.closing(walk(groups(todo(), chunk_bytes), work)) as steps:
-            for group, _, found, _ in steps:
-                for tensor, difference in found:
+            for group, _, group_differences, _ in steps:
+                for tensor, difference in group_differences:
                     if tensor.offset not in wrong:
                         wrong.add(tensor.offset)
                         differences.append(difference)
@@ -103,15 +103,15 @@ def compare(
 def _compare_headers(
     file: StoredFile, tensors: Sequence[Tensor]
 ) -> tuple[list[Difference], list[Tensor]]:
-    """Return tensors that are missing, different or too many, and those whose values can be
+    """Return the differences of names, dtypes and shapes, and the tensors whose values can be
     compared.
     """
     describe = file.format.describe
     differences, located = [], []
     stored = {tensor.name: tensor for tensor in file.tensors}
-    for tensor, found in zip(tensors, formats.locate(file, tensors), strict=True):
-        if isinstance(found, Tensor):
-            located.append(found)
+    for tensor, result in zip(tensors, formats.locate(file, tensors), strict=True):
+        if isinstance(result, Tensor):
+            located.append(result)
             continue
         other = stored.get(tensor.name if file.format.named else None)
         text = "no such tensor" if other is None else describe(other)
@@ -120,24 +120,22 @@ def _compare_headers(
         expected = {tensor.name for tensor in tensors}
         for extra in file.tensors:
             if extra.name not in expected:
-                differences.append(
-                    Difference(extra.name, None, None, "without it", describe(extra))
-                )
+                differences.append(Difference(extra.name, None, None, "absent", describe(extra)))
     return differences, located
 
 
-def _first(chunk: Chunk, expected: Bytes, found: Bytes) -> Difference:
+def _first(chunk: Chunk, expected: Bytes, actual: Bytes) -> Difference:
     """Return the first element whose bytes differ."""
     size = chunk.tensor.dtype.itemsize
-    place = int(np.argmax(expected != found)) // size
+    place = int(np.argmax(expected != actual)) // size
     index: tuple[int, ...] = ()
     rest = chunk.start + place
     for n in reversed(chunk.tensor.shape):
         rest, last = divmod(rest, n)
         index = (last, *index)
-    pair = [raw[place * size : (place + 1) * size] for raw in (expected, found)]
+    pair = [raw[place * size : (place + 1) * size] for raw in (expected, actual)]
     texts = [_text(chunk, raw) for raw in pair]
-    if texts[0] == texts[1]:  # such as two kinds of NaN
+    if texts[0] == texts[1]:  # different bits with the same text, such as two NaN
         texts = [raw.tobytes().hex(" ") for raw in pair]
     return Difference(chunk.tensor.name, index, chunk.offset + place * size, *texts)
 

@@ -1,7 +1,7 @@
-"""`walk` makes groups of chunks on several threads.
+"""`walk` computes groups of chunks on several threads.
 
-Writing, resuming and verifying are one loop over the groups; what is done with the bytes of each is
-a function that the caller passes."""
+Writing, resuming and verifying use the same loop over the groups. The caller passes the function
+that is called with the bytes of each."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from initfast.core.moments import Moments
 from initfast.core.threads import get_num_threads, threads
 from initfast.files.chunks import BYTE, Bytes, Group, Maker
 
-# Groups that may be finished while an earlier one is not: results are taken in order.
+# Groups that may be finished before an earlier one, because results are yielded in order.
 SLACK = 4
-# Bytes in a chunk, on average, below which a group is made on the calling thread: Python takes the
-# time then, and to hand its lock around between threads takes more.
+# Average bytes of a chunk below which a group is computed on the calling thread. Python's overhead
+# dominates then, and threads would only add the cost of passing its lock.
 _TINY = 1 << 13
 
 Result = TypeVar("Result")
-Done = tuple[Group, Bytes, Result, Moments | None]
+Step = tuple[Group, Bytes, Result, Moments | None]
 
 
 def walk(
     todo: Iterable[Group],
     work: Callable[[Group, Bytes], Result],
     maker: Maker | None = None,
-    measured: bool = False,
-) -> Generator[Done[Result], None, None]:
-    """Yield (group, its bytes, `work(group, its bytes)`, its moments if `measured`) in order.
+    with_moments: bool = False,
+) -> Generator[Step[Result], None, None]:
+    """Yield (group, bytes, `work(group, bytes)`, moments) of each group, in order.
 
     Args:
-        todo: groups, with the chunks of a tensor one after the other; taken on the calling thread,
-            each when there is room for it.
-        work: called once the bytes are made, on a worker thread unless the chunks are tiny.
-        maker: one that may already keep the first tensor.
-        measured: whether to take the moments of each group while it is made.
+        todo: groups, with the chunks of a tensor one after the other. The iterator runs on the
+            calling thread, and only as far ahead as there is memory for groups.
+        work: called with the computed bytes, on a worker thread unless the chunks are tiny.
+        maker: a maker that may already hold the first tensor.
+        with_moments: whether to measure the moments of each group; otherwise they are None.
 
-    The bytes are valid until the next step. Uses `get_num_threads()` threads, and memory for as
-    many groups and `SLACK` more."""
+    The bytes are valid until the next step. Uses `get_num_threads()` threads, and memory for one
+    group per thread and `SLACK` more."""
     maker = maker or Maker()
     workers = get_num_threads()
     window = workers + min(workers, SLACK)
     memory: list[Bytes] = []
-    pending: deque[Future[Done[Result]]] = deque()
+    pending: deque[Future[Step[Result]]] = deque()
     stop = threading.Event()
 
-    def task(group: Group, raw: Bytes, wholes: list[Bytes | None]) -> Done[Result]:
-        # One thread per group: several are under way, and each stays in the cache of its core.
+    def task(group: Group, raw: Bytes, wholes: list[Bytes | None]) -> Step[Result]:
+        # One thread per group, because several groups are computed in parallel.
         with threads(1):
-            moments = maker.make_group(group, raw, wholes, measured, stop)
+            moments = maker.make_group(group, raw, wholes, with_moments, stop)
         return group, raw, work(group, raw), moments
 
     with ThreadPoolExecutor(workers, thread_name_prefix="initfast-file") as pool:
@@ -63,7 +63,7 @@ def walk(
             for number, group in enumerate(todo):
                 wholes = [maker.prepare(chunk) for chunk in group.chunks]
                 if len(pending) == window:
-                    # Gives back the memory that this group is about to use.
+                    # The memory of the earliest group is then used for this one.
                     yield pending.popleft().result()
                 place = number % window
                 if number < window:
@@ -72,9 +72,9 @@ def walk(
                     memory[place] = buffers.empty((group.nbytes,), BYTE)
                 arguments = (group, memory[place][: group.nbytes], wholes)
                 if group.nbytes < _TINY * len(group.chunks):
-                    done: Future[Done[Result]] = Future()
-                    done.set_result(task(*arguments))
-                    pending.append(done)
+                    future: Future[Step[Result]] = Future()
+                    future.set_result(task(*arguments))
+                    pending.append(future)
                 else:
                     pending.append(_submit(pool, task, arguments))
             while pending:
@@ -88,7 +88,7 @@ def walk(
 def _submit(
     pool: ThreadPoolExecutor, task: Callable[..., Result], arguments: tuple[object, ...]
 ) -> Future[Result]:
-    """Run a task on the pool, or here if no thread can be started, as when Python is ending."""
+    """Run a task on the pool, or on this thread if no thread can be started, as at exit."""
     future: Future[Result] = Future()
     claim = threading.Lock()
 
@@ -101,19 +101,19 @@ def _submit(
 
     try:
         pool.submit(run)
-    except RuntimeError:  # a thread that runs already may still take it
+    except RuntimeError:  # a running thread may still execute it
         run()
     return future
 
 
 class Scratch(threading.local):
-    """Memory of each thread, to read what a file holds in the place of a group."""
+    """Memory per thread, into which the bytes of a group are read from a file."""
 
     def __init__(self) -> None:
         self._memory = np.empty(0, BYTE)
 
     def of(self, size: int) -> Bytes:
-        """Return that many bytes, whose values are undefined."""
+        """Return `size` bytes with undefined values."""
         if len(self._memory) < size:
             self._memory = buffers.empty((size,), BYTE)
         return self._memory[:size]

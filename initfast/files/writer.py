@@ -1,14 +1,13 @@
-"""Write a file of initialised tensors, so that a kill at any moment leaves nothing wrong.
+"""Write a file of initialised tensors atomically, and resume an interrupted write.
 
-The bytes go to `OUT.partial`, which takes its final name in one step once they are on the disk.
-Every value can be made again as fast as a disk reads, so nothing is recorded about how far a write
-has come: to resume is to walk all chunks, make each again, compare it with what is there, and write
-it if it differs or is missing. A crash, a hole and a flipped bit are the same case.
+The bytes are written to `OUT.partial`, which is renamed to OUT once they are on the disk. Values
+can be computed again as fast as a disk reads, so the progress of a write is not recorded. Resuming
+computes all chunks again, compares them with the file, and writes those that differ or are missing.
+A crash, a hole and a flipped bit are the same case.
 
-A partial of another write (another seed, shape, dtype, initializer or version) is refused and left
-as it is; `identity.py` recognises it.
-A finished file that a resumed run meets under its final name is compared in the same way, and any
-difference is refused: a finished file is never changed in place, except by `write_rows`."""
+The unfinished file of another write (another seed, shape, dtype, initializer or version) is refused
+and not changed; `identity.py` recognises it. A resumed run compares a finished file in the same
+way, and refuses any difference. Only `write_rows` changes a finished file in place."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ from initfast.core.regular import open_regular
 from initfast.files import passes
 from initfast.files.chunks import CHUNK_BYTES, Bytes, Group, Maker, equal
 from initfast.files.formats import File, Tensor
-from initfast.files.identity import begun_with, is_same_write
+from initfast.files.identity import is_same_write, origin
 from initfast.files.partial import (
     Partial,
     allocated,
@@ -48,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class _DifferentError(Exception):
-    """A finished file is not what it should be."""
+    """The error that a finished file has other values."""
 
 
 def write(
@@ -60,28 +59,28 @@ def write(
     measure: bool = False,
     sha256: bool = False,
     blank: bool = False,
-    again: str = "--resume",
+    resume_options: str = "--resume",
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Result:
-    """Write a file, or what is missing of it, and put it in place.
+    """Write a file, or the missing part of an unfinished one, and give it its final name.
 
     Args:
-        file: what to write; its initializers must have passed their checks, as in `blocks.check`.
-        resume: continue an unfinished write; if there is none, begin. A finished file is compared.
-        force: replace an existing file at the end, and start an unfinished write again, except
-            with `resume` one of the same values.
+        file: the file. Its initializers must have passed their checks, as in `blocks.check`.
+        resume: complete an unfinished write, if there is one. A finished file is compared.
+        force: replace an existing file at the end, and restart an unfinished write; with `resume`
+            only one of other values.
         advance: called with counts of bytes of data, in order, on the calling thread.
-        measure: whether to take the moments of all elements.
-        sha256: whether to take the digest of the file.
-        blank: write the header, and zeros for the data.
-        again: the options that resume this write, for messages.
-        chunk_bytes: bytes of a chunk, the same in each call.
+        measure: whether to measure the moments of all elements.
+        sha256: whether to compute the digest of the file.
+        blank: write the header, and zeros as data.
+        resume_options: the command line options that resume this write, for messages.
+        chunk_bytes: bytes of a chunk. A resumed write needs the same number.
 
     Raises:
-        FileExistsError: the file or an unfinished write exists, or holds other values.
+        FileExistsError: the file or an unfinished write exists, or has other values.
         BlockingIOError: another process is writing this file.
-        OSError: the system refuses something, or the partial was changed meanwhile.
-        KeyboardInterrupt: its text, like that of an OSError, says if something was kept.
+        OSError: a call of the system failed, or the unfinished file was changed during the write.
+        KeyboardInterrupt: the message, as that of an OSError, says if an unfinished file is kept.
 
     Uses `get_num_threads()` threads, and memory that does not grow with the file.
     """
@@ -94,38 +93,40 @@ def write(
         refuse_existing(final)
     maker = Maker()
     with Partial(final) as partial:
-        if resume and not (force or partial.found) and os.path.lexists(final):
+        if resume and not (force or partial.existing_size) and os.path.lexists(final):
             partial.remove()  # another process has just finished the file
             if finished := _compare_finished(file, options, force=False):
                 return finished
-        if partial.found and not (resume or force):
+        if partial.existing_size and not (resume or force):
             raise FileExistsError(
-                "an unfinished write exists: use --resume or --force; received"
-                f" {os.fspath(partial.path)!r}"
+                f"an unfinished write exists, {os.fspath(partial.path)!r}: use --resume to complete"
+                " it, or --force to replace it"
             )
-        if partial.found and not (resume and is_same_write(partial, file, maker, chunk_bytes)):
+        if partial.existing_size and not (
+            resume and is_same_write(partial, file, maker, chunk_bytes)
+        ):
             if not force:
                 raise FileExistsError(
-                    f"the partial {os.fspath(partial.path)!r} is of another write, with another"
-                    " seed, shape, dtype, initializer or version"
-                    f"{begun_with(partial, file)}: finish that one with the command that began"
-                    " it, or use --force to start again"
+                    f"the unfinished file {os.fspath(partial.path)!r} belongs to another write,"
+                    " with another seed, shape, dtype, initializer or version"
+                    f"{origin(partial, file)}: complete it with the command that began it, or use"
+                    " --force to replace it"
                 )
             partial.clear()
         mender = _Mender(partial)
         try:
             if not force:
-                refuse_existing(final)  # it may have come before the lock was ours
+                refuse_existing(final)  # another process may have created it before the lock
             result = _write_partial(partial, file, maker, mender, options, blank=blank)
             partial.publish(force=force)
         except BaseException as error:
             if isinstance(error, OSError) and error.errno is not None and error.filename is None:
                 error.filename = os.fspath(partial.path)
-            if partial.found or (mender.wrote and not blank):
-                raise_with_hint(error, again)
+            if partial.existing_size or (mender.has_written and not blank):
+                raise_with_hint(error, resume_options)
             partial.remove()
             raise
-    _log.info("%s: %d bytes written, %d were there", final, result.written, result.resumed)
+    _log.info("%s: %d bytes written, %d already in place", final, result.written, result.resumed)
     return result
 
 
@@ -142,22 +143,24 @@ def write_rows(
 
     Args:
         path: the file.
-        tensor: from `formats.locate`.
-        first, last: entries of its first dim, as in a slice.
+        tensor: the tensor, from `formats.locate`.
+        first, last: rows of its first dimension, as in a slice.
         advance, chunk_bytes: as in `write`.
 
-    Other rows are not touched: several processes may write different ones at once. A kill leaves
-    some rows written; the same call again completes them.
+    Other rows are not changed, so that several processes may write different rows at once. After a
+    kill, the same call completes the rows.
 
     Raises:
-        OSError: the file was truncated, replaced or deleted meanwhile, among others.
+        OSError: a call of the system failed, or the file was truncated, replaced or deleted
+            during the write.
+        KeyboardInterrupt: the message says that some rows may be written.
     """
     with open_regular(path, write=True) as opened:
         descriptor = opened.fileno()
         before = os.fstat(descriptor)
 
         def check() -> None:
-            """A write beyond the end would leave a hole, one into a replaced file would be lost."""
+            """Raise OSError if the file was changed: a write would leave a hole or be lost."""
             with contextlib.suppress(FileNotFoundError):
                 same = os.path.samestat(before, os.stat(path))
                 if same and os.fstat(descriptor).st_size == before.st_size:
@@ -173,7 +176,12 @@ def write_rows(
             return group.nbytes
 
         options = Options(advance or (lambda count: None), True, False, chunk_bytes)
-        result = passes.run(File(Path(path), b"", (tensor,)), put, options, rows=(first, last))
+        try:
+            result = passes.run(File(Path(path), b"", (tensor,)), put, options, rows=(first, last))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                "interrupted; some rows may be written: run the command again"
+            ) from None
         os.fsync(descriptor)
         check()
     assert result.moments is not None
@@ -181,22 +189,22 @@ def write_rows(
 
 
 class _Mender:
-    """Writes groups that differ from what a partial holds."""
+    """A function that writes those groups of a partial that differ from the expected bytes."""
 
     def __init__(self, partial: Partial) -> None:
         self._partial = partial
         self._scratch = Scratch()
-        self.wrote = False
+        self.has_written = False
 
     def __call__(self, group: Group, raw: Bytes) -> int:
-        """Return how many bytes were written."""
-        if self._partial.found:
-            there = self._scratch.of(group.nbytes)
-            count = self._partial.read(there.data, group.offset)
-            if count == group.nbytes and equal(there, raw):
+        """Write a group if it differs, and return how many bytes were written."""
+        if self._partial.existing_size:
+            stored = self._scratch.of(group.nbytes)
+            count = self._partial.read(stored.data, group.offset)
+            if count == group.nbytes and equal(stored, raw):
                 return 0
         self._partial.write(raw.data, group.offset)
-        self.wrote = True
+        self.has_written = True
         return group.nbytes
 
 
@@ -223,11 +231,10 @@ def _write_partial(
 
 
 def _compare_finished(file: File, options: Options, *, force: bool) -> Result | None:
-    """Return the result if the file has its final name and holds what it should; None if the file
-    is to be written.
+    """Return the result if the finished file exists and matches; None if it is to be written.
 
     Raises:
-        FileExistsError: it holds something else, and `force` is False.
+        FileExistsError: the finished file has other values, and `force` is False.
     """
     finish_rename(file.path)
     if not os.path.lexists(file.path) or (force and os.path.lexists(partial_path(file.path))):
@@ -237,9 +244,9 @@ def _compare_finished(file: File, options: Options, *, force: bool) -> Result | 
     try:
 
         def compare(group: Group, raw: Bytes) -> int:
-            there = scratch.of(group.nbytes)
-            read_at(descriptor, there.data, group.offset)
-            if not equal(there, raw):
+            stored = scratch.of(group.nbytes)
+            read_at(descriptor, stored.data, group.offset)
+            if not equal(stored, raw):
                 raise _DifferentError
             return 0
 
@@ -252,16 +259,16 @@ def _compare_finished(file: File, options: Options, *, force: bool) -> Result | 
         if force:
             return None
         raise FileExistsError(
-            f"an existing file is replaced only with --force; received {os.fspath(file.path)!r},"
-            " which holds other values than this command writes"
+            f"{os.fspath(file.path)!r} already exists with other values than this command writes:"
+            " use --force to replace it"
         ) from None
     finally:
         os.close(descriptor)
 
 
-def raise_with_hint(error: BaseException, again: str) -> NoReturn:
-    """Raise an error that stopped a write, with how to resume it."""
-    hint = f"what is written stays: rerun with {again}"
+def raise_with_hint(error: BaseException, resume_options: str) -> NoReturn:
+    """Raise an error that stopped a write, with a hint how to resume it."""
+    hint = f"the part already written is kept: rerun with {resume_options}"
     if isinstance(error, KeyboardInterrupt):
         raise KeyboardInterrupt(f"interrupted; {hint}") from None
     if isinstance(error, FileExistsError):

@@ -1,4 +1,4 @@
-"""`initfast bench`: what it compares, how it checks and times, and what it refuses."""
+"""`initfast bench`: its comparison, its checks, its timing, and its errors."""
 
 import argparse
 import itertools
@@ -18,7 +18,7 @@ SIZE = 100_000
 
 
 def table(capsys, *arguments, rivals=()):
-    """The lines of a table with other rivals, by library; and all of its text."""
+    """Return the cells of the table with other rivals, by library, and the text."""
     parser = argparse.ArgumentParser()
     bench.add_arguments(parser)
     bench.run(parser.parse_args(["--size", "16K", "--threads", "1", *arguments]), rivals)
@@ -51,11 +51,11 @@ def test_the_table(cli):
 @pytest.mark.parametrize("dtype", race.DTYPES)
 def test_json(cli, dtype):
     arguments = ["--size", "16K", "--dtype", dtype, "--libraries", "numpy", "--threads", 2]
-    found = json.loads(cli("bench", *arguments, "--json", check=True).out)
-    assert found["threads"] == 2 and found["missing"] == {}
-    assert found["config"]["version"] == ift.__version__
-    assert {row["library"] for row in found["rows"]} >= {"initfast", "memset"}
-    for row in found["rows"]:
+    report = json.loads(cli("bench", *arguments, "--json", check=True).out)
+    assert report["threads"] == 2 and report["missing"] == {}
+    assert report["config"]["version"] == ift.__version__
+    assert {row["library"] for row in report["rows"]} >= {"initfast", "memset"}
+    for row in report["rows"]:
         assert row["dtype"] == dtype and row["bytes"] == 2**14 and "error" not in row
         assert row["GB/s"] == pytest.approx(row["bytes"] / row["seconds"] / 1e9)
         if row["library"] == "initfast":
@@ -94,20 +94,26 @@ def test_a_library_that_draws_something_else_has_no_speed(capsys):
     rows, text = table(capsys, rivals=[half, failing])
     assert rows["half"] == ["wrong"] * 3
     assert rows["failing"] == ["failed"] * 3
-    assert "half: wrong: normal: not everything was written" in text
+    assert "half: wrong: normal: some elements were not written" in text
     assert "failing: failed: ZeroDivisionError: division by zero" in text
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--size", "64Q"], "--size must be bytes, at least 64 elements, .*; received '64Q'"),
-        (["--size", "63"], "--size must be bytes, at least 64 elements, .*; received '63'"),
+        (
+            ["--size", "64Q"],
+            "--size must be a number of bytes, at least 64 elements, .*; received '64Q'",
+        ),
+        (
+            ["--size", "63"],
+            "--size must be a number of bytes, at least 64 elements, .*; received '63'",
+        ),
         (["--dtype", "int8"], "--dtype must be one of float32, .*; received 'int8'"),
         (["--threads", "0"], "threads must be an integer from 1 to 1024; received 0"),
         (
             ["--libraries", "numpy,nampy"],
-            "--libraries must be among numpy, torch; received 'nampy'",
+            "--libraries must be names among numpy, torch; received 'nampy'",
         ),
     ],
 )
@@ -163,7 +169,7 @@ def outside(values):
 
 
 def two_points(values):
-    """Only mean and standard deviation are right."""
+    """Keep only the mean and the standard deviation."""
     values[:] = values.mean() + values.std() * np.where(np.arange(SIZE) % 2, 1, -1)
 
 
@@ -192,21 +198,21 @@ def test_poison_is_nan_in_every_dtype(dtype):
 
 
 def test_libraries_take_turns():
-    seen = []
-    seconds = race.interleaved({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 3)
-    assert "".join(seen) == "abababab"  # the first round does not count
+    calls = []
+    seconds = race.interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
+    assert "".join(calls) == "abababab"  # the first round does not count
     assert [len(seconds[name]) for name in "ab"] == [3, 3]
 
 
 def test_a_slow_library_skips_rounds_but_is_timed():
-    seen = []
+    calls = []
 
     def slow():
-        seen.append("slow")
+        calls.append("slow")
         race.time.sleep(0.02)
 
     seconds = race.interleaved({"slow": slow, "fast": lambda: None}, 5, limit=0.01)
-    assert (len(seen), len(seconds["slow"]), len(seconds["fast"])) == (1, 1, 5)
+    assert (len(calls), len(seconds["slow"]), len(seconds["fast"])) == (1, 1, 5)
     assert race.ratio(seconds, "slow", "fast") > 1
 
 

@@ -1,4 +1,4 @@
-"""`initfast bits`: the words on stdout are those of `random_bits`, until the pipe closes."""
+"""`initfast bits` writes the words of `random_bits` to stdout, until the pipe closes."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ def test_it_ends_quietly_when_the_pipe_closes(cli):
 
 
 def test_ctrl_c_ends_it_quietly():
-    # The program that started these tests may have made it ignore the signal.
+    # The program that started these tests may ignore the signal.
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from initfast import cli; sys.exit(cli.main(['bits', '--seed', '1']))"
@@ -86,12 +86,12 @@ def test_a_terminal_is_refused(cli):
 
 
 def test_a_closed_stdout_is_an_error():
-    # A shell closes it: a function between fork and exec would make JAX warn.
+    # A shell closes stdout, because JAX would warn about a function between fork and exec.
     shell = ["sh", "-c", 'exec "$@" >&-', "sh"]
     command = [sys.executable, "-m", "initfast", "bits", "--seed", "5"]
     result = subprocess.run([*shell, *command], stderr=subprocess.PIPE, text=True)
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
-    assert "stdout must be open" in result.stderr
+    assert "stdout is closed" in result.stderr
 
 
 @pytest.mark.parametrize(

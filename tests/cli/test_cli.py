@@ -1,4 +1,4 @@
-"""The command line: its files, its line, its refusals and its exit codes."""
+"""The command line: its files, its output, its errors and its exit codes."""
 
 import contextlib
 import hashlib
@@ -24,7 +24,7 @@ NORMAL_JSON = '{"class_name": "RandomNormal", "config": {"mean": 0.5, "stddev": 
 
 @pytest.fixture
 def run(cli):
-    """Run a command line; gives (exit code, stdout, stderr)."""
+    """Return a function that runs a command line and returns (exit code, stdout, stderr)."""
 
     def call(*arguments):
         result = cli(*arguments)
@@ -35,7 +35,7 @@ def run(cli):
 
 @pytest.fixture
 def run_here(capsys):
-    """The same within this process, for tests that replace a call of the system."""
+    """Return the same function for this process, for tests that replace a system call."""
 
     def call(*arguments):
         try:
@@ -49,7 +49,7 @@ def run_here(capsys):
 
 
 def spawn(*arguments, code=None, **options):
-    """The same in a process of its own, `code` being run before it."""
+    """Start a command line in a separate process, after `code`."""
     start = (
         ["-m", "initfast"]
         if code is None
@@ -62,7 +62,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# ---- what is written
+# ---- values and bytes
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
@@ -104,18 +104,18 @@ def test_every_kind_of_initializer_and_dtype(run, tmp_path, init, dtype):
         "fill", out, "--shape", "60x50", "--init", init, "--dtype", dtype, "--seed", 7
     )
     assert (code, err) == (0, "")
-    made = ift.get(json.loads(init) if init.startswith("{") else init)
-    if "seed" in made.get_config():
-        made = type(made).from_config({**made.get_config(), "seed": 7})
+    initializer = ift.get(json.loads(init) if init.startswith("{") else init)
+    if "seed" in initializer.get_config():
+        initializer = type(initializer).from_config({**initializer.get_config(), "seed": 7})
     loaded = np.load(out)
     assert loaded.dtype == dtype
-    np.testing.assert_array_equal(loaded, made((60, 50), dtype))
+    np.testing.assert_array_equal(loaded, initializer((60, 50), dtype))
 
 
 def test_fans_come_from_the_whole_shape(run, tmp_path):
     run("fill", tmp_path / "w.npy", "--shape", "400x8000", "--init", "he_uniform", "--seed", 1)
     bound = np.abs(np.load(tmp_path / "w.npy")).max()
-    # Of 400 inputs, and not of the 65 rows that a chunk holds.
+    # The fan is 400 inputs, not the 65 rows of a chunk.
     assert 0.95 * np.sqrt(6 / 400) < bound <= np.sqrt(6 / 400) * (1 + 1e-6)
 
 
@@ -148,7 +148,7 @@ def test_a_seed_that_was_drawn_is_printed_and_repeats_the_file(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("config_seed", "option", "used"),
+    ("config_seed", "option", "expected"),
     [
         (5, [], 5),
         (5, ["--seed", 6], 6),
@@ -156,15 +156,17 @@ def test_a_seed_that_was_drawn_is_printed_and_repeats_the_file(run, tmp_path):
         ({"class_name": "SeedGenerator", "config": {"seed": 8}}, [], 8),
     ],
 )
-def test_the_seed_is_the_option_or_else_that_of_the_json(run, tmp_path, config_seed, option, used):
+def test_the_seed_is_the_option_or_else_that_of_the_json(
+    run, tmp_path, config_seed, option, expected
+):
     init = json.dumps(
         {"class_name": "RandomUniform", "config": {"minval": 0, "maxval": 1, "seed": config_seed}}
     )
     code, out, err = run("fill", tmp_path / "w.npy", "--shape", "30", "--init", init, *option)
     assert (code, err) == (0, "")
-    assert out.strip().endswith(f", seed {used}")
+    assert out.strip().endswith(f", seed {expected}")
     np.testing.assert_array_equal(
-        np.load(tmp_path / "w.npy"), ift.RandomUniform(0, 1, seed=used)((30,))
+        np.load(tmp_path / "w.npy"), ift.RandomUniform(0, 1, seed=expected)((30,))
     )
 
 
@@ -176,8 +178,8 @@ def test_dtypes_that_numpy_has_no_name_for_come_with_a_recipe(run, tmp_path, dty
     )
     assert code == 0
     assert err == (
-        f"initfast: warning: numpy.load gives {dtype} as raw bytes;"
-        f" read it with numpy.load(FILE).view(ml_dtypes.{dtype})\n"
+        f"initfast: warning: numpy.load returns {dtype} as raw bytes:"
+        f" read the file with numpy.load(FILE).view(ml_dtypes.{dtype})\n"
     )
     kind = getattr(ml_dtypes, dtype)
     np.testing.assert_array_equal(np.load(out).view(kind), ift.HeNormal(seed=1)((30, 20), dtype))
@@ -194,20 +196,20 @@ def test_the_line_says_what_the_file_holds(run, tmp_path):
     assert (code, err) == (0, "")
     assert line.count("\n") == 1
     number = r"(-?[0-9.]+(?:e[-+]?\d+)?)"
-    found = re.fullmatch(
+    fields = re.fullmatch(
         rf"(.*): (\d+) bytes in {number} s \({number} GB/s\), mean {number}, std {number},"
         rf" min {number}, max {number},"
         r" seed 3, sha256 ([0-9a-f]{64})\n",
         line,
     )
     values = np.load(out).astype(np.float64)
-    assert found[1] == str(out)
-    assert int(found[2]) == out.stat().st_size == values.size * 4 + 128
-    measured = [float(text) for text in found.groups()[4:8]]
-    assert measured == pytest.approx(
+    assert fields[1] == str(out)
+    assert int(fields[2]) == out.stat().st_size == values.size * 4 + 128
+    moments = [float(text) for text in fields.groups()[4:8]]
+    assert moments == pytest.approx(
         [values.mean(), values.std(), values.min(), values.max()], rel=1e-5
     )
-    assert found[9] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert fields[9] == hashlib.sha256(out.read_bytes()).hexdigest()
 
 
 def test_the_digest_and_the_moments_do_not_depend_on_threads(run, tmp_path):
@@ -235,7 +237,7 @@ def test_nothing_random_has_no_seed(run, tmp_path):
     assert line.strip().endswith("mean 1, std 0, min 1, max 1")
 
 
-# ---- what is refused
+# ---- errors
 
 USAGE = {
     "shape negative": (
@@ -323,7 +325,7 @@ def test_other_files(run, tmp_path, name):
         (
             "w.npy",
             ["--init", "ones", "--tensor", "a"],
-            "--tensor names the tensor of a .safetensors file; received",
+            "--tensor is for .safetensors files; received",
         ),
         ("w.safetensors", ["--init", "ones"], "pass --tensor NAME"),
         (
@@ -393,9 +395,7 @@ def test_an_existing_file_stays_unless_forced(run, tmp_path):
     arguments = ("fill", out, "--shape", "3", "--init", "ones")
     code, stdout, err = run(*arguments)
     assert (code, stdout) == (1, "")
-    assert err.startswith(
-        "initfast: error: an existing file is replaced only with --force; received"
-    )
+    assert err == f"initfast: error: {str(out)!r} already exists: use --force to replace it\n"
     assert out.read_bytes() == b"precious"
     assert run(*arguments, "--force")[0] == 0
     assert np.load(out).tolist() == [1.0, 1.0, 1.0]
@@ -405,7 +405,7 @@ def test_an_existing_file_stays_unless_forced(run, tmp_path):
 def test_a_missing_folder(run, tmp_path):
     code, _, err = run("fill", tmp_path / "missing" / "w.npy", "--shape", "3", "--init", "ones")
     assert code == 1
-    assert err.startswith("initfast: error: the folder of the file must exist; received")
+    assert err.startswith("initfast: error: the folder of ") and "does not exist" in err
 
 
 @pytest.mark.parametrize("shape", ["1000000000x1000000", "3000000000x3000000000"])
@@ -413,7 +413,7 @@ def test_too_large_for_the_disk(run, tmp_path, shape):
     rows, columns = map(int, shape.split("x"))
     code, out, err = run("fill", tmp_path / "w.npy", "--shape", shape, "--init", "he_normal")
     assert (code, out) == (1, "")
-    assert f"the file must fit on the disk: {rows * columns * 4 + 128:,} bytes needed, " in err
+    assert f"not enough space on the disk: {rows * columns * 4 + 128:,} bytes needed, " in err
     assert re.search(r"[0-9,]+ available: '.*'\n$", err)
     assert names(tmp_path) == []
 
@@ -423,7 +423,7 @@ def test_a_warning_is_one_line(run, tmp_path):
         "fill", tmp_path / "w.npy", "--shape", "2000000x2", "--init", "he_normal", "--seed", "1"
     )
     assert code == 0
-    assert re.search(r"^initfast: warning: the fan_in of .* 2000000 rows.*$", err, re.M)
+    assert re.search(r"^initfast: warning: the fan_in of .*2000000.*$", err, re.M)
     assert ".py:" not in err
 
 
@@ -435,8 +435,8 @@ def test_a_disk_error_half_way(run_here, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "pwrite", break_down)
     code, out, err = run_here("fill", tmp_path / "w.npy", "--shape", "5000", "--init", "he_normal")
-    wanted = f"initfast: error: Input/output error: '{tmp_path}/w.npy.partial'\n"
-    assert (code, out, err) == (1, "", wanted)
+    message = f"initfast: error: Input/output error: '{tmp_path}/w.npy.partial'\n"
+    assert (code, out, err) == (1, "", message)
     assert names(tmp_path) == []
 
 
@@ -463,8 +463,8 @@ def test_out_of_memory(run_here, tmp_path, monkeypatch):
 # ---- Ctrl-C, the terminal, memory
 
 
-# Each chunk is made to take long, so that a signal comes in the middle on any machine. A shell may
-# have started these tests with the signal ignored.
+# Each chunk is slowed down, so that a signal comes in the middle on any machine. A shell may have
+# started these tests with the signal ignored.
 SLOW = """
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -502,7 +502,7 @@ def test_what_is_interrupted_is_resumed(run, tmp_path, number):
     seed = "7"
     if number == signal.SIGINT:
         assert process.returncode == 130
-        # The seed was drawn: the message names it.
+        # The seed was random: the message contains it.
         seed = re.fullmatch(r".*rerun with --resume --seed (\d+)\n", stderr)[1]
     again = "--resume" if number == signal.SIGINT else "--force"
     code, line, err = run("fill", out, *arguments, "--seed", seed, again)
@@ -532,10 +532,10 @@ def test_what_is_interrupted_is_resumed(run, tmp_path, number):
 @pytest.mark.parametrize("name", ["w.npy", "w.bin", "w.safetensors"])
 def test_resume_needs_a_seed(run, tmp_path, init, arguments, code, name):
     more = ["--tensor", "a"] if name == "w.safetensors" else []
-    found, _, err = run(
+    actual, _, err = run(
         "fill", tmp_path / name, "--shape", "5", "--init", init, "--resume", *arguments, *more
     )
-    assert found == code
+    assert actual == code
     assert ("--resume needs --seed" in err) == bool(code)
     assert names(tmp_path) == ([] if code else [name])
 
@@ -545,8 +545,8 @@ def test_a_partial_of_another_write_is_refused(run, tmp_path):
     run(*arguments, "--seed", 1)
     (tmp_path / "w.npy").rename(tmp_path / "w.npy.partial")
     for more, message in (
-        (("--seed", 2, "--resume"), "w.npy.partial' is of another write"),
-        (("--seed", 1), "use --resume or --force"),
+        (("--seed", 2, "--resume"), "w.npy.partial' belongs to another write"),
+        (("--seed", 1), "use --resume to complete it, or --force"),
     ):
         code, _, err = run(*arguments, *more)
         assert (code, message in err) == (1, True)
@@ -595,17 +595,17 @@ def test_a_bar_on_a_terminal_unless_quiet(tmp_path, options):
         )
         process = spawn(*arguments, stdout=subprocess.PIPE, stderr=theirs)
         os.close(theirs)
-        shown = b""
+        output = b""
         with contextlib.suppress(
             OSError
         ):  # Linux ends a terminal whose other side is closed with EIO
             while piece := os.read(ours, 4096):
-                shown += piece
+                output += piece
         stdout, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert stdout.startswith(f"{tmp_path / 'w.npy'}: 40128 bytes in ")
-    assert (b"%|" in shown) is not bool(options)
-    assert not (options and shown)
+    assert (b"%|" in output) is not bool(options)
+    assert not (options and output)
 
 
 @pytest.mark.long
@@ -639,7 +639,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert peaks[128] - peaks[1] < 40 * 2**20
 
 
-# ---- other containers, regions, and verify
+# ---- other formats, rows, and verify
 
 
 def test_a_raw_file_is_the_data_alone(run, tmp_path):
@@ -670,7 +670,7 @@ def test_a_safetensors_file_is_drawn_as_a_model_draws_it(run, tmp_path, dtype):
     )
     code, _, err = run(*arguments, "--seed", 42)
     assert (code, err) == (0, "")
-    # In the stream of the tensor's name.
+    # The name of the tensor selects the stream.
     expected = ift.HeNormal(seed=ift.Seed(42).named("wte.weight"))((30, 20), dtype)
     assert out.read_bytes().endswith(expected.tobytes())
     with safetensors.safe_open(out, framework="np") as file:
@@ -742,7 +742,7 @@ def test_rows_go_only_into_a_file_that_has_them(run, tmp_path):
 
 @pytest.fixture
 def filled(run, tmp_path):
-    """A file of each container."""
+    """Return a folder with a file of each format."""
     arguments = ("--shape", "30x20", "--init", "he_normal", "--seed", 42)
     for name, more in (("w.npy", ()), ("w.bin", ()), ("w.safetensors", ("--tensor", "a"))):
         run("fill", tmp_path / name, *arguments, *more)
@@ -810,15 +810,20 @@ def test_a_file_that_is_as_it_should_be(run, filled, name, arguments):
             "w.npy",
             ["--init", "ones", "--tensor", "a"],
             2,
-            "--tensor names the tensor of a .safetensors file",
+            "--tensor is for .safetensors files",
         ),
         ("w.bin", ["--init", "he_normal", "--seed", 42], 2, "raw files need --shape"),
-        ("w.bin", ["--init", "ones", "--shape", "3"], 1, "should be 12 bytes; found 2,400 bytes"),
+        (
+            "w.bin",
+            ["--init", "ones", "--shape", "3"],
+            1,
+            "w.bin: the array should be 12 bytes; found 2,400 bytes",
+        ),
         (
             "w.safetensors",
             ["--init", "he_normal", "--tensor", "b"],
             1,
-            "--tensor must name a tensor of the file",
+            "--tensor must be the name of a tensor in the file ('a'); received 'b'",
         ),
         (
             "w.safetensors",
@@ -831,8 +836,8 @@ def test_a_file_that_is_as_it_should_be(run, filled, name, arguments):
     ],
 )
 def test_a_file_that_is_not(run, filled, name, arguments, code, message):
-    found, out, err = run("verify", filled / name, *arguments)
-    assert (found, out) == (code, "")
+    actual, out, err = run("verify", filled / name, *arguments)
+    assert (actual, out) == (code, "")
     assert err.startswith("initfast: error: ")
     assert message in err
     assert "Traceback" not in err
@@ -858,7 +863,7 @@ def test_a_model_is_compared_with_its_spec(run, tmp_path):
     assert err.endswith("and 2 more tensors differ\n")
     for path, arguments, expected in (
         (out, ("--tensor", "a"), (2, "--spec cannot be combined with --tensor")),
-        (tmp_path / "none", ("--seed", 3), (1, "the file or folder must exist")),
+        (tmp_path / "none", ("--seed", 3), (1, "no such file or folder")),
     ):
         code, _, err = run("verify", path, "--spec", spec, *arguments)
         assert (code, expected[1] in err) == (expected[0], True)
@@ -916,6 +921,7 @@ def test_version_and_help(run):
     code, out, _ = run("fill", "--help")
     assert code == 0
     assert "50257x768" in out
+    assert "Time initfast, NumPy and PyTorch on this machine." in run("bench", "--help")[1]
 
 
 def test_a_missing_package_is_an_error_without_a_traceback(run_here, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""`initfast compare`: what it prints, what it writes, and what it refuses before any training."""
+"""`initfast compare`: its output, its files, and its errors before any training."""
 
 import json
 import struct
@@ -37,7 +37,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def fails(cli, folder):
-    """Run the command, which must end with `code` and this message."""
+    """Return a function that runs the command, which must end with `code` and a message."""
 
     def call(arguments, message, code=2):
         result = cli("compare", *arguments)
@@ -53,12 +53,12 @@ def test_table_json_and_picture(folder, cli):
         "compare", "--data", "mine.npz", *SHORT, "--json", "a.json", "--plot", "a.png", check=True
     )
     out = result.out
-    assert result.err == "", "no bar where stderr is no terminal"
-    found = Comparison.from_dict(json.loads((folder / "a.json").read_text()))
-    assert out == f"{found}\n"
-    assert found.widths == (4, 8, 8, 3)
-    assert list(found.curves) == ["he_normal", "random_normal(stddev=0.01)"]
-    assert found.curves["he_normal"].train_loss.shape == (2, 3)
+    assert result.err == "", "no bar if stderr is not a terminal"
+    comparison = Comparison.from_dict(json.loads((folder / "a.json").read_text()))
+    assert out == f"{comparison}\n"
+    assert comparison.widths == (4, 8, 8, 3)
+    assert list(comparison.curves) == ["he_normal", "random_normal(stddev=0.01)"]
+    assert comparison.curves["he_normal"].train_loss.shape == (2, 3)
     raw = (folder / "a.png").read_bytes()
     assert struct.unpack(">I", raw[16:20]) == (1200,)
     assert sorted(path.name for path in folder.iterdir()) == ["a.json", "a.png", "mine.npz"]
@@ -79,9 +79,9 @@ def test_the_options_reach_the_training(folder, cli):
     ]
     options = ("--bias", "ones", "--json", "-")
     result = cli("compare", "--data", "mine.npz", *SHORT, *settings, *options, check=True)
-    found = json.loads(result.out)
-    assert found["recipe"] == {"epochs": 2, "batch": 9, "learning_rate": 0.5, "momentum": 0.25}
-    assert (found["activation"], found["seed"], found["bias_initializer"]) == ("tanh", 3, "ones")
+    report = json.loads(result.out)
+    assert report["recipe"] == {"epochs": 2, "batch": 9, "learning_rate": 0.5, "momentum": 0.25}
+    assert (report["activation"], report["seed"], report["bias_initializer"]) == ("tanh", 3, "ones")
 
 
 def test_a_convolutional_network(folder, cli, fails):
@@ -90,8 +90,8 @@ def test_a_convolutional_network(folder, cli, fails):
     images = rng.normal(size=(60, 6, 5)) + y[:, None, None]
     np.savez(folder / "images.npz", x=images, y=y)
     options = ("--data", "images.npz", *SHORT, "--network", "convolutional", "--json", "-")
-    found = json.loads(cli("compare", *options, check=True).out)
-    assert (found["network"], found["widths"]) == ("convolutional", [30, 8, 8, 3])
+    report = json.loads(cli("compare", *options, check=True).out)
+    assert (report["network"], report["widths"]) == ("convolutional", [30, 8, 8, 3])
     fails(["--data", "mine.npz", *SHORT, "--network", "convolutional"], "needs images", 2)
 
 
@@ -114,7 +114,7 @@ def test_files_are_replaced_with_force_only(folder, cli, fails):
         option = "--json" if name.endswith("json") else "--plot"
         fails(
             ["--data", "mine.npz", *SHORT, option, name],
-            "replaced only with --force",
+            "already exists: use --force",
             code=1,
         )
         assert (folder / name).read_text() == "old"
@@ -152,7 +152,7 @@ def test_files_are_replaced_with_force_only(folder, cli, fails):
         (["--learning-rate", "-1"], "learning_rate must be > 0", 2),
         (["--momentum", "1"], "momentum must lie in [0, 1)", 2),
         (["--plot", "a.gif"], "--plot must end in .png, .svg, .pdf; received 'a.gif'", 2),
-        (["--plot", "none/a.png"], "the folder of the file must exist", 1),
+        (["--plot", "none/a.png"], "the folder of 'none/a.png' does not exist", 1),
         (["--json", "."], "the output must be a file, not a folder", 1),
     ],
 )

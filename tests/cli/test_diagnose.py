@@ -13,13 +13,13 @@ from initfast.signal import diagnose
 
 @pytest.fixture
 def run(cli):
-    """Run the command; gives what it prints, or fails."""
+    """Return a function that runs the command, which must succeed, and returns its output."""
     return lambda *arguments: cli("diagnose", *arguments, check=True).out
 
 
 @pytest.fixture
 def refused(cli):
-    """Run the command, which must end with `code` and print nothing but a message; gives that."""
+    """Return a function that runs the command, which must fail, and returns its message."""
 
     def call(*arguments, code=2):
         result = cli("diagnose", *arguments)
@@ -84,11 +84,11 @@ def test_a_picture(tmp_path, inits, run, refused):
         str(path),
     )
     assert run(*arguments, "--details").count("sigmoid and tanh units") == len(inits)
-    made = path.read_bytes()
-    assert made.startswith(b"\x89PNG") and len(made) > 10_000
-    assert "replaced only with --force" in refused(*arguments, code=1)
+    picture = path.read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+    assert "already exists: use --force" in refused(*arguments, code=1)
     run(*arguments, "--force", "--seed", "5")
-    assert path.read_bytes() != made
+    assert path.read_bytes() != picture
     assert [each.name for each in tmp_path.iterdir()] == ["out.png"]
 
 
@@ -126,12 +126,12 @@ def test_a_pipe_that_closes_is_no_error():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--widths is required, or --preset"),
+        ([], "--widths or --preset is required"),
         (["--preset", "he", "--widths", "10x5"], "--preset cannot be combined with --widths"),
         (["--preset", "foo"], "a preset must be one of zeros, constants"),
         (
             ["--widths", "1000"],
-            "--widths must be two or more joined by 'x', such as 1000x500x500x10; received '1000'",
+            "--widths must be two or more numbers joined by 'x', such as 1000x500x500x10; received '1000'",
         ),
         (["--widths", "10x"], "--widths must be two or more"),
         (["--widths", "10x0"], "widths must be the number of inputs"),
@@ -172,4 +172,4 @@ def test_inputs_that_cannot_be_read(tmp_path, refused):
 
 def test_a_picture_into_a_folder_that_is_not_there(tmp_path, refused):
     message = refused("--widths", "10x5", "--plot", tmp_path / "no" / "out.png", code=1)
-    assert "the folder of the file must exist" in message
+    assert "does not exist: create it first" in message

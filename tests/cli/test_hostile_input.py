@@ -1,4 +1,4 @@
-"""Input that means harm or makes no sense: one short line, exit code 1 or 2, and nothing written."""
+"""Hostile or senseless input gives one short message and exit code 1 or 2, and nothing is written."""
 
 import json
 import os
@@ -17,20 +17,20 @@ CONSTANT = '{"class_name": "Constant", "config": {"value": %s}}'
 
 @pytest.fixture
 def refused(cli, tmp_path):
-    """Run a command line that must be refused; gives its exit code and message."""
+    """Return a function that runs a command that must fail, and returns its exit code and message."""
 
     def call(*arguments, env=None, input=b"", timeout=20):
         before = sorted(os.listdir(tmp_path))
-        done = cli(*arguments, cwd=tmp_path, env=env, input=input, timeout=timeout)
-        assert done.code in (1, 2)
-        assert done.out == ""
-        message, *rest = done.err.splitlines()
-        assert len(rest) <= 1  # where help is to be had
+        result = cli(*arguments, cwd=tmp_path, env=env, input=input, timeout=timeout)
+        assert result.code in (1, 2)
+        assert result.out == ""
+        message, *rest = result.err.splitlines()
+        assert len(rest) <= 1  # the second line says how to get help
         assert message.startswith("initfast: error: ")
         assert len(message) < 1000
         assert message.isprintable()
         assert sorted(os.listdir(tmp_path)) == before
-        return done.code, message
+        return result.code, message
 
     return call
 
@@ -117,9 +117,9 @@ def test_garbage_in_variables(refused, cli, env, code):
 
 @pytest.mark.parametrize("value", [DIGITS, "\udcff", EVIL, "²"])
 def test_garbage_in_the_variable_of_others_is_left_to_them(cli, value):
-    found = cli("info", env={"OMP_NUM_THREADS": value})
-    assert (found.code, found.err) == (0, "")
-    assert len(found.out) < 3000
+    result = cli("info", env={"OMP_NUM_THREADS": value})
+    assert (result.code, result.err) == (0, "")
+    assert len(result.out) < 3000
 
 
 @pytest.mark.parametrize(
@@ -182,11 +182,11 @@ def test_specs(refused, tmp_path, text):
 
 
 def test_warnings_as_errors(refused):
-    init = "random_normal(stddev=1e-9)"  # all of it is 0 in float8
+    init = "random_normal(stddev=1e-9)"  # all values are 0 in float8
     arguments = ["fill", "w.bin", "--shape", "9", "--dtype", "float8_e4m3fn", "--init", init]
     code, message = refused(*arguments, env={"PYTHONWARNINGS": "error"})
     assert code == 1
-    assert "a warning, which is an error here" in message
+    assert "a warning is treated as an error" in message
 
 
 def test_names_and_options(refused):
@@ -235,10 +235,10 @@ sys.exit(main())
 
 def test_no_thread_can_be_started(tmp_path):
     arguments = ["fill", tmp_path / "w.npy", "--shape", "3000x700", "--init", "he_normal", "--seed"]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", NO_THREADS, *arguments, "1"], capture_output=True, text=True
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (process.returncode, process.stderr) == (0, "")
     np.testing.assert_array_equal(np.load(tmp_path / "w.npy"), ift.HeNormal(seed=1)((3000, 700)))
 
 
@@ -248,8 +248,8 @@ def test_saving_at_exit(tmp_path):
         "atexit.register(lambda: checkpoint.save(eval(sys.argv[1]), sys.argv[2], seed=1))"
     )
     out = tmp_path / "m.safetensors"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, repr(SPEC), out], capture_output=True, text=True
     )
-    assert done.stderr == ""
+    assert process.stderr == ""
     assert out.exists()

@@ -1,4 +1,4 @@
-"""`initfast info`, and what a wrong variable does to every command and to the library."""
+"""`initfast info`, and the effect of wrong variables on every command and on the library."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`initfast model`: one line, the files, and what it says when something is wrong."""
+"""`initfast model`: its output, its files, and its errors."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ def here(tmp_path, monkeypatch):
 
 
 def initfast(cli, *arguments):
-    """(exit code, stdout without its times, stderr)."""
+    """Run the command, and return (exit code, stdout without times, stderr)."""
     result = cli("model", *arguments)
     out = re.sub(r"in [0-9.]+ s \([0-9.]+ GB/s\)", "in TIME", result.out)
     return result.code, out, result.err
@@ -34,14 +34,14 @@ def names():
 
 
 def test_a_folder(cli):
-    found = initfast(cli, LLAMA, "--out", "llama", "--seed", 42)
-    assert found == (0, f"llama: {SIZE}, 217728 bytes in TIME, 1 file, seed 42\n", "")
+    result = initfast(cli, LLAMA, "--out", "llama", "--seed", 42)
+    assert result == (0, f"llama: {SIZE}, 217728 bytes in TIME, 1 file, seed 42\n", "")
     assert names() == ["llama/model.safetensors"]
 
 
 def test_shards_of_a_size(cli):
-    found = initfast(cli, LLAMA, "--out", "llama", "--seed", 42, "--max-shard-size", "100KB")
-    assert found == (0, f"llama: {SIZE}, 217728 bytes in TIME, 3 files, seed 42\n", "")
+    result = initfast(cli, LLAMA, "--out", "llama", "--seed", 42, "--max-shard-size", "100KB")
+    assert result == (0, f"llama: {SIZE}, 217728 bytes in TIME, 3 files, seed 42\n", "")
     assert names() == [
         *(f"llama/model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)),
         "llama/model.safetensors.index.json",
@@ -49,7 +49,7 @@ def test_shards_of_a_size(cli):
 
 
 def test_a_file_in_another_dtype(cli):
-    found = initfast(
+    result = initfast(
         cli,
         LLAMA,
         "--out",
@@ -62,8 +62,8 @@ def test_a_file_in_another_dtype(cli):
         1,
         "--quiet",
     )
-    assert found == (0, f"m.safetensors: {SIZE}, 435456 bytes in TIME, 1 file, seed 42\n", "")
-    assert {held.dtype for held in formats.read("m.safetensors").tensors} == {"F32"}
+    assert result == (0, f"m.safetensors: {SIZE}, 435456 bytes in TIME, 1 file, seed 42\n", "")
+    assert {tensor.dtype for tensor in formats.read("m.safetensors").tensors} == {"F32"}
 
 
 def test_without_a_seed_one_is_drawn_and_told(cli):
@@ -80,7 +80,7 @@ def test_shares(cli):
     code, out, err = initfast(cli, LLAMA, "--out", "m", *size, "--shard", "2/2")
     assert (code, err) == (0, "")
     out = re.sub("[0-9]+ bytes in TIME", "BYTES", out)
-    line = "BYTES, shard 2/2, 1 of 3 files; the other workers have not finished, seed 42"
+    line = "BYTES, shard 2/2, 1 of 3 files; other workers have not finished, seed 42"
     assert out == f"m: {SIZE}, {line}\n"
     assert names()[4:] == ["m/model-00002-of-00003.safetensors"]
     code, out, err = initfast(cli, LLAMA, "--out", "m", *size, "--shard", "1/2", "--resume")
@@ -93,7 +93,7 @@ def test_shares(cli):
 def test_a_worker_without_a_file(cli):
     arguments = (LLAMA, "--out", "m.safetensors", "--seed", 42)
     code, out, err = initfast(cli, *arguments, "--shard", "2/2")
-    assert (code, err) == (0, "") and "no file to write of 1 file; the other workers" in out
+    assert (code, err) == (0, "") and "0 of 1 file; other workers" in out
     assert names() == []
     code, out, err = initfast(cli, *arguments, "--shard", "1/2")
     assert (code, err) == (0, "") and out.endswith("shard 1/2, 1 of 1 file, seed 42\n")
@@ -104,7 +104,7 @@ def test_resuming_a_finished_model(cli):
     initfast(cli, *arguments)
     code, out, err = initfast(cli, *arguments, "--resume")
     assert (code, err) == (0, "")
-    assert "0 bytes in TIME, 217728 bytes were in place, 3 files" in out
+    assert "0 bytes in TIME, 217728 bytes already in place, 3 files" in out
 
 
 def test_verify(cli):
@@ -120,13 +120,14 @@ def test_verify(cli):
 USAGE = [
     (["--out", "m.npy"], "the output must end in .safetensors or be a folder; received 'm.npy'"),
     (["--out", "m.safetensors", "--max-shard-size", "1GB"], "max_shard_size is for folders"),
-    (["--out", "m", "--max-shard-size", "1XB"], "max_shard_size must be bytes"),
+    (["--out", "m", "--max-shard-size", "1XB"], "max_shard_size must be a number of bytes"),
     (["--out", "m", "--seed", "-1"], "--seed|seed"),
     (["--out", "m", "--seed", "x"], "--seed must be an integer"),
     (["--out", "m", "--dtype", "int8"], "dtype must be one of"),
     (["--out", "m", "--threads", "0"], "thread"),
-    (["--out", "m", "--shard", "1/2"], "--resume and --shard need --seed"),
-    (["--out", "m", "--resume"], "--resume and --shard need --seed"),
+    (["--out", "m", "--shard", "1/2"], "--shard needs --seed"),
+    (["--out", "m", "--resume"], "--resume needs --seed"),
+    (["--out", "m", "--config", "c.json"], "--config cannot be combined with SPEC.json"),
     (
         ["--out", "m", "--seed", "1", "--shard", "3/2"],
         "--shard must be K/N with K from 1 to N, such as 2/4; received '3/2'",
@@ -147,7 +148,7 @@ def test_wrong_usage(arguments, message, cli):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "a spec must be JSON"),
+        ("{", "a spec must be valid JSON"),
         (
             '{"tensors": {"../x": {"shape": [1], "dtype": "float32", "init": "zeros"}}}',
             "have a part '..'; received '../x'",
@@ -156,7 +157,7 @@ def test_wrong_usage(arguments, message, cli):
             '{"tensors": {"w": {"shape": [1], "dtype": "float32", "init": "zero_"}}}',
             "tensor 'w': Could not interpret",
         ),
-        ('{"tensors": {"w": 1, "w": 1}}', "the key 'w' comes twice"),
+        ('{"tensors": {"w": 1, "w": 1}}', "the key 'w' is repeated"),
     ],
 )
 def test_wrong_specs(text, message, cli):
@@ -172,33 +173,33 @@ def test_what_cannot_be_done(cli):
         "initfast: error: No such file or directory: 'none.json'\n",
     )
     code, _, err = initfast(cli, LLAMA, "--out", "none/m")
-    assert code == 1 and "none" in err
+    assert code == 1 and "the folder of 'none/m' does not exist" in err
     initfast(cli, LLAMA, "--out", "m", "--seed", 1)
     before = Path("m/model.safetensors").read_bytes()
     code, out, err = initfast(cli, LLAMA, "--out", "m", "--seed", 2)
-    assert (code, out) == (1, "") and "existing file is replaced only with --force" in err
+    assert (code, out) == (1, "") and "already exists: use --force" in err
     assert Path("m/model.safetensors").read_bytes() == before
     assert initfast(cli, LLAMA, "--out", "m", "--seed", 2, "--force")[0] == 0
     assert Path("m/model.safetensors").read_bytes() != before
     huge = {"tensors": {"w": {"shape": [2**50], "dtype": "float32", "init": "zeros"}}}
     Path("huge.json").write_text(json.dumps(huge))
     code, _, err = initfast(cli, "huge.json", "--out", "h", "--seed", 1)
-    assert code == 1 and "must fit on the disk" in err and not Path("h").exists()
+    assert code == 1 and "not enough space on the disk" in err and not Path("h").exists()
 
 
 def test_another_seed_is_not_resumed(cli):
     initfast(cli, LLAMA, "--out", "m", "--seed", 1)
     code, _, err = initfast(cli, LLAMA, "--out", "m", "--seed", 2, "--resume")
-    assert code == 1 and "model.safetensors', which holds other values" in err
+    assert code == 1 and "model.safetensors' already exists with other values" in err
     Path("m/model.safetensors").rename("m/model.safetensors.partial")
     code, _, err = initfast(cli, LLAMA, "--out", "m", "--seed", 2, "--resume")
-    assert code == 1 and "of another write" in err and "begun with seed 1" in err
+    assert code == 1 and "belongs to another write" in err and "begun with seed 1" in err
     assert initfast(cli, LLAMA, "--out", "m", "--seed", 1, "--resume")[0] == 0
     assert names() == ["m/model.safetensors"]
 
 
 def test_a_bar_over_all_bytes():
-    """On a terminal, which the other tests have none of."""
+    """The other tests do not run on a terminal."""
     pytest.importorskip("tqdm")
     termios = pytest.importorskip("termios")
     master, slave = os.openpty()
@@ -206,11 +207,11 @@ def test_a_bar_over_all_bytes():
     command = [sys.executable, "-m", "initfast", "model", LLAMA, "--out", "m", "--seed", "1"]
     running = subprocess.Popen(command, stderr=slave, stdout=subprocess.PIPE)
     os.close(slave)
-    shown = b""
+    output = b""
     with contextlib.suppress(OSError):  # Linux ends a terminal whose other side is closed with EIO
         while piece := os.read(master, 4096):
-            shown += piece
+            output += piece
     os.close(master)
     running.communicate()
     assert running.returncode == 0
-    assert b"/218k" in shown
+    assert b"/218k" in output

@@ -14,9 +14,9 @@ FILL = ["--shape", "40x3", "--init", "he_normal", "--seed", "1"]
 
 
 def shell(redirection, *arguments, env=None):
-    """Run the command line in a shell with a redirection; gives (exit code, stdout, stderr)."""
+    """Run the command in a shell with a redirection, and return (exit code, stdout, stderr)."""
     command = ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-m", "initfast"]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, *map(str, arguments)],
         capture_output=True,
         text=True,
@@ -26,7 +26,7 @@ def shell(redirection, *arguments, env=None):
             **(env or {}),
         },
     )
-    return done.returncode, done.stdout, done.stderr
+    return process.returncode, process.stdout, process.stderr
 
 
 def test_a_closed_stderr_changes_nothing(tmp_path):
@@ -39,8 +39,8 @@ def test_a_closed_stderr_changes_nothing(tmp_path):
 
 
 def test_a_closed_stdout_is_refused_before_anything_is_written(tmp_path):
-    found = shell(">&-", "fill", tmp_path / "w.npy", *FILL)
-    assert found == (1, "", "initfast: error: stdout must be open\n")
+    result = shell(">&-", "fill", tmp_path / "w.npy", *FILL)
+    assert result == (1, "", "initfast: error: stdout is closed: redirect it to a file or a pipe\n")
     assert not os.listdir(tmp_path)
     assert shell(">&- 2>&-", "fill", tmp_path / "w.npy", *FILL)[0] == 1
 
@@ -76,15 +76,15 @@ def test_a_reader_that_has_enough(arguments):
 def test_names_that_stdout_cannot_show(tmp_path, encoding):
     path = os.fsencode(tmp_path) + b"/\xff\n\x1b[31m.npy"
     for arguments in (["fill", path, *FILL], ["verify", path, *FILL[2:]]):
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "initfast", *arguments],
             capture_output=True,
             env={**os.environ, "PYTHONIOENCODING": encoding},
             timeout=60,
         )
-        assert (done.returncode, done.stderr) == (0, b"")
-        assert done.stdout.count(b"\n") == 1
-        assert b"\x1b" not in done.stdout
+        assert (process.returncode, process.stderr) == (0, b"")
+        assert process.stdout.count(b"\n") == 1
+        assert b"\x1b" not in process.stdout
     np.load(os.fsdecode(path))
 
 
@@ -99,8 +99,8 @@ def test_a_locale_without_letters(arguments):
 
 
 def interrupted(delay, *arguments, **variables):
-    """Press Ctrl-C after `delay` seconds; gives (exit code, stderr, seconds until the end)."""
-    # A shell's background job would hand on that SIGINT is ignored.
+    """Press Ctrl-C after `delay(process)`, and return (exit code, stderr, seconds until the end)."""
+    # A background job of a shell would inherit that SIGINT is ignored.
     listening = (
         "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
         "os.execv(sys.executable, [sys.executable, '-m', 'initfast', *sys.argv[1:]])"
@@ -120,7 +120,7 @@ def interrupted(delay, *arguments, **variables):
 
 
 def test_ctrl_c_during_imports(tmp_path):
-    """From the moment at which the package begins to be imported."""
+    """Ctrl-C works from the beginning of the import."""
     slow = tmp_path / "numpy.py"  # takes the place of NumPy
     slow.write_text(
         f"open({str(tmp_path / 'begun')!r}, 'w').close()\nimport time\ntime.sleep(30)\n"
@@ -142,14 +142,14 @@ def test_ctrl_c_is_not_taken_from_a_program_that_imports_initfast():
     )
     for name in ("-c", "initfast"):
         script = f"import sys; sys.argv[0] = {name!r}; {code}"
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-        assert done.stdout == "True\n"
+        process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert process.stdout == "True\n"
 
 
-# Python imports this before it looks for what to run.
+# Python imports this file before it runs the program.
 HOOK = """
 import atexit, os, signal, sys
-# A shell's background job would hand on that SIGINT is ignored.
+# A background job of a shell would inherit that SIGINT is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 def press():
     os.kill(os.getpid(), signal.SIGINT)
@@ -180,18 +180,18 @@ def test_ctrl_c_between_two_steps(tmp_path, way, moment, end):
     (tmp_path / "initfast").write_text(SCRIPT)
     start = ["-m", "initfast"] if way == "module" else [tmp_path / "initfast"]
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *start, "info"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path, "PRESS_AT": moment},
         timeout=60,
     )
-    assert (done.returncode, done.stderr) == end
+    assert (process.returncode, process.stderr) == end
 
 
 def test_ctrl_c_again_and_again(tmp_path):
-    """As from a terminal and from a parent process, which hands it on."""
+    """As from a terminal and from a parent process that forwards it."""
     arguments = ["fill", tmp_path / "w.bin", "--shape", "64x4194304", "--threads", "4"]
     arguments += ["--init", "he_normal", "--seed", "1"]
 
@@ -211,7 +211,7 @@ def test_ctrl_c_again_and_again(tmp_path):
 
 @pytest.mark.long
 def test_ctrl_c_in_a_file_on_the_slowest_backend(tmp_path):
-    """Within half a second on a machine that does nothing else, and the rest is resumed."""
+    """The command ends within half a second on an idle machine."""
     out = tmp_path / "w.bin"
     init = '{"class_name": "TruncatedNormal", "config": {"lower": 1.0, "upper": 3.0, "seed": 1}}'
     options = ["--init", init, "--dtype", "float8_e5m2", "--shape", "64x4194304", "--threads", "16"]

@@ -51,4 +51,4 @@ def test_where_a_write_begins_and_how_it_ends(caplog, tmp_path):
         assert (
             main(["fill", str(out), "--shape", "10x8", "--init", "he_normal", "--seed", "1"]) == 0
         )
-    assert caplog.messages == [f"{out}: 320 bytes written, 0 were there"]
+    assert caplog.messages == [f"{out}: 320 bytes written, 0 already in place"]

@@ -1,4 +1,4 @@
-"""Chunks cover all data once, and `walk` makes them in order whatever the number of threads."""
+"""Chunks cover all data once, and `walk` yields them in order for any number of threads."""
 
 import math
 
@@ -43,39 +43,39 @@ def grouped(file, size=512):
 @pytest.mark.parametrize("shapes", [*SHAPES, [(3,)] * 3000, [(9,), (200,), (1,), (128,), (2,)]])
 def test_groups_hold_all_chunks_in_order(shapes):
     file = tensors(shapes)
-    found = grouped(file)
-    listed = [chunk for group in found for chunk in group.chunks]
+    groups = grouped(file)
+    listed = [chunk for group in groups for chunk in group.chunks]
     assert listed == list(chunks.chunks(file.tensors, 512))
-    for group in found:
+    for group in groups:
         assert group.offset == group.chunks[0].offset
         assert 0 < group.nbytes == sum(chunk.nbytes for chunk in group.chunks) <= 512
         raw = np.arange(group.nbytes, dtype=np.uint16).astype(np.uint8)
         parts = [part for _, part in group.parts(raw)]
         assert b"".join(part.tobytes() for part in parts) == raw.tobytes()
-    assert len(found) <= 2 * file.data_bytes / 512 + 1
+    assert len(groups) <= 2 * file.data_bytes / 512 + 1
 
 
 def test_a_group_keeps_its_chunks_aligned():
-    """Files of others may have a byte in front of a float64."""
+    """Files of other programs may have an odd number of bytes before a float64."""
     kinds = ["uint8", "float64", "float64", "uint8", "float16"]
     listed, end = [], 64
     for name in kinds:
         dtype = np.dtype(name)
         listed.append(Tensor(None, ift.Ones(), (1,), dtype, end))
         end += dtype.itemsize
-    found = list(chunks.groups(chunks.chunks(listed)))
-    assert [len(group.chunks) for group in found] == [1, 3, 1]
+    groups = list(chunks.groups(chunks.chunks(listed)))
+    assert [len(group.chunks) for group in groups] == [1, 3, 1]
     apart = [tensor._replace(offset=1000 * n) for n, tensor in enumerate(listed)]
     assert len(list(chunks.groups(chunks.chunks(apart)))) == len(apart)
-    for group in found:
-        (made,) = walk([group], lambda group, raw: None)
-        assert [chunks.values(*part)[0] for part in group.parts(made[1])] == [1] * len(group.chunks)
+    for group in groups:
+        (step,) = walk([group], lambda group, raw: None)
+        assert [chunks.values(*part)[0] for part in group.parts(step[1])] == [1] * len(group.chunks)
 
 
 def test_rows():
     (tensor,) = tensors([(10, 6)]).tensors
-    found = list(chunks.chunks([tensor], 40, rows=(3, 5)))
-    assert [(chunk.start, chunk.size) for chunk in found] == [(18, 10), (28, 2)]
+    listed = list(chunks.chunks([tensor], 40, rows=(3, 5)))
+    assert [(chunk.start, chunk.size) for chunk in listed] == [(18, 10), (28, 2)]
     assert list(chunks.chunks([tensor], 40, rows=(4, 4))) == []
     assert list(chunks.chunks(tensors([(0, 6)]).tensors, 40, rows=(0, 0))) == []
 
@@ -90,13 +90,13 @@ def test_an_array_far_beyond_memory_is_cut_lazily():
 @pytest.mark.parametrize("init", [ift.HeNormal(seed=3), ift.Orthogonal(seed=3)])
 def test_a_walk_is_in_order(threads, init):
     file = tensors([(40, 30), (30, 20)], init=init)
-    made = []
+    parts = []
     with ift.threads(threads):
         for group, raw, offset, _ in walk(grouped(file), lambda group, raw: group.offset):
-            assert offset == group.offset == len(file.header) + sum(map(len, made))
-            made.append(raw.tobytes())
+            assert offset == group.offset == len(file.header) + sum(map(len, parts))
+            parts.append(raw.tobytes())
     whole = [init.block(tensor.shape, ...).tobytes() for tensor in file.tensors]
-    assert b"".join(made) == b"".join(whole)
+    assert b"".join(parts) == b"".join(whole)
 
 
 def test_an_error_in_a_worker_ends_the_walk():
@@ -132,7 +132,7 @@ def test_flat_runs_of_every_initializer():
     assert bytes(raw) == init.block((9, 9), np.s_[8, 5:], "bfloat16").tobytes()
     for start, out, message in (
         (-1, np.empty(2), "within the 81 elements"),
-        (80, np.empty(2), "from element 80 on"),
+        (80, np.empty(2), "within the 81 elements"),
         (0, np.empty((2, 2)), r"one dim; received shape \(2, 2\)"),
     ):
         with pytest.raises(ValueError, match=message):

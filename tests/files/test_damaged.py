@@ -1,6 +1,7 @@
-"""Damaged and hostile files: refused in words, with memory and time in proportion to their size.
+"""Damaged and hostile files are refused with a message, in memory and time proportional to their
+size.
 
-`tries` counts what was tried and survived; tests/trust/faults.py runs more of each."""
+tests/trust/faults.py runs `tries` with more files of each kind."""
 
 import contextlib
 import io
@@ -50,7 +51,7 @@ def safetensors(folder):
 
 
 def samples(folder):
-    """A good file of each kind, and what reads it."""
+    """Return a good file of each kind, and the function that reads it."""
     return {
         "w.npy": (npy(), formats.read),
         "w.safetensors": (safetensors(folder), formats.read),
@@ -60,7 +61,7 @@ def samples(folder):
 
 
 def damaged(good, chance):
-    """A file with bits or bytes changed, cut, doubled or moved, mostly in its first 200 bytes."""
+    """Return a file with bits or bytes changed, deleted or repeated, mostly in its first 200 bytes."""
     data = bytearray(good)
     for _ in range(chance.choice([1, 1, 2, 5])):
         end = min(len(data), chance.choice([20, 200, 1 << 20])) or 1
@@ -85,8 +86,9 @@ def damaged(good, chance):
 
 
 def tries(folder, name, count, seed):
-    """Read `count` damaged files of a kind; return how many were refused. Anything but ValueError,
-    TypeError or OSError fails.
+    """Read `count` damaged files of a kind, and return how many were refused.
+
+    Any error except ValueError, TypeError and OSError fails.
     """
     good, read = samples(folder)[name]
     chance, refused = random.Random(seed), 0
@@ -144,7 +146,7 @@ def test_compressed_data_are_no_bomb(tmp_path):
 
 
 def test_a_header_that_claims_more_than_the_file_has(tmp_path):
-    """An array in .npz is allocated by its header."""
+    """NumPy allocates an array in .npz by its header."""
     memory = io.BytesIO()
     header = {"descr": "<f8", "fortran_order": False, "shape": (1 << 60,)}
     np.lib.format.write_array_header_1_0(memory, header)
@@ -173,7 +175,7 @@ def test_objects_are_never_unpickled(tmp_path, name):
     "name", ["../x", "/etc/x", "a/../../x", "x\\y", "model.safetensors/../../x", ".", "a\0b"]
 )
 def test_a_spec_and_an_index_stay_in_their_folder(tmp_path, name):
-    """Names are keys in a file and never paths; an index names files of its own folder only."""
+    """Names are keys in a file, never paths; an index may only name files in its folder."""
     folder = tmp_path / "in" / "m"
     folder.parent.mkdir()
     spec = {"tensors": {name: SPEC["tensors"]["a"]}}
@@ -194,7 +196,7 @@ def test_a_spec_and_an_index_stay_in_their_folder(tmp_path, name):
 
 @pytest.mark.parametrize("count", [1_000, pytest.param(50_000, marks=pytest.mark.long)])
 def test_time_grows_with_the_number_of_tensors(tmp_path, count):
-    """Writing, resuming and verifying: seconds for what took minutes."""
+    """Writing, resuming and verifying take seconds; they took minutes once."""
 
     def seconds(count):
         spec = {

@@ -1,6 +1,4 @@
-"""Formats: the real libraries open what we write, we read what they write, and what is hostile
-is refused.
-"""
+"""Formats: the libraries read our files, we read theirs, and hostile files are refused."""
 
 import json
 import math
@@ -30,8 +28,8 @@ def test_the_header_is_that_of_numpy_save(tmp_path, dtype, shape):
     whole = (tmp_path / "a.npy").read_bytes()
     assert npyfile.header(small, kind) == whole[: len(whole) - data]
     assert len(npyfile.header(shape, kind)) % 64 == 0
-    found = formats.read(tmp_path / "a.npy")
-    assert found.tensors == (
+    stored = formats.read(tmp_path / "a.npy")
+    assert stored.tensors == (
         StoredTensor(None, npyfile.dtype_name(kind), small, len(whole) - data, data),
     )
 
@@ -42,7 +40,7 @@ def test_what_numpy_cannot_read_is_refused():
 
 
 def test_only_dtypes_without_a_numpy_name_need_a_recipe():
-    needing = {kind.name for kind in dtypes.FLOATING if npyfile.recipe(kind)}
+    needing = {kind.name for kind in dtypes.FLOATING if npyfile.load_hint(kind)}
     assert needing == {"bfloat16", "float8_e4m3fn"}
 
 
@@ -50,7 +48,7 @@ def test_other_npy_files_are_read_as_what_they_are(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.zeros((3, 4), ">f8"))
     assert formats.read(path).tensors[0].dtype == ">f8"
-    np.save(path, np.zeros((1, 5), order="F"))  # of one dim that counts: both orders are the same
+    np.save(path, np.zeros((1, 5), order="F"))  # one dimension: both orders are the same
     assert formats.read(path).tensors[0].shape == (1, 5)
     with open(path, "wb") as file:
         np.lib.format.write_array(file, np.arange(3.0), version=(2, 0))
@@ -68,7 +66,10 @@ def test_other_npy_files_are_read_as_what_they_are(tmp_path):
         (lambda raw: raw.replace(b"(3, 4)", b"(3, x)"), "must be an .npy file"),
         (lambda raw: raw.replace(b"(3, 4)", b"(-3,4)"), ">= 0"),
         (lambda raw: raw.replace(b"False", b"True "), "must be in C order"),
-        (lambda raw: raw[:-1], "must end with its data; received 223 bytes, 224 by its header"),
+        (
+            lambda raw: raw[:-1],
+            "must end with its data; received 223 bytes, but the header says 224",
+        ),
         (lambda raw: raw + b"x", "must end with its data; received 225 bytes"),
     ],
 )
@@ -102,7 +103,7 @@ def named(names=NAMED):
 
 
 def file_of(tensors, metadata=None):
-    """A file of these tensors, with random bytes that are finite in every dtype."""
+    """Return a file of these tensors, with random bytes that are finite in every dtype."""
     head = safetensorsfile.header(tensors, metadata)
     size = sum(math.prod(shape) * dtype.itemsize for _, dtype, shape in tensors)
     return head + np.random.default_rng(0).integers(0, 2, size, np.uint8).tobytes()
@@ -128,13 +129,13 @@ def test_we_read_what_the_library_writes(tmp_path):
         if hasattr(np, dtype) or dtype == "bool"
     }
     numpy.save_file(arrays, path, metadata={"a": "b"})
-    found = formats.read(path)
-    assert found.metadata == {"a": "b"}
+    stored = formats.read(path)
+    assert stored.metadata == {"a": "b"}
     raw = path.read_bytes()
-    for held in found.tensors:
-        array = arrays[held.name]
-        assert held.shape == array.shape
-        assert raw[held.offset : held.offset + held.nbytes] == array.tobytes()
+    for tensor in stored.tensors:
+        array = arrays[tensor.name]
+        assert tensor.shape == array.shape
+        assert raw[tensor.offset : tensor.offset + tensor.nbytes] == array.tobytes()
 
 
 @pytest.mark.parametrize("count", range(1, 9))
@@ -157,7 +158,7 @@ def test_data_begin_at_a_multiple_of_64(tmp_path, count):
         ([("a", "float32", (1,)), ("a", "float32", (1,))], "received 'a' twice"),
         ([("", "float32", (1,))], "non-empty string"),
         ([("__metadata__", "float32", (1,))], "other than '__metadata__'"),
-        ([("a\ud800", "float32", (1,))], "UTF-8"),
+        ([("a\ud800", "float32", (1,))], "valid Unicode"),
         ([(None, "float32", (1,))], "non-empty string"),
         (
             [("a", "complex128", (1,))],
@@ -198,10 +199,10 @@ HOSTILE = {
         {"a": entry(shape=(1,), offsets=(0, 4))},
         "must fill the file; received 4 bytes",
     ),
-    "backwards": ({"a": entry(offsets=(8, 0))}, "as many bytes as its shape"),
+    "backwards": ({"a": entry(offsets=(8, 0))}, "must match its shape"),
     "other size than its shape": (
         {"a": entry(shape=(3,))},
-        "as many bytes as its shape and dtype say; received 8",
+        "must match its shape and dtype; received 8 bytes",
     ),
     "negative size": ({"a": entry(shape=(-2,))}, "integers >= 0"),
     "negative offset": ({"a": entry(offsets=(-8, 0))}, "integers >= 0"),
@@ -268,26 +269,26 @@ def test_tensors_follow_each_other():
 def test_a_tensor_is_found_where_the_file_has_it(tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(file_of([("b", dtypes.FLOAT64, (2,)), ("a", dtypes.FLOAT32, (3, 4))]))
-    found = formats.read(path)
-    assert located(found, tensor()).offset == found.size - 48
+    stored = formats.read(path)
+    assert located(stored, tensor()).offset == stored.size - 48
     for wrong, message in (
-        (tensor("c"), r"'c': F32 of shape \(3, 4\); received no such tensor"),
+        (tensor("c"), r"'c' as F32 of shape \(3, 4\); received no such tensor"),
         (
             tensor(shape=(4, 3)),
-            r"^'a': F32 of shape \(4, 3\); received 'a': F32 of shape \(3, 4\)",
+            r"^'a' as F32 of shape \(4, 3\); received F32 of shape \(3, 4\)",
         ),
-        (tensor(dtype="float64"), "^'a': F64"),
+        (tensor(dtype="float64"), "^'a' as F64"),
     ):
         with pytest.raises(ValueError, match=message):
-            raise located(found, wrong)
+            raise located(stored, wrong)
 
 
 def test_a_raw_file_is_known_by_its_size(tmp_path):
     (tmp_path / "a.bin").write_bytes(bytes(48))
-    found = formats.read(tmp_path / "a.bin")
-    assert located(found, tensor(None)).offset == 0
+    stored = formats.read(tmp_path / "a.bin")
+    assert located(stored, tensor(None)).offset == 0
     with pytest.raises(ValueError, match="40 bytes; received 48 bytes"):
-        raise located(found, tensor(None, (10,)))
+        raise located(stored, tensor(None, (10,)))
 
 
 @pytest.mark.parametrize("name", ["w", "w.npz", ".npy", "w.txt", "npy"])
@@ -299,7 +300,7 @@ def test_other_extensions(name):
 
 
 @pytest.mark.parametrize(
-    ("held", "seed"),
+    ("metadata", "seed"),
     [
         (formats.metadata(42), 42),
         (formats.metadata(None), None),
@@ -312,8 +313,8 @@ def test_other_extensions(name):
         ({"initfast": "[" * 100_000}, None),
     ],
 )
-def test_the_seed_in_the_metadata(held, seed):
-    assert formats.seed_of(held) == seed
+def test_the_seed_in_the_metadata(metadata, seed):
+    assert formats.seed_of(metadata) == seed
 
 
 def test_what_our_bytes_mean_to_ml_dtypes():

@@ -1,7 +1,7 @@
-"""Kills at any moment: the same call, resumed, ends in the same bytes, and no final name ever holds
-anything but the whole file.
+"""After a kill at any moment, resuming writes the same bytes, and a file with its final name is always
+complete.
 
-A sample of what `tests/trust/evidence.py faults` does in full."""
+This is a sample of the cases of `tests/trust/evidence.py faults`."""
 
 import json
 import shutil
@@ -15,12 +15,12 @@ KILLER = Path(__file__).parent.parent / "helpers" / "kills.py"
 
 
 def kill(way, case, folder, count, seed, timeout):
-    """What `kills.py` did, once it found nothing wrong."""
+    """Run `kills.py`, which must succeed, and return its report."""
     command = [sys.executable, "-W", "error", KILLER, way, case, folder, str(count), str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "Traceback" not in done.stderr, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert "Traceback" not in process.stderr, process.stderr[-3000:]
+    return json.loads(process.stdout)
 
 
 CASES = ["fill", "rows", "model", "tiny", "shards", "workers", "small", "commands"]
@@ -38,21 +38,21 @@ def test_some_kills(tmp_path, case):
 
 
 def test_a_crash_at_some_steps(tmp_path):
-    done = kill("at_each_step", "fill", tmp_path, 4, 7, timeout=60)
-    assert done["steps"] >= 12  # the last step that there was
-    assert done["crashes"] >= 6
+    report = kill("at_each_step", "fill", tmp_path, 4, 7, timeout=60)
+    assert report["steps"] >= 12  # including the last step
+    assert report["crashes"] >= 6
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_a_crash_at_some_steps_of_each_case(tmp_path, case):
-    done = kill("at_each_step", case, tmp_path, 3, 1, timeout=300)
-    assert done["crashes"] >= 2 * (done["steps"] // 3) - 2 >= 2
+    report = kill("at_each_step", case, tmp_path, 3, 1, timeout=300)
+    assert report["crashes"] >= 2 * (report["steps"] // 3) - 2 >= 2
 
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory):
-    """faults.c, compiled."""
+    """Return the compiled library of faults.c."""
     compiler = shutil.which("cc")
     if sys.platform != "linux" or compiler is None:
         pytest.skip("needs a C compiler and LD_PRELOAD")
@@ -66,21 +66,21 @@ def shim(tmp_path_factory):
 
 def test_some_faulty_calls(tmp_path, shim, monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", str(shim))
-    done = kill("fault_at_each_call", "fill", tmp_path, 23, 1, timeout=60)
-    assert min(done["errors"], done["kills"]) >= 2
+    report = kill("fault_at_each_call", "fill", tmp_path, 23, 1, timeout=60)
+    assert min(report["errors"], report["kills"]) >= 2
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_a_fault_at_some_calls(tmp_path, shim, monkeypatch, case):
-    """Of the calls of the system for files, every 29th: it fails, or the process ends at it."""
+    """At every 29th system call for files, the call fails or the process is killed."""
     monkeypatch.setenv("LD_PRELOAD", str(shim))
-    done = kill("fault_at_each_call", case, tmp_path, 29, 1, timeout=300)
-    assert min(done["errors"], done["kills"]) >= 2
+    report = kill("fault_at_each_call", case, tmp_path, 29, 1, timeout=300)
+    assert min(report["errors"], report["kills"]) >= 2
 
 
 def test_these_tests_can_fail(tmp_path):
-    """A write that leaves out some chunks, and believes in what it finds, would be noticed."""
+    """A write that leaves out some chunks must be noticed."""
     code = f"""
 import sys; sys.argv[1:] = ["at_random", "fill", {str(tmp_path)!r}, "3", "1"]
 from initfast.files import writer
@@ -90,6 +90,8 @@ def forget(self, data, offset):
 writer.Partial.write = forget
 exec(compile(open({str(KILLER)!r}).read(), "kills.py", "exec"))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "a wrong file under the final name" in done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert process.returncode == 1
+    assert "a wrong file under the final name" in process.stderr

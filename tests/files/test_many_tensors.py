@@ -1,6 +1,6 @@
-"""A model of many small tensors: each costs the same however many there are, in calls, system calls
-and memory. Calls are counted, not seconds, so that a busy machine changes nothing.
-"""
+"""In a model of many small tensors, the cost per tensor is constant in calls, system calls and memory.
+
+Calls are counted instead of seconds, so that a busy machine does not matter."""
 
 import itertools
 import json
@@ -36,14 +36,14 @@ def constant(number):
 
 
 class Case:
-    """A model of `count` tensors: its spec, and what is written of it."""
+    """A model of `count` tensors: its spec and the paths of its files."""
 
     def __init__(self, folder: Path, count: int) -> None:
         folder.mkdir()
         self.spec = folder / "spec.json"
         self.spec.write_text(json.dumps(model(count)))
         self.file, self.folder = folder / "m.safetensors", folder / "m"
-        self.twice = folder / "twice.json"  # every name comes twice
+        self.twice = folder / "twice.json"  # every name is repeated
         pairs = ", ".join(f'"h.{n // 2}": {json.dumps(described(n))}' for n in range(count))
         self.twice.write_text(f'{{"tensors": {{{pairs}}}}}')
         self.constants = model(count, constant)
@@ -91,7 +91,7 @@ STEPS = {
 
 @pytest.fixture
 def cases(tmp_path, capfd):
-    # What is loaded or cached once does not count.
+    # Run all steps once, so that loading and caching do not count.
     first = Case(tmp_path / "first", 40)
     for step in STEPS.values():
         step(first)
@@ -99,7 +99,7 @@ def cases(tmp_path, capfd):
 
 
 def calls(function, *arguments):
-    """Return how many calls of Python and C functions it takes."""
+    """Return the number of calls of Python and C functions."""
     counter = itertools.count()
     sys.setprofile(lambda *_: next(counter))
     try:
@@ -117,7 +117,7 @@ def test_calls_are_in_proportion(cases):
 
 
 def memory(function, *arguments):
-    """Return the bytes that it takes at most."""
+    """Return the peak of allocated bytes."""
     tracemalloc.start()
     try:
         function(*arguments)
@@ -133,21 +133,21 @@ def test_memory_is_in_proportion(cases):
 
 @pytest.mark.parametrize("out", ["m.safetensors", "m"])
 def test_many_tensors_take_few_system_calls(tmp_path, monkeypatch, out):
-    done = []
+    calls = []
     for name in ("pwrite", "preadv", "fsync"):
         real = getattr(os, name)
         monkeypatch.setattr(
             os,
             name,
-            lambda *arguments, real=real, name=name: (done.append(name), real(*arguments))[1],
+            lambda *arguments, real=real, name=name: (calls.append(name), real(*arguments))[1],
         )
     job = checkpoint.plan(model(2000), tmp_path / out, 7, None if "." in out else SHARD)
     checkpoint.write(job)
-    assert done.count("pwrite") < 2000 / chunks.MOST + 4 * len(job.names) + 4
+    assert calls.count("pwrite") < 2000 / chunks.MOST + 4 * len(job.names) + 4
 
 
 def test_bytes_are_those_of_each_tensor_alone(tmp_path):
-    """Also of neighbours of other dtypes, with fixed rows, made as a whole, or of other streams."""
+    """Also next to tensors of other dtypes, with fixed rows, computed as a whole, or other streams."""
     tensors = {}
     for number in range(300):
         init = ["he_normal", "orthogonal", "ones", "uniform", "truncated_normal"][number % 5]
@@ -163,9 +163,9 @@ def test_bytes_are_those_of_each_tensor_alone(tmp_path):
     data = path.read_bytes()
     stored = {tensor.name: tensor for tensor in formats.read(path).tensors}
     for entry in specs.read({"tensors": tensors}).entries:
-        found = stored[entry.name]
+        actual = stored[entry.name]
         whole = np.asarray(entry.drawn(ift.Seed(3)).block(entry.shape, ..., entry.dtype))
-        assert data[found.offset : found.offset + found.nbytes] == whole.tobytes(), entry
+        assert data[actual.offset : actual.offset + actual.nbytes] == whole.tobytes(), entry
 
 
 def test_one_wrong_byte_is_found_and_mended(tmp_path, capfd):

@@ -1,4 +1,4 @@
-"""The partial: nothing but a file of ours is written to, and a file is put in place in one step."""
+"""Only an unfinished file of initfast is written to, and it is renamed in one step."""
 
 import errno
 import os
@@ -21,20 +21,20 @@ def final(tmp_path):
     return tmp_path / "w"
 
 
-def written(final, data=b"hello"):
-    """An open partial that holds these bytes."""
-    found = Partial(final)
-    found.clear()
-    found.reserve(len(data))
-    found.write(memoryview(data), 0)
-    return found
+def partial_of(final, data=b"hello"):
+    """Return an open partial that holds these bytes."""
+    opened = Partial(final)
+    opened.clear()
+    opened.reserve(len(data))
+    opened.write(memoryview(data), 0)
+    return opened
 
 
 def test_outputs_that_cannot_be(tmp_path):
     (tmp_path / "there.bin").write_bytes(b"old")
-    with pytest.raises(FileExistsError, match=r"only with --force; received '.*there\.bin'"):
+    with pytest.raises(FileExistsError, match=r"there\.bin' already exists: use --force"):
         partial.refuse_existing(tmp_path / "there.bin")
-    with pytest.raises(FileNotFoundError, match="folder of the file must exist"):
+    with pytest.raises(FileNotFoundError, match=r"folder of .* does not exist: create it"):
         partial.resolve(tmp_path / "missing" / "out.bin")
     with pytest.raises(IsADirectoryError, match="not a folder"):
         partial.resolve(tmp_path)
@@ -106,7 +106,7 @@ def test_what_is_not_ours_is_refused_at_once(final, monkeypatch, make, kind):
     monkeypatch.chdir(final.parent)  # the path of a socket must be short
     make(partial.partial_path(final).relative_to(final.parent))
     before = names(final.parent)
-    with pytest.raises(OSError, match=f"w.partial' is {kind}.*move it away"):
+    with pytest.raises(OSError, match=f"w.partial' must be .*; it is {kind}.*: move it away"):
         Partial(final)
     assert names(final.parent) == before
     if "precious" in before:
@@ -117,7 +117,7 @@ def test_one_at_a_time(final):
     with Partial(final), pytest.raises(BlockingIOError, match="another process is writing"):
         Partial(final)
     with Partial(final) as again:
-        assert again.found == 0
+        assert again.existing_size == 0
 
 
 def test_space_is_reserved_and_what_is_there_stays(final):
@@ -144,7 +144,7 @@ def test_a_file_system_that_cannot_reserve(final, monkeypatch):
 
 @pytest.mark.parametrize("force", [False, True])
 def test_publishing(final, force):
-    with written(final) as opened:
+    with partial_of(final) as opened:
         opened.publish(force=force)
     assert names(final.parent) == ["w"]
     assert final.read_bytes() == b"hello"
@@ -153,8 +153,8 @@ def test_publishing(final, force):
 
 def test_an_existing_file_is_replaced_only_by_force(final):
     final.write_bytes(b"precious")
-    with written(final) as opened:
-        with pytest.raises(FileExistsError, match="only with --force"):
+    with partial_of(final) as opened:
+        with pytest.raises(FileExistsError, match="use --force to replace it"):
             opened.publish(force=False)
         assert final.read_bytes() == b"precious"
         opened.publish(force=True)
@@ -166,10 +166,10 @@ def test_a_file_system_without_hard_links(final, monkeypatch):
         raise OSError(errno.EPERM, "not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
-    with written(final) as opened:
+    with partial_of(final) as opened:
         opened.publish(force=False)
     assert final.read_bytes() == b"hello"
-    with written(final) as opened, pytest.raises(FileExistsError):
+    with partial_of(final) as opened, pytest.raises(FileExistsError):
         opened.publish(force=False)
 
 
@@ -186,17 +186,17 @@ def replace(path):
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("change", [truncate, replace, os.unlink])
 def test_a_partial_that_is_changed_meanwhile_is_not_published(final, change, force):
-    with written(final) as opened:
+    with partial_of(final) as opened:
         change(opened.path)
-        with pytest.raises(OSError, match=r"w\.partial.*while it (is|was) written.*again"):
+        with pytest.raises(OSError, match=r"w\.partial.*during the write.*again"):
             opened.publish(force=force)
     assert not final.exists()
 
 
 def test_a_truncated_partial_is_not_extended(final):
-    with written(final, bytes(100)) as opened:
+    with partial_of(final, bytes(100)) as opened:
         os.truncate(opened.path, 10)
-        with pytest.raises(OSError, match="must keep its 100 bytes"):
+        with pytest.raises(OSError, match="from 100 to 10 bytes"):
             opened.write(memoryview(b"end"), 97)
 
 
@@ -206,7 +206,7 @@ def test_mode_and_owner_of_a_replaced_file_are_kept(final):
     if os.geteuid() == 0:
         os.chown(final, 12345, 54321)
     before = final.stat()
-    with written(final) as opened:
+    with partial_of(final) as opened:
         opened.publish(force=True)
     after = final.stat()
     assert (after.st_mode, after.st_uid, after.st_gid) == (
@@ -218,14 +218,14 @@ def test_mode_and_owner_of_a_replaced_file_are_kept(final):
 
 def test_a_new_file_has_the_mode_of_any_new_file(tmp_path):
     (tmp_path / "any").write_bytes(b"")
-    with written(tmp_path / "w") as opened:
+    with partial_of(tmp_path / "w") as opened:
         opened.publish(force=False)
     partial.write_small(tmp_path / "small", b"text")
     assert len({stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}) == 1
 
 
 def test_a_kill_between_the_two_steps_of_a_rename(final):
-    with written(final):
+    with partial_of(final):
         os.link(partial.partial_path(final), final)
     partial.finish_rename(final)
     assert names(final.parent) == ["w"]
@@ -248,18 +248,18 @@ def test_the_system_may_take_less_at_a_time(final, monkeypatch):
     monkeypatch.setattr(
         os, "pwrite", lambda descriptor, data, offset: real(descriptor, bytes(data[:7]), offset)
     )
-    with written(final, bytes(range(100))) as opened:
+    with partial_of(final, bytes(range(100))) as opened:
         out = bytearray(120)
         assert opened.read(memoryview(out), 0) == 100
     assert out == bytes(range(100)) + bytes(20)
 
 
 def test_a_waiting_process_does_not_take_up_a_renamed_file(final):
-    """The lock is on the file, so the name is looked at again once the lock is there."""
-    with written(final) as first:
+    """The lock is on the file, so the name is checked after locking."""
+    with partial_of(final) as first:
         thread = threading.Thread(target=first.publish, kwargs={"force": False})
         thread.start()
         thread.join()
     with Partial(final) as second:
-        assert second.found == 0
+        assert second.existing_size == 0
     assert final.read_bytes() == b"hello"

@@ -1,6 +1,4 @@
-"""Specs: what they say, and that nothing odd in them gets any further than an error that names the
-tensor.
-"""
+"""Specs are read, and any error in one is refused with a message that names the tensor."""
 
 import json
 import math
@@ -25,9 +23,9 @@ NORMAL = {"class_name": "RandomNormal", "config": {"stddev": 0.02}}
 
 
 def one(**changes):
-    """A spec of one tensor, 'w', that is right but for the changes."""
-    held = {"shape": [4, 3], "dtype": "float32", "init": "he_normal", **changes}
-    return {"tensors": {"w": {key: value for key, value in held.items() if value is not ...}}}
+    """Return a spec of one tensor, 'w', with changes."""
+    entry = {"shape": [4, 3], "dtype": "float32", "init": "he_normal", **changes}
+    return {"tensors": {"w": {key: value for key, value in entry.items() if value is not ...}}}
 
 
 def named(name):
@@ -44,8 +42,11 @@ def test_gpt2():
         (50257, 768),
         "float32",
     )
-    drawn = first.drawn(ift.Seed(42))
-    assert repr(drawn) == "RandomNormal(stddev=0.02, seed=Seed(42).named('transformer.wte.weight'))"
+    initializer = first.drawn(ift.Seed(42))
+    assert (
+        repr(initializer)
+        == "RandomNormal(stddev=0.02, seed=Seed(42).named('transformer.wte.weight'))"
+    )
     assert [entry.name for entry in spec.entries] == list(
         json.loads((SPECS / "gpt2.json").read_text())["tensors"]
     )
@@ -61,9 +62,9 @@ def meanings(spec):
 def test_paths_dicts_and_specs_are_the_same():
     path = SPECS / "llama_small.json"
     spec = specs.read(path)
-    for other in (str(path), json.loads(path.read_text()), spec):
-        found = specs.read(other)
-        assert meanings(found) == meanings(spec)
+    for source in (str(path), json.loads(path.read_text()), spec):
+        other_spec = specs.read(source)
+        assert meanings(other_spec) == meanings(spec)
     assert {entry.dtype.name for entry in spec.entries} == {"bfloat16"}
     assert {entry.dtype.name for entry in specs.read(spec, "float32").entries} == {"float32"}
 
@@ -129,8 +130,8 @@ def test_fixed_rows(shape):
     for start in range(size):
         for count in (0, 1, size // 2, size - start):
             if start + count <= size:
-                found = init.fill_run(np.empty(count, np.float32), shape, start)
-                assert np.array_equal(found, expected.reshape(-1)[start : start + count])
+                actual = init.fill_run(np.empty(count, np.float32), shape, start)
+                assert np.array_equal(actual, expected.reshape(-1)[start : start + count])
 
 
 def test_fixed_rows_that_overlap():
@@ -143,8 +144,8 @@ def test_fixed_rows_that_overlap():
     assert np.array_equal(init.rows((9, 3), [8, 4, 7]), expected[[8, 4, 7]])
     for start in range(27):
         for count in range(28 - start):
-            found = init.fill_run(np.empty(count, np.float32), (9, 3), start)
-            assert np.array_equal(found, expected.reshape(-1)[start : start + count])
+            actual = init.fill_run(np.empty(count, np.float32), (9, 3), start)
+            assert np.array_equal(actual, expected.reshape(-1)[start : start + count])
     end = FixedRows(ift.Zeros(), [Rows(2**63 - 2, 2**63, 5.0)])
     assert end.block((2**63,), np.s_[-3:]).tolist() == [0.0, 5.0, 5.0]
 
@@ -162,10 +163,10 @@ def test_many_fixed_rows_cost_no_more_than_their_number():
 
 def test_fixed_rows_of_a_spec():
     (entry,) = specs.read(one(fixed_rows=[[1, 2, 0], [3, 4, 0.5]], dtype="bfloat16")).entries
-    found = entry.drawn(ift.Seed(7)).block((4, 3), ..., "bfloat16").astype(float)
+    actual = entry.drawn(ift.Seed(7)).block((4, 3), ..., "bfloat16").astype(float)
     expected = ift.HeNormal(seed=ift.Seed(7).named("w"))((4, 3), "bfloat16").astype(float)
     expected[1], expected[3] = 0, 0.5
-    assert np.array_equal(found, expected)
+    assert np.array_equal(actual, expected)
 
 
 @pytest.mark.parametrize(
@@ -191,8 +192,8 @@ def test_what_is_described_is_read_again(initializer):
         if "seed" in initializer.get_config()
         else initializer.get_config()
     )
-    found = entry.drawn(ift.Seed(9)).block((4, 3), ..., "float64")
-    assert found.tobytes() == seeded.block((4, 3), ..., "float64").tobytes()
+    actual = entry.drawn(ift.Seed(9)).block((4, 3), ..., "float64")
+    assert actual.tobytes() == seeded.block((4, 3), ..., "float64").tobytes()
     assert "seed" not in json.dumps(described)
 
 
@@ -216,9 +217,9 @@ def test_what_an_array_holds():
 
 
 WRONG = [
-    ({}, "must have the one key 'tensors'; received"),
-    ({"tensors": {}}, "must be an object of one or more; received {}"),
-    ({"tensors": [1]}, r"must be an object of one or more; received \[1\]"),
+    ({}, "must have the single key 'tensors'; received"),
+    ({"tensors": {}}, "must be an object with at least one tensor; received {}"),
+    ({"tensors": [1]}, r"with at least one tensor; received \[1\]"),
     ({"tensors": {}, "metadata": {}}, r"received \['tensors', 'metadata'\]"),
     (named(""), "1 to 1024 printable characters; received ''"),
     (named("a" * 1025), "1 to 1024 printable characters; received 'aaa"),
@@ -232,8 +233,8 @@ WRONG = [
     (named("__metadata__"), "must not be '__metadata__'"),
     (named(3), "printable characters; received 3"),
     ({"tensors": {"w": "zeros"}}, "tensor 'w': must be an object with 'shape'.*received 'zeros'"),
-    (one(shape=...), "tensor 'w': takes the keys.*'shape' is missing"),
-    (one(Init="zeros"), "tensor 'w': takes the keys.*received 'Init'"),
+    (one(shape=...), "tensor 'w': the keys must be.*'shape' is missing"),
+    (one(Init="zeros"), "tensor 'w': the keys must be.*received 'Init'"),
     (one(shape=[4, -3]), "tensor 'w': every size in a shape"),
     (one(shape=[4, True]), "tensor 'w': every size in a shape"),
     (one(shape=[4, 2.0]), "tensor 'w': every size in a shape"),
@@ -248,8 +249,8 @@ WRONG = [
     (one(dtype=["float32"]), r"tensor 'w': dtype must be one of.*received \['float32'\]"),
     (one(dtype="int32"), "tensor 'w': random values need a floating dtype"),
     (one(init="he_norml"), "tensor 'w': Could not interpret.*Did you mean"),
-    (one(init="initializer"), "tensor 'w': init must be the text of an initializer"),
-    (one(init=None), "tensor 'w': init must be the text"),
+    (one(init="initializer"), "tensor 'w': init must be the name of an initializer"),
+    (one(init=None), "tensor 'w': init must be the name"),
     (one(init=[1]), "tensor 'w': Could not interpret"),
     (
         one(init={"class_name": "RandomNormal", "config": {"stddev": -1}}),
@@ -291,7 +292,7 @@ WRONG = [
         one(init={"class_name": "HeNormal", "config": {"input_axes": [7], "output_axes": [0]}}),
         "tensor 'w': input_axes",
     ),
-    (one(init=NORMAL, dtype="float8_e4m3fn", shape=[2]) | {"x": 1}, "the one key"),
+    (one(init=NORMAL, dtype="float8_e4m3fn", shape=[2]) | {"x": 1}, "the single key"),
     (one(stream="../w"), "tensor 'w': stream must not"),
     (one(stream=None), "tensor 'w': stream must be"),
     (
@@ -301,7 +302,7 @@ WRONG = [
     (one(fixed_rows=[[0, 1]]), "tensor 'w': fixed_rows must be a list"),
     (
         one(fixed_rows=[[0, 5, 0]]),
-        r"tensor 'w': fixed_rows must lie within the first dim of \(4, 3\)",
+        r"tensor 'w': fixed_rows must lie within the first dimension of \(4, 3\)",
     ),
     (one(fixed_rows=[[1, 1, 0]]), "tensor 'w': fixed_rows must lie within"),
     (one(fixed_rows=[[True, 2, 0]]), "tensor 'w': fixed_rows must be a list"),
@@ -316,7 +317,7 @@ WRONG = [
     ),
     (
         one(fixed_rows=[[0, 1, 0]], shape=[]),
-        r"tensor 'w': fixed_rows must lie within the first dim of \(\)",
+        r"tensor 'w': fixed_rows must lie within the first dimension of \(\)",
     ),
 ]
 
@@ -332,18 +333,18 @@ def test_what_is_wrong_is_named(wrong, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"tensors": {"w": 1, "w": 2}}', "the key 'w' comes twice"),
-        ('{"tensors": {}, "tensors": {}}', "the key 'tensors' comes twice"),
-        ('{"tensors": {"w": {"shape": [1], "shape": [2]}}}', "the key 'shape' comes twice"),
-        ('{"tensors": {"w": NaN}}', "NaN is not a number of JSON"),
-        ("", "must be JSON"),
-        ("{", "must be JSON"),
-        ("[]", r"must be an object; received \[\]"),
-        ("3", "must be an object; received 3"),
-        ("[" * 100_000, "must be JSON"),
-        ('{"tensors": {"w": ' + '{"a":' * 100_000, "must be JSON"),
-        ('{"tensors": {"w": {"shape": [1' + "0" * 5000 + "]}}}", "must be JSON"),
-        (b'{"tensors": {"\xff": 1}}', "must be JSON"),
+        ('{"tensors": {"w": 1, "w": 2}}', "the key 'w' is repeated"),
+        ('{"tensors": {}, "tensors": {}}', "the key 'tensors' is repeated"),
+        ('{"tensors": {"w": {"shape": [1], "shape": [2]}}}', "the key 'shape' is repeated"),
+        ('{"tensors": {"w": NaN}}', "NaN is not a JSON number"),
+        ("", "must be valid JSON"),
+        ("{", "must be valid JSON"),
+        ("[]", r"must be a JSON object; received \[\]"),
+        ("3", "must be a JSON object; received 3"),
+        ("[" * 100_000, "must be valid JSON"),
+        ('{"tensors": {"w": ' + '{"a":' * 100_000, "must be valid JSON"),
+        ('{"tensors": {"w": {"shape": [1' + "0" * 5000 + "]}}}", "must be valid JSON"),
+        (b'{"tensors": {"\xff": 1}}', "must be valid JSON"),
     ],
 )
 def test_files_that_are_no_specs(tmp_path, text, message):
@@ -433,11 +434,13 @@ def test_any_junk_is_read_or_refused(tensors):
     except ValueError as error:
         assert str(error)
         return
-    for entry in spec.entries:  # what passes can be drawn
-        made = entry.drawn(ift.Seed(1))
+    for entry in spec.entries:  # an accepted spec can be computed
+        initializer = entry.drawn(ift.Seed(1))
         size = math.prod(entry.shape)
-        if size and not made.whole_only:
-            made.fill_run(bytearray(entry.dtype.itemsize), entry.shape, size - 1, dtype=entry.dtype)
+        if size and not initializer.whole_only:
+            initializer.fill_run(
+                bytearray(entry.dtype.itemsize), entry.shape, size - 1, dtype=entry.dtype
+            )
 
 
 @cases(100)
@@ -456,10 +459,10 @@ def test_reading_loads_nothing_heavy():
         "heavy = ('torch', 'keras', 'safetensors', 'zarr', 'tqdm');"
         "print([name for name in heavy if name in sys.modules])"
     )
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, SPECS / "gpt2.json"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert found.stdout == "[]\n"
+    assert process.stdout == "[]\n"

@@ -1,4 +1,4 @@
-"""Files that another user has planted in a folder that all can write to, as /tmp."""
+"""Files that another user has planted in a folder that all users can write to, such as /tmp."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ def sticky(tmp_path):
     folder = tmp_path / "sticky"
     folder.mkdir()
     folder.chmod(0o1777)
-    for parent in tmp_path.parents:  # pytest's folders are for their user alone
+    for parent in tmp_path.parents:  # only root may enter the folders of pytest
         if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
             parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
     tmp_path.chmod(0o755)
@@ -30,7 +30,7 @@ def sticky(tmp_path):
 
 
 def plant(make):
-    """Run `make` as another user, in a process of its own."""
+    """Run `make` as another user, in a separate process."""
     child = os.fork()
     if not child:
         try:
@@ -45,7 +45,7 @@ def plant(make):
 
 
 def values(path):
-    """The right bytes, so that they would be taken over if the file were trusted."""
+    """Write the right bytes, which would be accepted if the file were trusted."""
     with open(path, "wb") as file:
         file.write(ift.HeNormal(seed=1)((40, 30)).tobytes())
 
@@ -73,7 +73,9 @@ def test_a_planted_partial_is_refused(sticky, what, options):
         lambda: writer.write(formats.RAW.file(array, [tensor]), **options),
         lambda: checkpoint.save(SPEC, sticky / "m.safetensors", seed=1, **options),
     ):
-        with pytest.raises(OSError, match="which initfast did not make: move it away"):
+        with pytest.raises(
+            OSError, match=r"must be an unfinished file of initfast; .*: move it away"
+        ):
             write()
     assert sorted(os.listdir(sticky)) == ["m.safetensors.partial", "w.bin.partial"]
     assert (sticky.parent / "secret").read_bytes() == b"secret"
@@ -84,7 +86,7 @@ def test_a_planted_partial_is_refused(sticky, what, options):
 @pytest.mark.parametrize("options", [{}, {"resume": True}, {"force": True}], ids=str)
 @pytest.mark.parametrize("target", ["../secret", "../new"])
 def test_a_planted_link_is_not_followed(sticky, target, options):
-    """The system would refuse it, but we look where it leads before the system does."""
+    """Linux would not follow it, but the path is resolved before any call of the system."""
     tensor = formats.Tensor(None, ift.HeNormal(seed=1), (40, 30), dtypes.FLOAT32)
     plant(lambda: (sticky / "w.bin").symlink_to(target))
     plant(lambda: (sticky / "m").symlink_to("../other"))
@@ -94,18 +96,18 @@ def test_a_planted_link_is_not_followed(sticky, target, options):
         lambda: checkpoint.save(SPEC, sticky / "m", seed=1, **options),
         lambda: checkpoint.save(SPEC, sticky / "m/../other/x.safetensors", seed=1, **options),
     ):
-        with pytest.raises(OSError, match=r"link .* was made by another user"):
+        with pytest.raises(OSError, match=r"link .* was created by another user"):
             write()
     assert sorted(os.listdir(sticky.parent)) == ["other", "secret", "sticky"]
     assert os.listdir(sticky.parent / "other") == []
     assert (sticky.parent / "secret").read_bytes() == b"secret"
-    (sticky / "mine").symlink_to("../other")  # one's own is followed
+    (sticky / "mine").symlink_to("../other")  # a link of the same user is followed
     assert checkpoint.save(SPEC, sticky / "mine", seed=1, **options).complete
 
 
 @pytest.mark.filterwarnings("ignore:os.fork", "ignore:.*multi-threaded")
 def test_a_planted_file_is_not_taken_for_ours(sticky):
-    """A finished file is compared byte by byte, whoever owns it."""
+    """A finished file is compared byte by byte, for any owner."""
     file = formats.RAW.file(
         sticky / "w.bin", [formats.Tensor(None, ift.HeNormal(seed=1), (40, 30), dtypes.FLOAT32)]
     )

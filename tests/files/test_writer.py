@@ -1,4 +1,4 @@
-"""Writing files: atomic, and the same bytes however often a write is stopped and resumed."""
+"""Writes are atomic, and give the same bytes however often they are stopped and resumed."""
 
 import contextlib
 import errno
@@ -54,7 +54,7 @@ class Stop(Exception):
 
 
 def stop_at(count, error=Stop):
-    """An `advance` that ends the write after so many calls."""
+    """Return an `advance` that stops the write after `count` calls."""
     calls = iter(range(1, 1 << 30))
 
     def advance(_):
@@ -65,14 +65,14 @@ def stop_at(count, error=Stop):
 
 
 def stopped(folder, at=3, **options):
-    """The partial of a write that was stopped in the middle."""
+    """Return the partial of a write that was stopped in the middle."""
     with pytest.raises(Stop):
         write(npy(folder), advance=stop_at(at), **options)
     assert names(folder) == ["w.npy.partial"]
     return folder / "w.npy.partial"
 
 
-# ---- what is written
+# ---- values and bytes
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -105,15 +105,17 @@ def test_every_initializer_and_dtype_as_the_libraries_read_it(tmp_path, dtype):
     path = tmp_path / "all.safetensors"
     write(SAFETENSORS.file(path, tensors, formats.metadata(7)))
     if dtype in ("float16", "float32", "float64"):
-        found = pytest.importorskip("safetensors.numpy").load_file(path)
+        arrays = pytest.importorskip("safetensors.numpy").load_file(path)
     else:
         torch, reader = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch")
         bits = {1: torch.uint8, 2: torch.uint16}[kind.itemsize]
-        found = {name: loaded.view(bits).numpy() for name, loaded in reader.load_file(path).items()}
-    assert set(found) == set(INITS)
+        arrays = {
+            name: loaded.view(bits).numpy() for name, loaded in reader.load_file(path).items()
+        }
+    assert set(arrays) == set(INITS)
     for name, init in INITS.items():
         whole = init.block((70, 60), ..., dtype).tobytes()
-        assert found[name].tobytes() == whole, name
+        assert arrays[name].tobytes() == whole, name
         alone = RAW.file(tmp_path / f"{name}.bin", [tensor(None, init, (70, 60), dtype)])
         write(alone)
         assert alone.path.read_bytes() == whole, name
@@ -125,10 +127,10 @@ def test_constants_of_other_dtypes(tmp_path, dtype):
     path = tmp_path / "w.safetensors"
     tensors = [tensor("a", ift.Ones(), (3000,), dtype), tensor("b", ift.Zeros(), (), dtype)]
     write(SAFETENSORS.file(path, tensors), measure=True)
-    found = numpy.load_file(path)
-    assert found["a"].dtype == dtype
-    assert (found["a"] == 1).all()
-    assert found["b"].shape == ()
+    arrays = numpy.load_file(path)
+    assert arrays["a"].dtype == dtype
+    assert (arrays["a"] == 1).all()
+    assert arrays["b"].shape == ()
 
 
 def test_numpy_loads_ours(tmp_path):
@@ -142,7 +144,7 @@ def test_numpy_loads_ours(tmp_path):
 
 
 class Counted(ift.Initializer):
-    """One that makes only whole arrays, and counts them."""
+    """An initializer that computes only whole arrays, and counts them."""
 
     def __init__(self):
         self.calls = 0
@@ -153,21 +155,21 @@ class Counted(ift.Initializer):
 
 
 def test_a_tensor_that_is_made_whole_is_made_once(tmp_path):
-    counted = Counted()
-    file = SAFETENSORS.file(tmp_path / "w.safetensors", [tensor("a", counted, (64, 64))])
+    initializer = Counted()
+    file = SAFETENSORS.file(tmp_path / "w.safetensors", [tensor("a", initializer, (64, 64))])
     with pytest.raises(Stop):
         write(file, advance=stop_at(2))
-    assert counted.calls == 1
+    assert initializer.calls == 1
     write(file, resume=True)
-    assert counted.calls == 2
+    assert initializer.calls == 2
     assert file.path.read_bytes()[-16384:] == np.arange(4096, dtype="f4").tobytes()
 
 
 def test_moments_digest_and_progress(tmp_path):
-    seen = []
-    result = write(npy(tmp_path), measure=True, sha256=True, advance=seen.append)
+    counts = []
+    result = write(npy(tmp_path), measure=True, sha256=True, advance=counts.append)
     assert result.sha256 == hashlib.sha256((tmp_path / "w.npy").read_bytes()).hexdigest()
-    assert (sum(seen), max(seen)) == (28_000, CHUNK)
+    assert (sum(counts), max(counts)) == (28_000, CHUNK)
     exact = measure(np.load(tmp_path / "w.npy").reshape(-1))
     assert (result.moments.count, result.moments.minimum, result.moments.maximum) == (
         7000,
@@ -215,9 +217,9 @@ def test_rows_in_any_order_make_the_file(tmp_path):
 
 
 def test_nothing_is_under_the_final_name_before_the_end(tmp_path):
-    seen = set()
-    write(npy(tmp_path), advance=lambda _: seen.add(tuple(names(tmp_path))))
-    assert seen == {("w.npy.partial",)}
+    folders = set()
+    write(npy(tmp_path), advance=lambda _: folders.add(tuple(names(tmp_path))))
+    assert folders == {("w.npy.partial",)}
 
 
 @pytest.mark.parametrize("at", range(1, 8))
@@ -225,11 +227,11 @@ def test_a_stopped_write_is_resumed(tmp_path, at):
     undisturbed = write(npy(tmp_path, out="x.npy"), measure=True, sha256=True)
     (tmp_path / "x.npy").unlink()
     stopped(tmp_path, at)
-    seen = []
-    result = write(npy(tmp_path), resume=True, measure=True, sha256=True, advance=seen.append)
+    counts = []
+    result = write(npy(tmp_path), resume=True, measure=True, sha256=True, advance=counts.append)
     assert (tmp_path / "w.npy").read_bytes() == expected()
     assert result.resumed >= min(CHUNK * at, 28_000)
-    assert result.written + result.resumed == sum(seen) == 28_000
+    assert result.written + result.resumed == sum(counts) == 28_000
     # To the last digit.
     assert (result.moments, result.sha256) == (undisturbed.moments, undisturbed.sha256)
     assert names(tmp_path) == ["w.npy"]
@@ -256,7 +258,7 @@ def test_a_finished_file_is_never_mended(tmp_path, place):
     path = tmp_path / "w.npy"
     flip(path, place)
     before = path.read_bytes()
-    with pytest.raises(FileExistsError, match="holds other values than this command writes"):
+    with pytest.raises(FileExistsError, match="with other values than this command writes"):
         write(npy(tmp_path), resume=True)
     assert path.read_bytes() == before
     assert names(tmp_path) == ["w.npy"]
@@ -266,7 +268,7 @@ def test_a_finished_file_is_never_mended(tmp_path, place):
 
 def test_an_unfinished_write_needs_an_option(tmp_path):
     stopped(tmp_path)
-    with pytest.raises(FileExistsError, match="use --resume or --force"):
+    with pytest.raises(FileExistsError, match="use --resume to complete it, or --force"):
         write(npy(tmp_path))
     assert names(tmp_path) == ["w.npy.partial"]
     assert write(npy(tmp_path, seed=6), force=True).resumed == 0
@@ -340,7 +342,9 @@ OTHERS = {
 def test_a_partial_of_other_values_is_refused(tmp_path, other, at):
     path = stopped(tmp_path, at)
     before = path.read_bytes(), path.stat().st_mtime_ns
-    with pytest.raises(FileExistsError, match=r"w\.npy\.partial' is of another write.*--force"):
+    with pytest.raises(
+        FileExistsError, match=r"w\.npy\.partial' belongs to another write.*--force"
+    ):
         write(other(tmp_path), resume=True)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     write(npy(tmp_path), resume=True)
@@ -356,7 +360,7 @@ def test_resume_and_force_start_another_write_again(tmp_path):
 def test_another_write_is_known_although_its_first_chunk_is_missing(tmp_path):
     path = stopped(tmp_path, 7)
     zero(path, 128, 128 + CHUNK)
-    with pytest.raises(FileExistsError, match="of another write"):
+    with pytest.raises(FileExistsError, match="belongs to another write"):
         write(npy(tmp_path, seed=6), resume=True)
 
 
@@ -372,14 +376,14 @@ def test_a_raw_file_has_only_its_values(tmp_path, other):
     first = raw(tmp_path, init=ift.RandomUniform if "Uniform" in str(other) else ift.HeNormal)
     with pytest.raises(Stop):
         write(first, advance=stop_at(7))
-    with pytest.raises(FileExistsError, match="of another write"):
+    with pytest.raises(FileExistsError, match="belongs to another write"):
         write(other(tmp_path), resume=True)
     write(first, resume=True)
     assert names(tmp_path) == ["w.bin"]
 
 
 def safetensors(folder, seed=5, init="he_normal"):
-    """A first tensor that is the same for each seed, and one that is not."""
+    """Return a file of one tensor that does not depend on the seed, and one that does."""
     bias = tensor("bias", ift.Ones(), (2000,))
     kernel = tensor("kernel", ift.get(init).with_seed(ift.Seed(seed).named("kernel")), (100, 70))
     return SAFETENSORS.file(folder / "w.safetensors", [bias, kernel], formats.metadata(None))
@@ -389,21 +393,21 @@ def safetensors(folder, seed=5, init="he_normal"):
 def test_a_first_chunk_of_one_value_says_nothing(tmp_path, changes):
     with pytest.raises(Stop):
         write(safetensors(tmp_path), advance=stop_at(6))
-    with pytest.raises(FileExistsError, match="of another write"):
+    with pytest.raises(FileExistsError, match="belongs to another write"):
         write(safetensors(tmp_path, **changes), resume=True)
     write(safetensors(tmp_path), resume=True)
 
 
 def test_the_message_names_what_differs(tmp_path):
     def file(seed, shape=(50, 40)):
-        made = tensor("w", ift.HeNormal(seed=seed), shape)
-        return SAFETENSORS.file(tmp_path / "w.safetensors", [made], formats.metadata(seed))
+        entry = tensor("w", ift.HeNormal(seed=seed), shape)
+        return SAFETENSORS.file(tmp_path / "w.safetensors", [entry], formats.metadata(seed))
 
     with pytest.raises(Stop):
         write(file(1), advance=stop_at(1))
     with pytest.raises(FileExistsError, match="begun with seed 1"):
         write(file(2), resume=True)
-    with pytest.raises(FileExistsError, match=r"\(50, 41\); received 'w': F32 of shape \(50, 40\)"):
+    with pytest.raises(FileExistsError, match=r"\(50, 41\); received F32 of shape \(50, 40\)"):
         write(file(1, (50, 41)), resume=True)
 
 
@@ -430,13 +434,13 @@ def test_an_existing_file_stays_unless_forced(tmp_path):
     out = tmp_path / "w.npy"
     out.write_bytes(b"precious")
     for options in ({}, {"resume": True}):
-        with pytest.raises(FileExistsError, match="only with --force"):
+        with pytest.raises(FileExistsError, match="use --force to replace it"):
             write(npy(tmp_path), **options)
         assert names(tmp_path) == ["w.npy"]
     with pytest.raises(Stop):
         write(npy(tmp_path), force=True, advance=stop_at(3))
     assert out.read_bytes() == b"precious"
-    with pytest.raises(FileExistsError, match="only with --force"):
+    with pytest.raises(FileExistsError, match="use --force to replace it"):
         write(npy(tmp_path), resume=True)
     assert write(npy(tmp_path), resume=True, force=True).resumed >= 12_288
     assert out.read_bytes() == expected()
@@ -445,7 +449,7 @@ def test_an_existing_file_stays_unless_forced(tmp_path):
 
 def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
     out = tmp_path / "w.npy"
-    with pytest.raises(FileExistsError, match=r"only with --force.*rerun with --resume --force"):
+    with pytest.raises(FileExistsError, match=r"already exists.*rerun with --resume --force"):
         write(npy(tmp_path), advance=lambda _: out.write_bytes(b"theirs"))
     assert out.read_bytes() == b"theirs"
     assert write(npy(tmp_path), resume=True, force=True).written == 0
@@ -481,7 +485,7 @@ def test_one_writer_at_a_time(tmp_path):
 
 
 def test_two_resumed_writers_at_once(tmp_path):
-    """Each either writes the file, or finds it written, or is told that the other one is at it."""
+    """Each writes the file, finds it finished, or gets an error that another process is writing."""
     for _ in range(20):
         results = []
 
@@ -551,7 +555,7 @@ def test_a_file_that_is_changed_while_its_rows_are_written(tmp_path, change):
         assert file.path.stat().st_size in (200, 5)
 
 
-# ---- what the system refuses
+# ---- errors of the system
 
 
 def broken_pwrite(monkeypatch, above):
@@ -569,7 +573,7 @@ def broken_pwrite(monkeypatch, above):
 def test_an_error_half_way(tmp_path, monkeypatch):
     real = broken_pwrite(monkeypatch, 20_000)
     with pytest.raises(
-        OSError, match=r"Input/output error: '.*w.npy.partial'; what .* rerun with --resume$"
+        OSError, match=r"Input/output error: '.*w.npy.partial'; .* is kept: rerun with --resume$"
     ) as caught:
         write(npy(tmp_path))
     assert caught.value.errno == errno.EIO
@@ -597,18 +601,34 @@ def test_a_disk_that_cannot_sync(tmp_path, monkeypatch):
 
 def test_out_of_memory_half_way(tmp_path):
     stopped(tmp_path)
-    with pytest.raises(MemoryError, match=r"out of memory; what is written stays"):
+    with pytest.raises(MemoryError, match=r"out of memory; the part already written is kept"):
         write(npy(tmp_path), resume=True, advance=stop_at(2, MemoryError))
 
 
-@pytest.mark.parametrize("again", ["--resume", "--resume --seed 5"])
-def test_ctrl_c(tmp_path, again):
+@pytest.mark.parametrize("options", ["--resume", "--resume --seed 5"])
+def test_ctrl_c(tmp_path, options):
     with pytest.raises(
-        KeyboardInterrupt, match=rf"interrupted; what is written stays: rerun with {again}$"
+        KeyboardInterrupt,
+        match=rf"interrupted; the part already written is kept: rerun with {options}$",
     ):
-        write(npy(tmp_path), advance=stop_at(3, KeyboardInterrupt), again=again)
+        write(npy(tmp_path), advance=stop_at(3, KeyboardInterrupt), resume_options=options)
     assert write(npy(tmp_path), resume=True).resumed >= 12_288
     assert (tmp_path / "w.npy").read_bytes() == expected()
+
+
+def test_ctrl_c_while_rows_are_written(tmp_path):
+    file = npy(tmp_path)
+    write(file, blank=True)
+    with pytest.raises(KeyboardInterrupt, match="some rows may be written: run the command again"):
+        writer.write_rows(
+            file.path,
+            file.tensors[0],
+            0,
+            100,
+            advance=stop_at(3, KeyboardInterrupt),
+            chunk_bytes=CHUNK,
+        )
+    assert np.load(file.path).any()
 
 
 def test_a_disk_that_fills_up_while_space_is_reserved(tmp_path, monkeypatch):
@@ -623,12 +643,12 @@ def test_a_disk_that_fills_up_while_space_is_reserved(tmp_path, monkeypatch):
 
 @contextlib.contextmanager
 def mounted(folder, *options):
-    """A tmpfs at a folder; skips if mounting is not allowed."""
+    """Mount a tmpfs at a folder, or skip the test if that is not allowed."""
     folder.mkdir()
-    done = subprocess.run(
+    process = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", ",".join(options), "none", folder], capture_output=True
     )
-    if done.returncode:
+    if process.returncode:
         pytest.skip("only root may mount a file system")
     try:
         yield folder
@@ -640,7 +660,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     with mounted(tmp_path / "disk", "size=64k") as disk:
         with pytest.raises(
             OSError,
-            match=r"must fit on the disk: 80,128 bytes needed, [56][0-9],[0-9]+ available",
+            match=r"not enough space on the disk: 80,128 bytes needed, [56][0-9],[0-9]+ available",
         ):
             write(npy(disk, shape=(200, 100)))
         assert names(disk) == []
@@ -652,7 +672,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_that_cannot_reserve(tmp_path, monkeypatch):
-    """It is noticed in the middle; once there is room, the rest is written."""
+    """The error comes in the middle; once there is space, the rest is written."""
 
     def refuse(*_):
         raise OSError(errno.EOPNOTSUPP, "not supported")
@@ -690,7 +710,7 @@ def test_a_folder_that_is_not_ours(tmp_path):
 
 LIMITED = """
 import resource, signal, sys
-from initfast.cli import main  # before the limit, which would cut the .pyc files of Python too
+from initfast.cli import main  # before the limit, which would also truncate the .pyc files
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 sys.exit(main())
@@ -698,18 +718,20 @@ sys.exit(main())
 
 
 def test_a_file_size_limit(tmp_path):
-    """A limit such as a quota is an error, and nothing is left."""
+    """Exceeding a limit such as a quota is an error, and no file is left."""
     arguments = ["fill", tmp_path / "w.npy", "--shape", "100x70", "--init", "ones"]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", LIMITED, *arguments], capture_output=True, text=True, timeout=60
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (process.returncode, process.stdout) == (1, "")
     partial = f"{tmp_path / 'w.npy.partial'}"
-    assert done.stderr == f"initfast: error: File too large: {partial!r}\n"
+    assert process.stderr == f"initfast: error: File too large: {partial!r}\n"
     assert names(tmp_path) == []
 
 
-@pytest.mark.filterwarnings("ignore:os.fork")  # JAX warns of it, if a test before has loaded it
+@pytest.mark.filterwarnings(
+    "ignore:os.fork"
+)  # JAX gives this warning if another test has loaded it
 def test_a_killed_process_frees_its_lock(tmp_path):
     child = os.fork()
     if not child:
