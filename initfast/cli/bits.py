@@ -69,6 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
             _write(out, words)
     except BrokenPipeError:
         raise SystemExit(SIGPIPE_EXIT) from None
+    except OSError as error:
+        raise OSError(error.errno, f"stdout: {error.strerror}") from None
     except KeyboardInterrupt:
         raise SystemExit(SIGINT_EXIT) from None
 

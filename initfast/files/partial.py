@@ -116,7 +116,9 @@ def write_small(path: str | os.PathLike[str], data: bytes, *, force: bool = Fals
             partial.reserve(len(data))
             partial.write(memoryview(data), 0)
             partial.publish(force=force)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+                error.filename = os.fspath(partial.path)
             partial.remove()
             raise
 

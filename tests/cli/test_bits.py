@@ -66,7 +66,7 @@ def test_a_full_disk_is_an_error(cli):
         open("/dev/full", "wb") as full,
         cli.start("bits", "--seed", 5, stdout=full, stderr=subprocess.PIPE) as process,
     ):
-        assert process.stderr.read() == b"initfast: error: No space left on device\n"
+        assert process.stderr.read() == b"initfast: error: stdout: No space left on device\n"
     assert process.returncode == 1
 
 

@@ -175,3 +175,13 @@ def test_the_bar_on_a_terminal(folder, capsys, monkeypatch):
     assert "/4" in capsys.readouterr().err, "two initializers of two epochs each"
     assert main(["compare", "--data", "mine.npz", *SHORT, "--quiet"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_locale_without_letters(folder, cli):
+    """The table has a plus-minus sign."""
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    env["PYTHONIOENCODING"] = "ascii:strict"
+    result = cli("compare", "--data", "mine.npz", *SHORT, env=env)
+    assert (result.code, result.err) == (0, "")
+    assert r"\xb1" in result.out
+    assert result.out.isascii()

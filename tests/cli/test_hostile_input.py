@@ -253,3 +253,34 @@ def test_saving_at_exit(tmp_path):
     )
     assert process.stderr == ""
     assert out.exists()
+
+
+def test_no_thread_can_be_started_to_write_and_verify_a_model(tmp_path):
+    spec, out = tmp_path / "spec.json", tmp_path / "m.safetensors"
+    spec.write_text(json.dumps(spec_of(shape=[3000, 700], init="he_normal")))
+    for arguments in (["model", spec, "--out", out], ["verify", out, "--spec", spec]):
+        done = subprocess.run(
+            [sys.executable, "-c", NO_THREADS, *arguments, "--seed", "1"],
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["compare", "diagnose"])
+@pytest.mark.parametrize(
+    "init",
+    [
+        CONSTANT % ("[" * 5000 + "1" + "]" * 5000),
+        CONSTANT % '{"class_name": "__numpy__"}',
+        CONSTANT % '{"class_name": "__numpy__", "config": {"dtype": "int8"}}',
+        CONSTANT % '{"class_name": "__numpy__", "config": {"value": 1e30, "dtype": "int8"}}',
+    ],
+    ids=["nested", "no config", "no value", "too large"],
+)
+def test_initializers_of_a_network(refused, tmp_path, command, init):
+    if command == "compare":
+        pytest.importorskip("threadpoolctl")
+        np.savez(tmp_path / "w.npz", x=np.arange(80.0).reshape(40, 2) % 7, y=np.arange(40) % 2)
+    options = {"compare": ["--data", "w.npz"], "diagnose": ["--widths", "4x4x4"]}[command]
+    assert refused(command, *options, "--init", init)[0] == 2

@@ -263,3 +263,13 @@ def test_a_waiting_process_does_not_take_up_a_renamed_file(final):
     with Partial(final) as second:
         assert second.existing_size == 0
     assert final.read_bytes() == b"hello"
+
+
+def test_an_error_in_a_small_file_names_it_and_leaves_nothing(final, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with pytest.raises(OSError, match=r"File too large: '.*w\.partial'$"):
+        partial.write_small(final, b"text")
+    assert names(final.parent) == []

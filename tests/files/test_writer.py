@@ -754,3 +754,61 @@ def test_paths_may_be_relative(tmp_path, monkeypatch):
     write(npy(Path()))
     assert names(tmp_path) == ["w.npy"]
     assert partial.partial_path(Path("w.npy")) == Path("w.npy.partial")
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_a_limit_at_the_first_bytes_leaves_nothing(tmp_path, limit):
+    arguments = ["fill", tmp_path / "w.npy", "--shape", "100x70", "--init", "ones"]
+    script = LIMITED.replace("20_000", str(limit))
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("initfast: error: File too large: ")
+    assert names(tmp_path) == []
+
+
+AT_THE_RENAME = """
+import os, signal, sys
+from initfast.cli import main
+name = sys.argv.pop(1)
+def send(*_, **__):
+    os.kill(os.getpid(), getattr(signal, name))
+os.link = os.rename = os.replace = send
+sys.exit(main())
+"""
+
+
+def at_the_rename(name, *arguments):
+    """Start a command line that sends itself a signal when it renames its first file."""
+    return subprocess.Popen([sys.executable, "-c", AT_THE_RENAME, name, *map(str, arguments)])
+
+
+@pytest.mark.parametrize("options", [["--resume"], ["--resume", "--force"]], ids=" ".join)
+def test_a_partial_that_is_deleted_after_a_crash(tmp_path, cli, options):
+    """The existing file has the same size and header, but the values of another seed."""
+    fill = ["fill", tmp_path / "w.npy", "--shape", "30x7", "--init", "he_normal", "--seed"]
+    cli(*fill, 1, check=True)
+    assert at_the_rename("SIGKILL", *fill, 2, "--force").wait(60) == -signal.SIGKILL
+    (tmp_path / "w.npy.partial").unlink()
+    done = cli(*fill, 2, *options)
+    seed = 2 if "--force" in options else 1
+    assert done.code == 2 - seed
+    np.testing.assert_array_equal(np.load(tmp_path / "w.npy"), ift.HeNormal(seed=seed)((30, 7)))
+
+
+def test_a_process_that_is_stopped_at_the_rename_is_not_waited_for(tmp_path, cli):
+    fill = ["fill", tmp_path / "w.npy", "--shape", "30x7", "--init", "he_normal", "--seed", 2]
+    process = at_the_rename("SIGSTOP", *fill)
+    try:
+        status = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert status.si_code == os.CLD_STOPPED
+        done = cli(*fill, "--resume", timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert done.code == 1
+    assert "another process is writing" in done.err
+    assert done.err.count("\n") == 1
+    assert cli(*fill, "--resume").code == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "w.npy"), ift.HeNormal(seed=2)((30, 7)))

@@ -687,3 +687,10 @@ def test_scalars_that_are_not_real_numbers(value):
 )
 def test_scalars_that_are_real_numbers(value):
     assert RandomNormal(stddev=value).stddev == float(value)
+
+
+def test_the_limits_of_a_uniform_are_floats_where_their_square_is_not():
+    """With a fan of 1, the variance times 3 is beyond float64."""
+    unit = VarianceScaling(1.0, "fan_in", "uniform", seed=1)((1, 64), "float64")
+    made = VarianceScaling(2.0**1023, "fan_in", "uniform", seed=1)((1, 64), "float64")
+    np.testing.assert_allclose(made / 2.0**511.5, unit, rtol=1e-12)
