@@ -179,7 +179,7 @@ def _keras_small(side: int) -> Call:
     import keras
 
     init = keras.initializers.HeNormal(seed=SEED)
-    return lambda: rivals.finished(init((side, side)))
+    return lambda: rivals.wait_for(init((side, side)))
 
 
 def _tensorflow_small(side: int) -> Call:

@@ -162,7 +162,7 @@ def counts() -> dict[str, float]:
     return figures
 
 
-def built_with() -> str:
+def compiler() -> str:
     """Return the extension's compiler by its signature: 'gcc 12', 'clang 19' or 'unknown'."""
     text = Path(_kernels.__file__).read_bytes()
     if clang := re.search(rb"clang version (\d+)", text):
@@ -173,7 +173,7 @@ def built_with() -> str:
 
 def report() -> dict[str, Any]:
     """Return the compiler and the counts."""
-    return {"compiler": built_with(), "counts": counts()}
+    return {"compiler": compiler(), "counts": counts()}
 
 
 if __name__ == "__main__":

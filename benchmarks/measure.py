@@ -77,7 +77,7 @@ def _largest(scale: Scale) -> int:
     return size
 
 
-def _compared(
+def _compare(
     libraries: list[race.Library],
     dtype: str,
     size: int,
@@ -101,14 +101,14 @@ def _compared(
 def warm(scale: Scale) -> list[Row]:
     """Measure float32 in existing memory."""
     memory = race.aligned_memory(2**scale.log2_size)
-    return _compared(rivals.everyone(), "float32", memory.size, scale, memory)
+    return _compare(rivals.everyone(), "float32", memory.size, scale, memory)
 
 
 def bounds(scale: Scale) -> list[Row]:
     """Measure float32 truncated normals with bounds -3, 3, which only few libraries have."""
     memory = race.aligned_memory(2**scale.log2_size)
     able = [row for row in rivals.everyone() if rivals.WIDE in row.tasks]
-    return _compared(able, "float32", memory.size, scale, memory, (rivals.WIDE,))
+    return _compare(able, "float32", memory.size, scale, memory, (rivals.WIDE,))
 
 
 def warm_dtypes(scale: Scale) -> list[Row]:
@@ -116,7 +116,7 @@ def warm_dtypes(scale: Scale) -> list[Row]:
     results = []
     for dtype in ("float64", "float16", "bfloat16"):
         memory = race.aligned_memory(2 ** (scale.log2_size - 1), dtype)
-        results += _compared(rivals.everyone(), dtype, memory.size, scale, memory)
+        results += _compare(rivals.everyone(), dtype, memory.size, scale, memory)
     return results
 
 
@@ -124,19 +124,19 @@ def keras(scale: Scale) -> list[Row]:
     """Measure Keras on another backend, together with initfast."""
     few = [row for row in rivals.everyone() if row.name == "initfast" or row.module == "keras"]
     memory = race.aligned_memory(2**scale.log2_size)
-    return _compared(few, "float32", memory.size, scale, memory)
+    return _compare(few, "float32", memory.size, scale, memory)
 
 
 def new(scale: Scale) -> list[Row]:
     """Measure float32 in new arrays: the system allocates their memory during the fill."""
-    return _compared(rivals.everyone(), "float32", 2**scale.log2_size, scale)
+    return _compare(rivals.everyone(), "float32", 2**scale.log2_size, scale)
 
 
 def new_large(scale: Scale) -> list[Row]:
     """Measure new arrays of 4 GiB, and the fastest way to touch as much memory."""
     few = [row for row in rivals.everyone() if row.name in ("initfast", "memset")]
     scale = scale._replace(rounds=min(3, scale.rounds))
-    return _compared(few, "float32", _largest(scale) // 4, scale)
+    return _compare(few, "float32", _largest(scale) // 4, scale)
 
 
 def own(scale: Scale) -> list[Row]:
@@ -427,13 +427,13 @@ def run(section: Section, scale: Scale) -> list[Row] | None:
     return None
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     """Round floats to four digits, because people read the results and figures vary more."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):
-        return {key: _rounded(part) for key, part in value.items()}
-    return [_rounded(part) for part in value] if isinstance(value, list) else value
+        return {key: _round(part) for key, part in value.items()}
+    return [_round(part) for part in value] if isinstance(value, list) else value
 
 
 def main() -> int:
@@ -467,7 +467,7 @@ def main() -> int:
     scale = QUICK if arguments.quick else FULL
     if arguments.in_process:
         section = next(section for section in SECTIONS if section.name == arguments.in_process)
-        print(json.dumps(_rounded(in_process(section, scale))))
+        print(json.dumps(_round(in_process(section, scale))))
         return 0
     if arguments.list:
         print(*names, sep="\n")

@@ -48,7 +48,7 @@ def rows(stored: Stored, prefix: str, **values: Any) -> list[Row]:
     ]
 
 
-def described(stored: Stored, section: str) -> dict[str, Any]:
+def machine_of(stored: Stored, section: str) -> dict[str, Any]:
     """Return the description of the machine at the time of a section."""
     machine: dict[str, Any] = stored["sections"][section].get("machine", stored.get("machine"))
     return machine
@@ -58,7 +58,7 @@ def labels(machines: Machines) -> dict[str, str]:
     """Return the label of each machine: its backend, numbered if several have the same."""
     result: dict[str, str] = {}
     for name, stored in machines.items():
-        backend = described(stored, next(reversed(stored["sections"])))["backend"]
+        backend = machine_of(stored, next(reversed(stored["sections"])))["backend"]
         count = sum(label.partition(" ")[0] == backend for label in result.values())
         result[name] = f"{backend} ({count + 1})" if count else backend
     return result
@@ -260,7 +260,7 @@ def _descriptions(machines: Machines) -> str:
         sections = machines[name]["sections"]
         for section in sections:
             here = {
-                **described(machines[name], section),
+                **machine_of(machines[name], section),
                 "missing": sections[section].get("missing"),
             }
             states.setdefault(json.dumps(here), []).append(section)
@@ -345,7 +345,7 @@ def summary(machines: Machines) -> str:
     """
     head = ["float32, 1 thread, unless stated: GB/s (speed-up)"]
     for stored in machines.values():
-        states = [described(stored, section) for section in stored["sections"]]
+        states = [machine_of(stored, section) for section in stored["sections"]]
         versions = " and ".join(dict.fromkeys(here["versions"]["initfast"] for here in states))
         dates, here = _dates(stored["sections"].values()), states[-1]
         head.append(
@@ -367,13 +367,13 @@ def summary(machines: Machines) -> str:
         )
         lines.append(["GPT-2 built in torch by `trunc_normal_`, all threads", *cells])
     absent = [
-        f"Not installed on {described(stored, section)['cpu']}: {', '.join(missing)}."
+        f"Not installed on {machine_of(stored, section)['cpu']}: {', '.join(missing)}."
         for stored in machines.values()
         for section in list(stored["sections"])[-1:]
         if (missing := stored["sections"][section].get("missing"))
     ]
     newest = max(machines, key=lambda name: _dates(machines[name]["sections"].values()), default="")
-    pictures = [_pictured(newest, "", newest)] if picture(newest).exists() else []
+    pictures = [_picture_link(newest, "", newest)] if picture(newest).exists() else []
     return "\n\n".join([table(head, [line for line in lines if any(line[1:])]), *absent, *pictures])
 
 
@@ -391,7 +391,7 @@ def picture(name: str) -> Path:
     return PICTURES / f"speed-{name}.png"
 
 
-def _pictured(name: str, root: str, label: str) -> str:
+def _picture_link(name: str, root: str, label: str) -> str:
     title = "Throughput of each library against the size of the array"
     return f"![{title}, {label}]({root}{picture(name).relative_to(ROOT)})"
 
@@ -402,7 +402,7 @@ def draw(name: str, stored: Stored) -> None:
         return
     import plot
 
-    here, section = described(stored, "sizes"), stored["sections"]["sizes"]
+    here, section = machine_of(stored, "sizes"), stored["sections"]["sizes"]
     try:
         plot.draw(section["rows"], here, section, picture(name))
     except ImportError as error:
@@ -420,7 +420,7 @@ def write(
 def tables(machines: Machines) -> str:
     """Return the generated part of benchmarks/README.md: the text and the existing pictures."""
     pictures = [
-        _pictured(name, "../", label)
+        _picture_link(name, "../", label)
         for name, label in labels(machines).items()
         if picture(name).exists()
     ]

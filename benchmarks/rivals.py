@@ -45,6 +45,7 @@ ALL_TASKS = (*TASKS, WIDE)
 
 
 def with_initfast(job: Job) -> Fill:
+    """Fill with initfast."""
     if job.task.name != WIDE.name:
         return bench.with_initfast(job)
     # A seed generator, because two arrays from one stream would warn.
@@ -73,6 +74,7 @@ def on_backend(job: Job, backend: str) -> Fill:
 
 
 def with_torch(job: Job) -> Fill:
+    """Fill with torch, in place if memory is given."""
     if job.task.name != WIDE.name:
         return bench.with_torch(job)
     import torch
@@ -89,6 +91,7 @@ def with_torch(job: Job) -> Fill:
 
 
 def with_jax(job: Job) -> Fill:
+    """Draw with jax.random in jax.jit."""
     import jax
 
     draw: Callable[..., Any] = {
@@ -97,10 +100,11 @@ def with_jax(job: Job) -> Fill:
         TRUNCATED.name: lambda key, *rest: jax.random.truncated_normal(key, -2.0, 2.0, *rest),
         WIDE.name: lambda key, *rest: jax.random.truncated_normal(key, WIDE.low, WIDE.high, *rest),
     }[job.task.name]
-    return _jitted(job, draw)
+    return _in_jit(job, draw)
 
 
 def with_initfast_in_jit(job: Job) -> Fill:
+    """Draw with initfast.jax in jax.jit."""
     import initfast.jax as ij
 
     _kernels.limit_xla_threads(ift.get_num_threads())
@@ -110,10 +114,10 @@ def with_initfast_in_jit(job: Job) -> Fill:
         TRUNCATED.name: ij.truncated_normal(1.0),
         WIDE.name: ij.truncated_normal(1.0, lower=WIDE.low, upper=WIDE.high),
     }[job.task.name]
-    return _jitted(job, draw)
+    return _in_jit(job, draw)
 
 
-def _jitted(job: Job, draw: Callable[..., Any]) -> Fill:
+def _in_jit(job: Job, draw: Callable[..., Any]) -> Fill:
     import jax
 
     with jax.enable_x64(job.dtype == "float64"):
@@ -128,6 +132,7 @@ def _jitted(job: Job, draw: Callable[..., Any]) -> Fill:
 
 
 def with_tensorflow(job: Job) -> Fill:
+    """Draw with a Philox generator of TensorFlow."""
     import tensorflow
 
     generator = tensorflow.random.Generator.from_seed(SEED, alg="philox")
@@ -140,6 +145,7 @@ def with_tensorflow(job: Job) -> Fill:
 
 
 def with_keras(job: Job) -> Fill:
+    """Draw with an initializer of Keras on its backend."""
     import keras
 
     initializer = {
@@ -147,10 +153,12 @@ def with_keras(job: Job) -> Fill:
         NORMAL.name: lambda: keras.initializers.RandomNormal(0.0, 1.0, seed=SEED),
         TRUNCATED.name: lambda: keras.initializers.TruncatedNormal(0.0, 1.0, seed=SEED),
     }[job.task.name]()
-    return lambda: finished(initializer((job.size,), dtype=job.dtype))
+    return lambda: wait_for(initializer((job.size,), dtype=job.dtype))
 
 
 def with_mkl(job: Job, generator: str, method: str = "ICDF") -> Fill:
+    """Fill with a generator of Intel MKL."""
+
     def prepare(number: int, first: int) -> Callable[[Array], object]:
         stream = intel_mkl.Stream(generator, method, SEED, first)
         return lambda memory: stream.fill(job.task, memory)
@@ -159,6 +167,7 @@ def with_mkl(job: Job, generator: str, method: str = "ICDF") -> Fill:
 
 
 def with_mkl_random(job: Job) -> Fill:
+    """Draw with Intel's mkl_random."""
     state = importlib.import_module("mkl_random").MKLRandomState(SEED, brng="ARS5")
     if job.task is UNIFORM:
         return lambda: state.random_sample(job.size)
@@ -177,7 +186,7 @@ def with_stores(job: Job) -> Fill:
     return _race.on_threads(job, lambda *_: store)
 
 
-def finished(result: Any) -> Any:
+def wait_for(result: Any) -> Any:
     """Wait for a library's result and return it, because JAX returns before it is complete."""
     wait = getattr(result, "block_until_ready", None)
     return result if wait is None else wait()

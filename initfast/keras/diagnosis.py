@@ -12,8 +12,8 @@ from initfast.core.seeds import Seed, root_seed
 from initfast.keras.flow import Join
 from initfast.keras.gradients import gradients
 from initfast.keras.layers import kernels, unit_columns
-from initfast.keras.probes import Probe, floats, tensors, watched
-from initfast.keras.snapshots import attributes_restored, stateless, without_gradients
+from initfast.keras.probes import Probe, floats, tensors, watch_layers
+from initfast.keras.snapshots import restore_attributes, stateless_scope, without_gradients
 from initfast.keras.weights import weights
 from initfast.signal.diagnosis import LOSS, check_batch, cotangent
 from initfast.signal.measures import Units, rms
@@ -83,8 +83,8 @@ def diagnose(
         if y is not None and getattr(model, "_compile_loss", None) is not None
         else []
     )
-    with attributes_restored(compiled_losses), without_gradients():
-        with stateless(variables, values), watched(model, probe):
+    with restore_attributes(compiled_losses), without_gradients():
+        with stateless_scope(variables, values), watch_layers(model, probe):
             output = model(x, training=training)
         for each in tensors(output):
             trail.ended(each)
@@ -97,7 +97,7 @@ def diagnose(
                     compiled.build(y, output)
 
         def loss(values: list[Any], probe: Probe) -> Any:
-            with stateless(variables, values), watched(model, probe):
+            with stateless_scope(variables, values), watch_layers(model, probe):
                 output = model(x, training=training)
                 if y is None:
                     first = next(tensors(output))

@@ -47,17 +47,17 @@ class Flow:
         self._tensors: dict[int, tuple[Any, int, int]] = {}
         self._numbers: dict[int, int] = {}  # by bit, the number of the layer output
 
-    def computed(self, outputs: Iterable[Any], inputs: Iterable[Any]) -> None:
+    def note_operation(self, outputs: Iterable[Any], inputs: Iterable[Any]) -> None:
         """Note that an operation has computed the outputs from the inputs."""
         behind = 0
         for each in inputs:
             if id(each) not in self._tensors:
                 self._note(each, 0)
-            behind |= self._behind(each)
+            behind |= self._ancestors(each)
         for each in outputs:
             self._note(each, behind)
 
-    def gave(self, number: int, tensor: Any) -> None:
+    def note_output(self, number: int, tensor: Any) -> None:
         """Note that a tensor is the output of a layer, with its number."""
         if id(tensor) not in self._tensors:
             self._note(tensor, 0)
@@ -65,23 +65,25 @@ class Flow:
 
     def join(self, name: str, a: Any, b: Any) -> Join | None:
         """Return the join at which `a` and `b` are added, without sizes; None if it is not one."""
-        if not (self._behind(a) and self._behind(b)):
+        if not (self._ancestors(a) and self._ancestors(b)):
             return None
         shapes = [tuple(_form(each).shape) for each in (a, b)]
         if shapes[0] != shapes[1] or len(shapes[0]) < 2:
             return None
         pairs = ((a, b), (b, a))
-        stream = next((i for i, (x, y) in enumerate(pairs) if self._own(x) & self._behind(y)), None)
+        stream = next(
+            (i for i, (x, y) in enumerate(pairs) if self._bit(x) & self._ancestors(y)), None
+        )
         source = None
         if stream is None:
-            one, other = (self._layers(self._behind(x) & ~self._behind(y)) for x, y in pairs)
+            one, other = (self._layers(self._ancestors(x) & ~self._ancestors(y)) for x, y in pairs)
             is_join = bool(one and other)
         else:
             x, y = pairs[stream]
             # A layer output that is older than the stream was not computed from it.
-            newer = self._layers(self._behind(y) & -2 * self._own(x))
+            newer = self._layers(self._ancestors(y) & -2 * self._bit(x))
             one, other = ([], newer) if stream == 0 else (newer, [])
-            source, is_join = self._numbers.get(self._own(x)), bool(newer)
+            source, is_join = self._numbers.get(self._bit(x)), bool(newer)
         if not is_join:
             return None
         self.joins.append(Join(name, stream, source, (one, other)))
@@ -96,10 +98,10 @@ class Flow:
     def _layers(self, bits: int) -> list[int]:
         return [number for bit, number in self._numbers.items() if bit & bits]
 
-    def _own(self, tensor: Any) -> int:
+    def _bit(self, tensor: Any) -> int:
         return self._tensors.get(id(tensor), (None, 0, 0))[1]
 
-    def _behind(self, tensor: Any) -> int:
+    def _ancestors(self, tensor: Any) -> int:
         return self._tensors.get(id(tensor), (None, 0, 0))[2]
 
 

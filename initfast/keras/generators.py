@@ -24,24 +24,27 @@ class KerasSeedGenerator(SeedGenerator):
 
     def __init__(self, generator: keras.random.SeedGenerator) -> None:
         self.generator = generator
-        super().__init__(_words(lambda: generator.state.value)[0], generator.name)
+        super().__init__(_read_state(lambda: generator.state.value)[0], generator.name)
 
     @property
     def counter(self) -> int:
-        return _words(lambda: self.generator.state.value)[1]
+        """The stream of the next draw."""
+        return _read_state(lambda: self.generator.state.value)[1]
 
     def next(self) -> Seed:
-        return Seed(*_words(self.generator.next))
+        """Return the seed of the next stream, and advance the generator."""
+        return Seed(*_read_state(self.generator.next))
 
     def get_config(self) -> dict[str, Any]:
+        """Return the config of Keras' generator, with its seed unless it is None."""
         config: dict[str, Any] = self.generator.get_config()
         return config if config["seed"] is None else {**config, "seed": self.seed}
 
 
-def _words(state: Callable[[], Any]) -> tuple[int, int]:
+def _read_state(state: Callable[[], Any]) -> tuple[int, int]:
     """Return the seed and the counter of a generator's state, as 64-bit words."""
     try:
-        with _eager():
+        with _eager_scope():
             seed, counter = (int(word) for word in state() * 1)
     except Exception as error:
         raise ValueError(
@@ -51,7 +54,7 @@ def _words(state: Callable[[], Any]) -> tuple[int, int]:
     return seed % 2**64, counter % 2**64
 
 
-def _eager() -> Any:
+def _eager_scope() -> Any:
     """Return a context in which a generator can be read while a user's function is traced."""
     backend = keras.backend.backend()
     if backend == "tensorflow":

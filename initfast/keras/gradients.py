@@ -96,11 +96,11 @@ def _joins_of(program: Any, trained: list[Any], zeros: list[Any], probe: Probe) 
         number = next((added[id(each)] for each in step.invars if id(each) in added), None)
         if step.primitive.name in _SUMS and number is None:
             scopes = str(step.source_info.name_stack)
-            if flow.join(probe.place(scopes), *step.invars) is not None:
+            if flow.join(probe.current_layer(scopes), *step.invars) is not None:
                 terms += [*step.invars, *step.outvars]
-        flow.computed(step.outvars, step.invars)
+        flow.note_operation(step.outvars, step.invars)
         if number is not None:
-            flow.gave(number, step.outvars[0])
+            flow.note_output(number, step.outvars[0])
     if terms:
         sums = program.jaxpr.replace(outvars=terms)
         sizes = [_rms(each) for each in jax.core.eval_jaxpr(sums, program.consts, *trained, *zeros)]
@@ -113,7 +113,7 @@ def _by_torch(loss: Loss, values: list[Any], outputs: list[Any]) -> Gradients:
     import torch
     from torch.overrides import TorchFunctionMode
 
-    flow, layer_outputs, probe = _watched()
+    flow, layer_outputs, probe = _flow_and_probe()
 
     class Operations(TorchFunctionMode):
         def __torch_function__(
@@ -123,7 +123,7 @@ def _by_torch(loss: Loss, values: list[Any], outputs: list[Any]) -> Gradients:
             versions = {id(each): getattr(each, "_version", 0) for each in inputs}
             join, before = None, []
             if getattr(func, "__name__", "") in _SUMS and len(inputs) == 2:
-                join = flow.join(probe.place(), *inputs)
+                join = flow.join(probe.current_layer(), *inputs)
                 # Before the call, which may write in place.
                 before = [] if join is None else list(map(_rms, inputs))
             out = func(*args, **(kwargs or {}))
@@ -131,7 +131,7 @@ def _by_torch(loss: Loss, values: list[Any], outputs: list[Any]) -> Gradients:
             if join is not None:
                 join.sizes = (before[0], before[1], _rms(results[0]))
             # An operation such as `to` may return its input.
-            flow.computed(
+            flow.note_operation(
                 [each for each in results if versions.get(id(each)) != each._version], inputs
             )
             return out
@@ -143,14 +143,14 @@ def _by_torch(loss: Loss, values: list[Any], outputs: list[Any]) -> Gradients:
         differentiable = [each for each in (*leaves, *layer_outputs) if each.requires_grad]
         by_tensor = torch.autograd.grad(value, differentiable, allow_unused=True)
     by_identity = dict(zip(map(id, differentiable), by_tensor, strict=True))
-    return _collected(leaves, layer_outputs, by_identity, flow)
+    return _as_gradients(leaves, layer_outputs, by_identity, flow)
 
 
 def _by_tensorflow(loss: Loss, values: list[Any], outputs: list[Any]) -> Gradients:
     import tensorflow as tf
     from tensorflow.python.framework import op_callbacks
 
-    flow, layer_outputs, probe = _watched()
+    flow, layer_outputs, probe = _flow_and_probe()
 
     def note_operation(
         kind: str,
@@ -162,10 +162,10 @@ def _by_tensorflow(loss: Loss, values: list[Any], outputs: list[Any]) -> Gradien
     ) -> None:
         if graph is not None:
             return
-        join = flow.join(probe.place(), *inputs) if kind in _SUMS else None
+        join = flow.join(probe.current_layer(), *inputs) if kind in _SUMS else None
         if join is not None:
             join.sizes = (_rms(inputs[0]), _rms(inputs[1]), _rms(results[0]))
-        flow.computed(results, inputs)
+        flow.note_operation(results, inputs)
 
     leaves = [tf.convert_to_tensor(each) for each in values]
     with tf.GradientTape() as tape:
@@ -177,7 +177,7 @@ def _by_tensorflow(loss: Loss, values: list[Any], outputs: list[Any]) -> Gradien
             op_callbacks.remove_op_callback(note_operation)
     by_tensor = tape.gradient(value, [*leaves, *layer_outputs])
     dense = [None if each is None else tf.convert_to_tensor(each) for each in by_tensor]
-    return _collected(
+    return _as_gradients(
         leaves,
         layer_outputs,
         dict(zip(map(id, (*leaves, *layer_outputs)), dense, strict=True)),
@@ -185,19 +185,19 @@ def _by_tensorflow(loss: Loss, values: list[Any], outputs: list[Any]) -> Gradien
     )
 
 
-def _watched() -> tuple[Flow, list[Any], Probe]:
+def _flow_and_probe() -> tuple[Flow, list[Any], Probe]:
     """Return a flow, a list for the layer outputs, and the probe that fills both."""
     flow, layer_outputs = Flow(), list[Any]()
 
     def note(number: int, tensor: Any) -> Any:
         layer_outputs.append(tensor)
-        flow.gave(number, tensor)
+        flow.note_output(number, tensor)
         return tensor
 
     return flow, layer_outputs, Probe(note)
 
 
-def _collected(
+def _as_gradients(
     leaves: list[Any], layer_outputs: list[Any], by_identity: dict[int, Any], flow: Flow
 ) -> Gradients:
     """Return the gradients by the variables and by the layer outputs, as arrays."""

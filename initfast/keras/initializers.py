@@ -36,7 +36,7 @@ class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # 
 
     _plain: ClassVar[type[base.Initializer]] = base.Initializer
 
-    @tensors.unconverted
+    @tensors.without_autograph
     def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
         """Return a tensor of the backend, over the memory of the filled array.
 
@@ -48,12 +48,12 @@ class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # 
 
         In a scope in which Keras only infers shapes, it returns a placeholder and draws nothing.
         """
-        kind = tensors.named_dtype(dtype)
+        kind = tensors.dtype_name(dtype)
         placeholder = tensors.placeholder(shape, kind)
         if placeholder is not None:
             return placeholder
         if layout is not None:
-            return tensors.sharded(self.pinned(), _dims(shape), kind, layout)
+            return tensors.sharded_array(self.pinned(), _dims(shape), kind, layout)
         return tensors.adopt(super().__call__(shape, kind))
 
     def _refuse_keras(self) -> None:

@@ -130,7 +130,7 @@ def plan(model: Any, seed: int | Seed | None, rules: Rules | None) -> list[Plan]
 
 def _check(initializer: Initializer, weight: Weight) -> None:
     """Raise the errors of drawing a weight, without drawing it."""
-    shape, dtype = tuple(weight.variable.shape), tensors.named_dtype(weight.variable.dtype)
+    shape, dtype = tuple(weight.variable.shape), tensors.dtype_name(weight.variable.dtype)
     inner = initializer.inner if isinstance(initializer, Derived) else initializer
     if isinstance(inner, RandomInitializer):
         resolve(dtype)

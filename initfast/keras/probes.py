@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast.keras.layers import axis, fans, is_norm, passes
-from initfast.keras.snapshots import attributes_restored
+from initfast.keras.snapshots import restore_attributes
 from initfast.keras.weights import named_layers
 from initfast.signal.activations import ACTIVATIONS, Activation
 from initfast.signal.functions import resolve
 from initfast.signal.measures import Moments, moments
 from initfast.signal.trails import Line, Trail
 
-__all__ = ["Probe", "floats", "matrix", "tensors", "watched"]
+__all__ = ["Probe", "floats", "matrix", "tensors", "watch_layers"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -57,7 +57,7 @@ class Probe:
         self._inside: list[int] = []
 
     @contextlib.contextmanager
-    def within(self, name: str) -> Iterator[None]:
+    def layer_scope(self, name: str) -> Iterator[None]:
         """Assign all operations of the block to a layer.
 
         JAX keeps the name scope with each operation of a traced program."""
@@ -69,7 +69,7 @@ class Probe:
         finally:
             self._inside.pop()
 
-    def place(self, scopes: str | None = None) -> str:
+    def current_layer(self, scopes: str | None = None) -> str:
         """Return the name of the current layer, or of the innermost layer in `scopes`."""
         if scopes is None:
             return self._places[self._inside[-1]] if self._inside else ""
@@ -117,7 +117,7 @@ class Probe:
         if self.trail is not None:
             line = self._line(self.trail, layer, name, signal, before, out, inner)
             self._note(line, tapped, number)
-        return _replaced(output, out, tapped)
+        return _replace(output, out, tapped)
 
     def activation(self, owner: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Call the activation of a layer and note its input and output."""
@@ -126,7 +126,7 @@ class Probe:
             self._activations[-1].append((args[0], call, output))
         return output
 
-    def bare(self, layer: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def activation_layer(self, layer: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Call a layer without weights: an activation, or one that only reshapes its input."""
         output = call(*args, **kwargs)
         signal = args[0] if len(args) == 1 else None
@@ -182,7 +182,7 @@ class Probe:
 
 
 @contextlib.contextmanager
-def watched(model: Any, probe: Probe) -> Iterator[None]:
+def watch_layers(model: Any, probe: Probe) -> Iterator[None]:
     """Send the outputs of all layers through the probe while the block runs, and restore the
     layers' attributes afterwards.
     """
@@ -193,12 +193,12 @@ def watched(model: Any, probe: Probe) -> Iterator[None]:
     # A functional graph also has operations, such as `x + y`.
     others = [each for part in layers for each in getattr(part, "_operations", ())]
     everything = list({id(each): each for each in (*layers, *others)}.values())
-    with attributes_restored(everything):
+    with restore_attributes(everything):
         leaves = {id(layer): layer for layer in _leaves(model)}
         for layer in leaves.values():
             _watch(layer, paths, probe)
         for each in everything:
-            _name(each, paths.get(id(each)) or each.name, probe)
+            _scope_calls(each, paths.get(id(each)) or each.name, probe)
         yield
 
 
@@ -217,7 +217,7 @@ def _watch(layer: Any, paths: dict[int, str], probe: Probe) -> None:
     own = vars(layer)
     call = layer.call
     if not layer.weights or isinstance(layer, keras.layers.PReLU):
-        own["call"] = lambda *args, **kwargs: probe.bare(layer, call, args, kwargs)
+        own["call"] = lambda *args, **kwargs: probe.activation_layer(layer, call, args, kwargs)
         return
     path = paths.get(id(layer)) or layer.name
     activation = None if isinstance(layer, _WHOLE) else getattr(layer, "activation", None)
@@ -228,11 +228,11 @@ def _watch(layer: Any, paths: dict[int, str], probe: Probe) -> None:
     own["call"] = lambda *args, **kwargs: probe.layer(layer, path, call, args, kwargs)
 
 
-def _name(operation: Any, name: str, probe: Probe) -> None:
+def _scope_calls(operation: Any, name: str, probe: Probe) -> None:
     call = operation.call
 
     def named(*args: Any, **kwargs: Any) -> Any:
-        with probe.within(name):
+        with probe.layer_scope(name):
             return call(*args, **kwargs)
 
     vars(operation)["call"] = named
@@ -265,7 +265,7 @@ def _floating(tensor: Any) -> bool:
     return bool(keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype)))
 
 
-def _replaced(output: Any, old: Any, new: Any) -> Any:
+def _replace(output: Any, old: Any, new: Any) -> Any:
     return (
         new
         if output is old

@@ -10,7 +10,7 @@ from initfast.keras.defaults import default
 from initfast.keras.weights import own
 
 
-def added(layer: Any) -> dict[int, Any]:
+def recorded_initializers(layer: Any) -> dict[int, Any]:
     """Return the initializers of the weights that a layer adds by `add_weight`.
 
     This builds a copy of the layer from its config, with zeros, and records the calls. The copy
@@ -23,6 +23,7 @@ def added(layer: Any) -> dict[int, Any]:
     initializers: dict[int, Any] = {}
 
     def add_weight(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add a weight of zeros, and record its initializer."""
         initializer = args[1] if len(args) > 1 else kwargs.pop("initializer", None)
         if len(args) > 2:
             kwargs["dtype"] = args[2]

@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
-__all__ = ["attributes_restored", "stateless", "without_gradients"]
+__all__ = ["restore_attributes", "stateless_scope", "without_gradients"]
 
 
 @contextlib.contextmanager
-def attributes_restored(things: list[Any]) -> Iterator[None]:
+def restore_attributes(things: list[Any]) -> Iterator[None]:
     """Restore at the end of the block all attributes, and the contents of plain lists and sets in
     them.
     """
@@ -39,7 +39,7 @@ def _contents(attributes: dict[str, Any]) -> list[tuple[Any, Any]]:
     return [(each, each.copy()) for each in attributes.values() if type(each) in (list, set)]
 
 
-def stateless(variables: list[Any], values: list[Any]) -> Any:
+def stateless_scope(variables: list[Any], values: list[Any]) -> Any:
     """Return a scope in which variables have other values; assigned values are lost at its end."""
     return keras.StatelessScope(
         state_mapping=list(zip(variables, values, strict=True)), collect_losses=True

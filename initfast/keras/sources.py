@@ -15,7 +15,7 @@ from initfast.initializers import base, registry, streams
 from initfast.initializers.fans import einsum_axes
 from initfast.keras import tensors
 from initfast.keras.initializers import ADAPTED
-from initfast.keras.records import added
+from initfast.keras.records import recorded_initializers
 from initfast.keras.weights import Weight
 
 # Weights whose initializer is not called <weight>_initializer.
@@ -58,7 +58,7 @@ class Own(base.Initializer):
         self.inner = inner
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
-        values = self.inner(shape, dtype=tensors.named_dtype(dtype))
+        values = self.inner(shape, dtype=tensors.dtype_name(dtype))
         array: Array = keras.ops.convert_to_numpy(values)
         return array
 
@@ -99,7 +99,7 @@ def source(weight: Weight, seed: Seed) -> base.Initializer | None:
     if original is None and getattr(layer, "lora_enabled", False):
         original = _LORA.get(name)
     if original is None and weight.trained:
-        original = added(layer).get(id(weight.variable))
+        original = recorded_initializers(layer).get(id(weight.variable))
     if original is None:
         return None
     initializer = with_seed(original, seed, axes(weight))

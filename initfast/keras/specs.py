@@ -49,17 +49,17 @@ def spec_from(model: Any, rules: Rules | None = None, *, dtype: DTypeLike = None
     floating_dtype = None if dtype is None else resolve(dtype)
     return {
         "tensors": {
-            each.weight.path: _described(each, floating_dtype)
+            each.weight.path: _entry(each, floating_dtype)
             for each in plan(model, 0, rules)
             if each.initializer or not each.by_rule
         }
     }
 
 
-def _described(weight_plan: Plan, floating_dtype: DType | None) -> dict[str, Any]:
+def _entry(weight_plan: Plan, floating_dtype: DType | None) -> dict[str, Any]:
     weight, initializer, _ = weight_plan
     shape = tuple(map(int, weight.variable.shape))
-    kind = resolve_numeric(tensors.named_dtype(weight.variable.dtype))
+    kind = resolve_numeric(tensors.dtype_name(weight.variable.dtype))
     if floating_dtype is not None and is_floating(kind):
         kind = floating_dtype
     rows: tuple[Rows, ...] = ()
@@ -70,13 +70,13 @@ def _described(weight_plan: Plan, floating_dtype: DType | None) -> dict[str, Any
             quarter = shape[0] // 4
             initializer, rows = initializer.inner, (Rows(quarter, 2 * quarter, 1.0),)
         elif isinstance(initializer, Derived):
-            initializer = _changed(initializer, kind)
+            initializer = _as_constant(initializer, kind)
         return specs.tensor(initializer, shape, kind, rows)
     except (TypeError, ValueError) as error:
         raise ValueError(f"weight {weight.path!r}: {error}; {_REMEDY}") from error
 
 
-def _changed(derived: Derived, kind: DType) -> Initializer:
+def _as_constant(derived: Derived, kind: DType) -> Initializer:
     """Return the constant that a layer computes from another constant, such as its root."""
     if not isinstance(derived.inner, Constant | Ones | Zeros) or np.ndim(
         getattr(derived.inner, "value", 0)

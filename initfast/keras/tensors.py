@@ -23,7 +23,7 @@ except ImportError:  # pragma: no cover
         return False
 
 
-def named_dtype(dtype: Any) -> str:
+def dtype_name(dtype: Any) -> str:
     """Return the name of a dtype; None means Keras' `floatx`.
 
     On JAX without 64-bit values float64 becomes float32, as in JAX."""
@@ -35,7 +35,7 @@ def named_dtype(dtype: Any) -> str:
     return name
 
 
-def unconverted(call: Call) -> Call:
+def without_autograph(call: Call) -> Call:
     """Return a function that TensorFlow does not convert while it traces a user's function.
 
     AutoGraph would convert its code, and warn about parts that it cannot convert."""
@@ -67,7 +67,7 @@ def adopt(array: Any) -> Any:
     return make(array)
 
 
-def sharded(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
+def sharded_array(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
     """Return a JAX array of `shape` with a sharding; each distinct block is computed once.
 
     Args:
@@ -112,7 +112,7 @@ def assign(variable: Any, init: Initializer) -> None:
     """Assign the values of `init` to a built Keras variable, in place or with one temporary
     array.
     """
-    shape, dtype = tuple(variable.shape), named_dtype(variable.dtype)
+    shape, dtype = tuple(variable.shape), dtype_name(variable.dtype)
     value = variable.value
     backend = keras.backend.backend()
     if backend == "torch" and value.device.type == "cpu":
@@ -125,7 +125,7 @@ def assign(variable: Any, init: Initializer) -> None:
             torch.autograd.graph.increment_version(value)
             return
     if backend == "jax" and len(value.sharding.device_set) > 1:
-        variable.assign(sharded(init, shape, dtype, value.sharding))
+        variable.assign(sharded_array(init, shape, dtype, value.sharding))
         return
     variable.assign(adopt(init.block(shape, ..., dtype)))
 

@@ -170,7 +170,7 @@ def in_threads(work: Callable[[Any], Any], jobs: Iterable[Any]) -> list[Any]:
         return list(pool.map(work, jobs))
 
 
-def merged(parts: Sequence[Worst]) -> Worst:
+def worst_of(parts: Sequence[Worst]) -> Worst:
     """Return the worst of all pieces."""
     total = Worst()
     for part in parts:
@@ -188,7 +188,7 @@ def merged(parts: Sequence[Worst]) -> Worst:
     return total
 
 
-def swept(call: Callable[[int, int, Worst], object], total: int, overlap: int = 0) -> Worst:
+def worst_over(call: Callable[[int, int, Worst], object], total: int, overlap: int = 0) -> Worst:
     """Call a function for pieces of [0, total) on the threads, and return the worst of all."""
 
     def one(piece: tuple[int, int]) -> Worst:
@@ -196,7 +196,7 @@ def swept(call: Callable[[int, int, Worst], object], total: int, overlap: int = 
         call(*piece, worst)
         return worst
 
-    return merged(in_threads(one, ranges(total, overlap=overlap)))
+    return worst_of(in_threads(one, ranges(total, overlap=overlap)))
 
 
 def ulp_row(what: str, worst: Worst, goal: float, note: str = "") -> Row:

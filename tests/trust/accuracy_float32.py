@@ -15,12 +15,12 @@ from accuracy import (
     Worst,
     count_row,
     in_threads,
-    merged,
     numbers_of,
     ranges,
     run_steps,
-    swept,
     ulp_row,
+    worst_of,
+    worst_over,
 )
 from accuracy_exact import references
 from rows import Row
@@ -32,7 +32,9 @@ from initfast.core import distributions
 def float32_normal(library: ctypes.CDLL, quick: bool) -> list[Row]:
     """Return the rows of radius, sine, cosine and normal."""
     total = 2**24 if quick else 2**32
-    radius = swept(lambda low, high, w: library.radius_f32_all(low, high, w), total, overlap=CHUNK)
+    radius = worst_over(
+        lambda low, high, w: library.radius_f32_all(low, high, w), total, overlap=CHUNK
+    )
     one = library.word_of_radius_1()
     sines: list[Worst] = []
 
@@ -41,9 +43,9 @@ def float32_normal(library: ctypes.CDLL, quick: bool) -> list[Row]:
         library.angle_f32_all(low, high, one, sine, cosine)
         sines.append(sine)
 
-    cosine = swept(angle, total)
-    sine = merged(sines)
-    normal = swept(
+    cosine = worst_over(angle, total)
+    sine = worst_of(sines)
+    normal = worst_over(
         lambda low, high, w: library.normal_f32_all(low, high, 0x9E3779B1, w),
         total,
     )
@@ -113,7 +115,7 @@ def float32_tables(library: ctypes.CDLL, quick: bool) -> list[Row]:
         back += int((np.diff(table) < 0).sum())
     source = distributions.truncated_normal(0.0, 1.0, -2.0, 2.0, F32)
     table, different = value_table(library, source, total)
-    truncated = swept(
+    truncated = worst_over(
         lambda low, high, w: library.truncated_f32_table(table.ctypes, low, high, w),
         2**20 if quick else 2**24,
     )

@@ -19,9 +19,9 @@ from accuracy import (
     in_threads,
     numbers_of,
     run_steps,
-    swept,
     ulp_row,
     values,
+    worst_over,
 )
 from accuracy_exact import edge_words
 from rows import Row
@@ -61,7 +61,7 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
         code = source.distribution
         # A normal needs two words.
         words = count * (2 if code == _kernels.NORMAL else 1)
-        random = swept(
+        random = worst_over(
             lambda low, high, w, c=code, n=numbers: library.f64_words(
                 c, n.ctypes, None, low, high - low, w
             ),
@@ -84,7 +84,7 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
     for minval, maxval in UNIFORMS:
         source = distributions.uniform(minval, maxval, F64)
         numbers = numbers_of(source)
-        random = swept(
+        random = worst_over(
             lambda low, high, w, n=numbers: library.f64_words(
                 _kernels.UNIFORM, n.ctypes, None, low, high - low, w
             ),

@@ -107,7 +107,7 @@ def count_of(build: Build, backend: str, quick: bool) -> int:
     return LONG if wide or (build.target.name, build.level, backend) in WHOLE else SHORT
 
 
-def right(build: Build, backend: str, line: Pinned, count: int, threads: int) -> bool:
+def is_right(build: Build, backend: str, line: Pinned, count: int, threads: int) -> bool:
     """Return whether a build gives the stored digest of a case."""
     command = [*build.target.runner, str(build.driver)]
     data = draw(command, backend, line.source, SEED, STREAM, line.first, count, threads)
@@ -152,7 +152,7 @@ def digests(builds: Sequence[Build], lines: Sequence[Pinned], quick: bool) -> li
                 count = count_of(each, backend, quick)
                 jobs = [(each, backend, line, count, k % 8 + 1) for k, line in enumerate(lines)]
                 with ThreadPoolExecutor(JOBS) as pool:
-                    matches = list(pool.map(lambda job: right(*job), jobs))
+                    matches = list(pool.map(lambda job: is_right(*job), jobs))
                 good = sum(matches)
                 counts.append(f"{each.level} {good} of {len(lines)} (2^{count.bit_length() - 1})")
                 met &= good == len(lines)
@@ -168,7 +168,7 @@ def digests(builds: Sequence[Build], lines: Sequence[Pinned], quick: bool) -> li
     return rows
 
 
-def installed(lines: Sequence[Pinned], quick: bool) -> list[Row]:
+def extension_rows(lines: Sequence[Pinned], quick: bool) -> list[Row]:
     """Return the rows of the installed extension: each backend, on 1 to 8 threads."""
     rows = []
     for backend in backends.available():
@@ -297,7 +297,7 @@ def run(quick: bool) -> list[Row]:
         rows += instruction_sets(
             next(each for each in builds if each.level == "-O2"), folder, lines
         )
-        rows += installed(lines, quick) + digests(builds, lines, quick)
+        rows += extension_rows(lines, quick) + digests(builds, lines, quick)
     missing = [target.name for target in TARGETS if target not in targets]
     if missing:
         rows.append(Row("compilers and emulators", "all", f"not here: {', '.join(missing)}", False))

@@ -23,6 +23,7 @@ Figures = dict[str, Any]
 
 
 def draw_with_initfast() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     import initfast as ift
 
     return {
@@ -35,6 +36,7 @@ def draw_with_initfast() -> dict[str, Callable[..., Any]]:
 
 
 def draw_with_torch() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     import torch
 
     def values(n: int, seed: int, dtype: str, fill: Callable[[Any, Any], Any]) -> Any:
@@ -59,6 +61,7 @@ def draw_with_torch() -> dict[str, Callable[..., Any]]:
 
 
 def draw_with_keras_on_torch() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
 
@@ -73,6 +76,7 @@ def draw_with_keras_on_torch() -> dict[str, Callable[..., Any]]:
 
 
 def draw_with_jax() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     import jax
 
     random = jax.random
@@ -90,6 +94,7 @@ def draw_with_jax() -> dict[str, Callable[..., Any]]:
 
 
 def draw_with_tensorflow() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     import tensorflow as tf
 
     random = tf.random
@@ -105,6 +110,7 @@ def draw_with_tensorflow() -> dict[str, Callable[..., Any]]:
 
 
 def draw_with_numpy() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     return {
         "normal": lambda n, seed, dtype="float32": np.random.default_rng(seed).standard_normal(
             n, np.dtype(dtype)
