@@ -1,4 +1,4 @@
-"""The C files of this folder as libraries, compiled when needed with Python's compiler."""
+"""The C files of this folder as libraries, compiled on first use with Python's compiler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compiler() -> str | None:
 
 @functools.cache
 def library(name: str, *, holds_lock: bool = False) -> ctypes.CDLL:
-    """Return `name`.c as a library; with `holds_lock`, calls keep Python's lock.
+    """Return `name`.c as a library; with `holds_lock`, calls keep the GIL.
 
     Raises OSError if it cannot be compiled.
     """

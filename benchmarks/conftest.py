@@ -1,4 +1,4 @@
-"""`pytest benchmarks --benchmark-only` times; without it each runs once, small, as a test."""
+"""`pytest benchmarks --benchmark-only` times them; without it each runs as a small test."""
 
 import os
 
@@ -9,47 +9,47 @@ from parameters import timed
 # Keras takes one backend per process, at its first import; its default may not be installed.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-# The options of pytest-benchmark that say that one wants to see times.
+# The options of pytest-benchmark that start the timing.
 TIMED_BY = {"only", "enable", "json", "save", "autosave", "save_data", "histogram", "cprofile"}
 TIMED_BY |= {"compare", "compare_fail"}
-# Bytes: what the second-level cache holds, more than all caches hold, a new array, a part.
+# Bytes: an array in the second-level cache, one larger than all caches, a new array, a part.
 TIMED = {"cache": 2**18, "memory": 2**27, "new": 2**27, "part": 2**25}
 AS_TESTS = dict.fromkeys(TIMED, 2**14)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Before pytest-xdist chooses its processes: no times unless an option asks for them."""
+    """Disable timing without an option for it, before pytest-xdist chooses its processes."""
     option = config.option
-    asked = any(getattr(option, f"benchmark_{name}") for name in TIMED_BY)
-    refused = option.benchmark_disable and not option.benchmark_enable
-    option.benchmark_disable = refused or not asked
+    requested = any(getattr(option, f"benchmark_{name}") for name in TIMED_BY)
+    disabled = option.benchmark_disable and not option.benchmark_enable
+    option.benchmark_disable = disabled or not requested
     if timed(config) and option.numprocesses not in (None, 0, "auto"):
-        raise pytest.UsageError("benchmarks are timed in one process: leave out -n, or pass -n0")
+        raise pytest.UsageError("benchmarks are timed in one process: omit -n, or pass -n0")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """What is timed runs alone: no worker processes."""
+    """Return 0 workers if benchmarks are timed."""
     return 0 if timed(config) else None
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     if not timed(config):
-        return "benchmarks: as tests, not timed; --benchmark-only times them"
+        return "benchmarks: run once as tests, not timed; --benchmark-only times them"
     if config.option.markexpr == "not long":
-        return 'benchmarks: initfast alone; -m "" adds its rivals, which take hours'
-    return "benchmarks: all that -m chooses"
+        return 'benchmarks: initfast only; -m "" adds the other libraries, which take hours'
+    return "benchmarks: all cases that -m selects"
 
 
 @pytest.fixture(scope="session")
 def sizes(request: pytest.FixtureRequest) -> dict[str, int]:
-    """Bytes of a fill, by the name of the size: few as tests."""
+    """Return the bytes of a fill by the name of the size; few in a test."""
     return TIMED if timed(request.config) else AS_TESTS
 
 
 @pytest.fixture
 def record(benchmark):
-    """Add sizes and speeds to the times: call `record(elements, bytes)` after the run."""
+    """Return a function that adds sizes and speeds to the times, to call after the run."""
     from machine import cycle_seconds
 
     import initfast as ift

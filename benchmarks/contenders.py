@@ -1,4 +1,4 @@
-"""What is compared in each situation: parts of arrays, small calls and imports. Each is a table."""
+"""The libraries compared in each situation: parts of arrays, small calls and imports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ Call = Callable[[], Any]
 
 
 class Part(NamedTuple):
-    """How a library makes a part of `size` elements: a function that returns the call."""
+    """A library in a situation; `prepare(size)` returns the call that makes a part of `size`
+    elements.
+    """
 
     situation: str
     library: str
@@ -67,11 +69,12 @@ def _torch_whole(size: int) -> Call:
 
 
 def row_ids(size: int) -> np.ndarray:
+    """Return the ids of rows with `size` elements in all."""
     return np.random.default_rng(SEED).integers(0, TABLE[0], max(1, size // TABLE[1]))
 
 
 def _rows_new(size: int) -> Call:
-    init = _normal(ift.SeedGenerator(SEED))  # a second whole array of one stream would warn
+    init = _normal(ift.SeedGenerator(SEED))  # two arrays from one stream would warn
     return lambda: init((len(row_ids(size)), TABLE[1]))
 
 
@@ -120,24 +123,26 @@ PARTS = (
 
 
 def check_part(part: Part, result: Any, size: int) -> None:
-    """Raise ValueError unless a part has normal values, and initfast's are those of the whole."""
+    """Raise ValueError if values are not normal, or initfast's differ from those of the array."""
     values = as_numpy(result)
     check(NORMAL, np.ascontiguousarray(values))
     if part.library not in ("initfast", "initfast, in the whole array"):
         return
     init = _normal()
     if part.situation == "rows by id":
-        wanted = [init.block(TABLE, int(row)) for row in row_ids(size)[[0, -1]]]
+        expected = [init.block(TABLE, int(row)) for row in row_ids(size)[[0, -1]]]
     else:
-        wanted = [init.block((len(values), WIDTH), row)[COLUMNS[1]] for row in (0, -1)]
-    if not np.array_equal(values[[0, -1]], wanted):
-        raise ValueError(f"{part.situation}: the part is not that of the whole array")
+        expected = [init.block((len(values), WIDTH), row)[COLUMNS[1]] for row in (0, -1)]
+    if not np.array_equal(values[[0, -1]], expected):
+        raise ValueError(f"{part.situation}: the part differs from the whole array")
 
 
-# ---- one small matrix, as the library's users ask for it: he_normal((n, n))
+# ---- one small matrix, as users of the library make it: he_normal((n, n))
 
 
 class Small(NamedTuple):
+    """A library; `prepare(side)` returns the call that makes a small matrix."""
+
     library: str
     module: str
     prepare: Callable[[int], Call]
@@ -146,15 +151,15 @@ class Small(NamedTuple):
 def _initfast_small(side: int) -> Call:
     init = ift.HeNormal(seed=SEED)
     with warnings.catch_warnings():
-        # Each call makes the same values, as a benchmark should; the one warning of that comes now.
+        # Each call draws the same values, so initfast warns once: that happens here.
         warnings.simplefilter("ignore", ift.ReusedSeedWarning)
         init((side, side)), init((side, side))
     return lambda: init((side, side))
 
 
 def _numpy_small(side: int, generator: str) -> Call:
-    made = np.random.Generator(getattr(np.random, generator)(SEED))
-    return lambda: made.standard_normal(side * side, dtype=np.float32)
+    rng = np.random.Generator(getattr(np.random, generator)(SEED))
+    return lambda: rng.standard_normal(side * side, dtype=np.float32)
 
 
 def _torch_small(side: int) -> Call:
@@ -174,7 +179,7 @@ def _keras_small(side: int) -> Call:
     import keras
 
     init = keras.initializers.HeNormal(seed=SEED)
-    return lambda: rivals.finished(init((side, side)))
+    return lambda: rivals.wait_for(init((side, side)))
 
 
 def _tensorflow_small(side: int) -> Call:
@@ -202,5 +207,5 @@ IMPORTS = ("numpy", "initfast", "torch", "jax", "keras", "tensorflow", "mkl_rand
 
 
 def import_command(module: str) -> list[str]:
-    """Return the command of a process that imports a module; 'python' imports nothing."""
+    """Return the command of a process that imports a module, or nothing for 'python'."""
     return [sys.executable, "-c", "pass" if module == "python" else f"import {module}"]

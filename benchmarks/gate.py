@@ -1,18 +1,19 @@
-"""Has initfast become slower? `python benchmarks/gate.py`; exit code 1 if so, 0 if not or if it
-cannot be said here.
+"""Check whether initfast has become slower: `python benchmarks/gate.py`.
 
-Without arguments: the instructions of an element, of every kernel and way through the fill loop,
-beside those that `expected.json` holds for the compiler of the extension. Exact, so that it can
-fail on a busy machine and never by chance; what executes as many instructions and waits longer for
-them it does not see.
+The exit code is 1 if it has, and 0 if it has not or if nothing can be measured here.
 
-`--timed`: cycles of an element too, beside those of `expected.json` for this CPU, if it has them:
-times in units of a chain of additions that take one cycle each. `--against FOLDER`: counts and
-times beside another checkout that was built in place (`python setup.py build_ext --inplace`). Times
-are the least of many, see `times.py`.
+Without options, this counts the instructions per element of every kernel and of every path through
+the fill loop, and compares them with `expected.json` for the compiler of the extension. Counts are
+exact, also on a busy machine. They do not show code that executes as many instructions and waits
+longer for memory.
 
-`--write` makes today's counts (with `--timed`: cycles too) the expectation: commit it with the
-change that explains it."""
+`--timed` also compares cycles per element with those in `expected.json` for this CPU, if there are
+any. A cycle is the time of one addition in a chain of dependent additions. `--against FOLDER`
+compares counts and times with another checkout that was built in place (`python setup.py build_ext
+--inplace`). Each time is the shortest of many runs, see `times.py`.
+
+`--write` stores the counts (with `--timed` also the cycles) in `expected.json`. Commit the file
+together with the change that explains the difference."""
 
 from __future__ import annotations
 
@@ -30,28 +31,28 @@ import times
 
 HERE = Path(__file__).parent
 EXPECTED = HERE / "expected.json"
-SAME_COMPILER, OTHER_COMPILER = (
-    0.03,
-    0.15,
-)  # instructions: a new major version schedules a little differently
-TIMES = 0.10
+# Tolerances for instructions: another major version of a compiler schedules a little differently.
+SAME_COMPILER, OTHER_COMPILER = 0.03, 0.15
+TIMES = 0.10  # tolerance for times
 Figures = dict[str, float]
 
 
-def slower(found: Mapping[str, float], wanted: Mapping[str, float], tolerance: float) -> list[str]:
-    """A line for each case in which `found` exceeds `wanted` by more than the tolerance."""
+def slower(
+    actual: Mapping[str, float], expected: Mapping[str, float], tolerance: float
+) -> list[str]:
+    """Return a line for each case with `actual` over `expected` by more than the tolerance."""
     return [
-        f"{name}: {found[name]:.3f}, expected {wanted[name]:.3f} "
-        f"({found[name] / wanted[name] - 1:+.1%})"
-        for name in found
-        if name in wanted and found[name] > wanted[name] * (1 + tolerance)
+        f"{name}: {actual[name]:.3f}, expected {expected[name]:.3f} "
+        f"({actual[name] / expected[name] - 1:+.1%})"
+        for name in actual
+        if name in expected and actual[name] > expected[name] * (1 + tolerance)
     ]
 
 
 def expectation(compiler: str, stored: Mapping[str, Mapping[str, float]]) -> tuple[str, float]:
-    """Which compiler's counts to compare with, and the tolerance: its own, or the nearest of its
-    family, or any.
-    """
+    """Return the compiler whose counts to compare with, and the tolerance.
+
+    It is the same compiler, or else the nearest version of its family, or else any."""
     if compiler in stored:
         return compiler, SAME_COMPILER
     family, _, version = compiler.partition(" ")
@@ -62,31 +63,33 @@ def expectation(compiler: str, stored: Mapping[str, Mapping[str, float]]) -> tup
     return near[0], OTHER_COMPILER
 
 
-def counted(folder: Path | None) -> dict[str, Any]:
-    """The compiler and the counts of initfast as installed, or as built in another folder."""
-    told = subprocess.run(
+def count(folder: Path | None) -> dict[str, Any]:
+    """Return the compiler and counts of the installed initfast, or of one built in a folder."""
+    result = subprocess.run(
         [sys.executable, HERE / "instructions.py"],
         env=times.environment(folder),
         capture_output=True,
         text=True,
     )
-    if told.returncode:
-        raise SystemExit(f"instructions could not be counted: {told.stderr.strip()}")
-    found: dict[str, Any] = json.loads(told.stdout)
-    return found
+    if result.returncode:
+        raise SystemExit(f"cannot count instructions: {result.stderr.strip()}")
+    report: dict[str, Any] = json.loads(result.stdout)
+    return report
 
 
-def judged(what: str, found: Figures, wanted: Figures, beside: str, tolerance: float) -> list[str]:
-    """Print what was compared; return the lines of what became slower."""
-    lines = slower(found, wanted, tolerance)
-    better = slower(wanted, found, tolerance)
+def compare(
+    what: str, actual: Figures, expected: Figures, reference: str, tolerance: float
+) -> list[str]:
+    """Print a comparison, and return a line for each slower case."""
+    lines = slower(actual, expected, tolerance)
+    better = slower(expected, actual, tolerance)
     print(
-        f"{what}: {len(found)} cases beside {beside}:"
-        f" {len(lines)} higher and {len(better)} lower by over {tolerance:.0%}"
+        f"{what}: {len(actual)} cases compared with {reference}: "
+        f"{len(lines)} higher and {len(better)} lower by over {tolerance:.0%}"
     )
     for names, why in (
-        (set(wanted) - set(found), "not measured here"),
-        (set(found) - set(wanted), "no expectation"),
+        (set(expected) - set(actual), "not measured here"),
+        (set(actual) - set(expected), "no expectation"),
     ):
         if names:
             print(f"  {why}: {', '.join(sorted(names))}")
@@ -94,36 +97,39 @@ def judged(what: str, found: Figures, wanted: Figures, beside: str, tolerance: f
 
 
 def cycles(only: set[str] | None = None) -> Figures:
-    """Cycles an element, by the clock that a chain of additions shows."""
+    """Return cycles per element, with the clock measured by a chain of additions."""
     (least,) = times.least_times([None], None if only is None else only | {times.CYCLE})
     cycle = least.pop(times.CYCLE)
     return {name: round(value / cycle, 4) for name, value in least.items()}
 
 
-def settled(
+def shortest(
     measure: Callable[[set[str] | None], tuple[Figures, Figures]],
 ) -> tuple[Figures, Figures]:
-    """(found, wanted), where what looks slower is measured again, twice at most, and only the least
-    counts.
-    """
-    found, wanted = measure(None)
+    """Return (actual, expected) times.
+
+    Cases that look slower are measured again, at most twice, and the shortest time is used."""
+    actual, expected = measure(None)
     for _ in range(2):
-        doubtful = {line.partition(":")[0] for line in slower(found, wanted, TIMES)}
+        doubtful = {line.partition(":")[0] for line in slower(actual, expected, TIMES)}
         if not doubtful:
             break
-        more_found, more_wanted = measure(doubtful)
-        for kept, more in ((found, more_found), (wanted, more_wanted)):
-            kept |= {name: min(kept[name], more[name]) for name in doubtful}
-    return found, wanted
+        again_actual, again_expected = measure(doubtful)
+        for figures, again in ((actual, again_actual), (expected, again_expected)):
+            figures |= {name: min(figures[name], again[name]) for name in doubtful}
+    return actual, expected
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--timed", action="store_true", help="compare cycles too")
+    parser.add_argument("--timed", action="store_true", help="also compare cycles")
     parser.add_argument(
-        "--against", type=Path, metavar="FOLDER", help="a checkout that was built in place"
+        "--against",
+        type=Path,
+        metavar="FOLDER",
+        help="compare with another checkout, built in place",
     )
     parser.add_argument(
         "--write", action="store_true", help=f"store the figures in {EXPECTED.name}"
@@ -131,12 +137,12 @@ def main() -> int:
     arguments = parser.parse_args()
     if sys.platform != "linux" or platform.machine() != "x86_64":
         print(
-            f"NOT MEASURED: instructions are counted on Linux, x86-64; this is {sys.platform}, "
-            f"{platform.machine()}"
+            "NOT MEASURED: instructions are counted only on Linux, x86-64; "
+            f"this is {sys.platform}, {platform.machine()}"
         )
         return 0
-    found = counted(None)
-    compiler, counts = found["compiler"], found["counts"]
+    report = count(None)
+    compiler, counts = report["compiler"], report["counts"]
     here = f"{machine.cpu()}, {compiler}"
     stored = (
         json.loads(EXPECTED.read_text(encoding="utf-8"))
@@ -144,44 +150,47 @@ def main() -> int:
         else {"instructions": {}, "cycles": {}}
     )
     if arguments.write:
-        kept = stored["instructions"].get(compiler, {})
-        stored["instructions"][compiler] = {
-            **kept,
-            **counts,
-        }  # backends that this CPU does not run stay
+        stored_counts = stored["instructions"].get(compiler, {})
+        # Keep the counts of backends that this CPU cannot run.
+        stored["instructions"][compiler] = {**stored_counts, **counts}
         if arguments.timed:
             stored["cycles"][here] = cycles()
         EXPECTED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-        print(f"{len(counts)} counts of {compiler} stored in {EXPECTED.name}")
+        print(f"stored {len(counts)} counts of {compiler} in {EXPECTED.name}")
         return 0
     lines = []
     if arguments.against:
         other = str(arguments.against)
-        lines += judged(
-            "instructions", counts, counted(arguments.against)["counts"], other, SAME_COMPILER
+        lines += compare(
+            "instructions", counts, count(arguments.against)["counts"], other, SAME_COMPILER
         )
-        ours, theirs = settled(
+        ours, theirs = shortest(
             lambda only: tuple(times.least_times([None, arguments.against], only))
         )
         for name, value in ours.items():
             print(
-                f"  {name:40} {value:7.3f} ns/element, there {theirs[name]:7.3f} "
+                f"  {name:40} {value:7.3f} ns/element, other {theirs[name]:7.3f} "
                 f"({value / theirs[name] - 1:+.1%})"
             )
-        lines += judged("ns", ours, theirs, other, TIMES)
+        lines += compare("ns", ours, theirs, other, TIMES)
     else:
-        beside, tolerance = expectation(compiler, stored["instructions"])
-        lines += judged(
-            "instructions", counts, stored["instructions"][beside], f"those of {beside}", tolerance
+        reference, tolerance = expectation(compiler, stored["instructions"])
+        lines += compare(
+            "instructions",
+            counts,
+            stored["instructions"][reference],
+            f"those of {reference}",
+            tolerance,
         )
         if arguments.timed and here not in stored["cycles"]:
             print(
-                f"NOT TIMED: {EXPECTED.name} has no cycles of {here}; --timed --write stores them"
+                f"NOT TIMED: {EXPECTED.name} has no cycles for {here}; "
+                "store them with --timed --write"
             )
         elif arguments.timed:
-            wanted = stored["cycles"][here]
-            lines += judged(
-                "cycles", *settled(lambda only: (cycles(only), dict(wanted))), here, TIMES
+            stored_cycles = stored["cycles"][here]
+            lines += compare(
+                "cycles", *shortest(lambda only: (cycles(only), dict(stored_cycles))), here, TIMES
             )
     print(*lines, sep="\n", end="\n" if lines else "")
     return 1 if lines else 0

@@ -1,4 +1,4 @@
-"""The weights of GPT-2 (124 million) in torch modules, as a user of torch builds and draws them."""
+"""The weights of GPT-2 (124 million) in torch modules, initialized as torch users do it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DRAWS = ("trunc_normal_", "normal_")
 
 
 def build(draw: str, layers: int = 12, width: int = 768) -> Any:
-    """Build the model; afterwards draw every weight again, as `_init_weights` does.
+    """Build the model, then draw every weight again, as `_init_weights` does.
 
     Args:
         draw: a function of `torch.nn.init`, used with standard deviation 0.02 and, if it takes
-            bounds, cut at two of them.
+            bounds, with bounds at two standard deviations.
     """
     from torch import nn
 
@@ -32,7 +32,7 @@ def build(draw: str, layers: int = 12, width: int = 768) -> Any:
 
 
 def fills(layers: int, width: int) -> dict[str, Callable[[], Any]]:
-    """Return how each model is built: by torch, and under `patch`. Empty without torch."""
+    """Return functions that build the model with torch and under `patch`; empty without torch."""
     if not rivals.installed("torch"):
         return {}
     from initfast.torch import patch

@@ -1,8 +1,8 @@
-"""How many instructions the kernels execute per element: exact, also on a busy machine.
+"""Count the instructions that the kernels execute per element: exact, also on a busy machine.
 
-Counted in the installed extension by single steps (`step.c`), as the difference between a longer
-and a shorter call, so that what a call costs once drops out. Code outside the extension, such as
-memcpy, does not count.
+The counts come from single steps through the installed extension (`step.c`). Each is the difference
+between a longer and a shorter call, so that costs per call cancel. Code outside the extension, such
+as memcpy, is not counted.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ SOURCES = {
     "truncated_normal(-1,3)": ift.TruncatedNormal(0.0, 1.0, lower=-1.0, upper=3.0),
 }
 DTYPES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
-# A step takes some 20 microseconds on a virtual machine: a slow backend has one case.
+# A step takes some 20 microseconds on a virtual machine, so a slow backend has only one case.
 SLOW = {"portable"}
 MEMORY = ift.Zeros()((2**18,), "float64")
 SEED = STREAM = 1
 
 
 def source(name: str, dtype: str) -> _kernels.Source:
+    """Return the parameters of a distribution for the kernels."""
     return SOURCES[name]._source((1,), resolve(dtype))
 
 
 def tiles(name: str, dtype: str, count: int) -> tuple[Call, int]:
-    """Whole tiles, directly from the kernel."""
+    """Return a call of the kernel for whole tiles, and its elements."""
     call = partial(_kernels.tiles, source(name, dtype), SEED, STREAM, 0, count, MEMORY.ctypes.data)
     return call, count * _kernels.TILE_BLOCKS * 16 // max(4, DTYPES[dtype])
 
@@ -54,32 +55,42 @@ def part(
     first: int = 0,
     ids: Any = None,
 ) -> Call:
-    """A part of an array of float32 normals, as `initfast.fill` hands it to the kernels."""
-    drawn = source("normal", "float32")
+    """Return the call of the kernel for a part of an array of float32 normals."""
+    normal = source("normal", "float32")
     return partial(
-        _kernels.fill, drawn, SEED, STREAM, MEMORY.ctypes.data, first, shape, steps, strides, ids, 1
+        _kernels.fill,
+        normal,
+        SEED,
+        STREAM,
+        MEMORY.ctypes.data,
+        first,
+        shape,
+        steps,
+        strides,
+        ids,
+        1,
     )
 
 
 def columns(count: int) -> tuple[Call, int]:
-    """A column shard: 512 of 4096 columns, in separate memory."""
+    """Return the case of a column shard: 512 of 4096 columns, in separate memory."""
     return part((count, 512), (4096, 1), (2048, 4), 1024), count * 512
 
 
 def rows(count: int) -> tuple[Call, int]:
-    """Rows of 128 by id."""
+    """Return the case of rows of 128 by id."""
     return part(
         (4 * count, 128), (0, 1), (512, 4), ids=np.arange(4 * count, dtype=np.uint64) * 12800
     ), count * 512
 
 
 def strided(count: int) -> tuple[Call, int]:
-    """Every other element of memory."""
+    """Return the case of every other element of memory."""
     return part((count * 512,), (1,), (8,)), count * 512
 
 
 def off_block(count: int) -> tuple[Call, int]:
-    """Contiguous memory from the second element of a block on, long enough for direct stores."""
+    """Return the case of contiguous memory that starts within a block, for direct stores."""
     return part(
         ((count + 4) * 4 * _kernels.TILE_BLOCKS,), (1,), (4,), 1
     ), count * 4 * _kernels.TILE_BLOCKS
@@ -95,20 +106,20 @@ def cases(backend: str) -> Iterator[tuple[str, Callable[[int], tuple[Call, int]]
         return
     for name in SOURCES:
         for dtype in DTYPES:
-            if "(" not in name or dtype in (
-                "float32",
-                "float64",
-            ):  # the others differ from float32 in the store alone
+            # Other dtypes differ from float32 only in the store.
+            if "(" not in name or dtype in ("float32", "float64"):
                 yield f"{name} {dtype}", partial(tiles, name, dtype)
     yield from PARTS.items()
 
 
 class Counter:
-    """Counts the instructions that a call executes in the extension. Raises OSError elsewhere."""
+    """A counter of the instructions that a call executes in the extension; OSError if it cannot
+    count.
+    """
 
     def __init__(self) -> None:
         if not sys.platform.startswith("linux"):
-            raise OSError("instructions are counted on Linux")
+            raise OSError("instructions are counted only on Linux, x86-64")
         self._low, self._high = _code()
         self._count = library("step", holds_lock=True).count_instructions
         self._count.restype = ctypes.c_uint64
@@ -121,7 +132,7 @@ class Counter:
 
 
 def _code() -> tuple[int, int]:
-    """Return the range of memory that has the extension's instructions."""
+    """Return the range of memory with the extension's instructions."""
     file = str(Path(_kernels.__file__).resolve())
     spans = [
         tuple(int(edge, 16) for edge in line.split()[0].split("-"))
@@ -151,7 +162,7 @@ def counts() -> dict[str, float]:
     return figures
 
 
-def built_with() -> str:
+def compiler() -> str:
     """Return the extension's compiler by its signature: 'gcc 12', 'clang 19' or 'unknown'."""
     text = Path(_kernels.__file__).read_bytes()
     if clang := re.search(rb"clang version (\d+)", text):
@@ -161,7 +172,8 @@ def built_with() -> str:
 
 
 def report() -> dict[str, Any]:
-    return {"compiler": built_with(), "counts": counts()}
+    """Return the compiler and the counts."""
+    return {"compiler": compiler(), "counts": counts()}
 
 
 if __name__ == "__main__":

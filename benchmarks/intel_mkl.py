@@ -1,4 +1,4 @@
-"""Intel MKL's generators, by ctypes on the library of `pip install mkl`: float32 and float64.
+"""Intel MKL's generators for float32 and float64, by ctypes on the library of `pip install mkl`.
 
 Constants and signatures: oneMKL C reference, "Vector Statistics", and mkl_vsl_defines.h.
 """
@@ -19,7 +19,7 @@ _UNIFORM_STD = 0
 _SEQUENTIAL = 1  # MKL_Set_Threading_Layer: Intel's OpenMP next to another can abort the process
 _BLOCK = 2**15  # two passes over a block that stays in the second-level cache
 _WITHIN_2 = 0.9544997361036416  # erf(sqrt 2), the mass of a normal within 2 standard deviations
-_LOW_ACCURACY = 1  # VML_LA: wrong by 1 to 4 units in the last place, and twice as fast as VML_HA
+_LOW_ACCURACY = 1  # VML_LA: errors of 1 to 4 units in the last place, twice as fast as VML_HA
 
 
 def files() -> list[importlib.metadata.PackagePath]:
@@ -60,18 +60,18 @@ class Stream:
     def fill(self, task: Task, memory: Array) -> None:
         """Fill contiguous float32 or float64 memory.
 
-        MKL has no truncated normal. The fastest one composed of its functions is sqrt(2) erfinv(u),
-        u uniform in (-erf(sqrt 2), erf(sqrt 2)); CdfNormInv takes 11 times as long as ErfInv.
+        MKL has no truncated normal. The fastest combination of its functions is sqrt(2) erfinv(u)
+        with u uniform in (-erf(sqrt 2), erf(sqrt 2)); CdfNormInv takes 11 times as long as ErfInv.
         """
         letter, real = ("s", ctypes.c_float) if memory.itemsize == 4 else ("d", ctypes.c_double)
         uniform = getattr(self._mkl, f"v{letter}RngUniform")
         normal = getattr(self._mkl, f"v{letter}RngGaussian")
         inverse = getattr(self._mkl, f"vm{letter}ErfInv")
         scale = getattr(self._mkl, f"cblas_{letter}scal")
-        at, left = memory.ctypes.data, memory.size
+        at, remaining = memory.ctypes.data, memory.size
         block = _BLOCK if task is TRUNCATED else 2**30
-        while left:
-            count, address = min(left, block), ctypes.c_void_p(at)
+        while remaining:
+            count, address = min(remaining, block), ctypes.c_void_p(at)
             out = self._stream, count, address
             if task is UNIFORM:
                 _succeed(uniform(_UNIFORM_STD, *out, real(0), real(1)))
@@ -81,7 +81,7 @@ class Stream:
                 _succeed(uniform(_UNIFORM_STD, *out, real(-_WITHIN_2), real(_WITHIN_2)))
                 inverse(count, address, address, ctypes.c_int64(_LOW_ACCURACY))
                 scale(count, real(math.sqrt(2)), address, 1)
-            at, left = at + count * memory.itemsize, left - count
+            at, remaining = at + count * memory.itemsize, remaining - count
 
 
 def _succeed(status: Any) -> None:

@@ -1,4 +1,4 @@
-"""The machine, the compiler and the versions that the figures depend on."""
+"""Describe the machine, the compiler and the versions on which the figures depend."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIBRARIES = ("numpy", "torch", "jax", "tensorflow", "tensorflow-cpu", "keras", "
 
 
 def describe() -> dict[str, Any]:
-    """Return everything known that the figures depend on."""
+    """Return the properties of the machine on which the figures depend."""
     return {
         "cpu": cpu(),
         "cores": len(os.sched_getaffinity(0))
@@ -54,6 +54,7 @@ def memory_bytes(row: str) -> int:
 
 
 def compiler_version() -> str:
+    """Return the first line of `CC --version`."""
     command = compiler()
     if command is None:
         return "no compiler"
@@ -66,6 +67,7 @@ def compiler_version() -> str:
 
 
 def versions() -> dict[str, str]:
+    """Return the versions of the installed libraries."""
     numbers = {}
     for name in LIBRARIES:
         try:
@@ -76,7 +78,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the commit of this checkout in brackets, and whether the library differs from it."""
+    """Return the commit of this checkout in brackets, marked if the library has changed since."""
     here = Path(__file__).parent.parent
     code = ("--", "src", "initfast", "setup.py")
     try:
@@ -97,7 +99,7 @@ def _output(*command: str) -> str:
 
 
 def cycle_seconds(turns: int = 50, times: int = 2000) -> float | None:
-    """Return how long a cycle of this core lasts now: the least of many chains of additions."""
+    """Return the seconds of a cycle of this core: the shortest of many chains of additions."""
     try:
         chain = library("roof").dependent_additions
     except OSError:

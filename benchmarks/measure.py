@@ -1,15 +1,15 @@
-"""Compare initfast with what is installed: `python benchmarks/measure.py`, 20 minutes if idle.
+"""Compare initfast with the installed libraries in some 20 minutes: `python benchmarks/measure.py`.
 
-Measures every section, keeps the figures in results/MACHINE.json, and rewrites the tables of
+This measures every section, stores the figures in results/MACHINE.json, and rewrites the tables of
 README.md and benchmarks/README.md from the results of all machines. `measure.py TEXT ...` measures
-the sections whose names contain a text, and keeps the others; `--list` shows the names. `--missing`
-measures those that the file does not have, so that an interrupted run can continue; `--quick` tries
-everything on small arrays and writes nothing.
+only the sections whose names contain a text, and keeps the others; `--list` prints the names.
+`--missing` measures only sections without stored results, to continue an interrupted run. `--quick`
+tries everything on small arrays and writes nothing.
 
-Each section runs in a separate process on as many cores as it uses threads, since XLA takes all
-that it may. In a section libraries take turns; a figure is a median over the rounds, and a ratio
-the median of the ratios within one round. Files are written to the system's temporary folder: set
-TMPDIR to measure another file system.
+Each section runs in a separate process on as many cores as it has threads, because XLA uses all
+cores that it can. The libraries of a section take turns. A figure is the median over the rounds; a
+ratio is the median of the ratios within a round. Files are written to the system's temporary
+folder: set TMPDIR to measure another file system.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ Row = dict[str, Any]
 
 
 class Scale(NamedTuple):
-    """How large and how often."""
+    """The sizes and repetitions of a run."""
 
     log2_size: int  # elements of a warm fill
     log2_largest: int  # bytes, of the plot and of the largest new array; less if memory is short
     rounds: int
-    limit: float  # seconds that one library may take of one comparison
+    limit: float  # seconds of one library in one comparison
 
 
-# Seconds until a section is given up, several times what the slowest needs.
+# Seconds until a section is stopped, several times the duration of the slowest.
 PATIENCE = 1800
 FULL, QUICK = Scale(26, 32, 5, 2.5), Scale(18, 20, 2, 0.2)
 
@@ -70,14 +70,14 @@ class Section(NamedTuple):
 
 
 def _largest(scale: Scale) -> int:
-    """Return the bytes of the largest array that leaves room for another, as JAX makes."""
+    """Return the bytes of the largest array that leaves memory for a copy, as JAX makes one."""
     size = 2**scale.log2_largest
     while size > machine.memory_bytes("MemAvailable") / 2.5:
         size //= 4
     return size
 
 
-def _compared(
+def _compare(
     libraries: list[race.Library],
     dtype: str,
     size: int,
@@ -85,7 +85,7 @@ def _compared(
     memory: race.Array | None = None,
     tasks: tuple[race.Task, ...] = race.TASKS,
 ) -> list[Row]:
-    """Compare in all tasks."""
+    """Compare libraries in all tasks."""
     options = {"memory": memory, "rounds": scale.rounds, "limit": scale.limit}
     results = []
     for task in tasks:
@@ -99,48 +99,48 @@ def _compared(
 
 
 def warm(scale: Scale) -> list[Row]:
-    """float32 in existing memory."""
+    """Measure float32 in existing memory."""
     memory = race.aligned_memory(2**scale.log2_size)
-    return _compared(rivals.everyone(), "float32", memory.size, scale, memory)
+    return _compare(rivals.everyone(), "float32", memory.size, scale, memory)
 
 
 def bounds(scale: Scale) -> list[Row]:
-    """float32 truncated normals with other bounds than Keras', of which few libraries have any."""
+    """Measure float32 truncated normals with bounds -3, 3, which only few libraries have."""
     memory = race.aligned_memory(2**scale.log2_size)
     able = [row for row in rivals.everyone() if rivals.WIDE in row.tasks]
-    return _compared(able, "float32", memory.size, scale, memory, (rivals.WIDE,))
+    return _compare(able, "float32", memory.size, scale, memory, (rivals.WIDE,))
 
 
 def warm_dtypes(scale: Scale) -> list[Row]:
-    """The other dtypes, in arrays of half as many elements."""
+    """Measure the other dtypes, in arrays of half as many elements."""
     results = []
     for dtype in ("float64", "float16", "bfloat16"):
         memory = race.aligned_memory(2 ** (scale.log2_size - 1), dtype)
-        results += _compared(rivals.everyone(), dtype, memory.size, scale, memory)
+        results += _compare(rivals.everyone(), dtype, memory.size, scale, memory)
     return results
 
 
 def keras(scale: Scale) -> list[Row]:
-    """Keras on another backend, compared with initfast in the same run."""
+    """Measure Keras on another backend, together with initfast."""
     few = [row for row in rivals.everyone() if row.name == "initfast" or row.module == "keras"]
     memory = race.aligned_memory(2**scale.log2_size)
-    return _compared(few, "float32", memory.size, scale, memory)
+    return _compare(few, "float32", memory.size, scale, memory)
 
 
 def new(scale: Scale) -> list[Row]:
-    """float32 in a new array each time: the system allocates its memory during the fill."""
-    return _compared(rivals.everyone(), "float32", 2**scale.log2_size, scale)
+    """Measure float32 in new arrays: the system allocates their memory during the fill."""
+    return _compare(rivals.everyone(), "float32", 2**scale.log2_size, scale)
 
 
 def new_large(scale: Scale) -> list[Row]:
-    """The same with 4 GiB, and the fastest way to touch so much memory."""
+    """Measure new arrays of 4 GiB, and the fastest way to touch as much memory."""
     few = [row for row in rivals.everyone() if row.name in ("initfast", "memset")]
     scale = scale._replace(rounds=min(3, scale.rounds))
-    return _compared(few, "float32", _largest(scale) // 4, scale)
+    return _compare(few, "float32", _largest(scale) // 4, scale)
 
 
 def own(scale: Scale) -> list[Row]:
-    """initfast compared with itself: dtypes, backends and threads, ratios of one run."""
+    """Compare initfast with itself: dtypes, backends and threads."""
     results = []
     size = 2**scale.log2_size
     with ift.threads(1):
@@ -172,19 +172,17 @@ def own(scale: Scale) -> list[Row]:
 
 
 def flat(scale: Scale) -> list[Row]:
-    """Time per element in larger and larger arrays, up to 2^32 elements if memory allows."""
+    """Measure the time per element in larger and larger arrays, up to 2^32 elements."""
     init = ift.RandomNormal(0.0, 1.0, seed=1)
     size = 2 ** (scale.log2_largest if scale is FULL else scale.log2_size)
     while 4 * size > machine.memory_bytes("MemAvailable") / 1.25:
         size //= 4
     memory = race.aligned_memory(size)
     sizes = [2**number for number in range(min(20, scale.log2_size), size.bit_length(), 2)]
-    for number in sizes:  # a longer array could be wrong at its end
+    for number in sizes:  # check the end of the array, where a long one could be wrong
         init.fill(memory[:number])
         if not np.array_equal(memory[number - 999 : number], init.block((number,), np.s_[-999:])):
-            raise ValueError(
-                f"an array of {number} elements must end as its last part; it does not"
-            )
+            raise ValueError(f"the end of an array of {number} elements is wrong")
     seconds = race.interleaved(
         {str(number): partial(init.fill, memory[:number]) for number in sizes},
         scale.rounds,
@@ -197,7 +195,7 @@ def flat(scale: Scale) -> list[Row]:
 
 
 def parts(scale: Scale) -> list[Row]:
-    """Parts of a logical array, float32 normals."""
+    """Measure parts of a logical array of float32 normals."""
     results = []
     for situation in dict.fromkeys(part.situation for part in contenders.PARTS):
         size = 2 ** (scale.log2_size - 3)
@@ -221,7 +219,7 @@ def parts(scale: Scale) -> list[Row]:
 
 
 def small(scale: Scale) -> list[Row]:
-    """he_normal((n, n))."""
+    """Measure he_normal((n, n))."""
     results = []
     for side in (4, 22, 64, 256):
         fills = {}
@@ -243,7 +241,7 @@ def small(scale: Scale) -> list[Row]:
 
 
 def imports(scale: Scale) -> list[Row]:
-    """A process that imports the library and ends."""
+    """Measure processes that only import a library."""
     names = ["python", *filter(rivals.installed, contenders.IMPORTS)]
     fills = {
         name: partial(
@@ -263,7 +261,7 @@ def imports(scale: Scale) -> list[Row]:
 
 
 def models(scale: Scale) -> list[Row]:
-    """GPT-2 built in torch, by torch's draws and under initfast's patch."""
+    """Measure the construction of GPT-2 in torch, without and with initfast's patch."""
     fills = gpt2.fills(*((12, 768) if scale is FULL else (1, 16)))
     seconds = race.interleaved(fills, min(3, scale.rounds), scale.limit)
     return [
@@ -278,12 +276,12 @@ def models(scale: Scale) -> list[Row]:
 
 
 def peaks(scale: Scale) -> list[Row]:
-    """The most memory held while a new float32 array is made, of its bytes."""
+    """Measure the peak memory while a float32 array is made, relative to its bytes."""
     size = 2 ** min(scale.log2_size, 24)
     results = []
     for task in race.TASKS:
         libraries = {
-            library.module: library  # the first of a module: its generators need the same
+            library.module: library  # one per module: its generators use the same memory
             for library in reversed(rivals.everyone())
             if library.random and library.does(task, "float32", in_place=False)
         }
@@ -296,7 +294,7 @@ def peaks(scale: Scale) -> list[Row]:
 
 
 def files(scale: Scale) -> list[Row]:
-    """`initfast fill` of a raw file, and dd of as many zeros: whole processes, both with fsync."""
+    """Measure `initfast fill` of a raw file, and dd with as many zeros, both with fsync."""
     with tempfile.TemporaryDirectory() as name:
         target = Path(name) / "array.bin"
         size = 2 ** max(20, scale.log2_largest)
@@ -333,7 +331,7 @@ def files(scale: Scale) -> list[Row]:
 
 
 def sizes(scale: Scale) -> list[Row]:
-    """The plot: float32, from 1 KiB on, in place if a library can."""
+    """Measure the points of the plot: float32 from 1 KiB, in place if a library can."""
     largest = _largest(scale)
     memory = race.aligned_memory(largest // 4)
     results, slow = [], set()
@@ -350,7 +348,7 @@ def sizes(scale: Scale) -> list[Row]:
                 limit=scale.limit / 2,
                 least=0.005,
             )
-            # A library's line ends if its next point would take longer than all the others.
+            # A library's line ends if its next point would take too long.
             slow |= {
                 (task.name, row["library"])
                 for row in rows
@@ -392,7 +390,7 @@ SECTIONS = (
 
 
 def in_process(section: Section, scale: Scale) -> list[Row]:
-    """Measure a section here, confined to its cores before any engine is imported."""
+    """Measure a section in this process, limited to its cores before any engine is imported."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-section.threads :])
     with race.using_threads(section.threads):
@@ -400,7 +398,7 @@ def in_process(section: Section, scale: Scale) -> list[Row]:
 
 
 def run(section: Section, scale: Scale) -> list[Row] | None:
-    """Measure a section in a separate process; None, and a line on stderr, if that failed."""
+    """Measure a section in a separate process; return None and print the reason if it fails."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": section.keras,
@@ -424,18 +422,18 @@ def run(section: Section, scale: Scale) -> list[Row] | None:
             return rows
         reason = f"exit code {process.returncode}\n{process.stderr[-2000:]}"
     except subprocess.TimeoutExpired:
-        reason = f"not done in {PATIENCE} s"
+        reason = f"not finished in {PATIENCE} s"
     print(f"{section.name} failed: {reason}", file=sys.stderr)
     return None
 
 
-def _rounded(value: Any) -> Any:
-    """Round floats to four digits: people read the results too, and no figure is more exact."""
+def _round(value: Any) -> Any:
+    """Round floats to four digits, because people read the results and figures vary more."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):
-        return {key: _rounded(part) for key, part in value.items()}
-    return [_rounded(part) for part in value] if isinstance(value, list) else value
+        return {key: _round(part) for key, part in value.items()}
+    return [_round(part) for part in value] if isinstance(value, list) else value
 
 
 def main() -> int:
@@ -444,41 +442,46 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "texts", nargs="*", metavar="TEXT", help="part of the name of a section (default: all)"
+        "texts",
+        nargs="*",
+        metavar="TEXT",
+        help="a part of the names of sections to measure (default: all sections)",
     )
     parser.add_argument("--list", action="store_true", help="print the names of the sections")
     parser.add_argument(
-        "--missing", action="store_true", help="only the sections that the results do not have yet"
+        "--missing", action="store_true", help="measure only sections without stored results"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="small arrays, to see that it works; writes no file"
+        "--quick", action="store_true", help="try everything on small arrays, and write no file"
     )
     parser.add_argument(
-        "--machine", default=machine.slug(), help="the results' file name (default: %(default)s)"
+        "--machine",
+        default=machine.slug(),
+        help="name of the file of results (default: %(default)s)",
     )
     parser.add_argument(
-        "--no-readme", action="store_true", help="leave the tables and the plot as they are"
+        "--no-readme", action="store_true", help="do not rewrite the tables and the plot"
     )
     parser.add_argument("--in-process", metavar="SECTION", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     scale = QUICK if arguments.quick else FULL
     if arguments.in_process:
         section = next(section for section in SECTIONS if section.name == arguments.in_process)
-        print(json.dumps(_rounded(in_process(section, scale))))
+        print(json.dumps(_round(in_process(section, scale))))
         return 0
     if arguments.list:
         print(*names, sep="\n")
         return 0
     for text in arguments.texts:
         if not any(text in name for name in names):
-            parser.error(f"no section has {text!r} in its name; --list shows them")
+            parser.error(f"no section has {text!r} in its name; --list prints the names")
     if os.getloadavg()[0] > ALL / 2:
         print(
             f"other programs are running: load {os.getloadavg()[0]:.1f} on {ALL} cores", flush=True
         )
     missing = rivals.missing()
     if missing:
-        print(f"not installed, and therefore not measured: {', '.join(missing)}", flush=True)
+        print(f"not measured, because not installed: {', '.join(missing)}", flush=True)
     target = RESULTS / f"{arguments.machine}.json"
     stored: dict[str, Any] = {"sections": {}}
     if target.exists() and not arguments.quick:
@@ -516,7 +519,9 @@ def main() -> int:
         }
         if not arguments.quick:
             RESULTS.mkdir(exist_ok=True)
-            partial_ = target.with_suffix(".partial")  # an interrupted run leaves what there was
+            partial_ = target.with_suffix(
+                ".partial"
+            )  # the old results stay until the file is complete
             partial_.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
             partial_.replace(target)
             if section.measure is sizes and not arguments.no_readme:

@@ -1,7 +1,7 @@
-"""Peak memory while a library makes one new array: `python benchmarks/peak.py LIBRARY ...`.
+"""Measure the peak memory while a library makes a new array.
 
-Each runs in a separate process: VmHWM of /proc/self/status, reset before the fill, less the memory
-held before.
+Each library runs in a separate process. The peak is VmHWM in /proc/self/status, reset before the
+fill, minus the memory used before.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     library = next(library for library in rivals.everyone() if library.name == name)
     task = next(task for task in TASKS if task.name == task_name)
     rivals.load(library.module)
-    library.prepare(Job(task, dtype, 1000))()  # what the very first call needs does not count
+    library.prepare(Job(task, dtype, 1000))()  # exclude the memory of the first call
     fill = library.prepare(Job(task, dtype, size))
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, proc(5)
     before = _status("VmRSS")

@@ -1,4 +1,4 @@
-"""The picture of benchmarks/README.md: throughput against size, a line per library, log-log."""
+"""Draw the picture of benchmarks/README.md: throughput against size, one line per library."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 TITLES = {"normal": "normal", "truncated_normal": "truncated normal"}
-# (library, its name in the picture, colour, line style): of several generators of one library, the
-# one that leads. A palette that colour-blind readers can tell apart: Okabe and Ito, 2008.
+# (library, its name in the picture, colour, line style). Of several generators of one library, the
+# fastest. The palette is for colour-blind readers too: Okabe and Ito, 2008.
 LINES = (
     ("non-temporal stores", "stores alone", "#999999", ":"),
     ("initfast", "initfast", "#d55e00", "-"),
@@ -20,13 +20,13 @@ LINES = (
     ("tensorflow", "TensorFlow", "#56b4e9", "-"),
 )
 TICKS = {10: "1 KiB", 16: "64 KiB", 22: "4 MiB", 28: "256 MiB"}
-COLOURS = 64  # of the picture: a third of the bytes, and nobody sees it
+COLOURS = 64  # of the picture: a third of the bytes without a visible difference
 
 
 def draw(
     rows: list[dict[str, Any]], here: dict[str, Any], section: dict[str, Any], target: Path
 ) -> None:
-    """Write the picture as a PNG of 1600 pixels, twice as many as a page shows."""
+    """Write the picture as a PNG of 1600 pixels, twice the width on the page."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -67,7 +67,7 @@ def draw(
         figure.legend(lines, names, loc="outside lower center", ncols=4, frameon=False)
         words = f"{here['cpu']}, {section['threads']} threads, {section['date']}"
         figure.suptitle(words, fontsize=8, color="#555555")
-        drawn = io.BytesIO()
-        figure.savefig(drawn, dpi=200)
+        png = io.BytesIO()
+        figure.savefig(png, dpi=200)
         plt.close(figure)
-    Image.open(drawn).convert("RGB").quantize(COLOURS).save(target, optimize=True)
+    Image.open(png).convert("RGB").quantize(COLOURS).save(target, optimize=True)

@@ -1,6 +1,9 @@
-"""The tables, from results/*.json: `python benchmarks/report.py [--targets results/MACHINE.json]`.
+"""Write the tables of results/*.json.
 
-README.md has the few rows that lead, benchmarks/README.md all of them: a column per machine.
+`python benchmarks/report.py [--targets results/MACHINE.json]`
+
+README.md shows the most important rows, benchmarks/README.md all of them, with a column per
+machine.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ ROOFS = ("memset", "non-temporal stores")
 Row = dict[str, Any]
 Stored = dict[str, Any]
 Machines = dict[str, Stored]  # by the name of their file
-Found = Iterable[tuple[str, str, Row]]  # (label of the machine, section, row)
+Hits = Iterable[tuple[str, str, Row]]  # (label of the machine, section, row)
 
 
 def read(folder: Path = HERE / "results") -> Machines:
@@ -34,19 +37,19 @@ def read(folder: Path = HERE / "results") -> Machines:
     }
 
 
-def rows(stored: Stored, prefix: str, **wanted: Any) -> list[Row]:
+def rows(stored: Stored, prefix: str, **values: Any) -> list[Row]:
     """Return the rows with these values, of the sections whose names begin with `prefix`."""
     return [
         row
         for name, section in stored["sections"].items()
         if name.startswith(prefix)
         for row in section["rows"]
-        if all(row.get(key) == value for key, value in wanted.items())
+        if all(row.get(key) == value for key, value in values.items())
     ]
 
 
-def described(stored: Stored, section: str) -> dict[str, Any]:
-    """Return the machine as it was when a section was measured."""
+def machine_of(stored: Stored, section: str) -> dict[str, Any]:
+    """Return the description of the machine at the time of a section."""
     machine: dict[str, Any] = stored["sections"][section].get("machine", stored.get("machine"))
     return machine
 
@@ -55,7 +58,7 @@ def labels(machines: Machines) -> dict[str, str]:
     """Return the label of each machine: its backend, numbered if several have the same."""
     result: dict[str, str] = {}
     for name, stored in machines.items():
-        backend = described(stored, next(reversed(stored["sections"])))["backend"]
+        backend = machine_of(stored, next(reversed(stored["sections"])))["backend"]
         count = sum(label.partition(" ")[0] == backend for label in result.values())
         result[name] = f"{backend} ({count + 1})" if count else backend
     return result
@@ -69,8 +72,8 @@ def _times(value: float) -> str:
 
 
 def _speed(row: Row) -> str:
-    shown = row["library"] != "initfast" and "speed-up" in row
-    return f"{row['GB/s']:.3g}" + (f" ({_times(row['speed-up'])})" if shown else "")
+    has_factor = row["library"] != "initfast" and "speed-up" in row
+    return f"{row['GB/s']:.3g}" + (f" ({_times(row['speed-up'])})" if has_factor else "")
 
 
 def _nanoseconds(row: Row) -> str:
@@ -85,42 +88,44 @@ def _words(name: str) -> str:
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *lines]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _found(machines: Machines, prefix: str, **wanted: Any) -> Iterator[tuple[str, str, Row]]:
+def _hits(machines: Machines, prefix: str, **values: Any) -> Iterator[tuple[str, str, Row]]:
     for name, label in labels(machines).items():
         for section in machines[name]["sections"]:
             if section.startswith(prefix):
-                for row in rows(machines[name], section, **wanted):
+                for row in rows(machines[name], section, **values):
                     yield label, section, row
 
 
 def pivot(
     title: str,
-    found: Found,
+    hits: Hits,
     cell: Callable[[Row], str],
     *,
     line: Callable[[Row], str] = lambda row: str(row["library"]),
     column: Callable[[str, Row], str] = lambda section, row: "",
 ) -> str:
-    """Return a table, empty if nothing was found: first of its columns are those of one machine.
+    """Return a table of rows, or an empty text if there are none.
 
     Args:
-        title: what stands above the names of the lines.
-        found: the rows of all machines.
-        cell: the text of a row's cell.
-        line, column: in which line it is, and in which of its machine's columns.
+        title: the head of the first column, above the names of the lines.
+        hits: the rows of all machines.
+        cell: returns the text of a row's cell.
+        line: returns the name of its line.
+        column: returns the name of its column, which follows the label of the machine.
     """
     head: dict[str, None] = {}
     lines: dict[str, dict[str, str]] = {}
-    for label, section, row in found:
+    for label, section, row in hits:
         place = ", ".join(filter(None, (label, column(section, row))))
         head[place] = None
         text = row["error"].partition(":")[0] if "error" in row else cell(row)
         lines.setdefault(line(row), {}).setdefault(place, text)
-    # initfast first, the roofs last, whichever machine has them
+    # initfast first, the limits of the machine last
     names = sorted(lines, key=lambda name: (name in ROOFS, not name.startswith("initfast")))
     if not head:
         return ""
@@ -137,51 +142,51 @@ def _task(section: str, row: Row) -> str:
     return _words(row["task"])
 
 
-def _most_threads(machines: Machines, prefix: str, **wanted: Any) -> Found:
+def _most_threads(machines: Machines, prefix: str, **values: Any) -> Hits:
     """Return the rows of each machine's section on the most threads."""
-    found = list(_found(machines, prefix, **wanted))
-    last = {label: section for label, section, _ in found}
-    return [hit for hit in found if hit[1] == last[hit[0]]]
+    hits = list(_hits(machines, prefix, **values))
+    last = {label: section for label, section, _ in hits}
+    return [hit for hit in hits if hit[1] == last[hit[0]]]
 
 
 def _speeds(machines: Machines, task: str) -> str:
-    """float32 in existing memory: a column per machine and threads."""
+    """Return the table of float32 in existing memory: a column per machine and threads."""
     keras = (
-        hit for hit in _found(machines, "keras on ", task=task) if hit[2]["library"] != "initfast"
+        hit for hit in _hits(machines, "keras on ", task=task) if hit[2]["library"] != "initfast"
     )
-    found = [*_found(machines, "float32, ", task=task), *keras]
-    found.sort(key=lambda hit: list(labels(machines).values()).index(hit[0]))
-    return pivot(f"float32, {_words(task)}: GB/s (speed-up)", found, _speed, column=_threads)
+    hits = [*_hits(machines, "float32, ", task=task), *keras]
+    hits.sort(key=lambda hit: list(labels(machines).values()).index(hit[0]))
+    return pivot(f"float32, {_words(task)}: GB/s (speed-up)", hits, _speed, column=_threads)
 
 
 def _peaks(machines: Machines) -> str:
     most: dict[tuple[str, str], Row] = {}
-    for label, _, row in _found(machines, "peak memory"):
-        kept = most.setdefault((label, row["library"]), row)
-        if row["of its bytes"] > kept["of its bytes"]:
+    for label, _, row in _hits(machines, "peak memory"):
+        highest = most.setdefault((label, row["library"]), row)
+        if row["of its bytes"] > highest["of its bytes"]:
             most[label, row["library"]] = row
     return pivot(
-        "peak memory of a new array, of its bytes",
+        "peak memory while making a new array, relative to its bytes",
         ((label, "", row) for (label, _), row in most.items()),
         lambda row: f"{row['of its bytes']:.1f}x",
     )
 
 
 def _all(machines: Machines) -> list[str]:
-    """Return all tables that there are figures for."""
-    found = partial(_found, machines)
+    """Return all tables for which there are figures."""
+    hits = partial(_hits, machines)
     return [
         *(_speeds(machines, task) for task in TASKS),
         pivot(
             "float32, truncated normal with bounds -3, 3: GB/s (speed-up)",
-            found("bounds -3, 3, "),
+            hits("bounds -3, 3, "),
             _speed,
             column=_threads,
         ),
         *(
             pivot(
                 f"{dtype}, 1 thread: ns per element",
-                found("other dtypes", dtype=dtype),
+                hits("other dtypes", dtype=dtype),
                 _nanoseconds,
                 column=_task,
             )
@@ -195,7 +200,7 @@ def _all(machines: Machines) -> list[str]:
         ),
         pivot(
             "a file of float32, fsync included: GB/s (speed, relative to dd)",
-            found("files"),
+            hits("files"),
             lambda row: f"{row['GB/s']:.3g} ({row['relative to dd']:.2f}x)",
             line=lambda row: (
                 f"{row['library']}, {row['bytes'] / 2**30:.3g} GiB, {row['file system']}"
@@ -203,7 +208,7 @@ def _all(machines: Machines) -> list[str]:
         ),
         pivot(
             "GPT-2 (124 million weights) built in torch, all threads: s (speed-up)",
-            found("models"),
+            hits("models"),
             lambda row: (
                 f"{row['seconds']:.2f}"
                 + (f" ({_times(row['speed-up'])})" if row["library"] != "initfast" else "")
@@ -213,31 +218,31 @@ def _all(machines: Machines) -> list[str]:
         _peaks(machines),
         pivot(
             "he_normal((n, n)): microseconds",
-            found("small calls"),
+            hits("small calls"),
             lambda row: f"{row['microseconds']:.3g}",
             column=lambda section, row: f"{row['elements']} elements",
         ),
         pivot(
-            "a process that imports it and ends: s",
-            found("imports"),
+            "a process that only imports the library: s",
+            hits("imports"),
             lambda r: f"{r['seconds']:.2f}",
         ),
         pivot(
             "part of a larger array, 1 thread: ns per element (speed-up)",
-            found("parts"),
+            hits("parts"),
             lambda row: f"{row['ns/element']:.3g} ({_times(row['speed-up'])})",
             line=lambda row: f"{row['situation']}: {row['library']}",
         ),
         pivot(
             "elements per second, relative to float32 on 1 thread",
-            found("own ratios"),
+            hits("own ratios"),
             lambda row: f"{row[RELATIVE]:.2f}x",
             line=lambda row: str(row["what"]),
             column=_task,
         ),
         pivot(
             "normal float32, 1 thread, elements: ns per element",
-            found("larger and larger"),
+            hits("larger and larger"),
             _nanoseconds,
             line=lambda row: f"2^{row['elements'].bit_length() - 1}",
         ),
@@ -248,18 +253,18 @@ def _all(machines: Machines) -> list[str]:
 
 
 def _descriptions(machines: Machines) -> str:
-    """Return a line per machine, and per state of it that sections were measured in."""
+    """Return a line per machine, or several if versions changed between its sections."""
     lines = []
     for name, label in labels(machines).items():
         states: dict[str, list[str]] = {}
         sections = machines[name]["sections"]
         for section in sections:
             here = {
-                **described(machines[name], section),
+                **machine_of(machines[name], section),
                 "missing": sections[section].get("missing"),
             }
             states.setdefault(json.dumps(here), []).append(section)
-        for text, measured in states.items():
+        for text, names_of_sections in states.items():
             here = json.loads(text)
             versions = ", ".join(f"{name} {number}" for name, number in here["versions"].items())
             lines.append(
@@ -268,10 +273,10 @@ def _descriptions(machines: Machines) -> str:
                     here["backend"],
                     here["cpu"],
                     f"{here['cores']} cores, {here['memory']}",
-                    _dates(sections[section] for section in measured),
+                    _dates(sections[section] for section in names_of_sections),
                     f"Python {here['python']}, {here['compiler']}, {versions}",
                     ", ".join(here["missing"] or []) or "-",
-                    "all" if len(states) == 1 else "; ".join(measured),
+                    "all" if len(states) == 1 else "; ".join(names_of_sections),
                 ]
             )
     head = ["column", "backend", "CPU", "size", "date", "versions", "not installed", "sections"]
@@ -284,13 +289,17 @@ def _dates(sections: Iterable[dict[str, Any]]) -> str:
 
 
 def mistakes(machines: Machines) -> str:
-    """Return a line for each mistake of a library: a wrong result has no speed."""
+    """Return a line for each wrong result of a library, which was not timed."""
     lines = {
         f"\n- {label}: {row['library']}, {row['error'].partition(': ')[2]}"
-        for label, _, row in _found(machines, "")
+        for label, _, row in _hits(machines, "")
         if "error" in row
     }
-    return f"Not timed, because the check before failed:\n{''.join(sorted(lines))}" if lines else ""
+    return (
+        f"Not timed, because the check of the values failed:\n{''.join(sorted(lines))}"
+        if lines
+        else ""
+    )
 
 
 def text(machines: Machines) -> str:
@@ -298,7 +307,7 @@ def text(machines: Machines) -> str:
     return "\n\n".join(filter(None, [_descriptions(machines), *_all(machines), mistakes(machines)]))
 
 
-# ---- the few rows that lead
+# ---- the most important rows
 
 FAMILIES = ("torch", "jax", "numpy", "mkl")
 # (what, section, on all threads, the rows)
@@ -309,11 +318,11 @@ LEADING: tuple[tuple[str, str, bool, dict[str, str]], ...] = (
 )
 
 
-def _leading(stored: Stored, section: str, threads: bool, wanted: dict[str, str]) -> str:
+def _leading(stored: Stored, section: str, threads: bool, values: dict[str, str]) -> str:
     names = [name for name in stored["sections"] if name.startswith(section)]
     if not names:
         return ""
-    compared = rows(stored, names[-1 if threads else 0], **wanted)
+    compared = rows(stored, names[-1 if threads else 0], **values)
     speeds = [
         f"{row['GB/s']:.3g}" for row in compared if row["library"] == "initfast" and "GB/s" in row
     ]
@@ -322,8 +331,8 @@ def _leading(stored: Stored, section: str, threads: bool, wanted: dict[str, str]
         for family in FAMILIES
         if any(_of(family, row) for row in compared)
     }
-    shown = ", ".join(f"{family} {_times(value)}" for family, value in ups.items())
-    return "".join(speeds) + (f" ({shown})" if shown else "")
+    factors = ", ".join(f"{family} {_times(value)}" for family, value in ups.items())
+    return "".join(speeds) + (f" ({factors})" if factors else "")
 
 
 def _of(family: str, row: Row) -> bool:
@@ -331,10 +340,12 @@ def _of(family: str, row: Row) -> bool:
 
 
 def summary(machines: Machines) -> str:
-    """Return the small table: GB/s of initfast, and its speed-up over the best of each library."""
+    """Return the small table: GB/s of initfast, and its speed-up over the fastest row of each
+    library.
+    """
     head = ["float32, 1 thread, unless stated: GB/s (speed-up)"]
     for stored in machines.values():
-        states = [described(stored, section) for section in stored["sections"]]
+        states = [machine_of(stored, section) for section in stored["sections"]]
         versions = " and ".join(dict.fromkeys(here["versions"]["initfast"] for here in states))
         dates, here = _dates(stored["sections"].values()), states[-1]
         head.append(
@@ -356,14 +367,14 @@ def summary(machines: Machines) -> str:
         )
         lines.append(["GPT-2 built in torch by `trunc_normal_`, all threads", *cells])
     absent = [
-        f"Not installed on {described(stored, section)['cpu']}: {', '.join(missing)}."
+        f"Not installed on {machine_of(stored, section)['cpu']}: {', '.join(missing)}."
         for stored in machines.values()
         for section in list(stored["sections"])[-1:]
         if (missing := stored["sections"][section].get("missing"))
     ]
     newest = max(machines, key=lambda name: _dates(machines[name]["sections"].values()), default="")
-    shown = [_pictured(newest, "", newest)] if picture(newest).exists() else []
-    return "\n\n".join([table(head, [line for line in lines if any(line[1:])]), *absent, *shown])
+    pictures = [_picture_link(newest, "", newest)] if picture(newest).exists() else []
+    return "\n\n".join([table(head, [line for line in lines if any(line[1:])]), *absent, *pictures])
 
 
 # ---- the files
@@ -376,26 +387,26 @@ def _rewrite(target: Path, generated: str) -> None:
 
 
 def picture(name: str) -> Path:
-    """Return where the picture of a machine is."""
+    """Return the path of a machine's picture."""
     return PICTURES / f"speed-{name}.png"
 
 
-def _pictured(name: str, root: str, label: str) -> str:
+def _picture_link(name: str, root: str, label: str) -> str:
     title = "Throughput of each library against the size of the array"
     return f"![{title}, {label}]({root}{picture(name).relative_to(ROOT)})"
 
 
 def draw(name: str, stored: Stored) -> None:
-    """Draw the throughput of a machine against the size, if there are figures for it."""
+    """Draw the throughput of a machine against the size, if it has been measured."""
     if not rows(stored, "sizes"):
         return
     import plot
 
-    here, section = described(stored, "sizes"), stored["sections"]["sizes"]
+    here, section = machine_of(stored, "sizes"), stored["sections"]["sizes"]
     try:
         plot.draw(section["rows"], here, section, picture(name))
     except ImportError as error:
-        print(f"the picture stays as it is: {error}", file=sys.stderr)
+        print(f"the picture is not drawn: {error}", file=sys.stderr)
 
 
 def write(
@@ -407,16 +418,16 @@ def write(
 
 
 def tables(machines: Machines) -> str:
-    """Return all that benchmarks/README.md shows: the text, and the pictures that there are."""
-    shown = [
-        _pictured(name, "../", label)
+    """Return the generated part of benchmarks/README.md: the text and the existing pictures."""
+    pictures = [
+        _picture_link(name, "../", label)
         for name, label in labels(machines).items()
         if picture(name).exists()
     ]
-    return "\n\n".join([text(machines), *shown])
+    return "\n\n".join([text(machines), *pictures])
 
 
-# ---- what it should reach
+# ---- targets
 
 
 def _speed_up(

@@ -1,7 +1,7 @@
-"""All libraries that are compared: those of `initfast bench`, and the others. A new one is a row.
+"""All compared libraries: those of `initfast bench` and others. To add a library, add a row.
 
-A row's function takes a job, prepares it once, and returns a function that does it. Engines are
-imported there, not here.
+The function in a row prepares a job once, and returns a function that runs it. Engines are imported
+in these functions only.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ ALL_TASKS = (*TASKS, WIDE)
 
 
 def with_initfast(job: Job) -> Fill:
+    """Fill with initfast."""
     if job.task.name != WIDE.name:
         return bench.with_initfast(job)
-    # A seed generator: one stream that made two whole arrays would warn.
+    # A seed generator, because two arrays from one stream would warn.
     seed = SEED if job.memory is not None else ift.SeedGenerator(SEED)
     init = ift.TruncatedNormal(0.0, 1.0, seed=seed, lower=WIDE.low, upper=WIDE.high)
     if job.memory is None:
@@ -58,7 +59,7 @@ def with_initfast(job: Job) -> Fill:
 def on_backend(job: Job, backend: str) -> Fill:
     """Fill with initfast on one of its backends."""
     fill = with_initfast(job)
-    # `backends.use` asks the CPU again, which on a virtual machine takes longer than a small fill.
+    # `backends.use` detects the CPU again, which can take longer than a small fill.
     names = ift.backends.compiled()
     position, before = names.index(backend), names.index(ift.backends.active())
 
@@ -73,6 +74,7 @@ def on_backend(job: Job, backend: str) -> Fill:
 
 
 def with_torch(job: Job) -> Fill:
+    """Fill with torch, in place if memory is given."""
     if job.task.name != WIDE.name:
         return bench.with_torch(job)
     import torch
@@ -89,6 +91,7 @@ def with_torch(job: Job) -> Fill:
 
 
 def with_jax(job: Job) -> Fill:
+    """Draw with jax.random in jax.jit."""
     import jax
 
     draw: Callable[..., Any] = {
@@ -97,10 +100,11 @@ def with_jax(job: Job) -> Fill:
         TRUNCATED.name: lambda key, *rest: jax.random.truncated_normal(key, -2.0, 2.0, *rest),
         WIDE.name: lambda key, *rest: jax.random.truncated_normal(key, WIDE.low, WIDE.high, *rest),
     }[job.task.name]
-    return _jitted(job, draw)
+    return _in_jit(job, draw)
 
 
 def with_initfast_in_jit(job: Job) -> Fill:
+    """Draw with initfast.jax in jax.jit."""
     import initfast.jax as ij
 
     _kernels.limit_xla_threads(ift.get_num_threads())
@@ -110,10 +114,10 @@ def with_initfast_in_jit(job: Job) -> Fill:
         TRUNCATED.name: ij.truncated_normal(1.0),
         WIDE.name: ij.truncated_normal(1.0, lower=WIDE.low, upper=WIDE.high),
     }[job.task.name]
-    return _jitted(job, draw)
+    return _in_jit(job, draw)
 
 
-def _jitted(job: Job, draw: Callable[..., Any]) -> Fill:
+def _in_jit(job: Job, draw: Callable[..., Any]) -> Fill:
     import jax
 
     with jax.enable_x64(job.dtype == "float64"):
@@ -128,6 +132,7 @@ def _jitted(job: Job, draw: Callable[..., Any]) -> Fill:
 
 
 def with_tensorflow(job: Job) -> Fill:
+    """Draw with a Philox generator of TensorFlow."""
     import tensorflow
 
     generator = tensorflow.random.Generator.from_seed(SEED, alg="philox")
@@ -140,6 +145,7 @@ def with_tensorflow(job: Job) -> Fill:
 
 
 def with_keras(job: Job) -> Fill:
+    """Draw with an initializer of Keras on its backend."""
     import keras
 
     initializer = {
@@ -147,10 +153,12 @@ def with_keras(job: Job) -> Fill:
         NORMAL.name: lambda: keras.initializers.RandomNormal(0.0, 1.0, seed=SEED),
         TRUNCATED.name: lambda: keras.initializers.TruncatedNormal(0.0, 1.0, seed=SEED),
     }[job.task.name]()
-    return lambda: finished(initializer((job.size,), dtype=job.dtype))
+    return lambda: wait_for(initializer((job.size,), dtype=job.dtype))
 
 
 def with_mkl(job: Job, generator: str, method: str = "ICDF") -> Fill:
+    """Fill with a generator of Intel MKL."""
+
     def prepare(number: int, first: int) -> Callable[[Array], object]:
         stream = intel_mkl.Stream(generator, method, SEED, first)
         return lambda memory: stream.fill(job.task, memory)
@@ -159,6 +167,7 @@ def with_mkl(job: Job, generator: str, method: str = "ICDF") -> Fill:
 
 
 def with_mkl_random(job: Job) -> Fill:
+    """Draw with Intel's mkl_random."""
     state = importlib.import_module("mkl_random").MKLRandomState(SEED, brng="ARS5")
     if job.task is UNIFORM:
         return lambda: state.random_sample(job.size)
@@ -166,7 +175,7 @@ def with_mkl_random(job: Job) -> Fill:
 
 
 def with_stores(job: Job) -> Fill:
-    """Store the bytes past the caches, and do nothing else."""
+    """Store bytes past the caches, without computing any."""
     stores = library("roof").nontemporal_stores
 
     def store(memory: Array) -> None:
@@ -177,14 +186,14 @@ def with_stores(job: Job) -> Fill:
     return _race.on_threads(job, lambda *_: store)
 
 
-def finished(result: Any) -> Any:
-    """Return a library's result once it is complete: JAX returns earlier."""
+def wait_for(result: Any) -> Any:
+    """Wait for a library's result and return it, because JAX returns before it is complete."""
     wait = getattr(result, "block_until_ready", None)
     return result if wait is None else wait()
 
 
 def own() -> list[Library]:
-    """Return initfast, and again on each backend that is not its best here."""
+    """Return initfast on its best backend and on each other one."""
     return [
         Library("initfast", "initfast", with_initfast, ALL_TASKS),
         *(
@@ -200,7 +209,7 @@ def own() -> list[Library]:
 
 
 def keras_name() -> str:
-    """Return the name of Keras' row: a process has one backend of it, from the first import on."""
+    """Return the name of Keras' row, with its backend, which a process cannot change."""
     keras = sys.modules.get("keras")
     backend = keras.backend.backend() if keras else os.environ.get("KERAS_BACKEND")
     return f"keras on {backend}" if backend else "keras"
@@ -213,7 +222,7 @@ def _of_mkl(generator: str, method: str, tasks: tuple[Task, ...] = TASKS) -> Lib
 
 
 def others() -> list[Library]:
-    """Return all the other libraries, installed or not; the roofs last."""
+    """Return all other libraries, installed or not, then the limits of the machine."""
     new = functools.partial(Library, in_place=False)
     keras_dtypes = ("float32", "float16", "bfloat16")
     mkl_random = (UNIFORM, NORMAL), ("float64",)
@@ -233,12 +242,12 @@ def others() -> list[Library]:
 
 
 def missing() -> list[str]:
-    """Return the modules of all the other libraries that are not installed."""
+    """Return the modules of the other libraries that are not installed."""
     return sorted({row.module for row in others() if not installed(row.module)})
 
 
 def everyone() -> list[Library]:
-    """Return all that is installed: initfast on every backend, the others, and the roofs."""
+    """Return all installed rows: initfast on every backend, other libraries, and the limits."""
     return [*own(), *(row for row in others() if installed(row.module))]
 
 
@@ -258,12 +267,12 @@ def load(module: str) -> None:
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """TensorFlow's C++ writes to the descriptor itself, whatever TF_CPP_MIN_LOG_LEVEL says."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Silence file descriptor 2, to which TensorFlow writes even with TF_CPP_MIN_LOG_LEVEL."""
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)

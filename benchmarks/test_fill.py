@@ -1,6 +1,7 @@
 """Fills: a group per dtype, situation and threads; a row per distribution and library.
 
-Situations: existing memory that fits a cache or that does not, and a new array each time."""
+The situations are existing memory in the cache, existing memory larger than the cache, and a new
+array in each round."""
 
 import pytest
 import rivals

@@ -67,7 +67,7 @@ def test_small_call(benchmark, record, shape, library):
 )
 def test_import(benchmark, request, library):
     if not (timed(request.config) or library in QUICK_IMPORTS):
-        pytest.skip("takes seconds and tests nothing of ours: only if timed")
+        pytest.skip("only timed: takes seconds and tests no code of initfast")
     command = contenders.import_command(library)
     benchmark.pedantic(
         lambda: subprocess.run(command, check=True, capture_output=True), rounds=5, warmup_rounds=1

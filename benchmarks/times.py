@@ -1,6 +1,6 @@
-"""The least time per element of the kernels, as installed and as built elsewhere, in turns.
+"""Measure the shortest time per element of the kernels of several builds, in turns.
 
-`gate.py` asks a worker process per build. The least of many short runs is what the code needs: on a
+Each build runs in a worker process. The shortest of many runs is the time that the code needs: on a
 machine with six times as many busy processes as cores, two copies of one build differed by 1.5%.
 """
 
@@ -15,21 +15,23 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 TURNS, TURN_SECONDS = 60, 0.010
-CYCLE = "cycle"  # a case like the others: the nanoseconds of one cycle
+CYCLE = "cycle"  # another case: the nanoseconds of one cycle
 
 
 def environment(folder: Path | None) -> dict[str, str]:
     """Return the variables of a process that imports initfast as installed or from a folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("INITFAST_")}
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith("INITFAST_")
+    }
     if folder is not None:
-        kept["PYTHONPATH"] = str(folder.resolve())
-    return kept
+        variables["PYTHONPATH"] = str(folder.resolve())
+    return variables
 
 
 def least_times(
     folders: Sequence[Path | None], only: Collection[str] | None = None
 ) -> list[dict[str, float]]:
-    """Return a table per build: the least ns/element of the cases that all builds have."""
+    """Return a table per build: the shortest ns/element of the cases that all builds have."""
     workers = [
         subprocess.Popen(
             [sys.executable, __file__],
@@ -40,11 +42,11 @@ def least_times(
         )
         for folder in folders
     ]
-    known = [json.loads(_answer(worker)) for worker in workers]
+    cases_of_builds = [json.loads(_answer(worker)) for worker in workers]
     cases = [
         name
-        for name in known[0]
-        if all(name in names for names in known) and (only is None or name in only)
+        for name in cases_of_builds[0]
+        if all(name in names for names in cases_of_builds) and (only is None or name in only)
     ]
     least = [dict.fromkeys(cases, float("inf")) for _ in workers]
     for _ in range(TURNS):
@@ -64,7 +66,7 @@ def _answer(worker: subprocess.Popen[str], question: str | None = None) -> str:
 
 
 def work() -> None:
-    """Print the cases; time one turn of each case that is named on stdin."""
+    """Print the cases, then time one turn of each case whose name is read from stdin."""
     import instructions
     from compiled import library
 
@@ -76,7 +78,7 @@ def work() -> None:
     for backend in set(ift.backends.available()) - instructions.SLOW:
         for name in instructions.SOURCES:
             for dtype in ("float32", "float64"):
-                # 40 tiles, 60 kB: they stay in the second-level cache
+                # 40 tiles of 60 kB in all stay in the second-level cache
                 ready[f"{backend} {name} {dtype}"] = backend, *instructions.tiles(name, dtype, 40)
         for name, make in instructions.PARTS.items():
             ready[f"{backend} {name}"] = backend, *make(32)

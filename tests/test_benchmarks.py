@@ -1,4 +1,4 @@
-"""The benchmarks: rivals do what they say, and a kernel that became slower is noticed."""
+"""The benchmarks: the rows of libraries are right, and the gate notices slower kernels."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ from initfast.cli import _race as race
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
-# ---- rivals on several threads; `pytest benchmarks` runs all of them on one
+# ---- libraries on several threads; `pytest benchmarks` runs all of them on one
 
 
 THREADED = [row for row in rivals.others() if row.module.startswith("mkl") or not row.random]
@@ -35,53 +35,53 @@ def test_every_part_is_filled(library):
         memory = race.aligned_memory(size, dtype) if library.in_place else None
         with race.using_threads(3):
             race.prepared(library, race.Job(task, dtype, size, memory))
-        if memory is not None:  # the stores skip what is not a whole cache line
+        if memory is not None:  # the stores skip incomplete cache lines
             assert np.isnan(memory).mean() < 0.001
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_rivals_draw_within_other_bounds(name):
-    """-3, 3 instead of -2, 2: the check knows that distribution, and refuses the other."""
+    """Bounds -3, 3: the check accepts this distribution, and refuses bounds -2, 2."""
     if not rivals.installed(name):
         pytest.skip(f"{name} is not installed")
     rows = {row.name: row for row in rivals.everyone() if row.name in ("initfast", name)}
     result = race.compare(list(rows.values()), rivals.WIDE, "float32", 2**14)
     assert [row["library"] for row in result if "seconds" in row] == ["initfast", name]
-    drawn = race.Job(race.TRUNCATED, "float32", 2**16)
+    narrow_job = race.Job(race.TRUNCATED, "float32", 2**16)
     with pytest.raises(race.Wrong, match=r"std must be 0\.98"):
-        race.check(rivals.WIDE, race.as_numpy(rows[name].prepare(drawn)()))
+        race.check(rivals.WIDE, race.as_numpy(rows[name].prepare(narrow_job)()))
 
 
 # ---- pytest-benchmark
 
 
 def run_pytest(*arguments):
-    """pytest on the benchmarks, as its users run it: with this project's options."""
+    """Run pytest on the benchmarks, with this project's options as users do."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", *arguments],
         capture_output=True,
         text=True,
         cwd=BENCHMARKS.parent,
-        # Of the pytest that runs this test: they would make the other one a worker of it.
+        # The variables of this pytest would make the other one its worker.
         env={name: value for name, value in os.environ.items() if "PYTEST_" not in name},
         timeout=300,
     )
 
 
-def test_the_json_has_plain_values_that_one_can_compare_between_runs(tmp_path):
+def test_the_json_has_plain_values(tmp_path):
     target = tmp_path / "times.json"
     cases = "normal-float32-cache-all-threads-initfast or 4x4-initfast or test_import[python]"
     quick = ("--benchmark-max-time=0.001", "--benchmark-min-rounds=1")
     result = run_pytest("-k", cases, f"--benchmark-json={target}", *quick)
     assert result.returncode == 0, result.stdout + result.stderr
-    found = {row["name"]: row for row in json.loads(target.read_text())["benchmarks"]}
-    assert len(found) == 4
-    for name, row in found.items():
+    cases_by_name = {row["name"]: row for row in json.loads(target.read_text())["benchmarks"]}
+    assert len(cases_by_name) == 4
+    for name, row in cases_by_name.items():
         assert re.fullmatch(r"test_\w+\[[\w.-]+\]", name)
         assert all(isinstance(value, str) for value in row["params"].values())
         assert all(isinstance(value, str | int | float) for value in row["extra_info"].values())
         assert row["stats"]["min"] > 0
-    fill = found["test_fill[normal-float32-cache-all-threads-initfast]"]
+    fill = cases_by_name["test_fill[normal-float32-cache-all-threads-initfast]"]
     assert fill["params"]["task"] == "normal" and fill["params"]["library"] == "initfast"
     assert fill["extra_info"]["bytes"] == 2**18 and fill["extra_info"]["GB/s"] > 0
 
@@ -103,14 +103,14 @@ def test_the_json_has_plain_values_that_one_can_compare_between_runs(tmp_path):
     ],
     ids=["default", "only", "disable", "only-n2", "json-n2", "nothing-to-compare"],
 )
-def test_options_time_or_say_why_not(options, code, text):
+def test_options_start_timing_or_say_why_not(options, code, text):
     result = run_pytest("-k", "4x4-initfast", *options)
     assert result.returncode == code, result.stdout + result.stderr
     assert text in result.stdout + result.stderr
     assert ("Rounds" in result.stdout) == ("Outliers" in text)
 
 
-def test_names_hold_no_commas_spaces_or_brackets():
+def test_names_have_no_commas_spaces_or_parentheses():
     result = run_pytest("--collect-only", "-q", "-m", "")
     names = [line for line in result.stdout.splitlines() if "::" in line]
     assert len(names) > 100 and len(set(names)) == len(names)
@@ -121,15 +121,15 @@ def test_names_hold_no_commas_spaces_or_brackets():
 # ---- the gate
 
 
-def test_the_gate_sees_more_work_and_no_less():
-    wanted = {"a": 2.0, "b": 4.0}
-    assert gate.slower({"a": 2.0, "b": 4.1}, wanted, 0.03) == []
-    assert gate.slower({"a": 1.0, "b": 4.8, "c": 9.0}, wanted, 0.03) == [
+def test_the_gate_reports_more_work_only():
+    expected = {"a": 2.0, "b": 4.0}
+    assert gate.slower({"a": 2.0, "b": 4.1}, expected, 0.03) == []
+    assert gate.slower({"a": 1.0, "b": 4.8, "c": 9.0}, expected, 0.03) == [
         "b: 4.800, expected 4.000 (+20.0%)"
     ]
 
 
-def test_the_gate_knows_which_compiler_to_compare_with():
+def test_the_compiler_that_the_gate_compares_with():
     stored = {"gcc 12": {}, "gcc 14": {}, "clang 17": {}}
     assert gate.expectation("gcc 12", stored) == ("gcc 12", gate.SAME_COMPILER)
     assert gate.expectation("gcc 15", stored) == ("gcc 14", gate.OTHER_COMPILER)
@@ -142,9 +142,7 @@ def test_the_gate_knows_which_compiler_to_compare_with():
     reason="steps on Linux, x86-64",
 )
 def test_instructions_are_counted_exactly():
-    """The same number each time; a tile more costs a tile more; Philox with 7 rounds costs less
-    than with 10.
-    """
+    """Counts repeat; each tile costs the same; Philox with 7 rounds costs less than with 10."""
     code = (
         "import json, instructions as i\n"
         "from initfast import _kernels as k\n"
@@ -173,11 +171,11 @@ def test_instructions_are_counted_exactly():
     assert 0.6 < (seven[1] - seven[0]) / (ten[1] - ten[0]) < 0.85
 
 
-# ---- what is written
+# ---- the tables
 
 
 def stored(backend, rows, **machine):
-    """Results of a machine, of one section."""
+    """Return results of a machine with one section."""
     names = ("cpu", "cores", "memory", "python", "compiler")
     here = dict.fromkeys(names, "some") | {"backend": backend, "versions": {"initfast": "2.0"}}
     section = {"date": "2026-01-02", "threads": 1, "missing": ["mkl"], "rows": rows}
@@ -210,7 +208,7 @@ def test_both_readmes_are_rewritten_with_a_column_per_machine(tmp_path):
     assert "Not installed on New CPU: mkl." in readme.read_text()
 
 
-def test_sections_of_several_states_of_a_machine_are_told_apart():
+def test_sections_measured_with_different_versions_have_separate_lines():
     machine = stored("avx2", [])
     later = stored("avx2", [], versions={"initfast": "2.1"})["sections"]["float32, 1 thread"]
     machine["sections"]["files"] = later
@@ -218,8 +216,8 @@ def test_sections_of_several_states_of_a_machine_are_told_apart():
     assert [line.split(" | ")[-1] for line in lines[2:]] == ["float32, 1 thread |", "files |"]
 
 
-def test_the_readmes_are_those_of_the_results():
-    """Tables are generated, never typed."""
+def test_the_readmes_agree_with_the_results():
+    """The tables equal the generated ones."""
     for path in (BENCHMARKS.parent / "README.md", BENCHMARKS / "README.md"):
         text = path.read_text(encoding="utf-8")
         generated = text.split(report.BEGIN)[1].split(report.END)[0].strip()
@@ -231,7 +229,7 @@ README = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^python -m pytest .*", README, re.MULTILINE)
 
 
-def test_the_readme_names_what_there_is():
+def test_links_and_commands_of_the_readme():
     for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
         assert (BENCHMARKS / target).exists(), target
     assert len(COMMANDS) == 3
@@ -243,7 +241,7 @@ def test_the_commands_of_the_readme_choose_benchmarks(command):
     assert result.returncode == 0 and "::test_fill[" in result.stdout
 
 
-def test_measure_names_its_sections_and_refuses_others():
+def test_measure_lists_its_sections_and_refuses_others():
     command = [sys.executable, BENCHMARKS / "measure.py"]
     result = subprocess.run([*command, "--list"], capture_output=True, text=True, timeout=60)
     assert {"float32, 1 thread", "bounds -3, 3, 1 thread", "files"} < set(
@@ -256,6 +254,6 @@ def test_measure_names_its_sections_and_refuses_others():
 def test_files_are_compared_with_dd():
     import measure
 
-    found = {row["task"]: row for row in measure.files(measure.QUICK)}
-    assert set(found) == {"uniform", "normal", "dd"} and found["dd"]["relative to dd"] == 1
-    assert all(row["bytes"] == 2**20 and row["file system"] for row in found.values())
+    rows = {row["task"]: row for row in measure.files(measure.QUICK)}
+    assert set(rows) == {"uniform", "normal", "dd"} and rows["dd"]["relative to dd"] == 1
+    assert all(row["bytes"] == 2**20 and row["file system"] for row in rows.values())

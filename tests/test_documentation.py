@@ -1,6 +1,4 @@
-"""Every public name is documented where one looks for it: in `help`, with each of its parameters,
-and in a README.
-"""
+"""Every public name is documented in `help`, with each of its parameters, and in a README."""
 
 import doctest
 import importlib
@@ -16,60 +14,59 @@ from initfast.initializers import aliases
 
 ROOM_NAMES = (*ADAPTERS, "typing", "checkpoint", "signal", "backends")
 DOCUMENTS = "".join(READMES.values()) + (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-# A function of another library's signature, or of another function's, may leave the arguments to
-# that.
+# A function with the arguments of another one may refer to the documentation of that one.
 REFERS = (
     r"(?i)^as `jax\.nn|^an initializer that returns a constant"
     r"|arguments are those of|of these arguments"
 )
-# Keras' second names for what is documented under its first.
+# Keras' second names for documented classes.
 SECOND = {"IdentityInitializer", "OrthogonalInitializer", "STFTInitializer"}
 
 
 def public(room):
-    """(name, object) of a module: what its __all__ lists, else what it defines without an
-    underscore.
-    """
+    """Return (name, object) of all public names of a module.
+
+    These are the names in its __all__, or else its own names without an underscore."""
     if room in ADAPTERS:
         pytest.importorskip(ADAPTERS[room])
     module = importlib.import_module(f"initfast.{room}" if room else "initfast")
     names = getattr(module, "__all__", None) or [
         name
-        for name, found in vars(module).items()
-        if not name.startswith("_") and getattr(found, "__module__", "") == module.__name__
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
     ]
     return [(name, getattr(module, name)) for name in names]
 
 
-def callables(name, found):
-    """What of a public name is called: itself, its constructor, its public methods."""
-    if inspect.isclass(found) and not issubclass(found, BaseException):
-        yield name, found, f"{found.__doc__ or ''} {found.__init__.__doc__ or ''}"
-        for method, function in inspect.getmembers(found, inspect.isroutine):
+def callables(name, value):
+    """Yield (name, function, docstring) of an object: itself, or a class and its public methods."""
+    if inspect.isclass(value) and not issubclass(value, BaseException):
+        yield name, value, f"{value.__doc__ or ''} {value.__init__.__doc__ or ''}"
+        for method, function in inspect.getmembers(value, inspect.isroutine):
             if (
                 not method.startswith("_")
-                and function.__qualname__.startswith(found.__name__)
-                and found.__module__.startswith("initfast")
+                and function.__qualname__.startswith(value.__name__)
+                and value.__module__.startswith("initfast")
             ):
                 yield f"{name}.{method}", function, inspect.getdoc(function) or ""
-    elif inspect.isfunction(found):
-        yield name, found, found.__doc__ or ""
+    elif inspect.isfunction(value):
+        yield name, value, value.__doc__ or ""
 
 
 @pytest.mark.parametrize("room", ["", *ROOM_NAMES])
-def test_every_public_name_says_what_it_is(room):
+def test_every_public_name_has_a_docstring(room):
     assert public(room)
-    for name, found in public(room):
-        if inspect.isclass(found) or inspect.isroutine(found) or inspect.ismodule(found):
-            for called, _, text in callables(name, found):
+    for name, value in public(room):
+        if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
+            for called, _, text in callables(name, value):
                 assert len(text.split()) > 3, f"{room}.{called} has no docstring"
-            assert (found.__doc__ or "").strip(), f"{room}.{name} has no docstring"
+            assert (value.__doc__ or "").strip(), f"{room}.{name} has no docstring"
 
 
 @pytest.mark.parametrize("room", ["", *ROOM_NAMES])
 def test_every_parameter_is_named_in_help(room):
-    for name, found in public(room):
-        for called, function, text in callables(name, found):
+    for name, value in public(room):
+        for called, function, text in callables(name, value):
             if re.search(REFERS, text):
                 continue
             for parameter in inspect.signature(function).parameters:
@@ -77,7 +74,7 @@ def test_every_parameter_is_named_in_help(room):
                     "_"
                 ):
                     assert re.search(rf"\b{parameter}\b", text), (
-                        f"help({called}) says nothing of {parameter!r}"
+                        f"help({called}) must describe {parameter!r}"
                     )
 
 
@@ -93,10 +90,10 @@ def test_every_adapter_is_in_the_readme():
 
 
 def test_the_examples_of_methods_run():
-    """pytest looks for them in the module that a class names, `initfast`, and misses methods."""
+    """Run them here, because pytest looks in the `__module__` of a class and misses methods."""
     examples = 0
-    for _, found in public(""):
-        for base in found.__mro__ if inspect.isclass(found) else ():
+    for _, value in public(""):
+        for base in value.__mro__ if inspect.isclass(value) else ():
             for function in filter(inspect.isfunction, vars(base).values()):
                 for test in doctest.DocTestFinder().find(function, globs=function.__globals__):
                     examples += len(test.examples)

@@ -1,6 +1,6 @@
-"""Imports go one way, downwards, and importing initfast loads nothing it does not need: both are read from the source,
-imports inside functions and for type checkers included.
-"""
+"""Imports go in one direction only, and `import initfast` loads no heavy module.
+
+The directions are read from the source, with imports in functions and for type checkers."""
 
 import ast
 import graphlib
@@ -14,7 +14,8 @@ import initfast
 
 PACKAGE = Path(initfast.__file__).parent
 
-# From the bottom up: a room imports from the rows to its left only, and rooms of one row do not import each other.
+# From bottom to top: a room imports only from the rows to its left, and rooms in one row do not
+# import each other.
 ORDER = (
     "_version _kernels _startup < backends < core < initializers < signal files < "
     "jax dask zarr torch keras threadpools < checkpoint typing _config < __init__ < cli < __main__"
@@ -22,7 +23,7 @@ ORDER = (
 ROWS = [row.split() for row in ORDER.split(" < ")]
 RANK = {room: rank for rank, row in enumerate(ROWS) for room in row}
 
-# Each engine is imported by its adapter alone; what else takes long to load waits until it is used.
+# Only its adapter imports an engine. Other modules that load slowly are imported when they are used.
 ADAPTERS = {
     "torch": "torch",
     "keras": "keras",
@@ -46,7 +47,9 @@ HEAVY = (
 
 
 def module_of(path: Path) -> str:
-    """The name of a file's module within the package: 'core.engine', 'core' for a room's __init__, or '__init__'."""
+    """Return the name of a file's module in the package: 'core.engine', 'core' for a room's __init__,
+    or '__init__'.
+    """
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
@@ -56,12 +59,13 @@ KNOWN = {*FILES, "_kernels"}
 
 
 def room_of(module: str) -> str:
+    """Return the room of a module."""
     return module.partition(".")[0]
 
 
 def imported(source: str) -> set[str]:
-    """The modules of initfast that a source text imports; the package itself is '__init__'."""
-    found = set()
+    """Return the modules of initfast that a source text imports; the package is '__init__'."""
+    modules = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             assert not node.level, "imports are absolute"
@@ -69,13 +73,13 @@ def imported(source: str) -> set[str]:
                 path = (node.module or "").removeprefix("initfast").removeprefix(".")
                 for alias in node.names:
                     inner = f"{path}.{alias.name}".removeprefix(".")
-                    found.add(inner if inner in KNOWN else path or "__init__")
+                    modules.add(inner if inner in KNOWN else path or "__init__")
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 head, _, rest = alias.name.partition(".")
                 if head == "initfast":
-                    found.add(rest or "__init__")
-    return found
+                    modules.add(rest or "__init__")
+    return modules
 
 
 IMPORTS = {name: imported(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
@@ -92,11 +96,11 @@ def test_imports_go_downwards(name):
         assert inside or RANK[room_of(other)] < RANK[room_of(name)], f"{name} imports {other}"
 
 
-def test_no_import_makes_a_circle():
+def test_there_are_no_circular_imports():
     list(graphlib.TopologicalSorter(IMPORTS).static_order())  # raises CycleError
 
 
-def test_few_modules_lie_flat():
+def test_the_package_has_few_modules_outside_rooms():
     assert len(list(PACKAGE.glob("*.py"))) <= 12
 
 
@@ -113,7 +117,7 @@ def test_few_modules_lie_flat():
         ("import numpy\nfrom collections import deque", set()),
     ],
 )
-def test_the_reader_of_imports_sees_them_all(source, expected):
+def test_all_kinds_of_imports_are_read(source, expected):
     assert imported(source) == expected
 
 
@@ -126,13 +130,13 @@ def test_importing_initfast_loads_nothing_heavy():
 
 
 def test_dir_shows_public_names_only():
-    shown = {name for name in dir(initfast) if not name.startswith("__")}
-    assert shown <= set(initfast.__all__)
-    assert {"HeNormal", "signal", "checkpoint", "get"} <= shown
+    names = {name for name in dir(initfast) if not name.startswith("__")}
+    assert names <= set(initfast.__all__)
+    assert {"HeNormal", "signal", "checkpoint", "get"} <= names
     assert all(hasattr(initfast, name) for name in initfast.__all__)
 
 
-def test_public_classes_say_where_users_find_them():
+def test_public_classes_have_the_public_module():
     for name in initfast.__all__:
         value = getattr(initfast, name)
         if isinstance(value, type):

@@ -1,4 +1,4 @@
-"""The READMEs' Python runs, and their sessions show what really comes out."""
+"""The READMEs' Python blocks run, and their sessions show the real output."""
 
 import doctest
 import importlib.util
@@ -15,13 +15,13 @@ ENGINES = ("torch", "keras", "jax", "dask", "zarr", "transformers")
 
 
 def without_times(text):
-    """What a machine's speed and make decide is left out."""
+    """Replace times, and remove lines that depend on the machine."""
     text = re.sub(r"in [0-9.]+ s \([0-9.]+ GB/s\)", "in TIME", text)
     return "" if text.startswith("initfast ") else text
 
 
 def missing(block):
-    """An engine that the block imports and that is not installed."""
+    """Return the engines that a block imports and that are not installed."""
     imported = {name for name in ENGINES if re.search(rf"\bimport {name}\b|\bfrom {name}\b", block)}
     return [name for name in imported if importlib.util.find_spec(name) is None]
 
@@ -29,11 +29,11 @@ def missing(block):
 @pytest.mark.parametrize("readme", [name for name in READMES if blocks(name, "python")])
 def test_python_blocks(readme, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # Keras' own default is tensorflow, which these tests do not need.
+    # Keras' default is tensorflow, which these tests do not need.
     monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "jax"))
     names: dict[str, object] = {}
     for number, block in enumerate(blocks(readme, "python")):
-        if block.startswith("# "):  # a program of its own: test_recipes.py runs it
+        if block.startswith("# "):  # a separate program, which test_recipes.py runs
             continue
         if missing(block):
             continue
@@ -41,7 +41,7 @@ def test_python_blocks(readme, tmp_path, monkeypatch):
             try:
                 exec(compile(block, f"{readme}, Python block {number}", "exec"), names)
             except NameError as error:
-                # It continues a block whose engine is not installed.
+                # The block continues one whose engine is not installed.
                 if error.name not in ("torch", "keras", "fast"):
                     raise
             continue
@@ -62,7 +62,7 @@ def test_console_sessions(block, tmp_path, monkeypatch, cli):
     monkeypatch.chdir(tmp_path)
     enter(tmp_path)
     for arguments, expected in session(block):
-        assert expected, "a session shows what comes out"
+        assert expected, "a session must show its output"
         result = cli(*arguments, check=True)
         assert without_times(result.out) == without_times(expected)
 
@@ -81,28 +81,28 @@ def test_both_commands_are_single_lines():
 
 
 def test_every_variable_is_in_the_table():
-    read = set()
+    variables = set()
     package = Path(initfast.__file__).parent
     for path in (ROOT / "setup.py", *package.rglob("*.py"), *ROOT.glob("tests/trust/*.py")):
-        read |= set(
+        variables |= set(
             re.findall(
                 r"""environ(?:ment)?(?:\.get\(|\[)["'](INITFAST_\w+)""",
                 path.read_text(encoding="utf-8"),
             )
         )
-    assert len(read) > 2
+    assert len(variables) > 2
     table = READMES["initfast/README.md"]
-    assert read == set(re.findall(r"^\| `(INITFAST_\w+)(?:=1)?` \|", table, re.MULTILINE))
+    assert variables == set(re.findall(r"^\| `(INITFAST_\w+)(?:=1)?` \|", table, re.MULTILINE))
 
 
 def anchors(text):
-    """The headings of a page, as its links name them."""
+    """Return the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings}
 
 
 @pytest.mark.parametrize("readme", READMES)
-def test_every_link_leads_somewhere(readme):
+def test_every_link_has_a_target(readme):
     for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([\w-]+))?\)", READMES[readme]):
         path = ((ROOT / readme).parent / target).resolve() if target else ROOT / readme
         assert path.exists(), target

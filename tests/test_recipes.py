@@ -1,7 +1,7 @@
-"""The READMEs' programs for engines of many processes, each run as it stands there: MPI and Ray.
+"""The READMEs' programs for several processes run unchanged: MPI, Ray and FSDP2.
 
-They begin with a comment that names their file. An engine that is not installed is skipped: `pip
-install mpi4py mpich`, `pip install ray`."""
+They begin with a comment with their file name. Tests of engines that are not installed are skipped:
+`pip install mpi4py mpich`, `pip install ray`."""
 
 import importlib.util
 import os
@@ -16,8 +16,7 @@ from readmes import program
 
 import initfast as ift
 
-# What a program does not say itself: no question to the user, no network, nothing in the home
-# folder.
+# Ray must not ask the user, use the network, or write to the home folder.
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",
@@ -27,7 +26,7 @@ SHAPE = (100_000, 64)
 
 
 def run(command, name, check, folder):
-    """Run a program of a README with a check after it, in `folder`; return what it printed."""
+    """Run a program of a README with a check after it in `folder`, and return its output."""
     (folder / name).write_text(program(name) + check)
     environment = {
         **os.environ,
@@ -35,7 +34,7 @@ def run(command, name, check, folder):
         "HOME": str(folder),
         "PYTHONPATH": os.pathsep.join(sys.path[1:]),
     }
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, sys.executable, name],
         capture_output=True,
         text=True,
@@ -43,12 +42,12 @@ def run(command, name, check, folder):
         env=environment,
         timeout=200,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_mpi(tmp_path):
-    """Three ranks: a shared window and one .npy, to which each rank contributes its rows."""
+    """Three ranks fill a shared window and write one .npy, each its own rows."""
     if importlib.util.find_spec("mpi4py") is None:
         pytest.skip("needs mpi4py and an MPI: pip install mpi4py mpich")
     launcher = shutil.which("mpiexec", path=sysconfig.get_path("scripts")) or shutil.which(
@@ -73,7 +72,7 @@ def test_ray(tmp_path):
 
 
 def test_fsdp2(tmp_path):
-    """Two ranks: together they hold the model that one process makes."""
+    """Two ranks together have the model of one process."""
     if importlib.util.find_spec("torch") is None:
         pytest.skip("needs PyTorch: pip install torch")
     check = (

@@ -1,6 +1,4 @@
-"""threadpoolctl's limits hold for initfast, for the thread that sets them, and leave nothing
-behind.
-"""
+"""threadpoolctl's limits hold for initfast in the thread that sets them, and end with their block."""
 
 import subprocess
 import sys
@@ -20,7 +18,7 @@ import initfast.threadpools  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def registered():
-    """Registered, in a process of six threads."""
+    """Register initfast, in a process with six threads."""
     initfast.threadpools.register()
     ift.set_num_threads(6)
     yield
@@ -28,6 +26,7 @@ def registered():
 
 
 def ours():
+    """Return threadpoolctl's entries for initfast."""
     return [
         library for library in threadpoolctl.threadpool_info() if library["user_api"] == "initfast"
     ]
@@ -58,13 +57,13 @@ def test_limits(limits):
     assert np.array_equal(values, ift.HeNormal(seed=3)((1000, 500)))
 
 
-def test_limits_for_others_leave_initfast_alone():
+def test_limits_for_others_do_not_change_initfast():
     for options in ({"limits": 1, "user_api": "blas"}, {"limits": {"openmp": 1}}, {"limits": None}):
         with threadpoolctl.threadpool_limits(**options):
             assert ift.get_num_threads() == 6
 
 
-def test_afterwards_the_process_is_free_again():
+def test_limits_end_with_their_block():
     with threadpoolctl.threadpool_limits(limits=2), threadpoolctl.threadpool_limits(limits=1):
         assert ift.get_num_threads() == 1
     ift.set_num_threads(5)
@@ -87,15 +86,15 @@ def test_a_block_of_threads_inside_a_limit():
 
 
 def test_a_limit_holds_for_its_own_thread():
-    """Two limits that overlap in time do not undo each other, whichever ends first."""
-    entered, leave, seen = threading.Event(), threading.Event(), []
+    """Two overlapping limits do not end each other."""
+    entered, leave, counts = threading.Event(), threading.Event(), []
 
     def other():
         with threadpoolctl.threadpool_limits(limits=2):
-            seen.append(ift.get_num_threads())
+            counts.append(ift.get_num_threads())
             entered.set()
             leave.wait(60)
-            seen.append(ift.get_num_threads())
+            counts.append(ift.get_num_threads())
 
     thread = threading.Thread(target=other)
     with threadpoolctl.threadpool_limits(limits=3):
@@ -105,7 +104,7 @@ def test_a_limit_holds_for_its_own_thread():
     assert ift.get_num_threads() == 6
     leave.set()
     thread.join()
-    assert seen == [2, 2]
+    assert counts == [2, 2]
     assert ift.get_num_threads() == 6
 
 
@@ -118,15 +117,15 @@ def test_without_a_with_block():
     assert ift.get_num_threads() == 6
 
 
-def test_a_number_that_is_none():
+def test_an_invalid_number():
     with pytest.raises(
         ValueError, match="the number of threads must be an integer from 1 to 1024; received 0"
     ):
         threadpoolctl.threadpool_limits(limits={"initfast": 0})
 
 
-def test_modules_of_the_same_name_are_not_ours(tmp_path):
-    """A second copy of the file, under its own path and loaded beside ours, is somebody else's."""
+def test_other_modules_of_the_same_name_are_ignored(tmp_path):
+    """A copy of the file, loaded from another path, belongs to another module."""
     code = f"""
 import ctypes, shutil, threadpoolctl
 import initfast.threadpools
@@ -135,8 +134,8 @@ path = shutil.copy(_kernels.__file__, {str(tmp_path)!r})
 other = ctypes.CDLL(path)
 assert other.PyInit__kernels
 initfast.threadpools.register()
-found = [each for each in threadpoolctl.threadpool_info() if each["user_api"] == "initfast"]
-print([each["filepath"] == path for each in found])
+entries = [each for each in threadpoolctl.threadpool_info() if each["user_api"] == "initfast"]
+print([each["filepath"] == path for each in entries])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("[False]\n", "")

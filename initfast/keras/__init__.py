@@ -1,19 +1,19 @@
-"""Initializers for Keras 3 layers, on TensorFlow, JAX and PyTorch: the backend's tensors, without a
-copy.
+"""Initializers for Keras 3 layers on TensorFlow, JAX and PyTorch.
 
-`HeNormal(seed=42)` and all others of `keras.initializers` are here under the same names, for
-`kernel_initializer=` and similar arguments. The classes of `initfast` itself make NumPy arrays, and
-raise in a Keras layer. Keras finds its own class under every name that it knows, so the classes
-here are called `InitfastHeNormal` and so on, and are saved under these names.
+All initializers of `keras.initializers` are here under the same names, such as `HeNormal(seed=42)`,
+for `kernel_initializer=` and similar arguments. They return tensors of the Keras backend, without a
+copy. The classes of `initfast` itself return NumPy arrays, and raise in a Keras layer. Keras would
+load its own class for every name that it knows, so the classes here are also called
+`InitfastHeNormal` and so on, and are saved under these names.
 
-`default(seed)` makes the string names mean these classes in the block that builds a model: each
-weight is drawn once. `initialize(model, seed)` draws the weights of a built model again: they
-depend only on the seed and their paths. `spec_from(model)` describes such a model for
-`initfast model`.
+`default(seed)`: in this block the string names mean these classes, and each weight of a model built
+there is drawn once. `initialize(model, seed)` draws the weights of a built model again: they depend
+only on the seed and their paths. `spec_from(model)` describes such a model for `initfast model`.
+`diagnose(model, x)` measures signals and gradients.
 
-The fans are Keras': those of a depthwise convolution count all input channels. The fans of one of
-its outputs are `HeNormal(input_axes=[0, 1], output_axes=[0, 1, 3])` for `DepthwiseConv2D`,
-`input_axes=[0], output_axes=[0, 2]` for `DepthwiseConv1D`."""
+The fans are those of Keras, which counts all input channels of a depthwise convolution. For the
+fans of one output channel, pass `input_axes=[0, 1], output_axes=[0, 1, 3]` with `DepthwiseConv2D`
+and `input_axes=[0], output_axes=[0, 2]` with `DepthwiseConv1D`."""
 
 _NEEDED = (
     "initfast.keras needs Keras 3.15 or newer and one of its backends: pip install 'keras>=3.15' "

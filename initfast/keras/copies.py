@@ -1,6 +1,7 @@
-"""Streams for copies: Keras copies an initializer through its config, and an integer seed would
-give all of them the same values. MultiHeadAttention makes its query, key, value and output kernels
-from four such copies."""
+"""Separate streams for the copies of an initializer.
+
+Keras copies an initializer through its config. With an integer seed, all copies would give the same
+values. MultiHeadAttention makes its query, key, value and output kernels from four such copies."""
 
 from __future__ import annotations
 
@@ -10,36 +11,37 @@ from initfast.core.seeds import Seed
 
 
 class Kin:
-    """The initializers that were copied from one another with one fixed seed, in the order in which
-    they draw.
+    """The copies of an initializer with one fixed seed, numbered in the order in which they
+    draw.
     """
 
     def __init__(self) -> None:
-        self._drawn = 0
+        self._count = 0
 
     def place(self) -> int:
-        """0 for the first that draws, 1 for the next, ..."""
-        place = self._drawn
-        self._drawn = place + 1
+        """Return the number of the next copy that draws: 0, 1, ..."""
+        place = self._count
+        self._count = place + 1
         return place
 
 
 class Scope:
-    """A block of `default(seed)`: the streams of its names, and the copies that share a seed."""
+    """The state of a block of `default(seed)`: the next stream, and the copies that share a
+    seed."""
 
     def __init__(self, seed: Seed) -> None:
         self._seed = seed
-        self._named = 0
+        self._next = 0
         self._kin: dict[Seed, Kin] = {}
 
     def next(self) -> Seed:
-        """Return the stream of the next name: '0', '1', ..."""
-        number = self._named
-        self._named = number + 1
+        """Return the next stream of the block: the one named '0', '1', ..."""
+        number = self._next
+        self._next = number + 1
         return self._seed.named(str(number))
 
     def kin(self, seed: Seed) -> Kin:
-        """Return the copies made with `seed` in this block, also of configs that have been JSON."""
+        """Return the copies with `seed` in this block, including those loaded from JSON."""
         return self._kin.setdefault(seed, Kin())
 
 
@@ -48,7 +50,7 @@ ACTIVE: ContextVar[Scope | None] = ContextVar("initfast.keras.default", default=
 
 
 def stream_of_copy(seed: Seed, place: int) -> Seed:
-    """Return the stream of the initializer that draws at `place`; the first has the seed's own."""
+    """Return the stream of the copy with number `place`; that of copy 0 is the seed's own."""
     if place == 0:
         return seed
     if seed.name is None and seed.stream:

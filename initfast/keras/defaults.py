@@ -1,6 +1,4 @@
-"""A block in which the names of initializers, given as strings or by default, mean those of
-initfast.
-"""
+"""A block in which the names of Keras' initializers, also default ones, mean those of initfast."""
 
 from __future__ import annotations
 
@@ -20,51 +18,54 @@ from initfast.keras.initializers import ADAPTED
 
 @contextmanager
 def default(seed: int | Seed | None = None) -> Iterator[None]:
-    """In this block "glorot_uniform", "uniform" and all other names of Keras' initializers mean
-    initfast's.
+    """Make "glorot_uniform", "uniform" and all other names of Keras' initializers mean those of
+    initfast in this block.
 
-    Layers that are given no initializer, or the name of one, then draw fast and reproducibly: the
-    n-th name that is looked up for a random initializer gets the stream of `seed` that is named
-    'n', counted from '0' in each block. So the same code makes the same weights in every process
-    and whatever was built before, with the same version of Keras; every variable has values of its
-    own, also in layers that copy others. Layers made in the block may be built after it.
-    Initializers given as objects are left as they are.
+    This holds for layers with the name of an initializer, or with their default. The n-th random
+    initializer that Keras looks up by name in the block draws from the stream of `seed` named 'n',
+    counted from '0'. So the same code gives the same weights in every process, no matter which
+    models were built before, if the version of Keras is the same. Every variable has different
+    values, also in layers that copy other layers. Layers created in the block may be built after
+    it. Initializers passed as objects stay as they are.
+
+        with initfast.keras.default(seed=42):
+            model = build()
 
     Args:
         seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.
 
     Raises:
-        ValueError: seed is anything else.
-
-        with initfast.keras.default(seed=42):
-            model = build()
+        ValueError: `seed` is not one of these.
     """
     scope = Scope(root_seed(seed))
     names = {
-        name: _Named(ADAPTED[made], scope) for name, made in ALL_OBJECTS.items() if made in ADAPTED
+        name: _Name(ADAPTED[plain], scope)
+        for name, plain in ALL_OBJECTS.items()
+        if plain in ADAPTED
     }
-    # Also the name of a layer, and Keras' own has the same values.
+    # This is also the name of a layer, and Keras' own initializer gives the same values.
     del names["Identity"]
     with keras.saving.custom_object_scope({}) as outer:
-        # Keras' scopes replace one another, they do not nest: keep the names of the outer one.
-        kept = dict(outer.backup)
+        # Keras' scopes replace one another and do not nest, so repeat the names of the outer one.
+        outer_names = dict(outer.backup)
     token = ACTIVE.set(scope)
     try:
-        with keras.saving.custom_object_scope({**kept, **names}):
+        with keras.saving.custom_object_scope({**outer_names, **names}):
             yield
     finally:
         ACTIVE.reset(token)
 
 
-class _Named:
-    """What a name means in a block; Keras asks it for `from_config`, as if it were a class."""
+class _Name:
+    """The meaning of a name in a block. Keras calls its `from_config`, as if it were a class."""
 
-    def __init__(self, made: type[Initializer], scope: Scope) -> None:
-        self._made = made
+    def __init__(self, initializer_class: type[Initializer], scope: Scope) -> None:
+        self._class = initializer_class
         self._scope = scope
 
     def from_config(self, config: Mapping[str, Any]) -> Initializer:
-        given = dict(config)
-        if issubclass(self._made, RandomInitializer) and given.get("seed") is None:
-            given["seed"] = self._scope.next()
-        return self._made.from_config(given)
+        """Return the initializer of a config; without a seed it gets the block's next stream."""
+        arguments = dict(config)
+        if issubclass(self._class, RandomInitializer) and arguments.get("seed") is None:
+            arguments["seed"] = self._scope.next()
+        return self._class.from_config(arguments)

@@ -1,4 +1,4 @@
-"""Measure how signals and gradients go through a real Keras model, and leave it as it was."""
+"""Measure how signals and gradients pass through a real Keras model without changing it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from initfast.core.seeds import Seed, root_seed
 from initfast.keras.flow import Join
 from initfast.keras.gradients import gradients
 from initfast.keras.layers import kernels, unit_columns
-from initfast.keras.probes import Probe, floats, tensors, watched
-from initfast.keras.snapshots import attributes_kept, stateless, without_gradients
+from initfast.keras.probes import Probe, floats, tensors, watch_layers
+from initfast.keras.snapshots import restore_attributes, stateless_scope, without_gradients
 from initfast.keras.weights import weights
 from initfast.signal.diagnosis import LOSS, check_batch, cotangent
 from initfast.signal.measures import Units, rms
@@ -28,74 +28,76 @@ __all__ = ["diagnose"]
 def diagnose(
     model: Any, x: Any, y: Any = None, *, training: bool = True, seed: int | Seed = 0
 ) -> SignalReport:
-    """Measure how signals and gradients go through a built model on a batch: two runs forward, one
-    back.
+    """Measure how signals and gradients pass through a built model on a batch, in two forward
+    passes and one backward pass.
 
-    A layer is one with weights and without layers in it, in the order of the run, with the
-    normalisation and activation layers that were given its very output. Recurrent and
-    time-distributed layers are taken whole. A sum of a tensor and what was computed from it is a
-    residual connection, also in the `call` of a layer of yours; one within a function under
-    `jax.jit` or `tf.function` is not seen. Works on JAX, PyTorch and TensorFlow. Weights, states,
-    seed generators, metrics, optimizer and attributes of the layers are afterwards what they were,
-    also if it fails.
+    The report has a line for each layer that has weights and contains no other layers, in the order
+    of the run. A normalisation or activation layer belongs to the line of the layer whose output is
+    its input. Recurrent and time-distributed layers are one line each. A sum of a tensor and
+    another one computed from it is a residual connection, also in the `call` of your own layer. A
+    sum in a function under `jax.jit` or `tf.function` is not noticed. This works on JAX, PyTorch
+    and TensorFlow. It leaves weights, states, seed generators, metrics, optimizer and attributes of
+    the layers unchanged, also if it fails.
 
     Args:
         model: a built Keras model or layer with weights. Frozen weights count too.
-        x: a batch as the model is called with: array, or a list or dict of them. Taken as it is;
-            floating values must be finite.
-        y: targets; then the gradients are those of the loss that the model is compiled with.
-            Default: those of the sum of g * output, with g standard normal, of the first floating
-            output.
-        training: the mode to run in: dropout drops, and batch normalisation uses the batch.
+        x: a batch for the model: an array, or a list or dict of arrays, used unchanged. Floating
+            values must be finite.
+        y: targets: the gradients are then those of the loss that the model is compiled with.
+            Default: those of the sum of g * output of the first floating output, with g standard
+            normal.
+        training: the mode of the run. With True, dropout drops and batch normalisation uses the
+            batch.
         seed: integer in [0, 2**64) or `Seed`, for that g.
 
     Raises:
-        ValueError: the model is not built, or there are no weights; the batch is empty or not
-            finite; `y` is given and the model is not compiled; the loss is not scalar.
+        ValueError: the model is not built, or has no weights; the batch is empty or not finite;
+            `y` is passed and the model is not compiled; the loss is not scalar.
     """
-    found = (
+    trained_weights = (
         [weight for weight in weights(model) if weight.trained] if hasattr(model, "_layers") else []
     )
-    if not found:
+    if not trained_weights:
         raise ValueError(
-            f"a model must be built and have weights to be diagnosed; received {model!r}"
+            "a model must be built and have weights: call it or model.build(shape) first; received "
+            f"{model!r}"
         )
     for part in keras.tree.flatten(x):
         check_batch(np.asarray(keras.ops.convert_to_numpy(part)))
     if y is not None and not getattr(model, "compiled", False):
         raise ValueError(
-            f"y needs a model that is compiled with a loss; received {model!r}, which is not"
+            f"y needs a compiled model: call model.compile(loss=...) first; received {model!r}"
         )
-    variables = [weight.variable for weight in found]
+    variables = [weight.variable for weight in trained_weights]
     values = [variable.value for variable in variables]
-    trail, given = Trail(), []
+    trail, layer_outputs = Trail(), []
 
     def note(number: int, tensor: Any) -> Any:
-        given.append(tensor)
+        layer_outputs.append(tensor)
         return tensor
 
     probe = Probe(note, trail, training=training)
-    # A compiled loss notes the form of its first targets.
-    noting = (
+    # A compiled loss keeps the structure of its first targets as attributes.
+    compiled_losses = (
         [model._compile_loss]
         if y is not None and getattr(model, "_compile_loss", None) is not None
         else []
     )
-    with attributes_kept(noting), without_gradients():
-        with stateless(variables, values), watched(model, probe):
+    with restore_attributes(compiled_losses), without_gradients():
+        with stateless_scope(variables, values), watch_layers(model, probe):
             output = model(x, training=training)
         for each in tensors(output):
             trail.ended(each)
         if not trail.lines:
-            raise ValueError(f"a layer with weights must run; received {model!r}, where none did")
+            raise ValueError(f"a layer with weights must run; in {model!r} no such layer ran")
         g = cotangent(tuple(next(tensors(output)).shape), root_seed(seed))
         if y is not None:
-            for compiled in noting:
+            for compiled in compiled_losses:
                 if not compiled.built:
                     compiled.build(y, output)
 
         def loss(values: list[Any], probe: Probe) -> Any:
-            with stateless(variables, values), watched(model, probe):
+            with stateless_scope(variables, values), watch_layers(model, probe):
                 output = model(x, training=training)
                 if y is None:
                     first = next(tensors(output))
@@ -103,9 +105,9 @@ def diagnose(
                     return keras.ops.sum(keras.ops.multiply(first, weights))
                 return model.compute_loss(x=x, y=y, y_pred=output)
 
-        back = gradients(loss, values, given)
+        back = gradients(loss, values, layer_outputs)
     for join in back.joins:
-        _join(trail, probe, join, given)
+        _join(trail, probe, join, layer_outputs)
     by_variable = {
         id(variable): gradient
         for variable, gradient in zip(variables, back.by_variable, strict=True)
@@ -115,30 +117,29 @@ def diagnose(
         _line(line, back.by_tensor[probe.last(line)], by_variable, samples) for line in trail.lines
     ]
     words = LOSS if y is None else "as compiled"
-    unseen = _unseen(found, trail.lines)
+    unseen = _unseen(trained_weights, trail.lines)
     return report(model, trail, layers, unseen, loss=words, samples=samples)
 
 
-def _join(trail: Trail, probe: Probe, found: Join, given: list[Any]) -> None:
-    """Note a sum: a block of the residual stream, or a branch that is 0 next to a projected one."""
-    before, added, after = found.sizes
+def _join(trail: Trail, probe: Probe, join: Join, layer_outputs: list[Any]) -> None:
+    """Note a sum: a block of the residual stream, or a branch that is 0 next to a projected
+    shortcut."""
+    before, added, after = join.sizes
     silent = None if (before == 0.0) == (added == 0.0) else 0 if before == 0.0 else 1
     block, branch = None, silent
-    if found.stream is not None:
-        branch = 1 - found.stream
-        if found.source is not None:
-            trail.forked(given[found.source])
-        block = trail.joined(found.name, found.sizes[found.stream], found.sizes[branch], after)
+    if join.stream is not None:
+        branch = 1 - join.stream
+        if join.source is not None:
+            trail.forked(layer_outputs[join.source])
+        block = trail.joined(join.name, join.sizes[join.stream], join.sizes[branch], after)
     if branch is not None:
-        for line in map(probe.line, found.layers[branch]):
+        for line in map(probe.line, join.layers[branch]):
             if line is not None:
                 trail.belongs(line, block, silent=silent == branch)
 
 
 def _line(line: Line, by_output: Any, gradients: dict[int, Any], samples: int) -> LayerReport:
-    """Return the line of the report, complete. What the loss does not depend on has the
-    gradient 0.
-    """
+    """Return the report of a layer. If the loss does not depend on a value, its gradient is 0."""
     layer = line.owner
     own = [each for each in layer.weights if id(each) in gradients]
     weight = next((each for each in own if len(each.shape) >= 2), own[0] if own else None)
@@ -159,10 +160,10 @@ def _line(line: Line, by_output: Any, gradients: dict[int, Any], samples: int) -
 
 
 def _units(layer: Any, gradients: dict[int, Any]) -> Units | None:
-    read = unit_columns(layer)
-    if read is None:
+    parts = unit_columns(layer)
+    if parts is None:
         return None
-    kernel, bias, columns = read
+    kernel, bias, columns = parts
     gradient = gradients.get(id(kernel))
     bias_gradient = None if bias is None else gradients.get(id(bias))
     if gradient is None or (bias is not None and bias_gradient is None):
@@ -175,14 +176,14 @@ def _units(layer: Any, gradients: dict[int, Any]) -> Units | None:
     )
 
 
-def _unseen(found: list[Any], lines: list[Line]) -> list[str]:
-    """Return a note on the weights that belong to no line."""
-    seen = {
+def _unseen(all_weights: list[Any], lines: list[Line]) -> list[str]:
+    """Return notes on the weights that belong to no line."""
+    measured = {
         id(each) for line in lines for part in (line.owner, *line.parts) for each in part.weights
     }
     slopes = (keras.layers.PReLU,)
     return not_seen(
         each.path
-        for each in found
-        if id(each.variable) not in seen and not isinstance(each.layer, slopes)
+        for each in all_weights
+        if id(each.variable) not in measured and not isinstance(each.layer, slopes)
     )

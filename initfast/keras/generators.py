@@ -1,4 +1,4 @@
-"""A seed generator of Keras as a seed of the initializers here."""
+"""Seed generators of Keras as seeds of the initializers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from initfast.core.seeds import Seed, SeedGenerator
 
 
 class KerasSeedGenerator(SeedGenerator):
-    """The streams of a `keras.random.SeedGenerator`, of which each draw takes one.
+    """The streams of a `keras.random.SeedGenerator`; each draw takes the next one.
 
-    Its state is (seed, counter), and stream `counter` of that seed is drawn: the values are those
-    of an `initfast.SeedGenerator` of the same seed, and all initializers that hold the generator
-    share its counter, as in Keras.
+    The generator's state is (seed, counter), and a draw has stream `counter` of that seed. So the
+    values are those of an `initfast.SeedGenerator` of the same seed. All initializers with the
+    generator share its counter, as in Keras.
 
     Args:
         generator: the generator of Keras.
@@ -24,37 +24,38 @@ class KerasSeedGenerator(SeedGenerator):
 
     def __init__(self, generator: keras.random.SeedGenerator) -> None:
         self.generator = generator
-        super().__init__(_words(lambda: generator.state.value)[0], generator.name)
+        super().__init__(_read_state(lambda: generator.state.value)[0], generator.name)
 
     @property
     def counter(self) -> int:
-        return _words(lambda: self.generator.state.value)[1]
+        """The stream of the next draw."""
+        return _read_state(lambda: self.generator.state.value)[1]
 
     def next(self) -> Seed:
-        return Seed(*_words(self.generator.next))
+        """Return the seed of the next stream, and advance the generator."""
+        return Seed(*_read_state(self.generator.next))
 
     def get_config(self) -> dict[str, Any]:
+        """Return the config of Keras' generator, with its seed unless it is None."""
         config: dict[str, Any] = self.generator.get_config()
         return config if config["seed"] is None else {**config, "seed": self.seed}
 
 
-def _words(read: Callable[[], Any]) -> tuple[int, int]:
-    """Return the seed and the counter of the state that `read` returns, as 64-bit words."""
+def _read_state(state: Callable[[], Any]) -> tuple[int, int]:
+    """Return the seed and the counter of a generator's state, as 64-bit words."""
     try:
-        with _eager():
-            seed, counter = (int(word) for word in read() * 1)
+        with _eager_scope():
+            seed, counter = (int(word) for word in state() * 1)
     except Exception as error:
         raise ValueError(
-            "a keras.random.SeedGenerator has no numbers in a function that is being compiled: "
+            "a keras.random.SeedGenerator cannot be read in a function that is being compiled: "
             "build the layer before, or pass seed=initfast.Seed(...)"
         ) from error
     return seed % 2**64, counter % 2**64
 
 
-def _eager() -> Any:
-    """Return a block in which a generator has numbers also while a function of the user's is
-    traced.
-    """
+def _eager_scope() -> Any:
+    """Return a context in which a generator can be read while a user's function is traced."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

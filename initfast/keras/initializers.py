@@ -1,5 +1,5 @@
-"""The 17 initializers of Keras over those of initfast: rows over one base, each a subclass of its
-namesake in both.
+"""The 17 initializers of Keras, each a subclass of the classes with its name in initfast and in
+Keras.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Plain = TypeVar("Plain", bound=base.Initializer)
 
 _DOC = """`initfast.{name}` for Keras: {promise}
 
-    Arguments are those of `initfast.{name}`, and the values are the same. A call returns the
-    backend's own tensor; `block`, `rows` and `fill` return and take NumPy arrays. In a saved model
-    it is 'initfast>Initfast{name}', which loads after `import initfast.keras`.{seed}
+    Arguments are those of `initfast.{name}`, and the values are the same. A call returns a tensor
+    of the backend; `block`, `rows` and `fill` return and take NumPy arrays. In a saved model the
+    class is called 'initfast>Initfast{name}': run `import initfast.keras` before you load it.{seed}
     """
 
 _GENERATORS = """ `seed` may also be
@@ -32,58 +32,60 @@ _GENERATORS = """ `seed` may also be
 
 
 class InitfastInitializer(base.Initializer, keras.initializers.Initializer):  # type: ignore[misc]
-    """Base class of all initializers here: Keras' interface over an initializer of initfast."""
+    """Base class of all initializers here: an initializer of initfast with Keras' interface."""
 
     _plain: ClassVar[type[base.Initializer]] = base.Initializer
 
-    @tensors.unconverted
+    @tensors.without_autograph
     def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
-        """Return a tensor of the backend, over our memory, which it adopts.
+        """Return a tensor of the backend, over the memory of the filled array.
 
         Args:
             shape: the logical shape.
             dtype: a floating type by name, or any other dtype that Keras knows; default:
                 `keras.config.floatx()`.
-            layout: on JAX, a sharding over a mesh; then each device's block is computed by itself.
+            layout: on JAX, a sharding over a mesh; then each device's block is computed separately.
 
-        In a scope in which Keras only infers shapes it returns placeholders, and draws nothing.
+        In a scope in which Keras only infers shapes, it returns a placeholder and draws nothing.
         """
-        kind = tensors.named_dtype(dtype)
-        found = tensors.placeholder(shape, kind)
-        if found is not None:
-            return found
+        kind = tensors.dtype_name(dtype)
+        placeholder = tensors.placeholder(shape, kind)
+        if placeholder is not None:
+            return placeholder
         if layout is not None:
-            return tensors.sharded(self.pinned(), _dims(shape), kind, layout)
+            return tensors.sharded_array(self.pinned(), _dims(shape), kind, layout)
         return tensors.adopt(super().__call__(shape, kind))
 
     def _refuse_keras(self) -> None:
-        """Keras may call these."""
+        """Do nothing: Keras may call these initializers."""
 
 
 class _Random(InitfastInitializer, random.RandomInitializer):
-    """One that draws. Its copies share its seed and have separate streams, see `copies`.
+    """Random initializers. Copies share the seed and have separate streams, see `copies`.
 
-    The first among an initializer and its copies that draws has the stream of the seed, as in
-    initfast; the next has the stream named 'copy 1', and so on. A copy of a copy is one more of
-    them. What has been JSON starts again."""
+    Among an initializer and its copies, the first that draws has the stream of the seed, as in
+    initfast. The next one has the stream named 'copy 1', and so on. A copy of a copy counts as
+    another copy. An initializer loaded from JSON starts again with the stream of the seed."""
 
     _kin: Kin | None = None
     _place: int | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Return the initializer of a config, ours or Keras'; a copy, if the config comes straight
-        from `get_config`.
+        """Return the initializer of a config of initfast or Keras. It is a copy if the config is an
+        unchanged result of `get_config`.
         """
-        made = super().from_config(config)
+        initializer = super().from_config(config)
         scope = ACTIVE.get()
         if (
             scope is not None
             and not isinstance(config, Config)
-            and not isinstance(made.seed, SeedGenerator)
+            and not isinstance(initializer.seed, SeedGenerator)
         ):
-            made._kin = scope.kin(made.seed if isinstance(made.seed, Seed) else Seed(made.seed))
-        return made
+            initializer._kin = scope.kin(
+                initializer.seed if isinstance(initializer.seed, Seed) else Seed(initializer.seed)
+            )
+        return initializer
 
     def _join(self, origin: _Random) -> None:
         mine, theirs = self.seed, origin.seed
@@ -93,9 +95,8 @@ class _Random(InitfastInitializer, random.RandomInitializer):
             and mine.seed == theirs.seed
         ):
             self._set_seed(theirs)
-        elif (
-            mine == theirs
-        ):  # not so, if a seed of None was drawn again or Keras has put another in its place
+        # They differ if a seed of None was drawn again, or if Keras has replaced the seed.
+        elif mine == theirs:
             if origin._kin is None:
                 origin._kin = Kin()
             self._kin = origin._kin
@@ -104,7 +105,7 @@ class _Random(InitfastInitializer, random.RandomInitializer):
         if isinstance(seed, keras.random.SeedGenerator):
             seed = KerasSeedGenerator(seed)
         super()._set_seed(seed)
-        self._kin = self._place = None  # of another seed, it is nobody's copy
+        self._kin = self._place = None  # with another seed it is not a copy
 
     def _next_seed(self) -> Seed:
         seed = super()._next_seed()
@@ -118,9 +119,10 @@ class _Random(InitfastInitializer, random.RandomInitializer):
 
 
 class InitfastRandomInitializer(_Random):
-    """Base of your own initializers that draw, as `initfast.RandomInitializer`: write
-    `for_shape(shape)`, and pass `seed` on. Register the class with Keras to save models that hold
-    it.
+    """Base class of your own random initializers for Keras, like `initfast.RandomInitializer`.
+
+    Write `for_shape(shape)`, and pass `seed` to the constructor of this class. Register your class
+    with Keras, if you want to save models with it.
     """
 
 
@@ -129,16 +131,15 @@ def _dims(shape: Any) -> indexing.Dims:
 
 
 def _adapted(plain: type[Plain]) -> type[Plain]:
-    """Return the class `Initfast...` over an initializer of initfast and the one of Keras that has
-    its name.
+    """Return the class `Initfast...`, derived from the classes of one name in initfast and Keras.
 
-    Keras asks whether an initializer is its own VarianceScaling before it sets which axes of a
-    kernel are inputs."""
+    It is derived from Keras' class, because Keras sets the input axes of a kernel only if the
+    initializer is a `keras.initializers.VarianceScaling`."""
     name = plain.__name__
     mine = _Random if issubclass(plain, random.RandomInitializer) else InitfastInitializer
     promise = (plain.__doc__ or "").splitlines()[0].strip().replace("{", "{{")
     seed = _GENERATORS if mine is _Random else ""
-    made = type(
+    adapted_class = type(
         KERAS_PREFIX + name,
         (mine, plain, getattr(keras.initializers, name)),
         {
@@ -147,7 +148,7 @@ def _adapted(plain: type[Plain]) -> type[Plain]:
             "_plain": plain,
         },
     )
-    return cast(type[Plain], _register(made))
+    return cast(type[Plain], _register(adapted_class))
 
 
 _register = keras.saving.register_keras_serializable(package="initfast")
@@ -174,10 +175,10 @@ VarianceScaling = InitfastVarianceScaling = _adapted(variance_scaling.VarianceSc
 Zeros = InitfastZeros = _adapted(constant.Zeros)
 
 ADAPTED: dict[type[base.Initializer], type[base.Initializer]] = {
-    plain: made
-    for made in list(vars().values())
-    if isinstance(made, type)
-    and issubclass(made, InitfastInitializer)
-    and (plain := made._plain) is not base.Initializer
+    plain: adapted
+    for adapted in list(vars().values())
+    if isinstance(adapted, type)
+    and issubclass(adapted, InitfastInitializer)
+    and (plain := adapted._plain) is not base.Initializer
 }
-"""The class here for each of initfast's."""
+"""The class of this module for each class of initfast."""

@@ -1,4 +1,4 @@
-"""What a Keras layer is, for a diagnosis: its fans, kernels and units."""
+"""Properties of Keras layers for a diagnosis: fans, kernels and units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["axis", "fans", "is_norm", "kernels", "passes", "unit_columns"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
-# Layers by the row of `AXES` that their kernel has.
+# Layers by the row of `AXES` for their kernel.
 _FANS: dict[str, tuple[Any, ...]] = {
     "keras": (
         keras.layers.Dense,
@@ -29,13 +29,13 @@ _FANS: dict[str, tuple[Any, ...]] = {
     ),
     "keras depthwise": (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
 }
-# They change the form of a signal, or make it coarser, no more.
+# These only change the shape of a signal, or make it coarser.
 _PASSING = ("Dropout", "Pooling", "Flatten", "Reshape", "Permute", "Identity", "ZeroPadding",
             "Cropping", "UpSampling", "ActivityRegularization", "DropPath")  # fmt: skip
 
 
 def axis(layer: Any, tensor: Any) -> int:
-    """Return where the units are: the last dimension unless the layer says otherwise."""
+    """Return the axis of the units: the last one, unless the layer has another."""
     own = getattr(layer, "axis", None)
     first = getattr(layer, "data_format", None) == "channels_first"
     if isinstance(own, int) and own < len(tensor.shape):
@@ -44,7 +44,7 @@ def axis(layer: Any, tensor: Any) -> int:
 
 
 def passes(layer: Any) -> bool:
-    """Return whether what a layer gives is what it was given, in another form."""
+    """Return whether a layer only reshapes, pools or drops values of its input."""
     return any(each in type(layer).__name__ for each in _PASSING)
 
 
@@ -63,7 +63,7 @@ def _axes(layer: Any) -> Axes | None:
 
 
 def fans(layer: Any) -> tuple[int, int] | None:
-    """(fan_in, fan_out) of a layer's kernel; None if it has none, or several."""
+    """Return (fan_in, fan_out) of a layer's kernel; None if it has no kernel or several."""
     axes = _axes(layer)
     if axes is None:
         return None
@@ -71,11 +71,11 @@ def fans(layer: Any) -> tuple[int, int] | None:
 
 
 def kernels(layer: Any) -> list[tuple[Any, int]]:
-    """Return the variables that multiply signals, each with its fan_in; empty where that is not
-    known.
+    """Return the variables that multiply signals, each with its fan_in; empty if the layer is
+    unknown.
     """
-    if (found := fans(layer)) is not None:
-        return [(layer.kernel, found[0])]
+    if (fan_pair := fans(layer)) is not None:
+        return [(layer.kernel, fan_pair[0])]
     cell = getattr(layer, "cell", None)
     if cell is None:
         return []
@@ -84,28 +84,28 @@ def kernels(layer: Any) -> list[tuple[Any, int]]:
 
 
 def unit_columns(layer: Any) -> tuple[Any, Any, Any] | None:
-    """Return how to read a kernel's units: (kernel, bias, function to (all that goes in,
-    units)).
-    """
+    """Return (kernel, bias, function), or None if the layer is unknown.
+
+    The function reshapes values of the kernel's shape to (inputs, units)."""
     cell = getattr(layer, "cell", None)
     if cell is not None and hasattr(cell, "recurrent_kernel") and hasattr(cell, "kernel"):
         units = cell.units
         return (
             cell.kernel,
             None,
-            lambda held: held.reshape(held.shape[0], -1, units).reshape(-1, units),
+            lambda values: values.reshape(values.shape[0], -1, units).reshape(-1, units),
         )
     if isinstance(layer, keras.layers.EinsumDense):
         axes = einsum_axes(layer.equation)
 
-        def columns(held: Floats) -> Floats:
-            count = int(np.prod([held.shape[each] for each in axes.outputs], dtype=int))
+        def columns(values: Floats) -> Floats:
+            count = int(np.prod([values.shape[each] for each in axes.outputs], dtype=int))
             last = range(-len(axes.outputs), 0)
-            return np.moveaxis(held, axes.outputs, list(last)).reshape(-1, count)
+            return np.moveaxis(values, axes.outputs, list(last)).reshape(-1, count)
 
         count = columns(np.empty(layer.kernel.shape)).shape[1]
         whole = layer.bias is None or int(np.prod(layer.bias.shape)) == count
         return (layer.kernel, layer.bias, columns) if whole else None
     if isinstance(layer, _FANS["keras"]):
-        return layer.kernel, layer.bias, lambda held: held.reshape(-1, held.shape[-1])
+        return layer.kernel, layer.bias, lambda values: values.reshape(-1, values.shape[-1])
     return None

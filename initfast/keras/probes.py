@@ -1,4 +1,4 @@
-"""Watch the layers of a Keras model while it is called, and leave no trace of it."""
+"""Watch the layers of a Keras model during a call, and restore them afterwards."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ import numpy as np
 import numpy.typing as npt
 
 from initfast.keras.layers import axis, fans, is_norm, passes
-from initfast.keras.snapshots import attributes_kept
+from initfast.keras.snapshots import restore_attributes
 from initfast.keras.weights import named_layers
 from initfast.signal.activations import ACTIVATIONS, Activation
 from initfast.signal.functions import resolve
 from initfast.signal.measures import Moments, moments
 from initfast.signal.trails import Line, Trail
 
-__all__ = ["Probe", "floats", "matrix", "tensors", "watched"]
+__all__ = ["Probe", "floats", "matrix", "tensors", "watch_layers"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
-# They call what is in them within a loop of the backend, where no tensor has values.
+# These call their inner layers in a loop of the backend, where tensors have no values.
 _WHOLE = (keras.layers.RNN, keras.layers.TimeDistributed)
 _SCOPE = "initfast_place_"
 
 
 class Probe:
-    """What is told of each tensor that a layer gives: a number, and the layer's line if values are
-    to be measured.
+    """The listener of a run, which gets the output of each layer.
+
+    It numbers the outputs, and measures them if there is a trail.
 
     Args:
-        tap: called with the number of each tensor, in order, and the tensor; what it returns goes
-            on in its place.
-        trail: where lines are written; None: the tensors have no values.
+        tap: called with the number of each output, in order, and the output; the value that it
+            returns replaces the output.
+        trail: collects a line for each layer; None: the tensors have no values.
         training: the mode in which the model runs.
     """
 
@@ -46,19 +47,20 @@ class Probe:
         self.trail = trail
         self.training = training
         self.count = 0
-        # By line and step, the number of the tensor that it gave.
+        # By line and step, the number of its output.
         self._numbers: dict[tuple[int, int], int] = {}
-        # By number, the line of the layer that gave it: not of what normalised or activated it.
+        # By number, the line of the layer with this output (before normalisation or activation).
         self._lines: dict[int, Line] = {}
-        self._seen: set[int] = set()  # lines, by identity
+        self._noted: set[int] = set()  # lines, by identity
         self._activations: list[list[tuple[Any, Any, Any]]] = []
-        self._places: list[str] = []  # all layers that were entered, by the order of that
+        self._places: list[str] = []  # all layers of the run, in the order of their calls
         self._inside: list[int] = []
 
     @contextlib.contextmanager
-    def within(self, name: str) -> Iterator[None]:
-        """While the block runs, what is computed belongs to a layer. JAX keeps the scope with each
-        operation of a traced program."""
+    def layer_scope(self, name: str) -> Iterator[None]:
+        """Assign all operations of the block to a layer.
+
+        JAX keeps the name scope with each operation of a traced program."""
         self._inside.append(len(self._places))
         self._places.append(name)
         try:
@@ -67,21 +69,19 @@ class Probe:
         finally:
             self._inside.pop()
 
-    def place(self, scopes: str | None = None) -> str:
-        """Return the name of the layer that runs now, or of the innermost of these scopes."""
+    def current_layer(self, scopes: str | None = None) -> str:
+        """Return the name of the current layer, or of the innermost layer in `scopes`."""
         if scopes is None:
             return self._places[self._inside[-1]] if self._inside else ""
-        found = re.findall(rf"{_SCOPE}(\d+)", scopes)
-        return self._places[int(found[-1])] if found else ""
+        numbers = re.findall(rf"{_SCOPE}(\d+)", scopes)
+        return self._places[int(numbers[-1])] if numbers else ""
 
     def last(self, line: Line) -> int:
-        """Return the number of the tensor that a line gives."""
+        """Return the number of the output of a line."""
         return self._numbers[id(line), line.steps]
 
     def line(self, number: int) -> Line | None:
-        """Return the line of the layer that gave a tensor; None for what a later step made of
-        one.
-        """
+        """Return the line of the layer with an output; None for the output of a later step."""
         return self._lines.get(number)
 
     def _note(self, line: Line, output: Any, number: int) -> None:
@@ -89,22 +89,22 @@ class Probe:
             assert self.trail is not None
             self.trail.passed(line.output, output)
             line.output = output
-        if id(line) not in self._seen:
-            self._seen.add(id(line))
+        if id(line) not in self._noted:
+            self._noted.add(id(line))
             self._lines[number] = line
         self._numbers[id(line), line.steps] = number
 
     def number(self, output: Any) -> tuple[int, Any]:
-        """Return the tensor's number, and the tensor that replaces it."""
+        """Return the number of an output, and the tensor that replaces it."""
         self.count += 1
         return self.count - 1, self.tap(self.count - 1, output)
 
     def layer(self, layer: Any, name: str, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Call a layer, note what it gives."""
-        given = next(tensors((args, kwargs)), None)
+        """Call a layer and note its output."""
+        signal = next(tensors((args, kwargs)), None)
         before = None
-        if self.trail is not None and given is not None and _floating(given):
-            before = moments(matrix(given, axis(layer, given)))
+        if self.trail is not None and signal is not None and _floating(signal):
+            before = moments(matrix(signal, axis(layer, signal)))
         self._activations.append([])
         try:
             output = call(*args, **kwargs)
@@ -115,33 +115,37 @@ class Probe:
             return output
         number, tapped = self.number(out)
         if self.trail is not None:
-            line = self._line(self.trail, layer, name, given, before, out, inner)
+            line = self._line(self.trail, layer, name, signal, before, out, inner)
             self._note(line, tapped, number)
-        return _replaced(output, out, tapped)
+        return _replace(output, out, tapped)
 
     def activation(self, owner: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Call the activation within a layer."""
+        """Call the activation of a layer and note its input and output."""
         output = call(*args, **kwargs)
         if self._activations and args:
             self._activations[-1].append((args[0], call, output))
         return output
 
-    def bare(self, layer: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Call a layer without weights: an activation, or one that passes on what it is given."""
+    def activation_layer(self, layer: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call a layer without weights: an activation, or one that only reshapes its input."""
         output = call(*args, **kwargs)
-        given = args[0] if len(args) == 1 else None
-        if given is None or not keras.ops.is_tensor(output) or not _floating(output):
+        signal = args[0] if len(args) == 1 else None
+        if signal is None or not keras.ops.is_tensor(output) or not _floating(output):
             return output
         if passes(layer):
             if self.trail is not None:
-                self.trail.passed(given, output)
+                self.trail.passed(signal, output)
             return output
         number, tapped = self.number(output)
-        line = None if self.trail is None else self.trail.source(given)
+        line = None if self.trail is None else self.trail.source(signal)
         if self.trail is not None and line is not None:
-            known = _known(getattr(layer, "activation", None) or call, type(layer).__name__)
+            activation = _activation_of(
+                getattr(layer, "activation", None) or call, type(layer).__name__
+            )
             where = axis(line.owner, output)
-            self.trail.activated(line, known, tapped, matrix(given, where), matrix(output, where))
+            self.trail.activated(
+                line, activation, tapped, matrix(signal, where), matrix(output, where)
+            )
             self._note(line, tapped, number)
         return tapped
 
@@ -150,49 +154,56 @@ class Probe:
         trail: Trail,
         layer: Any,
         name: str,
-        given: Any,
+        signal: Any,
         before: Moments | None,
         out: Any,
         inner: Any,
     ) -> Line:
         where = axis(layer, out)
         norm = is_norm(layer, self.training)
-        source = trail.source(given) if all(len(each.shape) < 2 for each in layer.weights) else None
-        net, used = next(((net, call) for net, call, gave in inner if gave is out), (out, None))
-        if source is not None and used is None:
+        source = (
+            trail.source(signal) if all(len(each.shape) < 2 for each in layer.weights) else None
+        )
+        net, activation_call = next(
+            ((net, call) for net, call, gave in inner if gave is out), (out, None)
+        )
+        if source is not None and activation_call is None:
             trail.normalised(source, out, matrix(out, where), norm=norm)
             source.parts.append(layer)
             return source
         values = matrix(net, where)
-        line = trail.layer(layer, name, fans(layer), before, net, values, given=given, norm=norm)
-        if used is not None and (known := _known(used)) != ACTIVATIONS["linear"]:
-            trail.activated(line, known, out, values, matrix(out, where))
+        line = trail.layer(layer, name, fans(layer), before, net, values, given=signal, norm=norm)
+        if (
+            activation_call is not None
+            and (activation := _activation_of(activation_call)) != ACTIVATIONS["linear"]
+        ):
+            trail.activated(line, activation, out, values, matrix(out, where))
         return line
 
 
 @contextlib.contextmanager
-def watched(model: Any, probe: Probe) -> Iterator[None]:
-    """While the block runs, what layers give goes through the probe. Attributes of all layers come
-    back afterwards.
+def watch_layers(model: Any, probe: Probe) -> Iterator[None]:
+    """Send the outputs of all layers through the probe while the block runs, and restore the
+    layers' attributes afterwards.
     """
     paths: dict[int, str] = {}
     for layer, path in named_layers(model):
         paths.setdefault(id(layer), path)
     layers = list(model._flatten_layers())
-    # What a functional graph holds next to layers: an operation such as `x + y`.
+    # A functional graph also has operations, such as `x + y`.
     others = [each for part in layers for each in getattr(part, "_operations", ())]
     everything = list({id(each): each for each in (*layers, *others)}.values())
-    with attributes_kept(everything):
+    with restore_attributes(everything):
         leaves = {id(layer): layer for layer in _leaves(model)}
         for layer in leaves.values():
             _watch(layer, paths, probe)
         for each in everything:
-            _name(each, paths.get(id(each)) or each.name, probe)
+            _scope_calls(each, paths.get(id(each)) or each.name, probe)
         yield
 
 
 def _leaves(layer: Any) -> Iterator[Any]:
-    """Return the layers that are measured, or are activations."""
+    """Yield the layers to measure, and the activation layers."""
     inner = [each for each in layer._layers if each is not getattr(layer, "activation", None)]
     if isinstance(layer, _WHOLE) or not inner:
         yield layer
@@ -202,12 +213,11 @@ def _leaves(layer: Any) -> Iterator[Any]:
 
 
 def _watch(layer: Any, paths: dict[int, str], probe: Probe) -> None:
-    # Straight into the attributes: Keras tracks what is assigned, and refuses layers once all is
-    # built.
+    # Written to `vars`, because Keras tracks assignments, and refuses new layers in a built model.
     own = vars(layer)
     call = layer.call
     if not layer.weights or isinstance(layer, keras.layers.PReLU):
-        own["call"] = lambda *args, **kwargs: probe.bare(layer, call, args, kwargs)
+        own["call"] = lambda *args, **kwargs: probe.activation_layer(layer, call, args, kwargs)
         return
     path = paths.get(id(layer)) or layer.name
     activation = None if isinstance(layer, _WHOLE) else getattr(layer, "activation", None)
@@ -218,11 +228,11 @@ def _watch(layer: Any, paths: dict[int, str], probe: Probe) -> None:
     own["call"] = lambda *args, **kwargs: probe.layer(layer, path, call, args, kwargs)
 
 
-def _name(operation: Any, name: str, probe: Probe) -> None:
+def _scope_calls(operation: Any, name: str, probe: Probe) -> None:
     call = operation.call
 
     def named(*args: Any, **kwargs: Any) -> Any:
-        with probe.within(name):
+        with probe.layer_scope(name):
             return call(*args, **kwargs)
 
     vars(operation)["call"] = named
@@ -239,13 +249,13 @@ def matrix(tensor: Any, axis: int = -1) -> Floats:
 
 
 def floats(tensor: Any) -> Floats:
-    """Return the values in float32, or float64 if they are."""
+    """Return the values in float32, or in float64 if they have this dtype."""
     values = np.asarray(keras.ops.convert_to_numpy(tensor))
     return values if values.dtype == np.float64 else values.astype(np.float32)
 
 
 def tensors(value: Any) -> Iterator[Any]:
-    """Return the tensors in nested tuples, lists and dicts."""
+    """Yield the tensors in nested tuples, lists and dicts."""
     for part in keras.tree.flatten(value):
         if keras.ops.is_tensor(part) or isinstance(part, np.ndarray):
             yield part
@@ -255,7 +265,7 @@ def _floating(tensor: Any) -> bool:
     return bool(keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype)))
 
 
-def _replaced(output: Any, old: Any, new: Any) -> Any:
+def _replace(output: Any, old: Any, new: Any) -> Any:
     return (
         new
         if output is old
@@ -263,10 +273,8 @@ def _replaced(output: Any, old: Any, new: Any) -> Any:
     )
 
 
-def _known(activation: Any, name: str = "") -> Activation | str:
-    """Return the activation that a function or layer is; its name alone if it is not
-    elementwise.
-    """
+def _activation_of(activation: Any, name: str = "") -> Activation | str:
+    """Return the activation of a function or layer; only its name if it is not elementwise."""
     try:
         return resolve(activation, name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Use a model and leave no trace: attributes, variables and random states come back."""
+"""Restore the attributes, variables and random states of a model after its use."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 import keras
 
-__all__ = ["attributes_kept", "stateless", "without_gradients"]
+__all__ = ["restore_attributes", "stateless_scope", "without_gradients"]
 
 
 @contextlib.contextmanager
-def attributes_kept(things: list[Any]) -> Iterator[None]:
-    """Put back what the block assigns to attributes, and into plain lists and sets that are
-    attributes.
+def restore_attributes(things: list[Any]) -> Iterator[None]:
+    """Restore at the end of the block all attributes, and the contents of plain lists and sets in
+    them.
     """
-    held = [(vars(each), dict(vars(each)), _contents(vars(each))) for each in things]
+    snapshots = [(vars(each), dict(vars(each)), _contents(vars(each))) for each in things]
     try:
         yield
     finally:
-        for current, before, contents in held:
+        for current, before, contents in snapshots:
             if current.keys() != before.keys() or any(
                 current[name] is not value for name, value in before.items()
             ):
@@ -35,14 +35,12 @@ def attributes_kept(things: list[Any]) -> Iterator[None]:
 
 
 def _contents(attributes: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """Plain containers with copies of them, such as the losses that a call collects."""
+    """Return plain containers with copies of them, such as the losses that a call collects."""
     return [(each, each.copy()) for each in attributes.values() if type(each) in (list, set)]
 
 
-def stateless(variables: list[Any], values: list[Any]) -> Any:
-    """Return a scope in which variables have other values, and assigned values are dropped at
-    its end.
-    """
+def stateless_scope(variables: list[Any], values: list[Any]) -> Any:
+    """Return a scope in which variables have other values; assigned values are lost at its end."""
     return keras.StatelessScope(
         state_mapping=list(zip(variables, values, strict=True)), collect_losses=True
     )
@@ -50,7 +48,7 @@ def stateless(variables: list[Any], values: list[Any]) -> Any:
 
 @contextlib.contextmanager
 def without_gradients() -> Iterator[None]:
-    """PyTorch's random state as it was afterwards, and no graph but the one asked for."""
+    """Run the block without PyTorch's autograd, and restore PyTorch's random state afterwards."""
     if keras.backend.backend() != "torch":
         yield
         return

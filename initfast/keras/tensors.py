@@ -1,6 +1,4 @@
-"""From the arrays that initfast fills to tensors of the Keras backend, which adopts their memory
-where it can.
-"""
+"""Tensors of the Keras backend from filled arrays, without a copy if the backend allows it."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from initfast.initializers.base import Initializer
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
-try:  # private, and worth it: without it every shape inference fills the array once more
+try:  # private; without it every shape inference would fill an array
     from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 except ImportError:  # pragma: no cover
 
@@ -25,10 +23,10 @@ except ImportError:  # pragma: no cover
         return False
 
 
-def named_dtype(dtype: Any) -> str:
-    """Return the name of a dtype, Keras' `floatx` for None; on JAX without 64 bits float32 for
-    float64, as JAX has it.
-    """
+def dtype_name(dtype: Any) -> str:
+    """Return the name of a dtype; None means Keras' `floatx`.
+
+    On JAX without 64-bit values float64 becomes float32, as in JAX."""
     name: str = keras.backend.standardize_dtype(keras.config.floatx() if dtype is None else dtype)
     if name == "float64" and keras.backend.backend() == "jax":
         import jax
@@ -37,10 +35,10 @@ def named_dtype(dtype: Any) -> str:
     return name
 
 
-def unconverted(call: Call) -> Call:
-    """Return a function that TensorFlow runs as it is while it traces one of the user's: AutoGraph
-    would convert its code, and warn of what it cannot.
-    """
+def without_autograph(call: Call) -> Call:
+    """Return a function that TensorFlow does not convert while it traces a user's function.
+
+    AutoGraph would convert its code, and warn about parts that it cannot convert."""
     if keras.backend.backend() != "tensorflow":
         return call
     import tensorflow as tf
@@ -49,19 +47,18 @@ def unconverted(call: Call) -> Call:
 
 
 def placeholder(shape: Any, dtype: str) -> Any | None:
-    """Zeros of the backend's kind where Keras infers shapes and drops the values, else None.
+    """Return a tensor of zeros if Keras only infers shapes, else None.
 
-    Not in every stateless scope: training on JAX is one too, and a layer may draw from an
-    initializer as it runs."""
+    A stateless scope is not enough: training on JAX runs in one, and a layer may draw values during
+    its call."""
     return keras.ops.zeros(shape, dtype=dtype) if in_symbolic_scope() else None
 
 
 def adopt(array: Any) -> Any:
-    """Return a tensor of the backend over the memory of `array`, which nobody else writes to from
-    now on.
+    """Return a tensor of the backend over the memory of `array`, to which nobody may write later.
 
-    Copied is memory that is not aligned to 64 bytes or holds no floating dtype, and float8 on
-    TensorFlow."""
+    It is copied if it is not aligned to 64 bytes, or has another than a floating dtype, and on
+    TensorFlow if it is float8."""
     make = _ADOPT.get(keras.backend.backend())
     if make is None:
         return array
@@ -70,15 +67,16 @@ def adopt(array: Any) -> Any:
     return make(array)
 
 
-def sharded(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
-    """Return a JAX array of `shape` under a `NamedSharding`, each distinct block of it computed
-    once, by its own index.
+def sharded_array(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
+    """Return a JAX array of `shape` with a sharding; each distinct block is computed once.
 
     Args:
-        init: draws the same values at every call; fans come from `shape`, not from the block.
+        init: the initializer, which must give the same values at every call. Its fans come from
+            `shape`, not from the shape of a block.
         shape: the logical shape.
         dtype: name of the element type.
-        sharding: with the abstract mesh that Keras passes, the mesh in use replaces it.
+        sharding: a JAX sharding. An abstract mesh, as Keras passes it, is replaced by the mesh in
+            use.
     """
     import jax
 
@@ -99,26 +97,22 @@ def sharded(init: Initializer, shape: Dims, dtype: str, sharding: Any) -> Any:
 
 
 def check_untraced() -> None:
-    """Refuse to assign weights while JAX traces a function: they would hold its tracers.
-
-    Raises:
-        TypeError: it does.
-    """
+    """Raise TypeError if JAX is tracing a function: assigned weights would be its tracers."""
     if keras.backend.backend() == "jax":
         import jax
 
         if isinstance(jax.device_put(0), jax.core.Tracer):
             raise TypeError(
-                "initialize cannot keep weights that it draws while JAX traces a function: call it "
-                "before, outside of jax.jit"
+                "initialize cannot run in a function that JAX traces: call it before, outside of "
+                "jax.jit"
             )
 
 
 def assign(variable: Any, init: Initializer) -> None:
-    """Give a built Keras variable the values of `init`, in its own memory or with one array more
-    and no other copy.
+    """Assign the values of `init` to a built Keras variable, in place or with one temporary
+    array.
     """
-    shape, dtype = tuple(variable.shape), named_dtype(variable.dtype)
+    shape, dtype = tuple(variable.shape), dtype_name(variable.dtype)
     value = variable.value
     backend = keras.backend.backend()
     if backend == "torch" and value.device.type == "cpu":
@@ -127,11 +121,11 @@ def assign(variable: Any, init: Initializer) -> None:
         if type(value) in (torch.Tensor, torch.nn.Parameter) and is_floating(
             resolve_numeric(dtype)
         ):
-            init.fill(value.detach(), shape, ...)  # with an index: not a separate array
+            init.fill(value.detach(), shape, ...)  # with an index, so that no array is allocated
             torch.autograd.graph.increment_version(value)
             return
     if backend == "jax" and len(value.sharding.device_set) > 1:
-        variable.assign(sharded(init, shape, dtype, value.sharding))
+        variable.assign(sharded_array(init, shape, dtype, value.sharding))
         return
     variable.assign(adopt(init.block(shape, ..., dtype)))
 
@@ -142,7 +136,7 @@ def _address(array: Array) -> int:
 
 def _bits(array: Array) -> Array:
     """Return the array under a dtype that NumPy shares with every backend."""
-    # Not by its kind: that of float8_e5m2 is "f", as if it were NumPy's own.
+    # `kind` does not help: that of float8_e5m2 is "f", like that of NumPy's own dtypes.
     return array if array.dtype.isbuiltin == 1 else array.view(bits_of(array.dtype))
 
 
@@ -162,10 +156,9 @@ def _to_torch(array: Array) -> Any:
 def _to_tensorflow(array: Array) -> Any:
     import tensorflow as tf
 
-    # Through its capsule, and aligned to 64 bytes: TensorFlow ends the process over any other
-    # memory.
+    # As a DLPack capsule and aligned to 64 bytes: with other memory TensorFlow aborts the process.
     if array.dtype.itemsize == 1:
-        return tf.convert_to_tensor(array)  # it has no bitcast to float8
+        return tf.convert_to_tensor(array)  # there is no bitcast to float8
     bits = tf.experimental.dlpack.from_dlpack(_bits(array).__dlpack__())
     return tf.bitcast(bits, tf.bfloat16) if bits.dtype == tf.uint16 else bits
 

@@ -1,4 +1,4 @@
-/* The loop that every fill goes through, src/fill.c, over a backend that draws nothing and counts the blocks it is asked for. */
+/* src/fill.c, the loop of every fill, with a backend that draws nothing and counts the requested blocks. */
 #include "initfast.h"
 
 static uint64_t drawn;

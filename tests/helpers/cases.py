@@ -1,6 +1,4 @@
-"""The distributions that the kernel tests go through: one of each way that a kernel can take, in
-every dtype.
-"""
+"""The distributions of the kernel tests: one for each path through a kernel, in every dtype."""
 
 from collections.abc import Callable
 
@@ -42,7 +40,9 @@ DISTRIBUTIONS: dict[str, Callable[[DType], Source]] = {
 
 
 def inverse_of(source: Source) -> Source:
-    """The source that makes every element by the inverse, as wide bounds make what lies outside."""
+    """Return the source that computes every element by the inverse, as for values outside wide
+    bounds.
+    """
     numbers, free = source.numbers
     return Source(
         _kernels.TRUNCATED_FREE, source.dtype, source.itemsize, *numbers, free[:8], pattern=0
@@ -56,7 +56,7 @@ DRAWN = [
 ]
 SOURCES = [*DRAWN, ("bits uint32", distributions.bits())]
 IDS = [name for name, _ in SOURCES]
-# A sample: each distribution once, each dtype once or more.
+# A sample: each distribution once, each dtype at least once.
 SOME = [
     "uniform(-0.05,0.05) bfloat16",
     "uniform(3,3.5) float16",

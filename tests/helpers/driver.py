@@ -1,4 +1,4 @@
-"""Build and run kernel_driver.c: the kernels under another compiler or for another architecture."""
+"""Build and run kernel_driver.c: the kernels from another compiler or for another architecture."""
 
 import subprocess
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ FLAGS = [
 
 
 def build(target: Path, compiler: str, *options: str, only: str | None = None) -> Path:
-    """Compile all backends, or else one of them, which then stands in for the portable one too."""
+    """Compile all backends, or only one, which then also replaces the portable one."""
     files = [*sorted(SOURCES.glob("*.c")), TESTS / "helpers" / "kernel_driver.c"]
     if only is not None:
         files.remove(SOURCES / "backend_portable.c")
@@ -41,6 +41,7 @@ def draw(
     count: int,
     threads: int = 1,
 ) -> bytes:
+    """Run a driver, and return the bytes of `count` elements."""
     numbers, free = source.numbers
     words = [
         source.distribution,

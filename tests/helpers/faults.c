@@ -1,5 +1,5 @@
-/* Preloaded into a process (LD_PRELOAD): lets one of the system calls for files fail, or ends the
- * process at it. Calls are counted in all threads from `faults_arm` on. */
+/* For LD_PRELOAD: makes one of the system calls for files fail, or ends the process at it. Calls are
+ * counted in all threads after `faults_arm`. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,7 +20,7 @@ static atomic_long counted;
 static long at = -1;
 static int what;
 
-/* The `step`-th call from now on fails with `error`, or the process is killed before or after it. */
+/* Make the `step`-th call from now on fail with `error`, or kill the process before or after it. */
 void faults_arm(long step, int error) {
     atomic_store(&counted, 0);
     what = error;
@@ -73,7 +73,7 @@ CALL(int, lstat64, (const char *path, struct stat64 *found), (path, found), -1)
 CALL(int, fstat64, (int fd, struct stat64 *found), (fd, found), -1)
 CALL(int, statvfs64, (const char *path, struct statvfs64 *found), (path, found), -1)
 CALL(ssize_t, readlink, (const char *path, char *found, size_t size), (path, found, size), -1)
-/* Also a close that fails has closed. */
+/* A close that fails has closed the file too. */
 CALL(int, close, (int fd), (fd), real(fd) - 1)
 
 int open64(const char *path, int flags, ...) {

@@ -1,6 +1,4 @@
-"""Shared by the cases of Keras: Keras on the backend of this process, the memory of its tensors,
-and a model.
-"""
+"""Helpers of the Keras cases: the backend of this process, the memory of its tensors, a model."""
 
 import os
 
@@ -16,9 +14,7 @@ BACKEND = keras.backend.backend()
 
 
 def array(tensor):
-    """A tensor or variable of the backend as a NumPy array of its memory, without a copy where that
-    can be had.
-    """
+    """Return a tensor or variable of the backend as a NumPy array, without a copy if possible."""
     value = getattr(tensor, "value", tensor)
     value = value() if callable(value) else value
     if BACKEND == "torch":
@@ -41,7 +37,7 @@ def np_dtype(name):
 
 
 def address(tensor):
-    """Where the memory of a tensor starts."""
+    """Return the address of a tensor's memory."""
     value = getattr(tensor, "value", tensor)
     if BACKEND == "torch":
         return value.data_ptr()
@@ -55,22 +51,22 @@ def address(tensor):
 
 
 def same(tensor, expected):
-    """Whether a tensor or variable holds these bytes, of this shape and dtype."""
-    found = array(tensor)
-    return (found.shape, found.dtype, found.tobytes()) == (
+    """Return whether a tensor or variable has the bytes, shape and dtype of an array."""
+    actual = array(tensor)
+    return (actual.shape, actual.dtype, actual.tobytes()) == (
         expected.shape,
         expected.dtype,
         expected.tobytes(),
     )
 
 
-def drawn(dtype):
-    """The dtype that the backend really holds: JAX has no float64 unless it is told to."""
+def actual_dtype(dtype):
+    """Return the dtype that the backend uses: JAX has no float64 by default."""
     return "float32" if BACKEND == "jax" and dtype == "float64" else dtype
 
 
 class Block(keras.layers.Layer):
-    """A layer whose sublayers Keras names, and a weight that has an initializer."""
+    """A layer with sublayers that Keras names, and a weight with an initializer."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -89,6 +85,7 @@ class Block(keras.layers.Layer):
 
 
 def net():
+    """Return a model with recurrent, attention and normalisation layers."""
     x = keras.Input((4, 3))
     y = keras.layers.LSTM(
         5, return_sequences=True, bias_initializer=keras.initializers.Constant(0.5)
@@ -103,6 +100,7 @@ def net():
     return keras.Model(x, Block(name="last")(y))
 
 
-def layer_of(made, *shapes):
-    made.build(*shapes)
-    return made
+def layer_of(layer, *shapes):
+    """Build a layer and return it."""
+    layer.build(*shapes)
+    return layer

@@ -1,4 +1,4 @@
-/* Draws one source on one backend and writes the bytes to standard output: for the architectures and compilers that the tests build for by hand.
+/* Draws from one source on one backend and writes the bytes to standard output, for the architectures and compilers that the tests build for.
  * Arguments: backend distribution dtype itemsize seed stream start count threads, then scale shift low high and the free parameters. */
 #include "initfast.h"
 

@@ -1,7 +1,7 @@
-"""Kills writes for test_kills.py: `python kills.py WAY CASE FOLDER COUNT SEED`.
+"""Kill writing processes, for test_kills.py: `python kills.py WAY CASE FOLDER COUNT SEED`.
 
-A process that has initfast imported and no threads forks what it kills, so that each life of a
-child costs milliseconds. Prints what it did as JSON. WAY is `at_random`, `at_each_step` or
+A process without threads, which has imported initfast, forks the processes that it kills, so that
+each takes only milliseconds. It prints its counts as JSON. WAY is `at_random`, `at_each_step` or
 `fault_at_each_call`."""
 
 import contextlib
@@ -29,14 +29,14 @@ SHAPE = (300, 128)
 
 
 def slowly(_):
-    """Progress that takes a while, so that a kill lands in the middle on any machine."""
+    """Sleep in the progress callback, so that kills hit a write in progress on any machine."""
     time.sleep(0.001)
 
 
 def fork(work, *arguments) -> int:
-    """A child that runs `work` and exits: 0, 2 if another process is writing, or 1 with what went
-    wrong on stderr.
-    """
+    """Fork a child that runs `work`, and return its process id.
+
+    Its exit code is 0, or 2 if another process is writing, or 1 with a traceback on stderr."""
     child = os.fork()
     if child:
         return child
@@ -55,29 +55,30 @@ def fork(work, *arguments) -> int:
 
 
 def wait(child: int) -> int:
-    """Its exit code, or minus the signal that ended it."""
+    """Wait for a child, and return its exit code, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 class Case:
-    """What is written, by how many processes.
+    """A job of writing files.
 
     Attributes:
-        expected: the bytes of each file, in the end.
+        workers: the number of writing processes.
+        expected: the bytes of each file in the end.
     """
 
     workers = 1
     expected: dict[Path, bytes]
 
     def begin(self) -> None:
-        """Make what is there before the first process."""
+        """Create the files that exist before the first process."""
 
     def run(self, worker: int) -> None:
-        """Write what this worker writes, or what is missing of it."""
+        """Write the part of this worker, or resume it."""
         raise NotImplementedError
 
     def is_whole(self, path: Path) -> bool:
-        """Whether the file is in place. No final name may ever hold anything but the whole file."""
+        """Return whether the file is complete; a file with the final name must never be incomplete."""
         if not path.exists():
             return False
         assert path.read_bytes() == self.expected[path], (
@@ -100,7 +101,7 @@ class Fill(Case):
 
 
 def model(layers: int) -> dict:
-    """A model with a tensor that is made whole, and one without elements."""
+    """Return the spec of a model with an orthogonal tensor and one without elements."""
     tensors = {
         f"layers.{n}": {"shape": [70, 64 + n], "dtype": "float32", "init": "he_normal"}
         for n in range(layers)
@@ -111,7 +112,7 @@ def model(layers: int) -> dict:
 
 
 def tiny() -> dict:
-    """A model of many small tensors, which are written together."""
+    """Return the spec of a model of many small tensors, which are written together."""
     inits = ["zeros", "he_normal", "orthogonal", "uniform"]
     return {
         "tensors": {
@@ -122,7 +123,7 @@ def tiny() -> dict:
 
 
 class Rows(Fill):
-    """Rows of an existing file, by three processes."""
+    """Rows of an existing file, written by three processes."""
 
     workers = 3
 
@@ -138,12 +139,12 @@ class Rows(Fill):
         )
 
     def is_whole(self, path: Path) -> bool:
-        """Whether all rows are written; until then each byte is right or 0."""
-        found, right = (
+        """Return whether all rows are written; before that, each byte is right or 0."""
+        actual, expected = (
             np.frombuffer(data, np.uint8) for data in (path.read_bytes(), self.expected[path])
         )
-        assert ((found == right) | (found == 0)).all(), "wrong rows"
-        return bool((found == right).all())
+        assert ((actual == expected) | (actual == 0)).all(), "wrong rows"
+        return bool((actual == expected).all())
 
 
 class Small(Case):
@@ -162,14 +163,14 @@ class Small(Case):
             partial.write_small(path, data, force=True)
 
     def is_whole(self, path: Path) -> bool:
-        """Whether the file is replaced; until then it is the old one."""
-        found = path.read_bytes()
-        assert found in (self.old[path], self.expected[path]), f"a wrong file {path.name}"
-        return found == self.expected[path]
+        """Return whether the file is replaced; before that, it is the old file."""
+        actual = path.read_bytes()
+        assert actual in (self.old[path], self.expected[path]), f"a wrong file {path.name}"
+        return actual == self.expected[path]
 
 
 class Model(Case):
-    """A model in one file, by one process."""
+    """A model in one file, written by one process."""
 
     out = "m.safetensors"
     limit = None
@@ -181,10 +182,10 @@ class Model(Case):
             (folder / self.out).mkdir()
         self.job = checkpoint.plan(spec, folder / self.out, 3, self.limit)
         self.expected = {}
-        drawn = {entry.name: entry.drawn(ift.Seed(3)) for entry in specs.read(spec).entries}
+        initializers = {entry.name: entry.drawn(ift.Seed(3)) for entry in specs.read(spec).entries}
         for file in self.job.files:
             data = b"".join(
-                np.asarray(drawn[t.name].block(t.shape, ..., t.dtype)).tobytes()
+                np.asarray(initializers[t.name].block(t.shape, ..., t.dtype)).tobytes()
                 for t in file.tensors
             )
             self.expected[file.path] = file.header + data
@@ -202,26 +203,26 @@ class Model(Case):
 
 
 class Tiny(Model):
-    """A model of many small tensors in one file, by one process."""
+    """A model of many small tensors in one file, written by one process."""
 
     spec = tiny()
 
 
 class Shards(Model):
-    """A model in shards, by one process."""
+    """A model in shards, written by one process."""
 
     out = "m"
     limit = 40_000
 
 
 class Workers(Shards):
-    """A model in shards, by three processes, two of which have the same number."""
+    """A model in shards, written by three processes, two of which have the same number."""
 
     workers = 3
 
 
 class Commands(Case):
-    """The command lines of an array and of a model, one after the other."""
+    """The command lines of an array and of a model, in sequence."""
 
     def __init__(self, folder: Path) -> None:
         parts = Fill(folder), Model(folder)
@@ -255,20 +256,23 @@ CASES = {
 
 
 def check_names(case) -> bool:
-    """Whether all files are in place."""
-    found = [case.is_whole(path) for path in case.expected]  # all are looked at
-    return all(found)
+    """Return whether all files are complete."""
+    complete = [
+        case.is_whole(path) for path in case.expected
+    ]  # check all, without stopping at the first
+    return all(complete)
 
 
 def check_end(case) -> None:
-    """All files, and nothing else in the folder."""
+    """Check that the folder has all files, and no others."""
     assert check_names(case)
     folder = next(iter(case.expected)).parent
-    left = {path.name for path in folder.iterdir()} - {path.name for path in case.expected}
-    assert not left, f"left behind: {sorted(left)}"
+    others = {path.name for path in folder.iterdir()} - {path.name for path in case.expected}
+    assert not others, f"left behind: {sorted(others)}"
 
 
 def clear(case) -> None:
+    """Delete all files, and begin again."""
     folder = next(iter(case.expected)).parent
     for path in folder.iterdir():
         path.unlink()
@@ -276,11 +280,12 @@ def clear(case) -> None:
 
 
 def workers(case) -> list[int]:
+    """Return the numbers of the workers."""
     return list(range(1, case.workers + 1))
 
 
 def run_all(case) -> float:
-    """Let all workers run at once to the end; return the seconds."""
+    """Run all workers at once until they end, and return the seconds."""
     started = time.perf_counter()
     for child in [fork(case.run, worker) for worker in workers(case)]:
         assert wait(child) == 0
@@ -289,39 +294,39 @@ def run_all(case) -> float:
 
 
 def at_random(case, kills: int, seed: int) -> dict[str, int]:
-    """Kill workers with SIGKILL at random moments, each resumed and killed again until all files
-    are there, until there were `kills` kills.
+    """Kill workers with SIGKILL at random moments, and resume and kill them again until all files
+    are complete; repeat this until there were `kills` kills.
     """
     random.seed(seed)
-    done = lives = rounds = 0
+    killed = lives = rounds = 0
     whole = run_all(case)
     clear(case)
-    while done < kills:
+    while killed < kills:
         complete = False
         while not complete:
             ends = {fork(case.run, worker): random.uniform(0, whole) for worker in workers(case)}
-            if case.workers > 1 and random.getrandbits(1):  # the same number, started twice
+            if case.workers > 1 and random.getrandbits(1):  # two processes with the same number
                 ends[fork(case.run, 1)] = random.uniform(0, whole)
-            begun = time.perf_counter()
+            round_start = time.perf_counter()
             for child, moment in sorted(ends.items(), key=lambda end: end[1]):
-                time.sleep(max(0.0, moment - (time.perf_counter() - begun)))
+                time.sleep(max(0.0, moment - (time.perf_counter() - round_start)))
                 os.kill(child, signal.SIGKILL)
             codes = [wait(child) for child in ends]
             assert 1 not in codes, codes
-            done += codes.count(-signal.SIGKILL)
+            killed += codes.count(-signal.SIGKILL)
             lives += len(codes)
-            complete = check_names(case) or done >= kills
-        run_all(case)  # the last kill may have come between two steps of a rename
+            complete = check_names(case) or killed >= kills
+        run_all(case)  # the last kill may have been between two steps of a rename
         clear(case)
         rounds += 1
-    return {"kills": done, "lives": lives, "rounds": rounds}
+    return {"kills": killed, "lives": lives, "rounds": rounds}
 
 
 STEPS = ("open", "pwrite", "ftruncate", "posix_fallocate", "fsync", "link", "replace", "unlink")
 
 
 def crash_at(step: int, after: bool) -> None:
-    """End the process, as a kill would, at the `step`-th system call that changes anything."""
+    """End the process like a kill at the `step`-th system call that changes files."""
     count = itertools.count(1)  # of all threads
 
     def wrap(real):
@@ -342,8 +347,8 @@ def crash_at(step: int, after: bool) -> None:
 
 
 def at_each_step(case, stride: int, seed: int) -> dict[str, int]:
-    """End one worker at each `stride`-th step of its work, or just after it, and its next life at a
-    random step; then let all come again.
+    """End one worker at each `stride`-th step, or just after it, and its next run at a random step;
+    then run all workers again.
     """
     random.seed(seed)
     crashes, step, code = 0, random.randrange(stride) + 1 - stride, 77
@@ -374,15 +379,15 @@ KILL_BEFORE, KILL_AFTER = -1, -2
 
 
 def fault_at_each_call(case, stride: int, seed: int) -> dict[str, int]:
-    """Let each `stride`-th system call that changes a file fail, with each error, or end the process
-    before or after it; then let all come again. Needs faults.c preloaded.
+    """Make each `stride`-th system call on files fail with each error, or end the process before or
+    after it; then run all workers again. This needs faults.c, preloaded.
     """
     random.seed(seed)
     shim = ctypes.CDLL(None)
-    for worker in workers(case):  # what is imported now is not imported at a fault
+    for worker in workers(case):  # import all modules before the faults
         case.run(worker)
     clear(case)
-    done = {"faults": 0, "kills": 0, "errors": 0, "none": 0}
+    counts = {"faults": 0, "kills": 0, "errors": 0, "none": 0}
 
     def faulty(worker: int, step: int, fault: int) -> None:
         shim.faults_arm(ctypes.c_long(step), fault)
@@ -392,9 +397,9 @@ def fault_at_each_call(case, stride: int, seed: int) -> dict[str, int]:
         except OSError:
             code = 3
         finally:
-            reached = shim.faults_count() >= step
+            was_reached = shim.faults_count() >= step
             shim.faults_arm(ctypes.c_long(-1), 0)
-        os._exit(code + 4 if reached else code)
+        os._exit(code + 4 if was_reached else code)
 
     for fault in (*ERRORS, KILL_BEFORE, KILL_AFTER):
         step = 1 + seed % stride
@@ -405,19 +410,19 @@ def fault_at_each_call(case, stride: int, seed: int) -> dict[str, int]:
             code = wait(fork(faulty, others[-1], step, fault))
             check_names(case)
             assert code in (0, 4, 7, -signal.SIGKILL), (step, fault, code)
-            if code == 0:  # there were fewer calls
+            if code == 0:  # there are fewer calls
                 break
-            done["faults"] += 1
-            done[{7: "errors", 4: "none"}.get(code, "kills")] += 1
+            counts["faults"] += 1
+            counts[{7: "errors", 4: "none"}.get(code, "kills")] += 1
             run_all(case)
             clear(case)
             step += stride
         clear(case)
-    return done
+    return counts
 
 
 if __name__ == "__main__":
     way, name, folder, count, seed = sys.argv[1:]
-    chosen = CASES[name](Path(folder))
-    chosen.begin()
-    print(json.dumps(globals()[way](chosen, int(count), int(seed))))
+    case = CASES[name](Path(folder))
+    case.begin()
+    print(json.dumps(globals()[way](case, int(count), int(seed))))

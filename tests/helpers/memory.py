@@ -1,4 +1,4 @@
-"""Memory to write into: any strides, with poison all around."""
+"""Memory to write into, with any strides and with poison around it."""
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -11,20 +11,20 @@ POISON = 0xA5
 
 
 def bits(array):
-    """The elements as unsigned integers, so that equal means equal bytes."""
+    """Return the elements as unsigned integers, to compare their bytes."""
     return array.view(f"u{array.itemsize}")
 
 
 def drawn(source, seed, shape, dtype):
-    """Return a new array of what `source` describes."""
+    """Return a new array of values from `source`."""
     buffer = buffers.new(shape, dtype)
     fill(source, seed, buffer, whole(shape))
     return buffer.array
 
 
 def poisoned(shape, strides, itemsize):
-    """Memory full of poison, and the unsigned integer view of `shape` and `strides` (bytes) in its
-    middle.
+    """Return memory full of poison, and a view in its middle with `shape` and `strides` (bytes) as
+    unsigned integers.
     """
     reach = [s * (n - 1) for n, s in zip(shape, strides, strict=True) if n]
     below, above = sum(min(0, r) for r in reach), sum(max(0, r) for r in reach)
@@ -36,6 +36,6 @@ def poisoned(shape, strides, itemsize):
 
 
 def untouched(memory, out):
-    """Whether everything around `out` is still poison. Overwrites `out`."""
+    """Return whether the memory around `out` is still poison; this overwrites `out`."""
     out[...] = int.from_bytes(bytes([POISON] * out.itemsize), "little")
     return bool((memory == POISON).all())

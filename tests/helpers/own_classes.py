@@ -1,4 +1,4 @@
-"""Initializers of a user's own, written as documented, and one that takes integers as seeds."""
+"""A user's own initializers, written as documented, and one that accepts only integer seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import initfast as ift
 
 
 def depth_scaled(base: type[ift.RandomInitializer]) -> Any:
-    """The documented way, over the base class of an engine."""
+    """Return a class as documented, derived from the base class of an adapter."""
 
     class DepthScaled(base):  # type: ignore[valid-type, misc]
         __qualname__ = "DepthScaled"  # for pickles
@@ -30,7 +30,7 @@ DepthScaled = depth_scaled(ift.RandomInitializer)
 
 
 class Preset(ift.HeNormal):
-    """A subclass of a preset, with arguments of its own."""
+    """A subclass of a preset with another argument."""
 
     def __init__(self, layers: int = 2, seed: Any = None) -> None:
         super().__init__(seed)
@@ -38,7 +38,7 @@ class Preset(ift.HeNormal):
 
 
 class Whole(ift.Initializer):
-    """Keras' way: `__call__` alone."""
+    """An initializer as in Keras, with `__call__` only."""
 
     def __init__(
         self, gain: float = 1.0, seed: Any = None, input_axes: Any = None, output_axes: Any = None
@@ -47,12 +47,12 @@ class Whole(ift.Initializer):
         self.input_axes, self.output_axes = input_axes, output_axes
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        made = ift.HeNormal(self.seed, self.input_axes, self.output_axes)(shape, dtype)
-        return self.gain * made
+        values = ift.HeNormal(self.seed, self.input_axes, self.output_axes)(shape, dtype)
+        return self.gain * values
 
 
 def integers_only(base: type[ift.Initializer], *, early: bool = False) -> Any:
-    """A class whose generator takes no `Seed`: it fails in a call, or `early`, when it is made."""
+    """Return a class that accepts no `Seed`: a call fails, or with `early` the constructor."""
 
     class IntegersOnly(base):  # type: ignore[valid-type, misc]
         def __init__(self, seed: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""Strategies of parts of logical arrays, and the elements that a part holds."""
+"""Hypothesis strategies for parts of logical arrays, and the elements of a part."""
 
 import math
 
@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 
 def elements(part):
-    """The logical element of every entry of a part, enumerated as the docstring of `Part` says."""
-    found = np.full(part.shape, part.start, np.int64)
+    """Return the logical element of every entry of a part, as the docstring of `Part` defines it."""
+    numbers = np.full(part.shape, part.start, np.int64)
     for axis, step in enumerate(part.steps):
         n = part.shape[axis]
-        found += (np.arange(n) * step).reshape((n,) + (1,) * (len(part.shape) - axis - 1))
+        numbers += (np.arange(n) * step).reshape((n,) + (1,) * (len(part.shape) - axis - 1))
     if part.starts is not None:
         assert part.starts.dtype == np.uint64
         lead = next(
@@ -19,10 +19,10 @@ def elements(part):
             for k in range(1, len(part.shape) + 1)
             if math.prod(part.shape[:k]) == len(part.starts)
         )
-        found += part.starts.astype(np.int64).reshape(
+        numbers += part.starts.astype(np.int64).reshape(
             part.shape[:lead] + (1,) * (len(part.shape) - lead)
         )
-    return found
+    return numbers
 
 
 shapes = (
@@ -34,8 +34,8 @@ shapes = (
 
 @st.composite
 def indices(draw, shape):
-    """Any basic index of an array of `shape`: integers and slices, fewer than dims or not,
-    Ellipsis, newaxis.
+    """Draw any basic index of an array of `shape`: integers, slices, Ellipsis and newaxis, perhaps
+    fewer than dimensions.
     """
     items = []
     for n in shape[: draw(st.integers(0, len(shape)))]:
@@ -47,8 +47,8 @@ def indices(draw, shape):
             one |= place | place.map(np.int32)
         items.append(draw(one))
     if draw(st.booleans()):
-        # Whatever follows the Ellipsis indexes the last dims, which have other sizes: slices fit
-        # any.
+        # Items after the Ellipsis index the last dimensions, which have other sizes. Slices fit any
+        # size.
         tail = draw(
             st.lists(
                 st.builds(slice, *[st.none() | st.integers(-3, 3)] * 2),
@@ -65,9 +65,7 @@ def indices(draw, shape):
 
 @st.composite
 def memories(draw, shape):
-    """Bytes from one entry to the next of `shape` in memory that does not overlap: any order, gaps,
-    any direction.
-    """
+    """Draw strides in bytes for `shape` in memory without overlap: any order, gap and direction."""
     strides, reach = [0] * len(shape), 4
     for axis in draw(st.permutations(range(len(shape)))):
         gap = draw(st.sampled_from([0, 0, 0, 4, 12]))
@@ -78,6 +76,7 @@ def memories(draw, shape):
 
 @st.composite
 def rows(draw):
+    """Draw a shape, and ids of its rows."""
     shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=5).map(tuple))
     lead = tuple(draw(st.lists(st.integers(0, 3), max_size=3)))
     ids = draw(

@@ -1,4 +1,4 @@
-"""Where the files are that tests read, and which modules need an engine."""
+"""The folders that tests read, and the modules that need an engine."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ SOURCES = ROOT / "src"
 VECTORS = TESTS / "vectors"
 SPECS = TESTS / "files" / "specs"
 
-# Modules for one engine each, and what is imported to use it.
+# Adapters, each with the module of its engine.
 ADAPTERS = {
     "torch": "torch",
     "keras": "keras",

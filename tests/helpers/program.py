@@ -1,8 +1,8 @@
-"""The command line as a program of its own: what the `cli` fixture runs.
+"""Run the command line in separate processes, for the `cli` fixture.
 
-Starting Python and importing initfast costs 0.3 s each time. multiprocessing's fork server does
-both once, and then forks a process for each command line: the same entry point, file descriptors
-and exit codes, for some 20 ms.
+Starting Python and importing initfast takes 0.3 s each time. multiprocessing's fork server does
+both once, and then forks a process for each command line, with the same entry point, file
+descriptors and exit codes, in some 20 ms.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class Result(NamedTuple):
-    """How a command line ended, and what it printed."""
+    """The exit code and the output of a command line."""
 
     code: int
     stdout: bytes
@@ -32,7 +32,7 @@ class Result(NamedTuple):
 
 
 class Program:
-    """`initfast`, one process for each call."""
+    """The command `initfast`; each call runs in a separate process."""
 
     def __init__(self) -> None:
         self._processes = multiprocessing.get_context("forkserver")
@@ -48,17 +48,17 @@ class Program:
         check: bool = False,
         real: bool = False,
     ) -> Result:
-        """Run `initfast *arguments` to its end.
+        """Run `initfast *arguments` and wait for its end.
 
         Args:
             env: variables to add to the environment. They act from the start of Python, so this
                 implies `real`.
             cwd: the directory to run in; by default the current one.
-            input: what it reads from stdin.
+            input: text or bytes on stdin.
             timeout: seconds until it is killed and TimeoutError is raised.
-            check: whether to fail unless its exit code is 0.
-            real: start `python -m initfast` from nothing. For what a process inherits, such as a
-                umask or resource limits, for pipes as stdin and stdout, and to know that it works.
+            check: whether to raise AssertionError if the exit code is not 0.
+            real: start a new `python -m initfast`. This is for inherited properties such as a umask
+                or resource limits, for pipes as stdin and stdout, and to check that it works.
         """
         texts = [str(argument) for argument in arguments]
         data = input.encode() if isinstance(input, str) else input
@@ -104,7 +104,7 @@ class Program:
 
 
 def _main(texts: list[str], cwd: str, environment: dict[str, str], folder: Path) -> None:
-    """Be the program, in a process that the fork server has made."""
+    """Run the command line in a process of the fork server."""
     for stream, flags in enumerate((os.O_RDONLY, *[os.O_WRONLY | os.O_CREAT | os.O_APPEND] * 2)):
         os.dup2(os.open(folder / str(stream), flags), stream)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115

@@ -1,8 +1,8 @@
-"""What a type checker makes of the public face. Nothing here runs: mypy reads it, in strict mode,
-with the package.
+"""Uses of the public names for a type checker. No code here runs; mypy reads it in strict mode with
+the package.
 
-An `ignore` marks what a checker must refuse: where it does not, mypy calls the comment unused, and
-fails."""
+An `ignore` marks a use that the checker must refuse. If it does not, mypy reports an unused comment
+and fails."""
 
 from typing import Any, assert_type
 
@@ -29,7 +29,7 @@ def values() -> None:
     init.block((10, 10), 1.5)  # type: ignore[arg-type]
 
 
-def what_is_filled_is_returned(out: npt.NDArray[np.float32], raw: bytearray) -> None:
+def fills(out: npt.NDArray[np.float32], raw: bytearray) -> None:
     init = ift.TruncatedNormal(stddev=0.02, lower=-3.0, upper=3.0, seed=ift.Seed(1).named("kernel"))
     assert_type(init.fill(out), npt.NDArray[np.float32])
     assert_type(init.fill(raw, (16,), dtype="float32"), bytearray)
@@ -66,7 +66,7 @@ def settings() -> None:
 
 
 class Mine(ift.Initializer):
-    """One's own initializer, as Keras' documentation writes it, gets the rest for nothing."""
+    """A user's own initializer, as in Keras' documentation, inherits all other methods."""
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Array:
         return ift.Ones()(shape, dtype)

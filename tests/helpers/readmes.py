@@ -1,8 +1,8 @@
-"""The READMEs, their blocks, and what their sessions print.
+"""Read the READMEs and their blocks, and rewrite the output of their console sessions.
 
 `python tests/helpers/readmes.py` runs every `$ initfast ...` of the console blocks in an empty
-folder, and writes what it prints under it; TMPDIR says where, best in a memory file system, so that
-the rates are not those of a disk.
+folder, and writes the output after it. Set TMPDIR to a memory file system, so that the rates do not
+depend on a disk.
 """
 
 import io
@@ -38,19 +38,19 @@ def blocks(readme: str, language: str) -> list[str]:
 
 
 def program(name: str) -> str:
-    """Return the Python block whose first line names this file."""
-    found = [
+    """Return the Python block whose first line has this file name."""
+    programs = [
         block
         for readme in READMES
         for block in blocks(readme, "python")
         if block.startswith(f"# {name}")
     ]
-    assert len(found) == 1, f"the READMEs must have one program {name}"
-    return found[0]
+    assert len(programs) == 1, f"the READMEs must have one program {name}"
+    return programs[0]
 
 
 def session(block: str) -> Iterator[tuple[list[str], str]]:
-    """Return (arguments, output) of each `$ initfast ...` in a console block."""
+    """Yield (arguments, output) of each `$ initfast ...` in a console block."""
     for command, output in _SESSION.findall(block):
         words = shlex.split(command)
         if words[0] == "initfast":
@@ -58,20 +58,21 @@ def session(block: str) -> Iterator[tuple[list[str], str]]:
 
 
 def enter(folder: Path) -> None:
-    """Make `tests/...` in `folder` what it is in the root, where sessions are run."""
+    """Make the files in `tests/` available in `folder`, where sessions run."""
     (folder / "tests").symlink_to(ROOT / "tests")
 
 
-def _printed(block: str) -> str:
+def _with_output(block: str) -> str:
+    """Return a console block with the present output of its commands."""
     from initfast.cli import main
 
-    def run(found: re.Match[str]) -> str:
-        words, printed = shlex.split(found[1]), io.StringIO()
+    def run(match: re.Match[str]) -> str:
+        words, output = shlex.split(match[1]), io.StringIO()
         if words[0] != "initfast":
-            return found[0]
-        with redirect_stdout(printed):
-            assert main(words[1:]) in (0, None), found[1]
-        return f"$ {found[1]}\n{printed.getvalue()}"
+            return match[0]
+        with redirect_stdout(output):
+            assert main(words[1:]) in (0, None), match[1]
+        return f"$ {match[1]}\n{output.getvalue()}"
 
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         enter(Path(folder))
@@ -83,7 +84,7 @@ def _write() -> None:
     for readme, text in READMES.items():
         changed = re.sub(
             r"(^```console\n)(.*?)(^```)",
-            lambda found: found[1] + _printed(found[2]) + found[3],
+            lambda match: match[1] + _with_output(match[2]) + match[3],
             text,
             flags=re.DOTALL | re.MULTILINE,
         )

@@ -1,12 +1,12 @@
-"""`pytest --skipped=FILE` adds the ids of what it skips to FILE, one in each line. `pytest @FILE`
-then runs it, where the engines that it needs are installed.
+"""Add the option `pytest --skipped=FILE`, which appends the ids of skipped tests to FILE, one per
+line. Then `pytest @FILE` runs these tests, after their engines have been installed.
 """
 
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--skipped", metavar="FILE", help="add the ids of skipped tests to FILE")
+    parser.addoption("--skipped", metavar="FILE", help="append the ids of skipped tests to FILE")
 
 
 def pytest_terminal_summary(

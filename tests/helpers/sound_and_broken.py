@@ -1,5 +1,6 @@
-"""Sound models, each from its library's own initialisation, and broken versions of them: the table
-in initfast/signal/README.md. `python tests/helpers/sound_and_broken.py` prints it."""
+"""Sound models with the initialisation of their library, and broken versions of them.
+
+`python tests/helpers/sound_and_broken.py` prints the table in initfast/signal/README.md."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ STATIC = {"use_cache": False}
 
 
 class Case(NamedTuple):
-    """A version of a model, and the verdict that it must get: a level, and the criterion that
-    failed, with words of the reason."""
+    """A version of a model with the expected verdict: a level, the failed criterion, and words of
+    the reason."""
 
     model: str
     version: str
@@ -34,12 +35,13 @@ def _matrices(module: nn.Module) -> list[nn.Parameter]:
 
 
 def standard(module: nn.Module) -> None:
-    """N(0, 1) weights."""
+    """Draw all weights from N(0, 1)."""
     for each in _matrices(module):
         nn.init.normal_(each)
 
 
 def zeros(module: nn.Module) -> None:
+    """Set all weights to 0."""
     for each in _matrices(module):
         nn.init.zeros_(each)
 
@@ -91,7 +93,7 @@ def gpt2(
 
 
 def unscaled(module: nn.Module) -> None:
-    """GPT-2 without the 1 / sqrt(2 layers) of its projections into the residual stream."""
+    """Draw GPT-2's projections into the residual stream without the factor 1 / sqrt(2 layers)."""
     for name, each in module.named_parameters():
         if name.endswith("c_proj.weight"):
             nn.init.normal_(each, 0.0, 0.02)
@@ -132,7 +134,7 @@ def resnet50(change: Callable[[nn.Module], None] = lambda _: None) -> tuple[nn.M
 
 
 def zero_gamma(module: nn.Module) -> None:
-    """Goyal et al. 2017: the last normalisation of each branch begins with 0."""
+    """Set the last normalisation of each branch to 0, as in Goyal et al. 2017."""
     for part in module.modules():
         if type(part).__name__ == "ResNetBottleNeckLayer":
             nn.init.zeros_(part.layer[-1].normalization.weight)
@@ -193,7 +195,7 @@ def lstm(change: Callable[[nn.Module], None] = lambda _: None) -> tuple[nn.Modul
 
 
 def mlp(change: Callable[[nn.Module], None] = he_fan_in) -> tuple[nn.Module, Any]:
-    """Widths that grow, so that fan_in and fan_out differ."""
+    """Return a network with growing widths, so that fan_in and fan_out differ."""
     widths = [32, 64, 128, 256, 512, 1024]
     parts: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(widths):
@@ -206,7 +208,7 @@ def mlp(change: Callable[[nn.Module], None] = he_fan_in) -> tuple[nn.Module, Any
 
 
 def separable(change: Callable[[nn.Module], None] = he_fan_in) -> tuple[nn.Module, Any]:
-    """Depthwise and pointwise convolutions in turns, without normalisation."""
+    """Return a network of alternating depthwise and pointwise convolutions."""
     parts: list[nn.Module] = [nn.Conv2d(3, 64, 3, padding=1), nn.ReLU()]
     for _ in range(4):
         parts += [nn.Conv2d(64, 64, 3, padding=1, groups=64), nn.ReLU()]
@@ -217,7 +219,7 @@ def separable(change: Callable[[nn.Module], None] = he_fan_in) -> tuple[nn.Modul
 
 
 class Residual(nn.Module):
-    """x + branch(x), without a normalisation."""
+    """The block x + branch(x), without a normalisation."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -239,7 +241,7 @@ def residual_mlp(
 
 
 def fixup(module: nn.Module) -> None:
-    """Zhang et al. 2019: the last layer of each branch begins with 0."""
+    """Set the last layer of each branch to 0, as in Zhang et al. 2019."""
     for part in module.modules():
         if isinstance(part, Residual):
             nn.init.zeros_(part.branch[-1].weight)
@@ -292,7 +294,7 @@ CASES = [
 
 
 def verdict(case: Case) -> Any:
-    """The report on a case, from one seed."""
+    """Return the report on a case, from one seed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
@@ -301,8 +303,9 @@ def verdict(case: Case) -> Any:
 
 
 def as_planted(case: Case, report: Any) -> bool:
-    found = report.summary
-    if found.level != case.level:
+    """Return whether a report has the expected verdict."""
+    summary = report.summary
+    if summary.level != case.level:
         return False
     return not case.letter or (
         report.verdicts[case.letter].passed is False
@@ -322,8 +325,8 @@ def main() -> None:
     print("\n".join(HEAD))
     for case in CASES:
         report = verdict(case)
-        planted = "" if as_planted(case, report) else f" NOT AS PLANTED: {report.summary}"
-        print(row(case, report) + planted, flush=True)
+        problem = "" if as_planted(case, report) else f" UNEXPECTED: {report.summary}"
+        print(row(case, report) + problem, flush=True)
 
 
 if __name__ == "__main__":

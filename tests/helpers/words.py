@@ -1,4 +1,4 @@
-"""Words at will: Philox run backwards tells at which block of which stream four words stand."""
+"""Find the block and stream with four given words, by running Philox backwards."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from initfast.core.dtypes import DType
 
 SEED = 0x0123456789ABCDEF
 ONES = 2**32 - 1
-# Both ends, and both sides of a sign, of a quarter turn and of the bits that are thrown away.
+# Both ends, and both sides of a sign, of a quarter turn and of the discarded bits.
 EDGES = (
     0,
     1,
@@ -27,7 +27,7 @@ EDGES = (
 
 
 def place(words: tuple[int, int, int, int], seed: int = SEED) -> tuple[int, int]:
-    """The block and the stream at which `words` are what the seed gives."""
+    """Return the block and the stream in which a seed gives these words."""
     inverses = pow(0xD2511F53, -1, 2**32), pow(0xCD9E8D57, -1, 2**32)
     x0, x1, x2, x3 = words
     for number in reversed(range(10)):
@@ -45,7 +45,7 @@ def place(words: tuple[int, int, int, int], seed: int = SEED) -> tuple[int, int]
 def drawn(
     source: _kernels.Source, dtype: DType, words: tuple[int, int, int, int], lane: int = 0
 ) -> np.ndarray:
-    """What the active backend makes of a block of these words, which stands at `lane` of a tile."""
+    """Return the values of the active backend for a block of these words at `lane` of a tile."""
     block, stream = place(words)
     out = empty((_kernels.TILE_BLOCKS, 16 // max(4, dtype.itemsize)), dtype)
     _kernels.tiles(source, SEED, stream, (block - lane) % 2**64, 1, out.ctypes.data)
@@ -53,9 +53,9 @@ def drawn(
 
 
 def expected(source: _kernels.Source, words: tuple[int, int, int, int]) -> np.ndarray:
-    """What the reference makes of the block of these words."""
+    """Return the values of the reference for a block of these words."""
     block, stream = place(words)
     first, second = reference.blocks(np.array([block, block ^ 1 << 63], np.uint64), SEED, stream)
     wide = source.distribution == _kernels.TRUNCATED_WIDE
-    made = reference.of_words(source, first[None], second[None] if wide else None)
-    return reference._rounded(made, source)
+    values = reference.of_words(source, first[None], second[None] if wide else None)
+    return reference._rounded(values, source)

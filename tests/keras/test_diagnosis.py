@@ -1,7 +1,6 @@
-"""The model of the introduction to weight initialisation, diagnosed in real Keras, against the
-sketch of the same.
+"""The model of the introduction to weight initialisation: a diagnosis in Keras against the sketch.
 
-What holds on every backend is in cases/diagnosis.py, which test_keras_initializers.py runs.
+The tests for every backend are in cases/diagnosis.py, which test_initializers.py runs.
 """
 
 import os
@@ -41,18 +40,18 @@ def introduction(initializer):
     ],
 )
 def test_its_model(name, passed):
-    """(c), (e) and (f) in its only layer, with the very weights of the sketch."""
+    """(c), (e) and (f) in its only layer, with the weights of the sketch."""
     x = np.random.default_rng(0).standard_normal((32, 64, 32), dtype=np.float32)
     expected = diagnose([FLAT, UNITS], name, "relu", inputs=x.reshape(32, FLAT), seed=4)
     seed = ift.Seed(4).named("layer_1/kernel")
-    made = {
+    initializer = {
         "zeros": ik.Zeros(),
         "random_normal(stddev=0.01)": ik.RandomNormal(stddev=0.01, seed=seed),
         "he_normal": ik.HeNormal(seed=seed),
         "random_normal(stddev=1)": ik.RandomNormal(stddev=1.0, seed=seed),
     }[name]
-    found = ik.diagnose(introduction(made), x)
-    (layer,), (wanted,) = found.layers, expected.layers
+    actual = ik.diagnose(introduction(initializer), x)
+    (layer,), (expected_layer,) = actual.layers, expected.layers
     assert (layer.name, layer.fan_in, layer.fan_out, layer.activation) == (
         "dense",
         FLAT,
@@ -60,16 +59,16 @@ def test_its_model(name, passed):
         "relu",
     )
     for field in ("net_std", "mean", "variance", "dead", "batch_variance"):
-        assert getattr(layer, field) == pytest.approx(getattr(wanted, field), rel=1e-4, abs=1e-6), (
-            field
-        )
+        assert getattr(layer, field) == pytest.approx(
+            getattr(expected_layer, field), rel=1e-4, abs=1e-6
+        ), field
     marks = {True: "+", False: "x", None: "."}
-    for report in (found, expected):
+    for report in (actual, expected):
         assert "".join(marks[report.verdicts[letter].passed] for letter in "cef") == passed
 
 
 @pytest.mark.long
-def test_what_initialize_draws_is_what_is_measured():
+def test_the_weights_of_initialize_are_measured():
     model = keras.Sequential(
         [keras.Input((256,)), *(keras.layers.Dense(256, activation="relu") for _ in range(8))]
     )

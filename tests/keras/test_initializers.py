@@ -1,7 +1,7 @@
-"""initfast.keras on each backend of Keras, in a process of its own, because Keras takes one backend
-a process.
+"""initfast.keras on each backend of Keras, in separate processes, because Keras has one backend per
+process.
 
-The cases are in cases/ and run by hand too: KERAS_BACKEND=torch pytest
+The cases are in cases/. Run one file with: KERAS_BACKEND=torch pytest
 tests/keras/cases/models.py"""
 
 import importlib.util
@@ -28,22 +28,22 @@ ON_ALL = (
     "diagnosis",
     "networks",
 )
-# Keras' variables have the __array__ of NumPy 1; every file it writes goes through it.
+# Keras' variables have the __array__ of NumPy 1, and Keras calls it for every file that it writes.
 KERAS_OWN = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 
 
 def run(backend: str, names: tuple[str, ...], tier: str = "", **environment: str) -> str:
     """Run some case files on a backend and return pytest's last line, which must say 'passed'."""
-    for needed in ("keras", backend):
-        if importlib.util.find_spec(needed) is None:
-            pytest.skip(f"{needed} is not installed")
+    for module in ("keras", backend):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
     quiet = {
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_ENABLE_ONEDNN_OPTS": "0",
         "CUDA_VISIBLE_DEVICES": "-1",
     }
     files = [str(CASES / f"{name}.py") for name in names]
-    # One process each: more of them would import the backend again, and the suite has its own.
+    # No workers here: each would import the backend again, and the suite has workers already.
     options = ["-q", "-n0", "--no-header", "-p", "no:cacheprovider", "-W", KERAS_OWN, "-m", tier]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *files],

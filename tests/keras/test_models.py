@@ -1,6 +1,4 @@
-"""The model of the introduction to weight initialisation, in real Keras, with its initializers from
-initfast.
-"""
+"""The model of the introduction to weight initialisation, in Keras with initializers of initfast."""
 
 import os
 
@@ -19,7 +17,7 @@ UNITS = 128
 
 
 def get(identifier):
-    """The initializer of initfast.keras that a name or a config means."""
+    """Return the initializer of initfast.keras for a name or config."""
     return keras.initializers.get(registry.serialize(registry.get(identifier)))
 
 
@@ -85,15 +83,15 @@ def test_one_step_of_training_is_finite(name):
     assert np.isfinite(loss)
     assert np.isfinite(after).all()
     assert np.isfinite(model.predict_on_batch(x)).all()
-    # At zero the ReLU passes no gradient, so that one cannot learn at all.
+    # At zero the ReLU passes no gradient, so this model cannot learn.
     assert (after != before).any() == (name != "zeros")
 
 
 @pytest.mark.parametrize("name", sample(INITIALIZERS, "zeros", "constant", "he_normal"))
 def test_equal_units_stay_equal_and_others_differ(name):
     x, y = data()
-    # The layer behind is constant too: with equal weights in and out, every unit gets the same
-    # gradient for ever.
+    # The next layer is constant too: with equal weights in and out, all units get the same
+    # gradient in each step.
     model = build(INITIALIZERS[name](), get({"class_name": "constant", "config": {"value": 0.01}}))
     for _ in range(3):
         assert np.isfinite(model.train_on_batch(x, y))
@@ -132,9 +130,9 @@ def test_every_kind_of_weight_in_a_layer(string, dtype):
     assert np.isfinite(np.asarray(layer(np.ones((2, 8), "float32")), "float32")).all()
 
 
-def test_a_layers_config_holds_what_we_can_read():
+def test_initfast_reads_the_config_of_a_layer():
     layer = keras.layers.Dense(
         4, kernel_initializer=get({"class_name": "he_normal", "config": {"seed": 3}})
     )
-    made = registry.deserialize(layer.get_config()["kernel_initializer"])
-    assert type(made).__module__ == "initfast" and made.get_config()["seed"] == 3
+    initializer = registry.deserialize(layer.get_config()["kernel_initializer"])
+    assert type(initializer).__module__ == "initfast" and initializer.get_config()["seed"] == 3

@@ -1,5 +1,5 @@
-/* The bodies of the kernels, fed with chosen words instead of Philox's, and compared with references of many more digits. accuracy.py builds this
- * with -DVERBS="simd_....h" and calls it; accuracy_reference.h has the references, which accuracy.py checks with mpmath. */
+/* Runs the bodies of the kernels on chosen words instead of Philox's, and compares them with references of many more digits. accuracy.py builds
+ * this with -DVERBS="simd_....h" and calls it; accuracy_reference.h has the references, which accuracy_exact.py checks with mpmath. */
 #include "initfast.h"
 #include "compiler.h"
 #if defined(INITFAST_X86_64)
@@ -19,9 +19,9 @@ enum { GROUPS = 1, GROUPS_TRUNCATED = 1 };
 enum { CHUNK = 4096, BUCKETS = 256 };
 static const uint64_t ALL = (uint64_t)1 << 32;
 
-/* ---- Any words, in the order of their elements, through everything that follows Philox. ---- */
+/* ---- Any words, in the order of their elements, through all steps after Philox. ---- */
 
-/* Philox leaves the high halves of its lanes unspecified, so that here they hold what would be seen if it mattered. */
+/* Philox leaves the high halves of its lanes unspecified, so here they have values that would show if they mattered. */
 static v_words given_words(const uint32_t *words, const int halved) {
     v_words w;
     for (int k = 0; k < 4; k++) {
@@ -101,9 +101,9 @@ typedef struct {
     double ulp;            /* largest error, in units in the last place of the exact value */
     double relative;       /* largest relative error */
     uint64_t at;           /* the word of the largest error in ulp */
-    uint64_t count, zeros; /* values looked at, and how many of them are 0 or no number */
-    uint64_t back;         /* how often a value goes back where the exact one goes on */
-    double back_ulp;       /* by how much at most */
+    uint64_t count, zeros; /* values checked, and how many of them are 0 or NaN */
+    uint64_t back;         /* how often a value falls where the exact one rises */
+    double back_ulp;       /* the largest such step */
     double relative_by_mantissa[BUCKETS];
 } worst;
 
@@ -187,7 +187,7 @@ EXPORT void angle_f32_all(uint64_t begin, uint64_t end, uint32_t radius_word, wo
     }
 }
 
-/* Each word [begin, end) as radius, with an angle that a bijection gives it, so that all of both come up once. */
+/* Each word [begin, end) as radius, with an angle from a bijection, so that every radius and every angle occurs once. */
 EXPORT void normal_f32_all(uint64_t begin, uint64_t end, uint32_t factor, worst *w) {
     const initfast_source s = source_of(INITFAST_NORMAL, INITFAST_FLOAT32, STANDARD);
     uint32_t words[CHUNK];
@@ -195,7 +195,7 @@ EXPORT void normal_f32_all(uint64_t begin, uint64_t end, uint32_t factor, worst 
     for (; begin < end; begin += CHUNK / 2) {
         for (int i = 0; i < CHUNK; i += 2) {
             words[i] = (uint32_t)begin + (uint32_t)i / 2;
-            uint32_t angle = words[i] * factor; /* odd, and both steps can be undone */
+            uint32_t angle = words[i] * factor; /* factor is odd, and both steps are invertible */
             words[i + 1] = angle ^ angle >> 15;
         }
         make_normal_f32(&s, words, CHUNK / 4, (char *)found);
@@ -209,7 +209,7 @@ EXPORT void normal_f32_all(uint64_t begin, uint64_t end, uint32_t factor, worst 
     }
 }
 
-/* The 2^24 values that words [0, 2^32) >> 8 can give, and how many of the 2^32 words do not give theirs. */
+/* The 2^24 values for words [0, 2^32) >> 8, and how many of the 2^32 words give another value. */
 EXPORT uint64_t table_f32(int distribution, const double *numbers, uint64_t begin, uint64_t end, float *table, int compare) {
     const initfast_source s = source_of(distribution, INITFAST_FLOAT32, numbers);
     uint32_t words[CHUNK];
@@ -257,7 +257,7 @@ static uint64_t mixed(uint64_t x) { /* splitmix64's output function (Steele, Lea
     return x ^ x >> 31;
 }
 
-/* `count` words, two blocks' worth at least: the given ones, or (list NULL) random ones from `seed` on. */
+/* `count` words, at least two blocks: those of `list`, or random ones from `seed` on if `list` is NULL. */
 EXPORT void f64_words(int distribution, const double *numbers, const uint64_t *list, uint64_t seed, uint64_t count, worst *w) {
     const initfast_source s = source_of(distribution, INITFAST_FLOAT64, numbers);
     uint64_t words[CHUNK];
@@ -280,7 +280,7 @@ EXPORT void f64_words(int distribution, const double *numbers, const uint64_t *l
                     const long double t = ldexpl((long double)(words[k] >> 11), -52) + (-1 + 0x1p-53L);
                     const long double exact = reference_truncated(t, found[k]);
                     note(w, (double)(found[k] - exact), (double)exact, 53, words[k]);
-                } else { /* uniform: the very number; `back` counts the others */
+                } else { /* uniform: `back` counts values that differ from the exact number */
                     w->count++;
                     w->back += found[k] != reference_uniform_64(words[k] >> 11, numbers);
                 }
@@ -289,7 +289,7 @@ EXPORT void f64_words(int distribution, const double *numbers, const uint64_t *l
     }
 }
 
-/* For sorted words: how often a value goes back, and by how much. */
+/* For sorted words: how often a value falls, and by how much. */
 EXPORT void f64_sorted(int distribution, const double *numbers, const uint64_t *list, uint64_t count, worst *w) {
     const initfast_source s = source_of(distribution, INITFAST_FLOAT64, numbers);
     double found[CHUNK], last = -INFINITY;
@@ -328,7 +328,7 @@ EXPORT void free_words(int dtype, const double *numbers, double lower, double up
             const double value = narrow ? found_f32[i] : found[i];
             const __float128 exact = reference_free(&bounds, narrow ? reference_u_32(words[i]) : reference_u_64(wide[i]), value);
             if (exact != exact) {
-                w->zeros++; /* no convergence from the kernel's value: it must be far off */
+                w->zeros++; /* no convergence from the kernel's value, so its error must be large */
                 continue;
             }
             note(w, (double)(value - exact), (double)exact, digits, wide[i]);
@@ -336,7 +336,7 @@ EXPORT void free_words(int dtype, const double *numbers, double lower, double up
     }
 }
 
-/* ---- What all words give in a dtype: the patterns seen (8 and 16 bits), or the ends (32), and how often a value goes back. ---- */
+/* ---- All words in a dtype: the patterns that occur (8 and 16 bits), or the extremes (32), and how often a value falls. ---- */
 
 EXPORT void seen(int distribution, int dtype, const double *numbers, uint64_t begin, uint64_t end, uint64_t step, int itemsize, uint8_t *patterns,
                  double *ends, uint64_t *back) {
@@ -368,7 +368,7 @@ EXPORT void ends_f64(int distribution, const double *numbers, uint64_t seed, uin
     for (uint64_t at = 0; at < count; at += CHUNK) {
         for (uint64_t i = 0; i < CHUNK; i++) {
             words[i] = mixed((seed + at + i) * 0x9e3779b97f4a7c15);
-            if (i < 64) words[i] = i & 1 ? ~(mixed(at + i) >> i) : mixed(at + i) >> i; /* and near both ends */
+            if (i < 64) words[i] = i & 1 ? ~(mixed(at + i) >> i) : mixed(at + i) >> i; /* also near both ends */
         }
         MAKE[distribution][INITFAST_FLOAT64](&s, (const uint32_t *)words, CHUNK / 2, (char *)found);
         for (int i = 0; i < CHUNK; i++) {
@@ -396,7 +396,7 @@ EXPORT void narrowed(int dtype, int by_integers, uint32_t first, size_t count, c
     }
 }
 
-/* ---- The references, for accuracy.py to check: each value in two doubles. ---- */
+/* ---- The references, for the check in accuracy_exact.py: each value as two doubles. ---- */
 
 static void split(__float128 x, double *out) {
     out[0] = (double)x;

@@ -1,11 +1,11 @@
-"""How far every function of the kernels is from the exact one: all 2^32 words in float32, samples
-and edges in float64.
+"""Measure the errors of all functions of the kernels: on all 2^32 words in float32, on samples and
+edges in float64.
 
-accuracy.c runs the bodies of the best backend here (all backends give the same bits: part `bits`)
-on chosen words and compares with accuracy_reference.h, which this file checks with mpmath. An error
-counts in units in the last place (ulp) of the exact value, from the exact word on: the conversion
-of the word to a float is part of it. About half an hour on two threads at low priority. Needs GCC
-with libquadmath (x86-64), mpmath, scipy and ml_dtypes."""
+accuracy.c runs the kernels of the best backend here (all backends give the same bits: part `bits`)
+on chosen words. It compares them with accuracy_reference.h, which accuracy_exact.py checks with
+mpmath. Errors are in units in the last place (ulp) of the exact value for the exact word, so they
+include the conversion of the word to a float. This takes about half an hour on two threads at low
+priority. It needs GCC with libquadmath (x86-64), mpmath, scipy and ml_dtypes."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ FLAGS = [
 FLAGS += ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
 
 F32, F64 = FLOATING[0], FLOATING[1]
-# Uniforms and truncated normals whose every value is looked at in every dtype.
+# Uniforms and truncated normals of which all values are checked in every dtype.
 UNIFORMS = [(0.0, 1.0), (-0.05, 0.05), (3.0, 3.5), (-100.0, 0.1)]
 TRUNCATED = [(0.0, 1.0), (0.0, 0.05), (0.3, 0.7), (50.0, 20.0)]
 FREE_IN_EVERY_DTYPE = [(-1.0, 3.0), (8.0, 9.0), (-40.0, -38.0)]
 # Bounds in standard deviations: around the middle, one-sided, far, narrow, and on both sides of
-# each way to compute.
+# each change of the algorithm.
 BOUNDS = [
     (-1.0, 1.0), (-1.0, 3.0), (-3.0, 3.0), (-2.0, 2.0), (-0.5, 0.5), (-5.0, 4.0), (-6.76, 6.76),
     (-9.4, 9.6),
@@ -74,7 +74,7 @@ BOUNDS = [
 
 
 class Worst(ctypes.Structure):
-    """As `worst` in accuracy.c."""
+    """The struct `worst` of accuracy.c."""
 
     _fields_ = [
         ("ulp", ctypes.c_double),
@@ -98,7 +98,7 @@ TYPES = {
     "array": ctypes.c_void_p,
     "worst": ctypes.POINTER(Worst),
 }
-# As in accuracy.c: the result, then the arguments.
+# The functions of accuracy.c: types of the result and the arguments.
 SIGNATURES = {
     name: text.split()
     for name, text in {
@@ -127,7 +127,7 @@ SIGNATURES = {
 
 
 def build(folder: Path) -> ctypes.CDLL:
-    """accuracy.c over the verbs of the best backend that this CPU runs."""
+    """Compile accuracy.c with the header of the best backend of this CPU, and load it."""
     name = next((name for name in reversed(backends.available()) if name in VERBS), None)
     if name is None:
         raise SystemExit("accuracy needs an x86-64 CPU with AVX2 or AVX-512")
@@ -152,25 +152,26 @@ def build(folder: Path) -> ctypes.CDLL:
 
 
 def numbers_of(source: Source) -> np.ndarray[Any, Any]:
-    """scale, shift, low, high and the free parameters, as accuracy.c takes them."""
+    """Return scale, shift, low, high and the free parameters as an array for accuracy.c."""
     return np.array([*source.numbers[0], *source.numbers[1]], np.float64)
 
 
 def ranges(total: int, pieces: int = PIECES, overlap: int = 0) -> list[tuple[int, int]]:
-    """Equal pieces of [0, total), each begun `overlap` early so that neighbours across a border are
-    seen too.
+    """Return equal pieces of [0, total), each starting `overlap` early to include neighbours across
+    borders.
     """
     step = max(CHUNK * 256, total // pieces)
     return [(max(0, low - overlap), min(total, low + step)) for low in range(0, total, step)]
 
 
 def in_threads(work: Callable[[Any], Any], jobs: Iterable[Any]) -> list[Any]:
-    """Each job on one of THREADS threads. The C code lets go of the interpreter."""
+    """Run each job on one of THREADS threads; the C code releases the GIL."""
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(work, jobs))
 
 
-def merged(parts: Sequence[Worst]) -> Worst:
+def worst_of(parts: Sequence[Worst]) -> Worst:
+    """Return the worst of all pieces."""
     total = Worst()
     for part in parts:
         if not part.ulp <= total.ulp:
@@ -187,21 +188,21 @@ def merged(parts: Sequence[Worst]) -> Worst:
     return total
 
 
-def swept(call: Callable[[int, int, Worst], object], total: int, overlap: int = 0) -> Worst:
-    """`call` over [0, total) in pieces, on the threads, and the worst of all."""
+def worst_over(call: Callable[[int, int, Worst], object], total: int, overlap: int = 0) -> Worst:
+    """Call a function for pieces of [0, total) on the threads, and return the worst of all."""
 
     def one(piece: tuple[int, int]) -> Worst:
         worst = Worst()
         call(*piece, worst)
         return worst
 
-    return merged(in_threads(one, ranges(total, overlap=overlap)))
+    return worst_of(in_threads(one, ranges(total, overlap=overlap)))
 
 
 def ulp_row(what: str, worst: Worst, goal: float, note: str = "") -> Row:
-    """A largest error. Zeros are where a value is 0, no number, or where the reference found no way
-    from it.
-    """
+    """Return the row of a largest error.
+
+    Zeros count values that are 0 or NaN, or from which the reference does not converge."""
     measured = f"{worst.ulp:.3f} ulp at word {worst.at:#x}{note}"
     if worst.zeros:
         measured += f"; {worst.zeros} zeros or strays"
@@ -209,15 +210,16 @@ def ulp_row(what: str, worst: Worst, goal: float, note: str = "") -> Row:
 
 
 def count_row(what: str, count: int, note: str = "") -> Row:
+    """Return the row of a count that should be 0."""
     return Row(what, "0", f"{count}{note}", count == 0)
 
 
 def values(
     library: ctypes.CDLL, source: Source, words: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, Any]:
-    """What the kernel makes of these words (a whole number of groups of lanes), in the source's
-    dtype.
-    """
+    """Return the kernel's values for these words, in the source's dtype.
+
+    The number of words must be a multiple of the lanes."""
     dtype = next(each for each in FLOATING if CODES[each] == source.dtype)
     out = np.zeros(words.size, dtype)
     numbers = numbers_of(source)
@@ -230,8 +232,8 @@ def values(
 
 
 def free_source(lower: float, upper: float, dtype: DType) -> Source:
-    """The source of free bounds, also for those that `distributions` would take another way: [-2,
-    2], and very wide.
+    """Return the source of the algorithm for free bounds, also for bounds that `distributions`
+    computes in another way, such as [-2, 2].
     """
     try:
         source = distributions.truncated_normal(0.0, 1.0, lower, upper, dtype)
@@ -246,25 +248,25 @@ def free_source(lower: float, upper: float, dtype: DType) -> Source:
         float(GRIDS[dtype.name].down(Fraction(upper))),
     )
     parameters = truncation.free_parameters(lower, upper)
-    # Bounds that keep half of the mass take the inverse for what lies outside alone: here it is
-    # tried for every word.
+    # Bounds that keep half of the mass use the inverse only for values outside. Here it is tried
+    # for every word.
     return Source(
         _kernels.TRUNCATED_FREE, CODES[dtype], dtype.itemsize, 1.0, 0.0, low, high, parameters, 0
     )
 
 
 def run_steps(steps: Sequence[Callable[[ctypes.CDLL, bool], list[Row]]], quick: bool) -> list[Row]:
-    """The rows of all steps, at low priority, each printed as it comes."""
+    """Run all steps at low priority, print their rows, and return them."""
     os.nice(15)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         library = build(Path(folder))
         for step in steps:
             start = time.perf_counter()
-            found = step(library, quick)
-            for row in found:
+            new_rows = step(library, quick)
+            for row in new_rows:
                 met = {True: "met", False: "MISSED", None: "-"}[row.met]
                 print(f"{row.what}: {row.measured} ({met})", flush=True)
             print(f"  {step.__name__}: {time.perf_counter() - start:.0f} s", flush=True)
-            rows += found
+            rows += new_rows
     return rows

@@ -1,6 +1,4 @@
-"""Every dtype: no value out of its bounds, and every float32 rounded as NumPy and ml_dtypes round
-it.
-"""
+"""Check every dtype: no value outside its bounds, and the same rounding as in NumPy and ml_dtypes."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ from initfast.core.rounding import GRIDS
 
 
 def patterns_of(dtype: DType) -> np.ndarray[Any, Any]:
-    """Every pattern of a 1- or 2-byte dtype, as float64."""
+    """Return every value of a dtype of 1 or 2 bytes, as float64."""
     with np.errstate(invalid="ignore"):
         return (
             np.arange(2 ** (8 * dtype.itemsize), dtype=bits_of(dtype))
@@ -50,8 +48,8 @@ def out_of_bounds(
     total: int,
     step: int,
 ) -> tuple[int, int]:
-    """How many different values that words [0, total) give are not allowed, and how often float32
-    goes back.
+    """Return the number of distinct values out of bounds for words [0, total), and how often
+    float32 values step back.
     """
     numbers = numbers_of(source)
     if dtype == F64:
@@ -62,12 +60,12 @@ def out_of_bounds(
         return sum(not allowed(float(end)) for end in ends), 0
 
     def one(piece: tuple[int, int]) -> tuple[Any, Any, int]:
-        seen, ends, back = (
+        patterns, ends, back = (
             np.zeros(65536, np.uint8),
             np.array([np.inf, -np.inf]),
             np.zeros(1, np.uint64),
         )
-        results = (seen.ctypes, ends.ctypes, back.ctypes)
+        results = (patterns.ctypes, ends.ctypes, back.ctypes)
         library.seen(
             source.distribution,
             source.dtype,
@@ -77,22 +75,23 @@ def out_of_bounds(
             dtype.itemsize,
             *results,
         )
-        return seen, ends, int(back[0])
+        return patterns, ends, int(back[0])
 
-    found = in_threads(one, ranges(total, overlap=CHUNK * step))
-    back = sum(each for _, _, each in found)
+    results = in_threads(one, ranges(total, overlap=CHUNK * step))
+    back = sum(each for _, _, each in results)
     if dtype == F32:
         ends = [
-            min(float(ends[0]) for _, ends, _ in found),
-            max(float(ends[1]) for _, ends, _ in found),
+            min(float(ends[0]) for _, ends, _ in results),
+            max(float(ends[1]) for _, ends, _ in results),
         ]
         return sum(not allowed(end) for end in ends), back
-    seen = np.logical_or.reduce([each for each, _, _ in found])
+    patterns = np.logical_or.reduce([each for each, _, _ in results])
     decoded = patterns_of(dtype)
-    return sum(not allowed(float(decoded[pattern])) for pattern in np.flatnonzero(seen)), 0
+    return sum(not allowed(float(decoded[pattern])) for pattern in np.flatnonzero(patterns)), 0
 
 
 def bounds_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
+    """Return the rows of values out of bounds in every dtype."""
     rows = []
     total = 2**24 if quick else 2**32
 
@@ -118,8 +117,8 @@ def bounds_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
             )[0]
         for lower, upper in FREE_IN_EVERY_DTYPE:
             source = distributions.truncated_normal(0.0, 1.0, lower, upper, dtype)
-            found = out_of_bounds(library, source, dtype, closed(0.0, 1.0, lower, upper), total, 1)
-            free_outside, back = free_outside + found[0], back + found[1]
+            counts = out_of_bounds(library, source, dtype, closed(0.0, 1.0, lower, upper), total, 1)
+            free_outside, back = free_outside + counts[0], back + counts[1]
         words = "10^8 random words and edges" if dtype == F64 else "all 2^24 values"
         rows.append(
             count_row(
@@ -152,8 +151,7 @@ def bounds_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
 
 
 def rounding_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
-    """Every float32 that the dtype's largest number can hold, against NumPy's and "
-    "ml_dtypes' casts."""
+    """Return the rows of the rounding of every float32 in the range of a dtype."""
     rows = []
     ways = [(dtype, False) for dtype in FLOATING[2:]] + [(FLOATING[2], True)]
     size = 2**22
@@ -173,14 +171,14 @@ def rounding_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
                 np.arange(first, first + size, dtype=np.uint64).astype(np.uint32).view(np.float32)
             )
             with np.errstate(over="ignore", invalid="ignore"):
-                wanted = patterns.astype(dtype).view(bits_of(dtype))
-            held = np.abs(patterns) <= np.float32(largest)
-            return int((held & (out != wanted)).sum()), int(held.sum())
+                expected = patterns.astype(dtype).view(bits_of(dtype))
+            in_range = np.abs(patterns) <= np.float32(largest)
+            return int((in_range & (out != expected)).sum()), int(in_range.sum())
 
-        found = in_threads(one, firsts)
+        counts = in_threads(one, firsts)
         how = " by integers (portable)" if by_integers else ""
-        wrong, held = (sum(each) for each in zip(*found, strict=True))
-        what = f"{held:,} of them in 64 pieces" if quick else f"all {held:,}"
+        wrong, total = (sum(each) for each in zip(*counts, strict=True))
+        what = f"{total:,} of them in 64 pieces" if quick else f"all {total:,}"
         rows.append(
             count_row(
                 f"float32 in range to {dtype.name}{how}, {what}: unlike NumPy's or "
@@ -192,5 +190,5 @@ def rounding_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
 
 
 def run(quick: bool) -> list[Row]:
-    """All rows of the part."""
+    """Return all rows of the part."""
     return run_steps([bounds_rows, rounding_rows], quick)

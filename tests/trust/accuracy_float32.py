@@ -1,4 +1,4 @@
-"""float32: uniform, truncated normal, radius, sine, cosine and normal on all 2^32 words."""
+"""Measure float32 on all 2^32 words: uniform, truncated normal, radius, sine, cosine, normal."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from accuracy import (
     Worst,
     count_row,
     in_threads,
-    merged,
     numbers_of,
     ranges,
     run_steps,
-    swept,
     ulp_row,
+    worst_of,
+    worst_over,
 )
 from accuracy_exact import references
 from rows import Row
@@ -30,8 +30,11 @@ from initfast.core import distributions
 
 
 def float32_normal(library: ctypes.CDLL, quick: bool) -> list[Row]:
+    """Return the rows of radius, sine, cosine and normal."""
     total = 2**24 if quick else 2**32
-    radius = swept(lambda low, high, w: library.radius_f32_all(low, high, w), total, overlap=CHUNK)
+    radius = worst_over(
+        lambda low, high, w: library.radius_f32_all(low, high, w), total, overlap=CHUNK
+    )
     one = library.word_of_radius_1()
     sines: list[Worst] = []
 
@@ -40,9 +43,9 @@ def float32_normal(library: ctypes.CDLL, quick: bool) -> list[Row]:
         library.angle_f32_all(low, high, one, sine, cosine)
         sines.append(sine)
 
-    cosine = swept(angle, total)
-    sine = merged(sines)
-    normal = swept(
+    cosine = worst_over(angle, total)
+    sine = worst_of(sines)
+    normal = worst_over(
         lambda low, high, w: library.normal_f32_all(low, high, 0x9E3779B1, w),
         total,
     )
@@ -74,12 +77,12 @@ def float32_normal(library: ctypes.CDLL, quick: bool) -> list[Row]:
 
 
 def pair_bound(radius: Worst, turns: Sequence[Worst]) -> float:
-    """No normal can be further off, in ulp: r(1 + a) c(1 + b), rounded once, for the largest a and
-    b of each mantissa.
+    """Return an upper bound for the error of every normal, in ulp.
 
-    Bucket k has mantissas in [1 + k/256, 1 + (k+1)/256). Relative errors add up; an ulp is 2^-23 of
-    the exact value's power of two, so the mantissa of the product at the buckets' upper ends says
-    how many ulp they are at most."""
+    A normal is r(1 + a) c(1 + b), rounded once, with the largest a and b of each mantissa. Bucket k
+    has mantissas in [1 + k/256, 1 + (k+1)/256). Relative errors add up. An ulp is 2^-23 of the exact
+    value's power of two, so the mantissa of the product at the buckets' upper ends converts them to
+    ulp."""
     worst = 0.0
     upper = 1 + (np.arange(BUCKETS) + 1) / BUCKETS
     lower = 1 + np.arange(BUCKETS) / BUCKETS
@@ -88,19 +91,19 @@ def pair_bound(radius: Worst, turns: Sequence[Worst]) -> float:
         b = np.array(turn.relative_by_mantissa)[None, :]
         used = (a > 0) & (b > 0)
         high = upper[:, None] * upper[None, :]
-        # A product of 2 or more has the next power of two, with twice the ulp; if it may be either,
-        # the worse counts.
+        # A product of 2 or more has the next power of two, with twice the ulp. If both are possible,
+        # take the larger error.
         mantissa = np.where(lower[:, None] * lower[None, :] >= 2, high / 2, np.minimum(high, 2))
         errors = np.where(used, (a + b + a * b) * mantissa * 2.0**23 + 0.5, 0)
-        # Near a power of two the kernel's own value may have the larger ulp: its rounding then
-        # counts twice.
+        # Near a power of two the kernel's value may have the larger ulp, so its rounding counts
+        # twice.
         near = np.where(used & (mantissa > 2 - 4 * 2.0**-8), errors + 0.5, errors)
         worst = max(worst, float(near.max()))
     return worst
 
 
 def float32_tables(library: ctypes.CDLL, quick: bool) -> list[Row]:
-    """Uniform and truncated normal: 2^24 values, and all 2^32 words give theirs."""
+    """Return the rows of uniform and truncated normal: all 2^24 values, for all 2^32 words."""
     total = 2**28 if quick else 2**32
     wrong = stray = back = 0
     for minval, maxval in UNIFORMS:
@@ -112,7 +115,7 @@ def float32_tables(library: ctypes.CDLL, quick: bool) -> list[Row]:
         back += int((np.diff(table) < 0).sum())
     source = distributions.truncated_normal(0.0, 1.0, -2.0, 2.0, F32)
     table, different = value_table(library, source, total)
-    truncated = swept(
+    truncated = worst_over(
         lambda low, high, w: library.truncated_f32_table(table.ctypes, low, high, w),
         2**20 if quick else 2**24,
     )
@@ -153,7 +156,9 @@ def float32_tables(library: ctypes.CDLL, quick: bool) -> list[Row]:
 def value_table(
     library: ctypes.CDLL, source: Source, total: int
 ) -> tuple[np.ndarray[Any, Any], int]:
-    """The value of each upper 24 bits, and how many words below `total` do not give theirs."""
+    """Return the value of each upper 24 bits, and the number of words below `total` that give
+    another.
+    """
     table, numbers = np.zeros(2**24, np.float32), numbers_of(source)
 
     def call(low: int, high: int, compare: int) -> int:
@@ -166,5 +171,5 @@ def value_table(
 
 
 def run(quick: bool) -> list[Row]:
-    """All rows of the part."""
+    """Return all rows of the part."""
     return run_steps([references, float32_tables, float32_normal], quick)

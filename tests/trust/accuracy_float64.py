@@ -1,6 +1,4 @@
-"""float64: normal, truncated normal and uniform on 10^8 random words and on all edges; other
-bounds, both dtypes.
-"""
+"""Measure float64 on 10^8 random words and on all edges, and other bounds in both dtypes."""
 
 from __future__ import annotations
 
@@ -21,9 +19,9 @@ from accuracy import (
     in_threads,
     numbers_of,
     run_steps,
-    swept,
     ulp_row,
     values,
+    worst_over,
 )
 from accuracy_exact import edge_words
 from rows import Row
@@ -34,6 +32,7 @@ from initfast.core.dtypes import CODES, DType
 
 
 def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
+    """Return the rows of normal, truncated normal and uniform in float64."""
     count = 2**18 if quick else 100_000_000
     rows = []
     edges = edge_words(64)
@@ -42,7 +41,7 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
     )
     rng = np.random.default_rng(2)
     shuffled = rng.permutation(np.array(neighbours, np.uint64))
-    # As radius and as angle, each edge with other edges.
+    # Each edge as radius and as angle, paired with another edge.
     edge_list = np.concatenate(
         [
             np.stack([np.array(neighbours, np.uint64), shuffled], 1).ravel(),
@@ -60,9 +59,9 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
     ):
         numbers = numbers_of(source)
         code = source.distribution
-        # A normal takes two words.
+        # A normal needs two words.
         words = count * (2 if code == _kernels.NORMAL else 1)
-        random = swept(
+        random = worst_over(
             lambda low, high, w, c=code, n=numbers: library.f64_words(
                 c, n.ctypes, None, low, high - low, w
             ),
@@ -85,7 +84,7 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
     for minval, maxval in UNIFORMS:
         source = distributions.uniform(minval, maxval, F64)
         numbers = numbers_of(source)
-        random = swept(
+        random = worst_over(
             lambda low, high, w, n=numbers: library.f64_words(
                 _kernels.UNIFORM, n.ctypes, None, low, high - low, w
             ),
@@ -103,7 +102,7 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
             wrong,
         )
     )
-    # Neighbours on the grid of the truncated normal: runs of 4096 steps from many places.
+    # Neighbours on the grid of the truncated normal: runs of 4096 steps from many starts.
     starts = rng.integers(0, 2**53 - 4096, 16 if quick else 2500, np.uint64)
     sorted_words = (
         ((np.sort(starts)[:, None] + np.arange(4096, dtype=np.uint64)) << np.uint64(11))
@@ -127,12 +126,13 @@ def float64_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
 
 
 def free_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
+    """Return the rows of other bounds, against the references and against scipy."""
     from scipy import stats
 
     mp.mp.dps = 60
     count = 2**12 if quick else 2**17
     rng = np.random.default_rng(3)
-    found: dict[str, list[tuple[float, int, tuple[float, float], int]]] = {
+    worst_by_dtype: dict[str, list[tuple[float, int, tuple[float, float], int]]] = {
         "float64": [],
         "float32": [],
     }
@@ -151,30 +151,29 @@ def free_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
     jobs = []
     for bounds in BOUNDS:
         words = rng.integers(0, 2**64, count, np.uint64)
-        # Both ends, in steps that double; the words of float32 are the lower 32 bits.
+        # Both ends, at doubling distances; the words of float32 are the lower 32 bits.
         ends = [1 << k for k in range(64)] + [2**64 - (1 << k) for k in range(64)] + [0, 2**64 - 1]
         words[: len(ends)] = ends
         words = np.concatenate([words, crossings(*bounds, rng)])
         jobs += [(F64, bounds, words), (F32, bounds, words[: len(words) // 2])]
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            some = words[
-                len(ends) : len(ends) + 2000
-            ]  # random ones: scipy has few digits at the ends of wide bounds
+            # Random words, because scipy has few digits at the ends of wide bounds.
+            some = words[len(ends) : len(ends) + 2000]
             u = ((some >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
             ours = values(library, free_source(*bounds, F64), np.resize(some, 2048))[:2000]
             theirs = np.asarray(stats.truncnorm.ppf(u, *bounds))
             apart = np.abs(ours - theirs)
-            kept = with_0 if bounds[0] <= 0 <= bounds[1] else without_0
-            kept.append(
+            errors = with_0 if bounds[0] <= 0 <= bounds[1] else without_0
+            errors.append(
                 (float(np.max(apart / np.spacing(np.abs(ours)))), float(np.max(apart)), bounds)
             )
     for dtype, bounds, worst in in_threads(one, jobs):
-        found[dtype.name].append((worst.ulp, int(worst.zeros), bounds, int(worst.at)))
+        worst_by_dtype[dtype.name].append((worst.ulp, int(worst.zeros), bounds, int(worst.at)))
     rows = []
     for name, goal in (("float64", 4), ("float32", 1)):
-        ulp, _, bounds, at = max(found[name])
-        strays = sum(zeros for _, zeros, _, _ in found[name])
+        ulp, _, bounds, at = max(worst_by_dtype[name])
+        strays = sum(zeros for _, zeros, _, _ in worst_by_dtype[name])
         rows.append(
             Row(
                 f"other bounds, {name}: {count:,} words on each of {len(BOUNDS)} pairs "
@@ -203,8 +202,8 @@ def free_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
 
 
 def crossings(lower: float, upper: float, rng: np.random.Generator) -> np.ndarray[Any, Any]:
-    """Words around x = 0 and around the change from the middle to a tail, where those lie within
-    the bounds.
+    """Return words around x = 0 and around the changes from the middle to the tails, if these are
+    within the bounds.
     """
     phi = [mp.ncdf(max(-1000, min(1000, bound))) for bound in (lower, upper)]
     words = []
@@ -218,5 +217,5 @@ def crossings(lower: float, upper: float, rng: np.random.Generator) -> np.ndarra
 
 
 def run(quick: bool) -> list[Row]:
-    """All rows of the part."""
+    """Return all rows of the part."""
     return run_steps([float64_rows, free_rows], quick)

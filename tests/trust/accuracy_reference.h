@@ -1,5 +1,5 @@
-/* What the exact values are, to many more digits than the kernels have: double for float32, 64 or 113 bits for float64. They take the words
- * apart by integers and call the C library; nothing is shared with the kernels. accuracy.py checks each with mpmath. */
+/* The exact values, with many more digits than the kernels have: double for float32, 64 or 113 bits for float64. The functions split the words
+ * with integers and call the C library; they share no code with the kernels. accuracy_exact.py checks each with mpmath. */
 #include <math.h>
 #include <quadmath.h>
 #include <stdint.h>
@@ -8,13 +8,13 @@
 typedef struct { double first, second; } reference_pair;
 typedef struct { long double first, second; } reference_pair_long;
 
-/* sqrt(-2 ln u), u = (w + 1/2) / 2^32. Above one half by way of 1 - u. */
+/* sqrt(-2 ln u), u = (w + 1/2) / 2^32. Above one half it uses 1 - u. */
 static double reference_radius_32(uint32_t word) {
     const double log_u = word >> 31 ? log1p(-((double)~word + 0.5) * 0x1p-32) : log(((double)word + 0.5) * 0x1p-32);
     return sqrt(-2 * log_u);
 }
 
-/* Quarter turns x = (int(v << 2) + 2) / 2^32; bit 30 mirrors at the diagonal, bit 31 turns by a half. */
+/* Quarter turns x = (int(v << 2) + 2) / 2^32; bit 30 mirrors at the diagonal, bit 31 adds a half turn. */
 static reference_pair reference_angle_32(uint32_t word) {
     const double angle = ((double)(int32_t)(word << 2) + 2) * 0x1p-32 * M_PI_2;
     double s = sin(angle), c = cos(angle);
@@ -31,7 +31,7 @@ static reference_pair_long reference_normal_64(uint64_t radius_word, uint64_t an
     return angle_word >> 62 & 1 ? (reference_pair_long){r * s, r * c} : (reference_pair_long){r * c, r * s};
 }
 
-/* x with erf(x / sqrt 2) = t erf(sqrt 2): Newton from a start that is right to float32's last places, twice. */
+/* x with erf(x / sqrt 2) = t erf(sqrt 2): two Newton steps from a start that is accurate to a few ulp of float32. */
 static long double reference_truncated(long double t, double start) {
     const long double goal = t * 0.954499736103641585599434725666933125L, sqrt_half = 0.707106781186547524400844362104849039L;
     const long double slope = 0.797884560802865355879892119868763737L; /* sqrt(2 / pi) */
@@ -73,8 +73,8 @@ static reference_bounds reference_bounds_of(double lower, double upper) {
 static __float128 reference_u_32(uint32_t word) { return ((__float128)word + 0.5Q) * 0x1p-32Q; }
 static __float128 reference_u_64(uint64_t word) { return ((__float128)(word >> 12) + 0.5Q) * 0x1p-52Q; }
 
-/* The quantile by Newton on the smaller tail, or on the distance from the middle where that is small. The number of right digits doubles with each
- * step: once one moves x by less than 1e-15 of it, all are right. Not so after four steps: the start was no value of a kernel, even of float32. */
+/* The quantile by Newton on the smaller tail, or on the distance from the middle if that is small. The number of correct digits doubles with each
+ * step: after a step of less than 1e-15 of x, all are correct. No such step in four: the start was not a kernel's value, not even of float32. */
 static __float128 reference_free(const reference_bounds *b, __float128 u, double start) {
     const __float128 middle = b->middle[0] * (1 - u) + b->middle[1] * u;
     const __float128 below = b->below[0] * (1 - u) + b->below[1] * u, above = b->above[0] * (1 - u) + b->above[1] * u;

@@ -1,11 +1,12 @@
-"""The same bits from every backend, compiler, level of optimization and number of threads, against
-pinned digests.
+"""Check that every backend, compiler, level of optimization and number of threads gives the same
+bits.
 
-The digests (tests/vectors/sha256-stream-1.txt) and the known answers (tests/vectors/philox.txt)
-come from no backend. Builds src/ with GCC and Clang at -O0, -O2 and -O3, for x86-64 and (run by
-qemu) AArch64, each with the driver of the tests. Where 2^24 elements would take hours (-O0, the
-scalar backend, the emulator) the first 2^20 are compared. Needs gcc, clang, gcc-aarch64-linux-gnu
-(Clang borrows its libraries) and qemu-user-static. An hour or two."""
+The stored digests (tests/vectors/sha256-stream-1.txt) and known answers (tests/vectors/philox.txt)
+were computed without any backend. This builds src/ with GCC and Clang at -O0, -O2 and -O3, for
+x86-64 and for AArch64 (run by qemu), with the driver of the tests. Slow builds (-O0, the scalar
+backend, the emulator) are compared on the first 2^20 elements, the others on 2^24. It needs gcc,
+clang, gcc-aarch64-linux-gnu (also for Clang's libraries) and qemu-user-static, and takes an hour
+or two."""
 
 from __future__ import annotations
 
@@ -33,14 +34,14 @@ from sha256 import LONG, SEED, SHORT, STREAM, Pinned, pinned  # noqa: E402
 JOBS = 2
 LEVELS = ("-O0", "-O2", "-O3")
 KNOWN = (ROOT / "tests" / "vectors" / "philox.txt").read_text()
-# 6 vectors in each of the 96 blocks of a tile, and the one of C++26.
+# 6 vectors in each of the 96 blocks of a tile, and one of C++26.
 ANSWERS = 6 * _kernels.TILE_BLOCKS + 1
-# kernel_driver.c's exit status for a backend that the CPU does not run.
+# kernel_driver.c's exit status for a backend that the CPU cannot run.
 REFUSED = 3
 
 
 class Target(NamedTuple):
-    """A compiler for a machine: its command, what runs the result, and the backends there."""
+    """A compiler for a kind of machine, with its command, emulator and backends."""
 
     name: str
     compiler: tuple[str, ...]
@@ -59,12 +60,12 @@ TARGETS = [
         "Clang, AArch64", ("clang", "--target=aarch64-linux-gnu"), ("-static",), EMULATOR, ("neon",)
     ),
 ]
-# Cells that take 2^24 elements, besides AVX2 and AVX-512 at -O2 and -O3.
+# Builds compared on 2^24 elements, in addition to AVX2 and AVX-512 at -O2 and -O3.
 WHOLE = {("GCC", "-O3", "portable"), ("Clang", "-O2", "portable"), ("GCC, AArch64", "-O2", "neon")}
 
 
 class Build(NamedTuple):
-    """What one compiler made at one level."""
+    """The programs of one compiler at one level of optimization."""
 
     target: Target
     level: str
@@ -73,7 +74,7 @@ class Build(NamedTuple):
 
 
 def build(folder: Path, target: Target, level: str) -> Build:
-    """Objects of src/ once, linked with the driver and with known_answers.c."""
+    """Compile src/, and link it with the driver and with known_answers.c."""
     place = folder / f"{target.name}{level}".replace(" ", "").replace(",", "-")
     place.mkdir()
     compile_one = [*target.compiler, *FLAGS, level, f"-I{SOURCES}"]
@@ -94,38 +95,38 @@ def build(folder: Path, target: Target, level: str) -> Build:
 
 
 def runs_here(target: Target, backend: str) -> bool:
+    """Return whether a backend can run here, perhaps in an emulator."""
     return bool(target.runner) or backend in backends.available()
 
 
 def count_of(build: Build, backend: str, quick: bool) -> int:
-    """How many elements of each case are compared."""
+    """Return the number of elements of each case to compare."""
     if quick:
         return SHORT
     wide = backend.startswith("avx") and build.level != "-O0"
     return LONG if wide or (build.target.name, build.level, backend) in WHOLE else SHORT
 
 
-def right(build: Build, backend: str, line: Pinned, count: int, threads: int) -> bool:
+def is_right(build: Build, backend: str, line: Pinned, count: int, threads: int) -> bool:
+    """Return whether a build gives the stored digest of a case."""
     command = [*build.target.runner, str(build.driver)]
-    made = draw(command, backend, line.source, SEED, STREAM, line.first, count, threads)
-    return hashlib.sha256(made).hexdigest() == line.digest(count)
+    data = draw(command, backend, line.source, SEED, STREAM, line.first, count, threads)
+    return hashlib.sha256(data).hexdigest() == line.digest(count)
 
 
 def known_answers(builds: Iterable[Build]) -> list[Row]:
-    """Every vector in every lane, on each backend of each build. The program prints the backend
-    that it called.
-    """
-    told: dict[str, list[str]] = {}
+    """Return a row per backend: every known answer in every lane, in all builds."""
+    problems: dict[str, list[str]] = {}
     for each in builds:
         for backend in each.target.backends:
             if runs_here(each.target, backend):
                 command = [*each.target.runner, str(each.answers), backend]
-                found = subprocess.run(command, input=KNOWN, capture_output=True, text=True)
-                good = (found.returncode, found.stdout) == (0, f"{backend} {ANSWERS}\n")
-                told.setdefault(backend, []).append(
+                result = subprocess.run(command, input=KNOWN, capture_output=True, text=True)
+                good = (result.returncode, result.stdout) == (0, f"{backend} {ANSWERS}\n")
+                problems.setdefault(backend, []).append(
                     ""
                     if good
-                    else f"{each.target.name} {each.level}: {found.stdout or found.returncode}"
+                    else f"{each.target.name} {each.level}: {result.stdout or result.returncode}"
                 )
     return [
         Row(
@@ -135,42 +136,40 @@ def known_answers(builds: Iterable[Build]) -> list[Row]:
             f"all, in {len(wrong)} builds" if not any(wrong) else "; ".join(filter(None, wrong)),
             not any(wrong),
         )
-        for backend, wrong in told.items()
+        for backend, wrong in problems.items()
     ]
 
 
 def digests(builds: Sequence[Build], lines: Sequence[Pinned], quick: bool) -> list[Row]:
-    """One row a backend and compiler, with all levels; the number of threads goes round with the
-    cases, 1 to 8.
-    """
+    """Return a row per backend and compiler, for all levels; the cases run on 1 to 8 threads."""
     rows = []
     for target in dict.fromkeys(each.target for each in builds):
         for backend in target.backends:
             if not runs_here(target, backend):
                 continue
-            told, met = [], True
+            counts, met = [], True
             for each in (each for each in builds if each.target == target):
                 count = count_of(each, backend, quick)
                 jobs = [(each, backend, line, count, k % 8 + 1) for k, line in enumerate(lines)]
                 with ThreadPoolExecutor(JOBS) as pool:
-                    found = list(pool.map(lambda job: right(*job), jobs))
-                good = sum(found)
-                told.append(f"{each.level} {good} of {len(lines)} (2^{count.bit_length() - 1})")
+                    matches = list(pool.map(lambda job: is_right(*job), jobs))
+                good = sum(matches)
+                counts.append(f"{each.level} {good} of {len(lines)} (2^{count.bit_length() - 1})")
                 met &= good == len(lines)
-                print(target.name, backend, told[-1], flush=True)
+                print(target.name, backend, counts[-1], flush=True)
             rows.append(
                 Row(
                     f"SHA-256 of every distribution x dtype, {backend}, {target.name}",
                     f"all {len(lines)}",
-                    ", ".join(told),
+                    ", ".join(counts),
                     met,
                 )
             )
     return rows
 
 
-def installed(lines: Sequence[Pinned], quick: bool) -> list[Row]:
-    """The extension itself: each backend forced and seen to be active, on 1 to 8 threads."""
+def extension_rows(lines: Sequence[Pinned], quick: bool) -> list[Row]:
+    """Return the rows of the installed extension: each backend, on 1 to 8 threads."""
     rows = []
     for backend in backends.available():
         count = SHORT if quick or backend == backends.compiled()[0] else LONG
@@ -198,11 +197,10 @@ def installed(lines: Sequence[Pinned], quick: bool) -> list[Row]:
 
 
 def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> list[Row]:
-    """What runs is what the name says: under an emulated CPU without the instructions, a backend
-    that is forced dies.
+    """Return the row that shows that each backend uses its instruction set.
 
-    The driver is built once more so that it takes a backend even where the CPU is said not to run
-    it."""
+    On an emulated CPU without these instructions, a backend dies if it is forced. For that, the
+    driver is built again without the check of the CPU."""
     emulator = "qemu-x86_64-static"
     if not shutil.which(emulator) or "avx512" not in build.target.backends:
         return []
@@ -237,7 +235,7 @@ def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> lis
         for line in lines
         if line.name in ("normal(0,1) float32", "truncated_normal(0,1,-1,3) float16", "bits uint32")
     ]
-    wanted = {  # (CPU, backend): what comes of it, asked for and forced
+    expected = {  # (CPU, backend): the outcome with and without the check of the CPU
         ("Nehalem", "portable"): ("right", "right"),
         ("Nehalem", "avx2"): ("refused", "illegal instruction"),
         ("Haswell", "avx2"): ("right", "right"),
@@ -252,15 +250,15 @@ def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> lis
 
     def outcome(command: list[str], backend: str, line: Pinned) -> str:
         try:
-            made = draw(command, backend, line.source, SEED, STREAM, line.first, SHORT)
+            data = draw(command, backend, line.source, SEED, STREAM, line.first, SHORT)
         except subprocess.CalledProcessError as error:
             return ends.get(error.returncode, f"status {error.returncode}")
-        return "right" if hashlib.sha256(made).hexdigest() == line.short else "wrong"
+        return "right" if hashlib.sha256(data).hexdigest() == line.short else "wrong"
 
-    found = {}
-    for cpu, backend in wanted:
+    actual = {}
+    for cpu, backend in expected:
         commands = [[emulator, "-cpu", cpu, str(each)] for each in (build.driver, program)]
-        found[cpu, backend] = tuple(
+        actual[cpu, backend] = tuple(
             ", ".join(sorted({outcome(command, backend, line) for line in lines}))
             for command in commands
         )
@@ -269,14 +267,14 @@ def instruction_sets(build: Build, folder: Path, lines: Sequence[Pinned]) -> lis
             "emulated CPUs: Nehalem runs portable alone, Haswell AVX2 too; any other, "
             "forced, dies (SIGILL)",
             "as said",
-            "as said" if found == wanted else f"{found}",
-            found == wanted,
+            "as said" if actual == expected else f"{actual}",
+            actual == expected,
         )
     ]
 
 
 def run(quick: bool) -> list[Row]:
-    """All rows of the part."""
+    """Return all rows of the part."""
     lines = pinned()
     targets = [
         target for target in TARGETS if all(map(shutil.which, (target.compiler[0], *target.runner)))
@@ -299,7 +297,7 @@ def run(quick: bool) -> list[Row]:
         rows += instruction_sets(
             next(each for each in builds if each.level == "-O2"), folder, lines
         )
-        rows += installed(lines, quick) + digests(builds, lines, quick)
+        rows += extension_rows(lines, quick) + digests(builds, lines, quick)
     missing = [target.name for target in TARGETS if target not in targets]
     if missing:
         rows.append(Row("compilers and emulators", "all", f"not here: {', '.join(missing)}", False))

@@ -1,4 +1,4 @@
-"""The programs of this folder make evidence; only `test_evidence.py` is a test of the suite."""
+"""The programs of this folder measure evidence; only `test_evidence.py` is a test."""
 
 from pathlib import Path
 

@@ -1,14 +1,13 @@
-"""The raw words through dieharder 3.31 (a Debian package): one stream, many streams and many seeds
-taken word by word.
+"""Test the raw words with dieharder 3.31 (a Debian package): one stream, and many streams or seeds
+interleaved word by word.
 
-Each feed is one process, `python -m initfast bits`, and the tests read on from where the one before
-stopped, so that no two tests see the same words. dieharder calls a p-value weak below 0.005 or
-above 0.995, which 1 in 100 is by chance, and failed below 1e-6; what is weak is run again on fresh
-words until it is clearly one or the other (`-Y 1 -k 2`), as its manual advises. A test battery that
-could not fail would show nothing: words of 32 bits with one bit stuck are fed to it as well, and
-must fail.
+Each feed is one process, `python -m initfast bits`. Each test continues where the previous one
+stopped reading, so no two tests read the same words. dieharder calls a p-value weak if it is below
+0.005 or above 0.995, as 1 in 100 is by chance, and failed below 1e-6. Weak tests run again on new
+words until the result is clear (`-Y 1 -k 2`), as its manual advises. To show that the battery can
+fail, words with one stuck bit are tested too; they must fail.
 
-`python tests/trust/dieharder.py --all` feeds all of `dieharder -a` instead: some hours.
+`python tests/trust/dieharder.py --all` runs all of `dieharder -a` instead, for some hours.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ FEEDS = {
     f"{STREAMS} streams, interleaved": ["--seed", str(SEED), "--interleave", str(STREAMS)],
     f"{STREAMS} seeds, interleaved": ["--seed", str(SEED), "--interleave-seeds", str(STREAMS)],
 }
-# (number, -n): all of `dieharder -l` that it calls good, with five of the 33 lags of 203.
+# (number, -n): all tests that `dieharder -l` calls good, with five of the 33 lags of 203.
 TESTS = [
     *(
         (number, None)
@@ -48,8 +47,8 @@ STUCK_BIT = (
 )
 
 
-class Found(NamedTuple):
-    """One p-value of dieharder, and what it says of it: PASSED, WEAK or FAILED."""
+class Result(NamedTuple):
+    """A p-value of dieharder with its verdict: PASSED, WEAK or FAILED."""
 
     test: str
     p: float
@@ -57,14 +56,14 @@ class Found(NamedTuple):
 
 
 def feed(*arguments: str) -> subprocess.Popen[bytes]:
-    """A process that writes words to its stdout until nobody reads them."""
+    """Start a process that writes words to its stdout until the pipe closes."""
     return subprocess.Popen(
         [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
 
 
-def ask(words: subprocess.Popen[bytes], *options: str) -> list[Found]:
-    """What one run of dieharder has to say of the words that come next."""
+def ask(words: subprocess.Popen[bytes], *options: str) -> list[Result]:
+    """Run dieharder on the next words, and return its results."""
     command = [
         "dieharder",
         "-g",
@@ -80,48 +79,48 @@ def ask(words: subprocess.Popen[bytes], *options: str) -> list[Found]:
         "-D",
         "assessment",
     ]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, *options], stdin=words.stdout, capture_output=True, text=True, check=True
     )
     rows = [
         [field.strip() for field in line.split(",")]
-        for line in done.stdout.splitlines()
+        for line in process.stdout.splitlines()
         if line.count(",") == 3
     ]
     return [
-        Found(f"{name} {n}", float(p), verdict)
+        Result(f"{name} {n}", float(p), verdict)
         for name, n, p, verdict in rows
         if verdict != "Assessment"
     ]
 
 
 def end(words: subprocess.Popen[bytes]) -> None:
-    """Close the pipe; the feeder then ends by itself."""
+    """Close the pipe, and wait until the process ends."""
     assert words.stdout is not None
     words.stdout.close()
     words.wait(60)
 
 
 def battery(name: str, tests: list[tuple[int, int | None]]) -> Row:
-    """The row of one feed."""
-    start, found, again = time.perf_counter(), [], []
+    """Return the row of one feed."""
+    start, results, again = time.perf_counter(), [], []
     words = feed("-m", "initfast", "bits", *FEEDS[name])
     for number, n in tests:
         options = ["-d", str(number), *(["-n", str(n)] if n is not None else [])]
-        made = ask(words, *options)
-        found += made
-        if any(row.verdict == "WEAK" for row in made):
+        new = ask(words, *options)
+        results += new
+        if any(row.verdict == "WEAK" for row in new):
             again += ask(words, *options, "-Y", "1", "-k", "2")
     end(words)
-    failed = [row for row in [*found, *again] if row.verdict == "FAILED"]
-    weak = [row for row in found if row.verdict == "WEAK"]
-    # A test has up to 30 p-values, and running it again draws all of them anew: one that was weak
-    # is to pass now, and another may be weak in its place, which is said.
+    failed = [row for row in [*results, *again] if row.verdict == "FAILED"]
+    weak = [row for row in results if row.verdict == "WEAK"]
+    # A test has up to 30 p-values, and a second run draws all of them again: a weak one must pass
+    # now, and the row lists others that are weak in the second run.
     weak_again = [row for row in again if row.verdict != "PASSED"]
     unresolved = {row.test for row in weak} & {row.test for row in weak_again}
-    low, high = min(row.p for row in found), max(row.p for row in found)
+    low, high = min(row.p for row in results), max(row.p for row in results)
     text = (
-        f"{len(found)} p-values from {low:.4f} to {high:.4f}; {len(weak)} weak,"
+        f"{len(results)} p-values from {low:.4f} to {high:.4f}; {len(weak)} weak,"
         f" {len(failed)} failed"
     )
     if weak:
@@ -137,44 +136,46 @@ def battery(name: str, tests: list[tuple[int, int | None]]) -> Row:
         f"dieharder, {len(tests)} tests, {name}",
         goal,
         text,
-        bool(found) and not failed and not unresolved,
+        bool(results) and not failed and not unresolved,
     )
 
 
 def stuck_bit() -> Row:
-    """What the same tests say of words with bit 5 always set."""
+    """Return the row of the same tests on words with bit 5 always set."""
     words = feed("-c", STUCK_BIT)
-    found = [
+    results = [
         row
         for number in (100, 8, 200)
         for row in ask(words, "-d", str(number), *(["-n", "4"] * (number == 200)))
     ]
     end(words)
-    failed = sum(row.verdict == "FAILED" for row in found)
+    failed = sum(row.verdict == "FAILED" for row in results)
     return Row(
         "dieharder, the same words with bit 5 stuck",
         "fails",
-        f"{failed} of {len(found)} p-values failed",
+        f"{failed} of {len(results)} p-values failed",
         failed > 0,
     )
 
 
 def run(quick: bool) -> list[Row]:
-    """The feeds, two at a time, and the proof that the tests can fail."""
+    """Return the rows of all feeds, two at a time, and the proof that the tests can fail."""
     tests = QUICK if quick else TESTS
     with ThreadPoolExecutor(2) as pool:
         return [*pool.map(lambda name: battery(name, tests), FEEDS), stuck_bit()]
 
 
 def main() -> int:
-    """`dieharder -a` on each feed, as it prints it."""
+    """Run `dieharder -a` on each feed and show its output."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
-        "--all", action="store_true", help="all tests of dieharder, on each feed in turn: hours"
+        "--all",
+        action="store_true",
+        help="run all tests of dieharder on each feed in turn, for hours",
     )
     if not parser.parse_args().all:
         parser.error(
-            "--all is what it does alone; the chosen tests are `python "
+            "--all is required; for the selected tests run `python "
             "tests/trust/evidence.py dieharder`"
         )
     for name, arguments in FEEDS.items():

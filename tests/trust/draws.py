@@ -1,16 +1,16 @@
-"""What the draws of each distribution look like: counts against the exact law. 2^33 of each, and
-2^30 of bounds that keep less than half, which are slower.
+"""Compare the draws of each distribution with the exact law: 2^33 draws of each, and 2^30 for bounds
+that keep less than half of the mass, which are slower.
 
-The values come from the installed package, a part of a logical array of 2^33 elements at a time,
-and are counted by draws.c. Kolmogorov-Smirnov and Anderson-Darling are taken from fine bins (2^-18
-wide, for the uniform 2^-20): of the true supremum a bin of probability p hides sqrt(2 p ln(1/p)) at
-most, which is 0.007 in sqrt(n) D, and of A^2 it hides p / 6 (Levy's modulus of a Brownian bridge,
-and its variance within a bin). Edges lie where float32 rounds; the uniform and the truncated normal
-take 2^24 values, and their expected counts are those of that grid.
+The values come from the installed package, in slices of a logical array of 2^33 elements, and
+draws.c counts them. The Kolmogorov-Smirnov and Anderson-Darling statistics use fine bins (2^-18
+wide, for the uniform 2^-20). A bin of probability p can hide at most sqrt(2 p ln(1/p)) of the true
+supremum, which is 0.007 in sqrt(n) D, and p / 6 of A^2 (Levy's modulus of a Brownian bridge, and
+its variance within a bin). Edges are at the rounding boundaries of float32. The uniform and the
+truncated normal have 2^24 values, and their expected counts are those of that grid.
 
-Every statistic becomes a two-sided p-value. The whole passes if none of its M p-values is below
-0.001 / M, so that it fails by chance once in 1,000 generators; the seeds are fixed, so that it
-passes always or never. Damaged draws go through the same statistics, and must not pass."""
+Every statistic becomes a two-sided p-value. All together pass if none of the M p-values is below
+0.001 / M, so that a perfect generator fails once in 1,000. The seeds are fixed, so the result is
+always the same. Damaged draws go through the same statistics, and must fail."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ Damage = Callable[[npt.NDArray[np.float32]], None]
 
 
 class Law(NamedTuple):
-    """A distribution of the package, what it should be, and its fine bins: `per_unit` a unit, from
-    low to high.
+    """A distribution of the package, its exact law, and its fine bins: `per_unit` bins per unit,
+    from low to high.
     """
 
     make: Callable[[ift.Seed], ift.Initializer]
@@ -50,8 +50,8 @@ class Law(NamedTuple):
     low: float
     high: float
     per_unit: int
-    levels: int | None  # how many equally likely values it is drawn from, if few
-    beyond: tuple[float, ...] = ()  # tails to count, on both sides
+    levels: int | None  # the number of equally likely values, if small
+    beyond: tuple[float, ...] = ()  # tails to count on both sides
     draws: int = 2**33
 
 
@@ -100,7 +100,7 @@ LAWS = {
 
 @cache
 def library() -> ctypes.CDLL:
-    """draws.c, compiled for this machine."""
+    """Compile draws.c for this machine, and load it."""
     compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
     target = Path(tempfile.mkdtemp(prefix="initfast-draws-")) / "draws.so"
     options = [
@@ -115,28 +115,28 @@ def library() -> ctypes.CDLL:
         "-fPIC",
     ]
     subprocess.run([compiler, *options, HERE / "draws.c", "-o", target], check=True)
-    found = ctypes.CDLL(str(target))
+    loaded = ctypes.CDLL(str(target))
     target.unlink()
     target.parent.rmdir()
-    return found
+    return loaded
 
 
 class Grid:
-    """The fine bins of a law: the probability below each edge, and the cell of 64 that each coarse
-    bin is in.
+    """The fine bins of a law: the probability below each edge, and the cell (1 of 64) of each
+    coarse bin.
     """
 
     def __init__(self, law: Law) -> None:
-        # One bin more: a truncated normal may be its upper bound.
+        # One more bin, because a truncated normal can equal its upper bound.
         self.bins = round((law.high - law.low) * law.per_unit) + 1
         edges = (law.low + np.arange(self.bins + 1) / law.per_unit).astype(np.float32)
-        # What rounds to an edge counts as above it, so the true edge is half a float below.
+        # Values that round to an edge count as above it, so the true edge is half a float below.
         true = (edges.astype(np.float64) + np.nextafter(edges, np.float32(-np.inf))) / 2
         if law.levels is None:
             self.below, self.above = law.law.cdf(true), law.law.sf(true)
         else:
-            # The grid's values are the quantiles of (k + 1/2) / levels; the uniform's are k /
-            # levels, edges among them.
+            # The values on the grid are the quantiles of (k + 1/2) / levels; those of the uniform
+            # are k / levels, which include the edges.
             exact = law.law.cdf(true if law.low < 0 else edges)
             self.below = np.rint(exact * law.levels) / law.levels
             self.above = 1 - self.below
@@ -149,7 +149,7 @@ class Grid:
 
 
 class Count(NamedTuple):
-    """What was counted of n draws."""
+    """The counts of n draws."""
 
     n: int
     fine: npt.NDArray[np.int64]
@@ -158,7 +158,7 @@ class Count(NamedTuple):
 
 
 def count(law: Law, n: int, damage: Damage | None = None, threads: int = 2) -> Count:
-    """Draw the first n elements of the array of `law` and count them, on several threads."""
+    """Draw the first n elements of an array of `law`, and count them on several threads."""
     grid, chunks = Grid(law), n // CHUNK
     stream = ift.Seed(SEED, list(LAWS.values()).index(law))
     sums = np.zeros((chunks, 1 + LAGS))
@@ -193,7 +193,7 @@ def count(law: Law, n: int, damage: Damage | None = None, threads: int = 2) -> C
 
 
 class Statistic(NamedTuple):
-    """A name, the figure as text, and how likely one as extreme is by chance."""
+    """A statistic: its name, its value as text, and its p-value."""
 
     name: str
     text: str
@@ -201,13 +201,13 @@ class Statistic(NamedTuple):
 
 
 def two_sided(below: float, above: float) -> float:
-    """The p-value of a figure with these probabilities of one not above and one not below."""
+    """Return the two-sided p-value from the probabilities of both tails, including the value."""
     return min(1.0, 2 * min(below, above))
 
 
 def anderson_darling_cdf(z: float) -> float:
-    """The limiting distribution function of A^2: Marsaglia and Marsaglia, J. Stat. Soft. 9 (2),
-    2004, `adinf`.
+    """Return the limiting distribution function of A^2: `adinf` of Marsaglia and Marsaglia,
+    J. Stat. Soft. 9 (2), 2004.
     """
     if z <= 0:
         return 0.0
@@ -219,16 +219,16 @@ def anderson_darling_cdf(z: float) -> float:
 
 
 def chi_square(name: str, counts: npt.NDArray[Any], expected: Floats) -> Statistic:
-    """Pearson's statistic of counts that add up to those expected."""
+    """Return Pearson's statistic of counts with the same sum as the expected ones."""
     value, freedom = float(((counts - expected) ** 2 / expected).sum()), counts.size - 1
     p = two_sided(float(stats.chi2.cdf(value, freedom)), float(stats.chi2.sf(value, freedom)))
     return Statistic(name, f"{value:.0f} of {freedom} +- {math.sqrt(2 * freedom):.0f}", p)
 
 
-def statistics(law: Law, counted: Count) -> Iterator[Statistic]:
-    """All that is made of the counts."""
-    n, grid = counted.n, Grid(law)
-    cumulated = np.concatenate([[0], np.cumsum(counted.fine)])
+def statistics(law: Law, counts: Count) -> Iterator[Statistic]:
+    """Yield all statistics of the counts."""
+    n, grid = counts.n, Grid(law)
+    cumulated = np.concatenate([[0], np.cumsum(counts.fine)])
     off = cumulated / n - grid.below
     ks = math.sqrt(n) * float(np.abs(off).max())
     yield Statistic(
@@ -251,18 +251,18 @@ def statistics(law: Law, counted: Count) -> Iterator[Statistic]:
     for side in law.beyond:
         for sign in (-1, 1):
             at = round((sign * side - law.low) * law.per_unit) + (sign < 0)
-            seen = int(cumulated[at] if sign < 0 else n - cumulated[at])
+            tail = int(cumulated[at] if sign < 0 else n - cumulated[at])
             p = float(grid.below[at] if sign < 0 else grid.above[at])
-            tails = float(stats.binom.cdf(seen, n, p)), float(stats.binom.sf(seen - 1, n, p))
+            tails = float(stats.binom.cdf(tail, n, p)), float(stats.binom.sf(tail - 1, n, p))
             yield Statistic(
-                f"beyond {sign * side:+g}", f"{seen:,} of {n * p:,.1f} expected", two_sided(*tails)
+                f"beyond {sign * side:+g}", f"{tail:,} of {n * p:,.1f} expected", two_sided(*tails)
             )
 
     moments = [float(law.law.expect(lambda x, k=k: (x - law.law.mean()) ** k)) for k in (2, 4)]
     spread = [math.sqrt(moments[0]), math.sqrt(moments[1] - moments[0] ** 2)] + [moments[0]] * (
         LAGS - 1
     )
-    centred = counted.sums - np.array([0.0, n * moments[0]] + [0.0] * (LAGS - 1))
+    centred = counts.sums - np.array([0.0, n * moments[0]] + [0.0] * (LAGS - 1))
     z = centred / (np.array(spread) * math.sqrt(n))
     for name, value in (("mean", z[0]), ("variance", z[1])):
         yield Statistic(name, f"{value:+.2f} sigma", 2 * float(stats.norm.sf(abs(value))))
@@ -275,19 +275,19 @@ def statistics(law: Law, counted: Count) -> Iterator[Statistic]:
     yield Statistic("lags 1..64, all", f"{total:.1f} of {len(lags)}", two_sided(*tails))
 
     for parity, name in enumerate(("pairs (2j, 2j+1)", "pairs (2j+1, 2j+2)")):
-        found = counted.pairs[parity]
-        yield chi_square(name, found, found.sum() * np.outer(grid.cells, grid.cells))
+        pairs = counts.pairs[parity]
+        yield chi_square(name, pairs, pairs.sum() * np.outer(grid.cells, grid.cells))
 
 
 def related(name: str, seeds: list[ift.Seed], n: int) -> Statistic:
-    """All correlations between the normals of different seeds or streams: the largest, as p-value
-    of the largest.
-    """
-    drawn = np.stack([ift.RandomNormal(0.0, 1.0, seed)((n,)) for seed in seeds]).astype(np.float64)
-    drawn /= np.sqrt((drawn**2).sum(axis=1, keepdims=True))
-    r = (drawn @ drawn.T)[np.triu_indices(len(seeds), 1)]
-    # The correlation of two normal samples of length n about their known mean has Student's t with
-    # n - 1.
+    """Return the statistic of all correlations between normals of different seeds or streams."""
+    normals = np.stack([ift.RandomNormal(0.0, 1.0, seed)((n,)) for seed in seeds]).astype(
+        np.float64
+    )
+    normals /= np.sqrt((normals**2).sum(axis=1, keepdims=True))
+    r = (normals @ normals.T)[np.triu_indices(len(seeds), 1)]
+    # The correlation of two normal samples of length n around their known mean has Student's t
+    # distribution with n - 1 degrees of freedom, after the transformation below.
     largest = float(np.abs(r).max())
     one = 2 * float(stats.t.sf(largest * math.sqrt((n - 1) / (1 - largest**2)), n - 1))
     p = -math.expm1(len(r) * math.log1p(-one))
@@ -299,18 +299,21 @@ def related(name: str, seeds: list[ift.Seed], n: int) -> Statistic:
 
 
 def distinct(n: int) -> Statistic:
-    """How many of the bfloat16 numbers n normals take, against how many they should."""
-    found = len(np.unique(ift.RandomNormal(0.0, 1.0, SEED)((n,), "bfloat16").view(np.uint16)))
+    """Return the statistic of the number of distinct bfloat16 values among n normals."""
+    actual = len(np.unique(ift.RandomNormal(0.0, 1.0, SEED)((n,), "bfloat16").view(np.uint16)))
     numbers = np.arange(0x7F80, dtype=np.uint32)
     edges = (numbers << 16).view(np.float32).astype(np.float64)
     middles = np.concatenate([[0.0], (edges[1:] + edges[:-1]) / 2, [np.inf]])
     p = -np.diff(stats.norm.sf(middles))
-    taken = -np.expm1(n * np.log1p(-p))  # of each number; twice, for the sign
-    mean, deviation = 2 * float(taken.sum()), math.sqrt(2 * float((taken * (1 - taken)).sum()))
-    z = (found - mean) / deviation
+    probability = -np.expm1(n * np.log1p(-p))  # that a number occurs; twice, for the sign
+    mean, deviation = (
+        2 * float(probability.sum()),
+        math.sqrt(2 * float((probability * (1 - probability)).sum())),
+    )
+    z = (actual - mean) / deviation
     return Statistic(
         "distinct bfloat16",
-        f"{found:,} of {mean:,.0f} +- {deviation:.0f}",
+        f"{actual:,} of {mean:,.0f} +- {deviation:.0f}",
         2 * float(stats.norm.sf(abs(z))),
     )
 
@@ -328,8 +331,8 @@ def _repeated(x: npt.NDArray[np.float32]) -> None:
 
 
 def _partners(x: npt.NDArray[np.float32]) -> None:
-    """A large first of a Box-Muller pair makes the second 2% larger: no mean, no correlation shows
-    it.
+    """Make the second value of a Box-Muller pair 2% larger if the first is large, which no mean and
+    no correlation shows.
     """
     pairs = x[: len(x) // 2 * 2].reshape(-1, 2)
     pairs[np.abs(pairs[:, 0]) > 1.5, 1] *= np.float32(1.02)
@@ -349,29 +352,29 @@ DAMAGE: dict[str, Damage] = {
 
 
 def run(quick: bool) -> list[Row]:
-    """The rows of the table: a law each, the seeds and streams, and what is caught."""
+    """Return the rows of all laws, of seeds and streams, and of damaged draws."""
     side, length = (256, 2**14) if quick else (1024, 2**16)
     sizes = {name: 2**26 if quick else law.draws for name, law in LAWS.items()}
-    made: dict[str, list[Statistic]] = {}
+    by_name: dict[str, list[Statistic]] = {}
     for name, law in LAWS.items():
-        made[name] = list(statistics(law, count(law, sizes[name])))
+        by_name[name] = list(statistics(law, count(law, sizes[name])))
         print(
-            f"  {name}: " + "; ".join(f"{s.name} {s.text} (p {s.p:.2g})" for s in made[name]),
+            f"  {name}: " + "; ".join(f"{s.name} {s.text} (p {s.p:.2g})" for s in by_name[name]),
             flush=True,
         )
-    made["seeds"] = [
+    by_name["seeds"] = [
         related(f"{side} seeds in a row", [ift.Seed(k) for k in range(side)], length),
         related("64 seeds of one bit", [ift.Seed(2**k) for k in range(64)], length),
         related(f"{side} streams in a row", [ift.Seed(SEED, k) for k in range(side)], length),
         related("64 streams of one bit", [ift.Seed(SEED, 2**k) for k in range(64)], length),
         distinct(2**22 if quick else 2**26),
     ]
-    total = sum(map(len, made.values()))
+    total = sum(map(len, by_name.values()))
     least = FALSE_ALARM / total
 
-    def row(what: str, chosen: list[Statistic]) -> Row:
-        text = "; ".join(f"{s.name} {s.text} (p {s.p:.2g})".strip() for s in chosen)
-        return Row(what, f"every p >= {least:.1g}", text, all(s.p >= least for s in chosen))
+    def row(what: str, selected: list[Statistic]) -> Row:
+        text = "; ".join(f"{s.name} {s.text} (p {s.p:.2g})".strip() for s in selected)
+        return Row(what, f"every p >= {least:.1g}", text, all(s.p >= least for s in selected))
 
     rows = []
     for name in LAWS:
@@ -380,12 +383,12 @@ def run(quick: bool) -> list[Row]:
             ("tails", ("beyond",)),
             ("dependence", ("lags", "pairs")),
         ):
-            chosen = [s for s in made[name] if s.name.startswith(words)]
-            if chosen:
+            selected = [s for s in by_name[name] if s.name.startswith(words)]
+            if selected:
                 power = sizes[name].bit_length() - 1
-                rows.append(row(f"{name}, 2^{power} draws: {title}", chosen))
-    rows += [row(f"normals: {s.name}", [s._replace(name="")]) for s in made["seeds"]]
-    lowest = min(s.p for s_list in made.values() for s in s_list)
+                rows.append(row(f"{name}, 2^{power} draws: {title}", selected))
+    rows += [row(f"normals: {s.name}", [s._replace(name="")]) for s in by_name["seeds"]]
+    lowest = min(s.p for s_list in by_name.values() for s in s_list)
     chance = f"once in {1 / FALSE_ALARM:,.0f}"
     text = f"{total} p-values, the smallest {lowest:.2g}; fails by chance {chance}"
     rows.append(Row("all of these together", f"none below 0.001 / {total}", text, lowest >= least))

@@ -1,11 +1,11 @@
-"""Measure the long evidence and show it: `python tests/trust/evidence.py [PART...] [--quick]
+"""Measure the evidence and write its tables: `python tests/trust/evidence.py [PART...] [--quick]
 [--write]`.
 
-Each part is a module with `run(quick) -> list[Row]`. Its rows go to results/<part>.json, which is
-committed with the date, the machine and the compilers; `--write` makes the tables of README.md
-from those files, whichever parts were run today. `--quick` takes a small part of the work to see
-that everything runs: it prints and stores nothing. The exit status is 1 if a goal was missed. Needs
-the package installed with its `test` extra; the parts say what else they need."""
+Each part is a module with `run(quick) -> list[Row]`. Its rows are stored in results/<part>.json,
+with the date, the machine and the compilers. `--write` writes the tables of README.md from all of
+these files. `--quick` does a small part of the work, to see that everything runs; it prints rows
+and stores nothing. The exit status is 1 if a goal was missed. Install the package with its `test`
+extra first; the docstrings of the parts list further requirements."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rows import Row, load, section, store, table, write
 
 
 class Part(NamedTuple):
-    """A row of the table: the name on the command line and of the JSON file, the module, and what
-    it shows.
+    """A part of the evidence: its name on the command line and in results/, its module, and its
+    heading.
     """
 
     name: str
@@ -45,7 +45,7 @@ PARTS = [
 
 
 def run(part: Part, quick: bool) -> list[Row]:
-    """The part's rows, printed and (unless quick) stored."""
+    """Measure a part, print its rows, store them unless `quick`, and return them."""
     start = time.perf_counter()
     rows: list[Row] = importlib.import_module(part.module).run(quick)
     seconds = time.perf_counter() - start
@@ -56,38 +56,41 @@ def run(part: Part, quick: bool) -> list[Row]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit status."""
+    """Run the command line and return the exit status."""
     names = [part.name for part in PARTS]
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"any of {', '.join(names)}, or all"
+        "parts", nargs="*", metavar="PART", help=f"one or more of {', '.join(names)}, or all"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a small part of the work; prints, stores nothing"
+        "--quick",
+        action="store_true",
+        help="do a small part of the work; print the rows and store nothing",
     )
     parser.add_argument(
-        "--write", action="store_true", help="then write the tables of tests/trust/README.md"
+        "--write", action="store_true", help="write the tables of tests/trust/README.md afterwards"
     )
     options = parser.parse_args(arguments)
-    wanted = names if options.parts == ["all"] else options.parts
-    unknown = [name for name in wanted if name not in names]
-    if unknown or not (wanted or options.write):
+    selected = names if options.parts == ["all"] else options.parts
+    unknown = [name for name in selected if name not in names]
+    if unknown:
         parser.error(
-            f"PART must be one of {', '.join(names)}, or all; received "
-            f"{' '.join(unknown) or 'none'}"
+            f"PART must be one of {', '.join(names)}, or all; received {' '.join(unknown)}"
         )
+    if not (selected or options.write):
+        parser.error(f"PART is required: one of {', '.join(names)}, or all")
     missed = [
         row
         for part in PARTS
-        if part.name in wanted
+        if part.name in selected
         for row in run(part, options.quick)
         if row.met is False
     ]
     if options.write:
-        found = [(part, load(part.name)) for part in PARTS]
-        write(section(part.name, part.about, kept) for part, kept in found if kept)
+        stored = [(part, load(part.name)) for part in PARTS]
+        write(section(part.name, part.about, result) for part, result in stored if result)
     for row in missed:
-        print(f"missed: {row.what}: {row.measured} (goal: {row.goal})")
+        print(f"missed goal: {row.what}: {row.measured} (goal: {row.goal})")
     return 1 if missed else 0
 
 

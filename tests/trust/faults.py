@@ -1,7 +1,8 @@
-"""Faults: kills, system calls that fail, strangers' files, damaged input, hostile command lines.
+"""Test faults: kills, failing system calls, other users' files, damaged input, hostile command lines.
 
-Each row says how many tries there were and how many were survived. Surviving is: the right bytes
-after the same command again, and never anything else under a final name; or a refusal in words."""
+Each row has the number of tries and how many were survived. A try is survived if the same command,
+run again, gives the right bytes, and if no other bytes ever had a final name; or if the command
+refuses with a message."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ CASES = {
     "small": "small files that replace others (pictures, JSON)",
     "commands": "the command lines `fill` and `model`",
 }
-# The way of kills.py, the key of its count, what it is, and how often (or each how manieth): in
-# full, and quickly. tests/files/test_kills.py has a sample of the same.
+# The function of kills.py, the key of its count, the text of the row, and the number of repetitions
+# (or every n-th step) in full and with `quick`. tests/files/test_kills.py runs a sample.
 WAYS = (
     ("at_random", "kills", "SIGKILL at a random moment, resumed and killed again", 120, 5),
     ("at_each_step", "crashes", "the end at each step of a write, and a second one later", 1, 7),
@@ -38,9 +39,9 @@ WAYS = (
 )
 
 
-class Tried(NamedTuple):
-    """Tests, whose cases are tries: a file, what it tries, pytest's -k, and whether each test has a
-    row of its own.
+class Selection(NamedTuple):
+    """Tests whose cases are tries: a file, the text of the row, pytest's -k, and whether each test
+    has a separate row.
     """
 
     file: str
@@ -50,25 +51,25 @@ class Tried(NamedTuple):
 
 
 TESTS = (
-    Tried("cli/test_hostile_input.py", "untrusted command line", each=True),
-    Tried("files/test_damaged.py", "untrusted file", "not words", each=True),
-    Tried("files/test_specs.py", "untrusted spec", "refused or wrong or no_specs", each=True),
-    Tried("torch/test_huggingface.py", "untrusted config", "untrusted", each=True),
-    Tried("files/test_strangers.py", "another user in a sticky folder", each=True),
-    Tried("files/test_partial.py", "partials that are links, FIFOs, devices, others', changed"),
-    Tried("cli/test_streams.py", "closed, full and foreign streams; Ctrl-C"),
-    Tried(
+    Selection("cli/test_hostile_input.py", "untrusted command line", each=True),
+    Selection("files/test_damaged.py", "untrusted file", "not words", each=True),
+    Selection("files/test_specs.py", "untrusted spec", "refused or wrong or no_specs", each=True),
+    Selection("torch/test_huggingface.py", "untrusted config", "untrusted", each=True),
+    Selection("files/test_strangers.py", "another user in a sticky folder", each=True),
+    Selection("files/test_partial.py", "partials that are links, FIFOs, devices, others', changed"),
+    Selection("cli/test_streams.py", "closed, full and foreign streams; Ctrl-C"),
+    Selection(
         "files/test_writer.py",
         "full disks, read-only folders, limits, files changed meanwhile",
         "disk or folder or limit or meanwhile",
     ),
-    Tried("core/test_threads.py", "threads with stacks of 32 and 44 KiB", "small_stack"),
-    Tried("core/test_environment.py", "rounding directions, flushed subnormals"),
+    Selection("core/test_threads.py", "threads with stacks of 32 and 44 KiB", "small_stack"),
+    Selection("core/test_environment.py", "rounding directions, flushed subnormals"),
 )
 
 
 def run(quick: bool) -> list[Row]:
-    """The rows of the table of tries."""
+    """Return the rows of all tries."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shim = folder / "faults.so"
@@ -78,11 +79,11 @@ def run(quick: bool) -> list[Row]:
             for way, key, what, count, few in WAYS
             for case in (("fill", "commands") if quick else CASES)
         ]
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # each has its processes
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # each one starts processes
             rows = list(pool.map(lambda each: kill(*each), kills))
         count = 100 if quick else 1000
         rows += [damage(folder, name, count) for name in ("npy", "npz", "safetensors", "json")]
-    return rows + [row for tried in TESTS for row in tests(tried, quick)]
+    return rows + [row for selection in TESTS for row in tests(selection, quick)]
 
 
 def build(shim: Path) -> None:
@@ -102,40 +103,45 @@ def build(shim: Path) -> None:
 
 
 def kill(folder: Path, shim: Path, way: str, case: str, count: int, key: str, what: str) -> Row:
-    """What kills.py did with one case."""
+    """Run kills.py for one case, and return its row."""
     target = folder / f"{way} {case}"
     target.mkdir()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, HELPERS / "kills.py", way, case, target, str(count), "1"],
         env={"LD_PRELOAD": str(shim), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
     )
     shutil.rmtree(target)
-    survived = done.returncode == 0 and "Traceback" not in done.stderr
-    found = (
-        f"{json.loads(done.stdout)[key]:,} tries, all survived" if survived else done.stderr[-99:]
+    survived = process.returncode == 0 and "Traceback" not in process.stderr
+    text = (
+        f"{json.loads(process.stdout)[key]:,} tries, all survived"
+        if survived
+        else process.stderr[-99:]
     )
-    return Row(f"{what}: {CASES[case]}", "all survived", found, survived)
+    return Row(f"{what}: {CASES[case]}", "all survived", text, survived)
 
 
 def damage(folder: Path, name: str, count: int) -> Row:
-    """Damaged files of a kind."""
+    """Read damaged files of one kind, and return the row."""
     code = (
         f"import sys; sys.path[:0] = [{str(HELPERS)!r}, {str(ROOT / 'tests' / 'files')!r}]\n"
         "import pathlib, test_damaged\n"
         f"print(test_damaged.tries(pathlib.Path({str(folder)!r}), 'w.{name}', {count}, 3))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    survived = done.returncode == 0
-    found = f"{count:,} tries, {int(done.stdout):,} refused" if survived else done.stderr[-99:]
-    return Row(f"damaged .{name} files", "read, or refused in words", found, survived)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    survived = process.returncode == 0
+    text = f"{count:,} tries, {int(process.stdout):,} refused" if survived else process.stderr[-99:]
+    return Row(f"damaged .{name} files", "read, or refused in words", text, survived)
 
 
-def tests(tried: Tried, quick: bool) -> list[Row]:
-    """A row for the tests of a file, or for each of them."""
-    found = outcomes([tried.file], tried.only, quick=quick)
-    rows = {tried.what: total(found)}
-    if tried.each and found:
-        rows = {f"{tried.what}: {in_words(name)}": outcome for name, outcome in found.items()}
+def tests(selection: Selection, quick: bool) -> list[Row]:
+    """Return a row for the tests of a file, or a row for each of them."""
+    outcomes_by_name = outcomes([selection.file], selection.only, quick=quick)
+    rows = {selection.what: total(outcomes_by_name)}
+    if selection.each and outcomes_by_name:
+        rows = {
+            f"{selection.what}: {in_words(name)}": outcome
+            for name, outcome in outcomes_by_name.items()
+        }
     return [outcome.row(what, "all survived", "survived") for what, outcome in rows.items()]

@@ -1,10 +1,10 @@
-"""Fuzzing: C fill requests by libFuzzer under ASan and UBSan; shapes, indices, row ids, configs and
+"""Fuzz C fill requests with libFuzzer under ASan and UBSan, and shapes, indices, row ids, configs and
 specs in Python.
 
-The oracle of shapes, indices and ids is NumPy itself, on an array that numbers its elements.
-Configs and specs have none: each is made or refused with the errors that are promised, and nothing
-else comes out. No corpus is kept: the fuzzer finds its own within the run, and the others are made
-from a fixed seed (`cases` below; failures show the case)."""
+Shapes, indices and ids are compared with NumPy, on an array of element numbers. A config or spec
+must be accepted, or refused with one of the documented errors. No corpus is stored: libFuzzer
+builds one during the run, and the other cases come from a fixed seed (see `cases`; a failure shows
+its case)."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from initfast.initializers.base import Initializer
 
 SEED = 20261122
 FUZZED = ["-fsanitize-coverage=inline-8bit-counters,pc-table"]
-# Most of the time would go into marking the kernels' own arrays, which sanitizers.py has under ASan
-# in full. The portable kernels, a hundred times as slow with any check, are plain here.
+# Checks of the kernels' arrays on the stack would take most of the time; sanitizers.py has them. The
+# portable kernels have no checks here, because any check makes them a hundred times slower.
 NO_STACK = ["-mllvm", "-asan-stack=0"]
 
 
 def fill_requests(cases: int) -> str:
-    """libFuzzer on fuzz_fill.c, guided by the coverage of fill.c and threads.c. Returns what it
-    says at the end.
+    """Run libFuzzer on fuzz_fill.c, guided by the coverage of fill.c and threads.c; return its
+    summary.
     """
     with tempfile.TemporaryDirectory(prefix="initfast-fuzz-") as folder:
         program = fuzzer(Path(folder), [*MEMORY, *FUZZED], ["-fsanitize=fuzzer,address,undefined"])
@@ -51,28 +51,28 @@ def fill_requests(cases: int) -> str:
             "-verbosity=1",
         ]
         options += [f"-artifact_prefix={folder}/", f"-error_exitcode={FOUND}"]
-        status, said = run_program([str(program), *options])
+        status, output = run_program([str(program), *options])
     if status:
-        raise AssertionError(said[-4000:])
-    done = re.search(r"Done (\d+) runs", said)
-    covered = re.findall(r"cov: (\d+).*corp: (\d+)", said)
-    assert done and int(done[1]) >= cases, said[-500:]
+        raise AssertionError(output[-4000:])
+    runs = re.search(r"Done (\d+) runs", output)
+    covered = re.findall(r"cov: (\d+).*corp: (\d+)", output)
+    assert runs and int(runs[1]) >= cases, output[-500:]
     branches, corpus = covered[-1]
-    return f"{int(done[1]):,} requests, {branches} branches reached by a corpus of {corpus}"
+    return f"{int(runs[1]):,} requests, {branches} branches reached by a corpus of {corpus}"
 
 
 def large_fill_requests(cases: int) -> str:
-    """The same program on random strings, some of whose requests are worth several threads."""
+    """Run fuzz_fill.c on random strings, with some requests large enough for several threads."""
     with tempfile.TemporaryDirectory(prefix="initfast-fuzz-") as folder:
         program = fuzzer(Path(folder), [*MEMORY, "-DSTANDALONE"], ["-fsanitize=address,undefined"])
-        status, said = run_program([str(program), str(cases), str(SEED)])
-    if status or f"{cases} cases" not in said:
-        raise AssertionError(said[-4000:])
+        status, output = run_program([str(program), str(cases), str(SEED)])
+    if status or f"{cases} cases" not in output:
+        raise AssertionError(output[-4000:])
     return f"{cases:,} requests"
 
 
 def fuzzer(folder: Path, flags: list[str], link_flags: list[str]) -> Path:
-    """fuzz_fill.c and what is to be looked at, compiled with `flags`."""
+    """Compile fuzz_fill.c, fill.c and threads.c with `flags`, and link them with the kernels."""
     watched = [path for path in kernels() if path.stem in ("fill", "threads")]
     portable = [path for path in kernels() if path.stem == "backend_portable"]
     others = [path for path in kernels() if path not in (*watched, *portable)]
@@ -84,21 +84,21 @@ def fuzzer(folder: Path, flags: list[str], link_flags: list[str]) -> Path:
 
 
 class Numbered:
-    """Small arrays that hold their own element numbers, by shape."""
+    """Small arrays of element numbers, by shape."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[int, ...], np.ndarray[Any, Any]] = {}
+        self._arrays: dict[tuple[int, ...], np.ndarray[Any, Any]] = {}
 
     def __getitem__(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-        if shape not in self._made:
-            self._made[shape] = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
-        return self._made[shape]
+        if shape not in self._arrays:
+            self._arrays[shape] = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
+        return self._arrays[shape]
 
 
 def elements(part: indexing.Part) -> np.ndarray[Any, Any]:
-    """The element numbers that a part says it holds."""
+    """Return the element numbers of a part."""
     if part.starts is None:
-        found = np.full(part.shape, part.start, np.int64)
+        numbers = np.full(part.shape, part.start, np.int64)
     else:
         lead = next(
             d
@@ -108,15 +108,15 @@ def elements(part: indexing.Part) -> np.ndarray[Any, Any]:
         first = part.starts.astype(np.int64).reshape(
             part.shape[:lead] + (1,) * (len(part.shape) - lead)
         )
-        found = np.broadcast_to(first, part.shape).copy()
+        numbers = np.broadcast_to(first, part.shape).copy()
     for axis, step in enumerate(part.steps):
         if part.shape[axis] < 2:
-            continue  # such a step is never taken, and may be larger than any integer of C
+            continue  # such a step is unused, and may be larger than any integer of C
         along = np.arange(part.shape[axis], dtype=np.int64).reshape(
             (-1,) + (1,) * (len(part.shape) - axis - 1)
         )
-        found += along * step
-    return found
+        numbers += along * step
+    return numbers
 
 
 BOUNDS = (
@@ -169,6 +169,7 @@ SHAPES = (
 
 
 def an_item(r: random.Random, odd: bool) -> Any:
+    """Return a random item of an index."""
     kind = r.randrange(12)
     if kind < 5:
         return slice(r.choice(BOUNDS), r.choice(BOUNDS), r.choice(STEPS))
@@ -182,9 +183,7 @@ def an_item(r: random.Random, odd: bool) -> Any:
 
 
 def one_index(r: random.Random, arrays: Numbered) -> None:
-    """`indexing.select` gives the elements that NumPy gives, or an error where NumPy has one or
-    makes a copy.
-    """
+    """Check that `indexing.select` gives NumPy's elements, or an error if NumPy raises or copies."""
     shape = r.choice(SHAPES)
     items = tuple(an_item(r, r.random() < 0.2) for _ in range(r.randrange(len(shape) + 2)))
     index = items if len(items) != 1 or r.random() < 0.5 else items[0]
@@ -193,11 +192,11 @@ def one_index(r: random.Random, arrays: Numbered) -> None:
         part = indexing.select(shape, index)
     except (IndexError, TypeError, ValueError):
         try:
-            wanted = array[index]
+            expected = array[index]
         except (IndexError, TypeError, ValueError, OverflowError):
             return
-        # What NumPy takes and we do not: arrays, lists, booleans, which are no basic index; and a
-        # step of 0 is refused.
+        # NumPy also accepts arrays, lists and booleans, which are not basic indices. A step of 0 is
+        # refused.
         flat = index if isinstance(index, tuple) else (index,)
         basic = all(
             item is None
@@ -206,16 +205,16 @@ def one_index(r: random.Random, arrays: Numbered) -> None:
             or type(item) in (int, np.int64, np.uint8, np.int8, np.uint64)
             for item in flat
         )
-        assert not basic or wanted.ndim > 8, ("refused", shape, index)
+        assert not basic or expected.ndim > 8, ("refused", shape, index)
         return
-    wanted = array[index]
-    assert part.shape == np.shape(wanted), ("shape", shape, index, part)
-    assert np.array_equal(elements(part), wanted), ("elements", shape, index, part)
+    expected = array[index]
+    assert part.shape == np.shape(expected), ("shape", shape, index, part)
+    assert np.array_equal(elements(part), expected), ("elements", shape, index, part)
 
 
 def one_row_set(r: random.Random, arrays: Numbered) -> None:
-    """`indexing.take` gives the rows that NumPy gives, or an error where an id is out of range or
-    no integer.
+    """Check that `indexing.take` gives NumPy's rows, or an error for an id that is out of range or
+    not an integer.
     """
     shape = r.choice(SHAPES)
     lead = tuple(r.choice((1, 2, 3, 0, 5)) for _ in range(r.randrange(4)))
@@ -227,9 +226,9 @@ def one_row_set(r: random.Random, arrays: Numbered) -> None:
     ids = np.array(
         [r.randrange(low, max(top, low + 1)) for _ in range(math.prod(lead))], kind
     ).reshape(lead)
-    given: Any = ids.tolist() if kind == "int64" and r.random() < 0.3 else ids
+    argument: Any = ids.tolist() if kind == "int64" and r.random() < 0.3 else ids
     try:
-        part = indexing.take(shape, given)
+        part = indexing.take(shape, argument)
     except (IndexError, TypeError):
         bad_kind = kind in ("float64", "bool", "object", "U1")
         outside = (
@@ -237,11 +236,11 @@ def one_row_set(r: random.Random, arrays: Numbered) -> None:
             and not bad_kind
             and bool((ids < 0).any() or (shape and ids.max() >= shape[0]))
         )
-        assert not shape or bad_kind or outside, ("refused", shape, given)
+        assert not shape or bad_kind or outside, ("refused", shape, argument)
         return
-    assert np.array_equal(elements(part), arrays[shape][np.asarray(given, np.int64)]), (
+    assert np.array_equal(elements(part), arrays[shape][np.asarray(argument, np.int64)]), (
         shape,
-        given,
+        argument,
         part,
     )
 
@@ -270,29 +269,29 @@ SIZES = (
 
 
 def one_shape(r: random.Random) -> None:
-    """`normalize_shape` gives a tuple of Python integers whose product is at most 2^63, or
-    ValueError.
+    """Check that `normalize_shape` returns a tuple of Python integers with a product of at most
+    2^63, or raises ValueError.
     """
     sizes = [
         r.choice(SIZES[:6]) if r.random() < 0.8 else r.choice(SIZES) for _ in range(r.randrange(10))
     ]
-    given: Any = r.choice(
+    argument: Any = r.choice(
         (tuple, list, np.array if all(isinstance(n, int) and n < 2**63 for n in sizes) else tuple)
     )(sizes)
     if len(sizes) == 1 and r.random() < 0.5:
-        given = sizes[0]
+        argument = sizes[0]
     try:
-        shape = indexing.normalize_shape(given)
+        shape = indexing.normalize_shape(argument)
     except ValueError:
         good = all(type(n) is int and n >= 0 for n in sizes) and len(sizes) <= 8
-        assert not good or math.prod(n for n in sizes if n) > 2**63, ("refused", given)
+        assert not good or math.prod(n for n in sizes if n) > 2**63, ("refused", argument)
         return
     assert (
         type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape) and len(shape) <= 8
-    ), given
-    assert math.prod(n for n in shape if n) <= 2**63, given
-    assert list(shape) == [int(n) for n in np.atleast_1d(np.array(given, object)).tolist()], (
-        given,
+    ), argument
+    assert math.prod(n for n in shape if n) <= 2**63, argument
+    assert list(shape) == [int(n) for n in np.atleast_1d(np.array(argument, object)).tolist()], (
+        argument,
         shape,
     )
 
@@ -376,6 +375,7 @@ REFUSALS = (ValueError, TypeError, OverflowError)
 
 
 def a_value(r: random.Random, depth: int = 0) -> Any:
+    """Return a random value for a config."""
     if depth < 3 and r.random() < 0.15:
         return {r.choice(KEYS): a_value(r, depth + 1) for _ in range(r.randrange(4))}
     if depth < 3 and r.random() < 0.1:
@@ -384,63 +384,65 @@ def a_value(r: random.Random, depth: int = 0) -> Any:
 
 
 def a_config(r: random.Random) -> Any:
+    """Return a random config of an initializer, perhaps damaged."""
     if r.random() < 0.03:
         return a_value(r)
-    made: dict[str, Any] = {"class_name": r.choice(NAMES)}
+    config: dict[str, Any] = {"class_name": r.choice(NAMES)}
     arguments: dict[str, Any] = {}
-    known = registry.ALL_OBJECTS.get(made["class_name"])
-    if (
-        known is not None and r.random() < 0.8
-    ):  # a real config, one or two of whose values are changed
-        arguments = dict(DEFAULTS[known])
+    kind = registry.ALL_OBJECTS.get(config["class_name"])
+    if kind is not None and r.random() < 0.8:
+        # A real config with one or two changed values.
+        arguments = dict(DEFAULTS[kind])
     for _ in range(r.randrange(3)):
         arguments[r.choice([*arguments, r.choice(KEYS)])] = a_value(r)
-    made["config"] = arguments if r.random() < 0.95 else a_value(r)
+    config["config"] = arguments if r.random() < 0.95 else a_value(r)
     if r.random() < 0.3:
-        made["module"] = r.choice(("initfast", "keras.initializers", "keras", "os", None, 3))
+        config["module"] = r.choice(("initfast", "keras.initializers", "keras", "os", None, 3))
     if r.random() < 0.2:
-        made["registered_name"] = r.choice((None, "HeNormal", "mine>HeNormal", 3))
-    return made
+        config["registered_name"] = r.choice((None, "HeNormal", "mine>HeNormal", 3))
+    return config
 
 
 def _defaults() -> dict[Any, dict[str, Any]]:
-    found: dict[Any, dict[str, Any]] = {}
+    configs: dict[Any, dict[str, Any]] = {}
     for kind in set(registry.ALL_OBJECTS.values()):
         try:
-            found[kind] = kind().get_config()
+            configs[kind] = kind().get_config()
         except (TypeError, NotImplementedError):
-            found[kind] = {}
-    return found
+            configs[kind] = {}
+    return configs
 
 
 DEFAULTS = _defaults()
 
 
 def one_config(r: random.Random) -> None:
-    """A config is made, and then is made again from what it says of itself and can draw or refuse;
-    or it is refused.
-    """
+    """Check that a config is refused, or gives an initializer equal to the one of its own config."""
     config = a_config(r)
     try:
-        made = registry.get(config)
+        initializer = registry.get(config)
     except REFUSALS:
         return
-    if not isinstance(made, Initializer) or type(made) is Initializer:
+    if not isinstance(initializer, Initializer) or type(initializer) is Initializer:
         return
-    again = registry.get(json.loads(json.dumps(registry.serialize(made)))) if _plain(made) else made
+    again = (
+        registry.get(json.loads(json.dumps(registry.serialize(initializer))))
+        if _is_json(initializer)
+        else initializer
+    )
     shape = r.choice(((3, 4), (2, 1, 4), (5,), (), (0, 3)))
     try:
-        first = made.block(shape, ..., "float32")
+        first = initializer.block(shape, ..., "float32")
     except (*REFUSALS, NotImplementedError, IndexError):
         return
-    if made.get_config().get("seed", 0) is not None:
+    if initializer.get_config().get("seed", 0) is not None:
         assert np.array_equal(first, again.block(shape, ..., "float32"), equal_nan=True), config
 
 
-def _plain(made: Initializer) -> bool:
-    """Whether its config is JSON (a Constant of a NumPy array is not) that holds no infinity."""
+def _is_json(initializer: Initializer) -> bool:
+    """Return whether a config is JSON without infinities; a Constant of an array is not JSON."""
     try:
-        json.dumps(registry.serialize(made), allow_nan=False)
+        json.dumps(registry.serialize(initializer), allow_nan=False)
     except (TypeError, ValueError):
         return False
     return True
@@ -470,14 +472,14 @@ SPEC = {
 
 
 def one_spec(r: random.Random) -> None:
-    """A spec is read or refused with a ValueError, whatever stands at whatever place in it."""
+    """Check that a spec with random changes is read, or refused with ValueError."""
     spec: Any = copy.deepcopy(SPEC)
     for _ in range(1 + r.randrange(2)):
-        place, path = spec, []
-        while isinstance(place, (dict, list)) and place and r.random() < 0.8:
-            key = r.choice(list(place) if isinstance(place, dict) else range(len(place)))
-            path.append((place, key))
-            place = place[key]
+        node, path = spec, []
+        while isinstance(node, (dict, list)) and node and r.random() < 0.8:
+            key = r.choice(list(node) if isinstance(node, dict) else range(len(node)))
+            path.append((node, key))
+            node = node[key]
         if not path:
             continue
         holder, key = path[-1]
@@ -512,14 +514,14 @@ def one_spec(r: random.Random) -> None:
             )
             holder[key] = r.choice(odd) if r.random() < 0.5 else a_value(r)
     try:
-        found = specs.read(spec)
+        model = specs.read(spec)
     except ValueError:
         return
-    assert found.entries and len(found.digest) == 32, spec
+    assert model.entries and len(model.digest) == 32, spec
 
 
 def cases(one: Callable[..., None], count: int, *arguments: Any) -> str:
-    """Run `count` cases of a fixed seed. A case that fails is shown by its number."""
+    """Run `count` cases from a fixed seed; a failure shows the number of the case."""
     r, start = random.Random(f"{SEED} {one.__name__}"), time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -535,7 +537,7 @@ def cases(one: Callable[..., None], count: int, *arguments: Any) -> str:
 
 
 def run(quick: bool) -> list[Row]:
-    """A row each; what is found ends the run with the case."""
+    """Return a row per target; the first failure ends a target and is shown in its row."""
     few = 200 if quick else 1
     arrays = Numbered()
     goal = "nothing found"

@@ -1,13 +1,13 @@
-/* Any fill request that the contract in initfast.h allows, decoded from a string of bytes, into memory of exactly its extent: for libFuzzer under
- * the sanitizers, and with -DSTANDALONE for other tools, where `fuzz_fill CASES SEED` makes the strings itself. Aborts if an element is not what
- * one element alone is, or if a byte between the elements has changed. */
+/* Decodes a string of bytes as a fill request that the contract in initfast.h allows, and fills memory of exactly its extent. It is for libFuzzer
+ * under the sanitizers, and with -DSTANDALONE for other tools: then `fuzz_fill CASES SEED` makes the strings. It aborts if an element differs from
+ * the same element filled alone, or if a byte between the elements has changed. */
 #include "initfast.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Enough elements for several batches and tiles, and in few cases for several threads: libFuzzer, which would make nothing but those, has none. */
+/* Enough elements for several batches and tiles, and in few cases for several threads; not under libFuzzer, which would make only such cases. */
 #if defined(STANDALONE)
 enum { MOST_ELEMENTS = 1 << 18 };
 #else
@@ -53,7 +53,7 @@ static initfast_source a_source(bytes *b) {
     return s;
 }
 
-/* Up to `most` for the sizes of a part: mostly small, some as long as several tiles, few worth a second thread. */
+/* Sizes of a part, up to `most`: mostly small, some as long as several tiles, few large enough for a second thread. */
 static uint64_t a_size(bytes *b, uint64_t most) {
     const uint64_t kind = below(b, 16);
     uint64_t n = kind < 9 ? below(b, 6) : kind < 15 ? below(b, 256) * (1 + below(b, 8)) + below(b, 4) : (below(b, 256) << 8) + 1;
@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (int i = 0; initfast_backends[i]; i++) {
         if (initfast_usable(initfast_backends[i])) usable[backends++] = initfast_backends[i];
     }
-    /* Portable arithmetic is slow under the sanitizers, and every backend has the same loops around it. */
+    /* Portable arithmetic is slow under the sanitizers, and all backends have the same loops around it. */
     const uint64_t choice = below(&b, 16);
     const initfast_backend *backend = usable[choice == 15 ? 0 : backends > 1 ? backends - 1 - choice % (backends - 1) : 0];
     const initfast_backend *other = usable[backends > 1];
@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         part.shape[d] = a_size(&b, most / (total ? total : 1));
         total *= part.shape[d];
         part.step[d] = steps[below(&b, 16)];
-        /* Element numbers stay below 2^63, also where they go down. */
+        /* Element numbers stay below 2^63, also if they decrease. */
         if (part.step[d] < 0) part.start += (uint64_t)-part.step[d] * part.shape[d];
         const int to = (int)below(&b, (uint64_t)d + 1);
         for (int k = d; k > to; k--) order[k] = order[k - 1];
@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (int d = 1; d < part.dimensions; d++) part.start += part.step[d] < 0 ? (uint64_t)-part.step[d] * part.shape[d] : 0;
         part.starts = starts;
     }
-    /* Dims in any order of nesting, forwards or backwards, with gaps or none: no two elements share a byte. */
+    /* Dimensions in any order, forwards or backwards, with or without gaps: no two elements share a byte. */
     for (int k = 0; k < part.dimensions; k++) {
         const int d = order[k];
         const uint64_t pitch = span + source.itemsize * (below(&b, 3) == 2 ? below(&b, 4) : 0);
@@ -134,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     part.out = memory + before;
     initfast_fill_threaded(backend, &source, seed, stream, &part, threads, NULL, NULL);
 
-    /* Each is a tile of its own, so a few of them, which differ from case to case. */
+    /* Each computes a whole tile, so only a few are checked, different ones in each case. */
     const uint64_t every = total / CHECKED + 1, chosen = seed % every;
     for (uint64_t position = 0; position < total; position++) {
         uint64_t rest = position, element = part.start;

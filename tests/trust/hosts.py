@@ -1,6 +1,6 @@
-"""Hosts that make it hard, each by the tests of tests/core that show it (faults.py has those of
-files and commands); and which other Pythons here take the same extension.
-"""
+"""Check initfast in hostile hosts, with tests of tests/core, and in other installed Pythons.
+
+faults.py has the tests of files and commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from rows import ROOT, Row, first_line
 from suite import outcomes, total
 
-# What a host does, and the tests of it (pytest's -k within a file).
+# What a host does, the test files, and pytest's -k.
 HOSTS = [
     (
         "rounds up, down or to zero; sets FTZ and DAZ: unaffected, and its registers put back",
@@ -58,29 +58,29 @@ OTHERS = ("3.12", "3.13", "3.14", "3.13t", "3.14t")
 DRAW = "import sys, initfast as ift; print(ift.HeNormal(seed=42)((1000, 7)).tobytes().hex())"
 
 
-def tested(what: str, files: str, words: str) -> Row:
-    """How the tests of one row went."""
+def host_row(what: str, files: str, words: str) -> Row:
+    """Run the tests of a host, and return its row."""
     paths = [f"core/test_{name}.py" for name in files.split(" or ")]
     host = what if what.startswith(("Ctrl", "a ")) else f"a host that {what}"
     return total(outcomes(paths, words, processes=0)).row(host, "all pass", "passed")
 
 
 def other_python(version: str) -> Row | None:
-    """Whether the extension built here (abi3) draws the same values under another Python that is
-    installed.
-    """
+    """Return the row of another Python: whether the extension (abi3) draws the same values there.
+
+    Returns None if this Python is not installed."""
     installed = sorted(
         map(str, Path.home().glob(f".pyenv/versions/{version}*/bin/python{version}"))
     )
-    # A name on the path may be a shim for a version that is not switched on.
-    found = [
+    # A name on the path may be a shim for a version that is not active.
+    programs = [
         each
         for each in (shutil.which(f"python{version}"), *installed)
         if each and first_line(each, "--version")
     ]
-    if not found:
+    if not programs:
         return None
-    program = found[0]
+    program = programs[0]
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([program, "-m", "venv", folder], check=True)
         python = os.path.join(folder, "bin", "python")
@@ -99,23 +99,27 @@ def other_python(version: str) -> Row | None:
             return None
         shutil.copytree(ROOT / "initfast", os.path.join(folder, "copy", "initfast"))
         environment = {**os.environ, "PYTHONPATH": os.path.join(folder, "copy")}
-        done = subprocess.run([python, "-c", DRAW], capture_output=True, text=True, env=environment)
-    wanted = subprocess.run(
+        process = subprocess.run(
+            [python, "-c", DRAW], capture_output=True, text=True, env=environment
+        )
+    expected = subprocess.run(
         [sys.executable, "-c", DRAW], capture_output=True, text=True, check=True
     ).stdout
-    text = "the same bytes" if done.stdout == wanted else done.stderr.strip().splitlines()[-1]
+    text = (
+        "the same bytes" if process.stdout == expected else process.stderr.strip().splitlines()[-1]
+    )
     return Row(
         f"the extension of Python {sys.version_info[0]}.{sys.version_info[1]} under Python "
         f"{version}",
         "the same bytes",
         text,
-        done.stdout == wanted,
+        process.stdout == expected,
     )
 
 
 def run(quick: bool) -> list[Row]:
-    """A row a host, then the other Pythons."""
-    rows = [tested(*host) for host in (HOSTS[:3] if quick else HOSTS)]
+    """Return a row per host, then the rows of other Pythons."""
+    rows = [host_row(*host) for host in (HOSTS[:3] if quick else HOSTS)]
     others = [] if quick else [row for row in map(other_python, OTHERS) if row is not None]
     free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
     if not free and not any("t" in row.what.rsplit(" ", 1)[-1] for row in others):

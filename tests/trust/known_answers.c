@@ -1,5 +1,5 @@
-/* Random123's known answers, read from standard input in the form of tests/vectors/philox.txt, and the 10000th value of C++26's std::philox4x32, from
- * the backend named: each vector in every block of a tile. Prints how many blocks were right; exit status 1 at the first wrong one. */
+/* Checks a backend with Random123's known answers, read from standard input in the format of tests/vectors/philox.txt, and with the 10000th value of
+ * C++26's std::philox4x32: each vector in every block of a tile. Prints the number of correct blocks; exit status 1 at the first wrong one. */
 #include "initfast.h"
 
 #include <inttypes.h>

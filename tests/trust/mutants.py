@@ -1,8 +1,9 @@
-"""Small mistakes, made on purpose in a copy: each must be noticed by the test that is named for it.
+"""Make small mistakes in a copy of the code: the test that is named for a mistake must fail.
 
-A mutant that lives is a missing test. The copy is built at -O1, and only what a mistake touches is
-compiled again: one backend, the best here. `python tests/trust/mutants.py TEXT` tries the mutants
-whose description holds TEXT. Needs gcc, Cython and the `test` extra. Some 20 minutes."""
+A mutant that survives shows a missing test. The copy is built at -O1, and only the files of a
+mistake are compiled again, for the best backend here. `python tests/trust/mutants.py TEXT` tries
+the mutants whose description contains TEXT. It needs gcc, Cython and the `test` extra, and some 20
+minutes."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from rows import ROOT, Row
 from initfast import backends
 
 JOBS = 2
-LIMIT = 300  # seconds; a mutant that loops for ever is dead too
+LIMIT = 300  # seconds; a mutant that never ends is killed too
 FLAGS = [
     "-std=c11",
     "-O1",
@@ -42,7 +43,7 @@ PASSED, FAILED = 0, 1  # pytest's exit status
 
 
 class Copy:
-    """A copy of the tree with a build of its own."""
+    """A copy of the tree with a separate build."""
 
     def __init__(self, root: Path, backend: str, built: Copy | None = None) -> None:
         self.root, self.backend = root, backend
@@ -83,6 +84,7 @@ class Copy:
         self.link(self.objects)
 
     def compile(self, source: Path, name: str) -> str:
+        """Compile a C file, and return the path of its object."""
         target = self.root / f"{name}.o"
         include = [f"-I{self.root / 'src'}", f"-I{sysconfig.get_path('include')}"]
         command = [
@@ -99,6 +101,7 @@ class Copy:
         return str(target)
 
     def link(self, objects: dict[str, str]) -> None:
+        """Link the objects as the extension."""
         target = self.root / "initfast" / "_kernels.abi3.so"
         target.unlink(missing_ok=True)
         subprocess.run(
@@ -106,7 +109,7 @@ class Copy:
         )
 
     def test(self, selection: str, limit: float | None = LIMIT) -> tuple[int, str]:
-        """pytest's exit status and what failed first."""
+        """Run tests, and return pytest's exit status and the first failure."""
         others = [
             f"not {name}- and not {name}]" for name in backends.available() if name != self.backend
         ]
@@ -128,7 +131,7 @@ class Copy:
         command += [f"tests/{each}" for each in selection.split()]
         environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 command,
                 cwd=self.root,
                 env=environment,
@@ -138,13 +141,15 @@ class Copy:
             )
         except subprocess.TimeoutExpired:
             return FAILED, "no end"
-        failed = re.search(r"^(?:FAILED|ERROR) tests/(.*?)(?: - .*)?$", done.stdout, re.MULTILINE)
-        if done.returncode < 0 or "Fatal Python error" in done.stderr:
+        failed = re.search(
+            r"^(?:FAILED|ERROR) tests/(.*?)(?: - .*)?$", process.stdout, re.MULTILINE
+        )
+        if process.returncode < 0 or "Fatal Python error" in process.stderr:
             return FAILED, "a crash"
-        return done.returncode, failed.group(1) if failed else done.stdout[-300:]
+        return process.returncode, failed.group(1) if failed else process.stdout[-300:]
 
-    def edited(self, mutant: Mutant) -> dict[Path, str]:
-        """The texts before, by file; the edits are made."""
+    def edit(self, mutant: Mutant) -> dict[Path, str]:
+        """Make the edits of a mutant, and return the texts before, by file."""
         before: dict[Path, str] = {}
         for file, old, new in [
             (mutant.file, mutant.old, mutant.new),
@@ -161,9 +166,8 @@ class Copy:
             path.write_text(text.replace(old, new))
         return before
 
-    def compiled_again(self, unit: str) -> list[str]:
-        """The C files of a mutant's unit. avx512_bf16 has most of its kernels from "
-        "avx512: it needs both."""
+    def units(self, unit: str) -> list[str]:
+        """Return the C files of a mutant's unit; avx512_bf16 also needs those of avx512."""
         if unit != "backend":
             return [unit]
         return [
@@ -173,13 +177,14 @@ class Copy:
             and self.backend.startswith(stem.removeprefix("backend_"))
         ]
 
-    def tried(self, mutant: Mutant) -> tuple[int, str]:
-        before = self.edited(mutant)
+    def try_mutant(self, mutant: Mutant) -> tuple[int, str]:
+        """Make a mutant, run its test, restore the copy, and return the result of the test."""
+        before = self.edit(mutant)
         try:
             if mutant.unit:
                 changed = {
                     stem: self.compile(self.root / "src" / f"{stem}.c", f"mutant_{stem}")
-                    for stem in self.compiled_again(mutant.unit)
+                    for stem in self.units(mutant.unit)
                 }
                 self.link({**self.objects, **changed})
             return self.test(mutant.killer)
@@ -191,27 +196,27 @@ class Copy:
 
 
 def row_of(mutant: Mutant, status: int, failed: str) -> Row:
-    failed = failed if len(failed) < 100 else f"{failed[:90]}..."  # an id may hold digests
-    told = {PASSED: "LIVES", FAILED: f"killed: {failed}"}.get(
+    """Return the row of a mutant."""
+    failed = failed if len(failed) < 100 else f"{failed[:90]}..."  # an id may contain digests
+    text = {PASSED: "LIVES", FAILED: f"killed: {failed}"}.get(
         status, f"pytest's status {status}: {failed}"
     )
     return Row(
-        f"{mutant.what} ({mutant.file})", f"killed by {mutant.killer}", told, status == FAILED
+        f"{mutant.what} ({mutant.file})", f"killed by {mutant.killer}", text, status == FAILED
     )
 
 
 def skipped(mutant: Mutant) -> Row:
-    """Return the row of a mutant of code that this CPU does not run."""
+    """Return the row of a mutant of code that this CPU cannot run."""
     goal = f"killed by {mutant.killer}"
     return Row(f"{mutant.what} ({mutant.file})", goal, f"not tried: needs {mutant.needs}", None)
 
 
-def tried_all(mutants: Sequence[Mutant], report: bool = True) -> list[Row]:
-    """Every mutant, after the tests were seen to pass without one."""
+def try_all(mutants: Sequence[Mutant], report: bool = True) -> list[Row]:
+    """Try every mutant, after a check that the tests pass without one; return the rows."""
     backend = next(name for name in reversed(backends.available()) if name != "portable")
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell's background job would hand on that it is ignored
+    # In a shell's background job SIGINT is ignored, and child processes would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         copies: queue.Queue[Copy] = queue.Queue()
         first = Copy(Path(folder) / "0", backend)
@@ -229,11 +234,11 @@ def tried_all(mutants: Sequence[Mutant], report: bool = True) -> list[Row]:
                 return skipped(mutant)
             copy = copies.get()
             try:
-                found = row_of(mutant, *copy.tried(mutant))
+                result = row_of(mutant, *copy.try_mutant(mutant))
             finally:
                 copies.put(copy)
-            print(f"{found.what}: {found.measured}", flush=True)
-            return found
+            print(f"{result.what}: {result.measured}", flush=True)
+            return result
 
         with ThreadPoolExecutor(JOBS) as pool:
             rows = list(pool.map(one, mutants))
@@ -242,15 +247,16 @@ def tried_all(mutants: Sequence[Mutant], report: bool = True) -> list[Row]:
     return [total, *rows]
 
 
-def named(text: str, mutants: Iterable[Mutant] = MUTANTS) -> list[Mutant]:
+def select(text: str, mutants: Iterable[Mutant] = MUTANTS) -> list[Mutant]:
+    """Return the mutants whose description contains a text."""
     return [mutant for mutant in mutants if text in mutant.what]
 
 
 def run(quick: bool) -> list[Row]:
-    """All rows of the part."""
-    return tried_all(MUTANTS[::12] if quick else MUTANTS)
+    """Return all rows of the part."""
+    return try_all(MUTANTS[::12] if quick else MUTANTS)
 
 
 if __name__ == "__main__":
-    for row in tried_all(named(sys.argv[1] if len(sys.argv) > 1 else ""))[:1]:
+    for row in try_all(select(sys.argv[1] if len(sys.argv) > 1 else ""))[:1]:
         print(row.measured)

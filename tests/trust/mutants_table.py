@@ -1,4 +1,4 @@
-"""The mutants: one small edit each, and the test that must fail because of it."""
+"""The mutants: small edits, each with the test that must fail because of it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
-    """`old` (which must occur once in `file`) becomes `new`; `killer`, a pytest selection, must
-    then fail.
+    """A mutant: `old` (which must occur once in `file`) becomes `new`, and then the pytest selection
+    `killer` must fail.
 
-    `unit` is what is compiled again: a backend (every header goes into it), a C file, or nothing
-    for a Python file."""
+    `unit` is compiled again: a backend (for all headers), a C file, or '' for a Python file."""
 
     what: str
     file: str
@@ -19,7 +18,7 @@ class Mutant(NamedTuple):
     killer: str
     unit: str = "backend"
     also: tuple[str, str, str] | None = None  # a second edit: file, old, new
-    needs: str = ""  # the backend whose code it changes, if not that of all
+    needs: str = ""  # the backend whose code it changes; '': all
 
 
 PHILOX, GOLDEN, CARRY = (

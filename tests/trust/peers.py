@@ -1,8 +1,8 @@
-"""Known failures of other libraries' initial weights, side by side with ours, measured here.
+"""Measure known failures of other libraries' initial weights, together with initfast.
 
-Each library draws in a process of its own (`python tests/trust/peers.py LIBRARY SIZE` prints what
-it found as JSON). A library that is not installed is left out of the rows. Needs torch,
-tensorflow-cpu, keras and jax for all of them."""
+Each library runs in a separate process: `python tests/trust/peers.py LIBRARY SIZE` prints its
+figures as JSON. Libraries that are not installed are left out of the rows. All rows need torch,
+tensorflow-cpu, keras and jax."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ import numpy as np
 TRUNCATED, NARROW, HALF = 8_000_000, 2_000_000, 4_000_000
 CHUNK = 2**24
 RANGES = ((-0.05, 0.05), (1.0, 2.0))
-Found = dict[str, Any]
+Figures = dict[str, Any]
 
 
 def draw_with_initfast() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     import initfast as ift
 
     return {
@@ -35,9 +36,10 @@ def draw_with_initfast() -> dict[str, Callable[..., Any]]:
 
 
 def draw_with_torch() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     import torch
 
-    def made(n: int, seed: int, dtype: str, fill: Callable[[Any, Any], Any]) -> Any:
+    def values(n: int, seed: int, dtype: str, fill: Callable[[Any, Any], Any]) -> Any:
         return (
             fill(torch.empty(n, dtype=getattr(torch, dtype)), torch.Generator().manual_seed(seed))
             .double()
@@ -46,19 +48,20 @@ def draw_with_torch() -> dict[str, Callable[..., Any]]:
 
     init = torch.nn.init
     return {
-        "normal": lambda n, seed, dtype="float32": made(
+        "normal": lambda n, seed, dtype="float32": values(
             n, seed, dtype, lambda t, g: init.normal_(t, generator=g)
         ),
-        "truncated": lambda n, seed: made(
+        "truncated": lambda n, seed: values(
             n, seed, "float32", lambda t, g: init.trunc_normal_(t, generator=g)
         ),
-        "uniform": lambda n, low, high: made(
+        "uniform": lambda n, low, high: values(
             n, 1, "float16", lambda t, g: init.uniform_(t, low, high, generator=g)
         ),
     }
 
 
 def draw_with_keras_on_torch() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
 
@@ -73,6 +76,7 @@ def draw_with_keras_on_torch() -> dict[str, Callable[..., Any]]:
 
 
 def draw_with_jax() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     import jax
 
     random = jax.random
@@ -90,6 +94,7 @@ def draw_with_jax() -> dict[str, Callable[..., Any]]:
 
 
 def draw_with_tensorflow() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     import tensorflow as tf
 
     random = tf.random
@@ -105,6 +110,7 @@ def draw_with_tensorflow() -> dict[str, Callable[..., Any]]:
 
 
 def draw_with_numpy() -> dict[str, Callable[..., Any]]:
+    """Return the library's functions by distribution."""
     return {
         "normal": lambda n, seed, dtype="float32": np.random.default_rng(seed).standard_normal(
             n, np.dtype(dtype)
@@ -122,34 +128,34 @@ LIBRARIES = {
 }
 
 
-def look_at(library: str, size: int) -> Found:
-    """What one library's draws show; only what it can draw."""
+def look_at(library: str, size: int) -> Figures:
+    """Return the figures of one library, for the distributions that it can draw."""
     draw = LIBRARIES[library][0]()
-    found: Found = {}
+    figures: Figures = {}
     largest = 0.0
     for seed in range(size // CHUNK):
         largest = max(
             largest, float(np.abs(np.asarray(draw["normal"](CHUNK, seed), np.float32)).max())
         )
-    found["largest"] = largest
+    figures["largest"] = largest
     if "truncated" in draw:
-        found["outside"] = int(
+        figures["outside"] = int(
             (np.abs(np.asarray(draw["truncated"](TRUNCATED, 1), np.float64)) > 2).sum()
         )
         narrow = np.asarray(draw["normal"](NARROW, 1, "bfloat16")).astype(np.float64)
-        found["distinct"], found["mean"] = len(np.unique(narrow)), float(narrow.mean())
+        figures["distinct"], figures["mean"] = len(np.unique(narrow)), float(narrow.mean())
         for low, high in RANGES:
-            drawn = np.asarray(draw["uniform"](HALF, low, high)).astype(np.float64)
-            found[f"reached {high:g}"] = int((drawn >= float(np.float16(high))).sum())
-    return found
+            uniforms = np.asarray(draw["uniform"](HALF, low, high)).astype(np.float64)
+            figures[f"reached {high:g}"] = int((uniforms >= float(np.float16(high))).sum())
+    return figures
 
 
 def run(quick: bool) -> list[Any]:
-    """The rows: a failure each, every library in it."""
+    """Return a row per failure, with all libraries."""
     from rows import Row
 
     size = 2**25 if quick else 2**30
-    found: dict[str, Found] = {}
+    by_library: dict[str, Figures] = {}
     versions = []
     for library, (_, package) in LIBRARIES.items():
         command = [sys.executable, __file__, library, str(size)]
@@ -157,28 +163,28 @@ def run(quick: bool) -> list[Any]:
             versions.append(f"{library} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found[library] = json.loads(done.stdout.splitlines()[-1])
-        print(f"  {library}: {found[library]}", flush=True)
+        process = subprocess.run(command, capture_output=True, text=True, check=True)
+        by_library[library] = json.loads(process.stdout.splitlines()[-1])
+        print(f"  {library}: {by_library[library]}", flush=True)
 
-    def beside(key: str, digits: str = "d") -> str:
+    def listed(key: str, digits: str = "d") -> str:
         return ", ".join(
-            f"{library} {row[key]:{digits}}" for library, row in found.items() if key in row
+            f"{library} {row[key]:{digits}}" for library, row in by_library.items() if key in row
         )
 
-    ours = found["initfast"]
+    ours = by_library["initfast"]
     power = size.bit_length() - 1
     rows = [
         Row(
             f"truncated normals outside their bounds, of {TRUNCATED:,} float32",
             "initfast 0",
-            beside("outside"),
+            listed("outside"),
             ours["outside"] == 0,
         ),
         Row(
             f"distinct values among {NARROW:,} bfloat16 normals",
             "initfast above 3,800",
-            beside("distinct"),
+            listed("distinct"),
             ours["distinct"] > 3800,
         ),
         Row(
@@ -186,7 +192,7 @@ def run(quick: bool) -> list[Any]:
             "initfast within 4",
             ", ".join(
                 f"{name} {row['mean'] * NARROW**0.5:+.1f}"
-                for name, row in found.items()
+                for name, row in by_library.items()
                 if "mean" in row
             ),
             abs(ours["mean"]) * NARROW**0.5 < 4,
@@ -195,7 +201,7 @@ def run(quick: bool) -> list[Any]:
             f"largest of 2^{power} float32 normals, in sigma; {'5.4' if quick else '6.0'} "
             "is to be expected",
             "initfast above 5.2" if quick else "initfast above 5.8",
-            beside("largest", ".2f"),
+            listed("largest", ".2f"),
             ours["largest"] > (5.2 if quick else 5.8),
         ),
     ]
@@ -204,7 +210,7 @@ def run(quick: bool) -> list[Any]:
         reached = f"reached {high:g}"
         # As float16, 0.05 is 0.04998, which [-0.05, 0.05) does contain.
         allowed = None if float(np.float16(high)) < high else ours[reached] == 0
-        rows.append(Row(what, "-" if allowed is None else "initfast 0", beside(reached), allowed))
+        rows.append(Row(what, "-" if allowed is None else "initfast 0", listed(reached), allowed))
     return [*rows, Row("versions", "-", ", ".join(versions), None)]
 
 

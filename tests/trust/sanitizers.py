@@ -1,9 +1,9 @@
-"""The C code under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer and valgrind.
+"""Run the C code under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer and valgrind.
 
-The extension is built anew with ASan and UBSan in a temporary copy of the tree, and the tests that
-reach a kernel run on it; every finding ends the process, so that a run that passes has found none.
-Each tool is first shown to find what is wrong with a program made for it. Needs clang with its
-runtimes (Debian: clang, libclang-rt-dev), and valgrind."""
+The extension is built with ASan and UBSan in a temporary copy of the tree, and the tests that use a
+kernel run on it. Every report ends the process, so a run that passes has no report. Each tool must
+first find the faults of a program made for it. This needs clang with its runtimes (Debian: clang,
+libclang-rt-dev), and valgrind."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ FLAGS = [
     "-g1",
     "-fno-omit-frame-pointer",
 ]
-# Checks as calls: written out in the unrolled kernels, they would take the compiler an hour.
+# Checks as calls: inlined in the unrolled kernels, they would take an hour to compile.
 OUTLINED = ["-mllvm", "-asan-instrumentation-with-call-threshold=0"]
 MEMORY = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", *OUTLINED]
 THREADS = ["-O1", "-fsanitize=thread"]
-# All test files but those that load an engine, which is not built for this, look at text and other
-# programs alone, or need fills of gigabytes or a limit on memory (hostile_hosts; Ctrl-C), where
-# sanitizers take hours or what is limited.
+# Test files that are left out: they load an engine that is not built with sanitizers, check only
+# texts or other programs, or need fills of gigabytes or a limit on memory (hostile_hosts; Ctrl-C),
+# which take hours or fail under sanitizers.
 ELSEWHERE = (
     "torch/*",
     "keras/*",
@@ -53,32 +53,31 @@ ELSEWHERE = (
         for name in ("dask", "recipes", "readme", "documentation", "layers", "benchmarks")
     ),
 )
-FOUND = 99  # the exit status that the tools are asked for
+FOUND = 99  # the exit status of the tools after a report
 
 
 def compile_all(
     folder: Path, flags: list[str], sources: Iterable[Path], compiler: str = "clang"
 ) -> list[str]:
-    """Objects of `sources`, two at a time. INITFAST_TRUST_OBJECTS may name a folder that keeps them
-    for other runs.
-    """
+    """Compile `sources`, two at a time, and return the objects.
+
+    INITFAST_TRUST_OBJECTS can name a folder that keeps them for later runs."""
     folder = Path(os.environ.get("INITFAST_TRUST_OBJECTS", folder))
     folder.mkdir(parents=True, exist_ok=True)
     headers = b"".join(path.read_bytes() for path in sorted((ROOT / "src").glob("*.h")))
 
     def one(source: Path) -> str:
-        # Unrolled by hand and checked at each step, the portable kernels would take the optimiser
-        # minutes.
+        # The portable kernels are unrolled: with all checks the optimiser would take minutes.
         slow = (
             ["-O0"]
             if source.stem == "backend_portable" and "-fsanitize=address,undefined" in flags
             else []
         )
         command = [compiler, *FLAGS, *flags, *slow, f"-I{ROOT / 'src'}"]
-        made_of = hashlib.sha256(
-            repr(command).encode() + headers + source.read_bytes()
-        ).hexdigest()[:16]
-        target = folder / f"{source.stem}-{made_of}.o"
+        digest = hashlib.sha256(repr(command).encode() + headers + source.read_bytes()).hexdigest()[
+            :16
+        ]
+        target = folder / f"{source.stem}-{digest}.o"
         if not target.exists():
             unfinished = target.with_suffix(".part")
             subprocess.run([*command, "-c", source, "-o", unfinished], check=True)
@@ -95,19 +94,20 @@ def link(target: Path, objects: list[str], flags: list[str], compiler: str = "cl
 
 
 def kernels() -> list[Path]:
+    """Return the C files of the extension."""
     return sorted((ROOT / "src").glob("*.c"))
 
 
 def run_program(command: list[str], cwd: Path | None = None, **environment: str) -> tuple[int, str]:
-    """Exit status, and what it said on both channels."""
+    """Run a program, and return its exit status and its output on both channels."""
     variables = {**os.environ, **environment}
-    done = subprocess.run(
+    process = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=variables
     )
-    return done.returncode, done.stdout
+    return process.returncode, process.stdout
 
 
-# A program a tool, which does what the tool is to find, when asked to, on the memory of a fill.
+# A program with the fault that its argument names, for each tool.
 FAULTY = """
 #include <pthread.h>
 #include <stdlib.h>
@@ -134,6 +134,7 @@ int main(int argc, char **argv) {
 
 
 def faulty(folder: Path, flags: list[str]) -> Path:
+    """Compile the program with faults."""
     source = folder / "faulty.c"
     folder.mkdir(parents=True, exist_ok=True)
     source.write_text(FAULTY)
@@ -143,20 +144,22 @@ def faulty(folder: Path, flags: list[str]) -> Path:
 def finds(
     folder: Path, flags: list[str], faults: list[str], before: list[str], **environment: str
 ) -> Row:
-    """That a tool finds what it is there for, and nothing where there is nothing."""
+    """Return the row that shows that a tool finds faults, and none in a program without faults."""
     program = str(faulty(folder, flags))
-    said = {
+    statuses = {
         fault: run_program([*before, program, fault], **environment)[0]
         for fault in [*faults, "none"]
     }
-    good = said.pop("none") == 0 and all(status != 0 for status in said.values())
+    good = statuses.pop("none") == 0 and all(status != 0 for status in statuses.values())
     name = "valgrind" if before else flags[1].removeprefix("-fsanitize=")
-    found = [fault for fault, status in said.items() if status]
-    return Row(f"{name}: a program with a fault", "found", "; ".join(found) or "none found", good)
+    faults_reported = [fault for fault, status in statuses.items() if status]
+    return Row(
+        f"{name}: a program with a fault", "found", "; ".join(faults_reported) or "none found", good
+    )
 
 
 def suite(folder: Path, quick: bool) -> Row:
-    """The tests that reach a kernel, on an extension with ASan and UBSan."""
+    """Run the tests that use a kernel on an extension with ASan and UBSan; return the row."""
     tree = folder / "tree"
     ignore = shutil.ignore_patterns("*.so", "__pycache__", "build", ".*", "*.egg-info")
     for name in ("initfast", "src", "tests"):
@@ -182,7 +185,7 @@ def suite(folder: Path, quick: bool) -> Row:
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:handle_segv=0"
         f":exitcode={FOUND}",
         "UBSAN_OPTIONS": f"halt_on_error=1:print_stacktrace=1:exitcode={FOUND}",
-        "PYTHONMALLOC": "malloc",  # Python's own allocator would hide the ends of small objects
+        "PYTHONMALLOC": "malloc",  # Python's allocator would hide the ends of small objects
         "PYTHONPATH": str(tree),
         "INITFAST_PROPERTY_CASES": "1000" if quick else "3000",
     }
@@ -193,8 +196,7 @@ def suite(folder: Path, quick: bool) -> Row:
     names = sorted(str(path.relative_to(tests)) for path in tests.rglob("test_*.py"))
     names = [name for name in names if not any(fnmatch(name, pattern) for pattern in ELSEWHERE)]
     names = ["core/test_guard_bytes.py", "core/test_bounds.py"] if quick else names
-    # Under the sanitizers a process has more memory than a limit of its own would say, and Ctrl-C
-    # needs a long fill.
+    # Sanitizers use more memory than the limits in the tests allow, and Ctrl-C needs a long fill.
     pytest = [
         sys.executable,
         "-m",
@@ -213,28 +215,30 @@ def suite(folder: Path, quick: bool) -> Row:
         return run_program([*pytest, f"tests/{name}"], cwd=tree, **environment)
 
     with ThreadPoolExecutor(2) as pool:
-        told = dict(zip(names, pool.map(one, names), strict=True))
-    said = "".join(each for _, each in told.values())
-    passed = sum(int(count) for count in re.findall(r"(\d+) passed.* in [0-9.]+s", said))
-    found = len(re.findall(r"ERROR: AddressSanitizer|runtime error:", said))
-    failed = [name for name, (status, _) in told.items() if status]
+        results = dict(zip(names, pool.map(one, names), strict=True))
+    output = "".join(each for _, each in results.values())
+    passed = sum(int(count) for count in re.findall(r"(\d+) passed.* in [0-9.]+s", output))
+    reports = len(re.findall(r"ERROR: AddressSanitizer|runtime error:", output))
+    failed = [name for name, (status, _) in results.items() if status]
     for name in failed:
-        print(f"{name}:\n{told[name][1][-3000:]}", flush=True)
-    text = f"{passed:,} tests of {len(names)} files passed, {found} reports" + "".join(
+        print(f"{name}:\n{results[name][1][-3000:]}", flush=True)
+    text = f"{passed:,} tests of {len(names)} files passed, {reports} reports" + "".join(
         f", {name} failed" for name in failed
     )
     what = f"ASan + UBSan build of the extension under the suite, without {', '.join(ELSEWHERE)}"
-    return Row(what, "no report, all pass", text, not failed and not found)
+    return Row(what, "no report, all pass", text, not failed and not reports)
 
 
 def races(folder: Path, quick: bool) -> Row:
-    """TSan over threads.c with callers on threads of their own."""
+    """Run TSan on threads.c with callers on several threads; return the row."""
     objects = compile_all(folder / "tsan", THREADS, [*kernels(), HERE / "threads_stress.c"])
     program = link(folder / "threads_stress", objects, THREADS)
-    status, said = run_program(
+    status, output = run_program(
         [str(program), "2" if quick else "20"], TSAN_OPTIONS=f"exitcode={FOUND}"
     )
-    text = said.strip().splitlines()[-1] if status == 0 else f"exit status {status}: {said[:300]}"
+    text = (
+        output.strip().splitlines()[-1] if status == 0 else f"exit status {status}: {output[:300]}"
+    )
     return Row(
         "TSan: callers on threads of their own, fills on threads of theirs, some stopped",
         "no race",
@@ -244,7 +248,7 @@ def races(folder: Path, quick: bool) -> Row:
 
 
 def memcheck(folder: Path, quick: bool) -> Row:
-    """valgrind over the requests of fuzz_fill.c, with AVX2 at most, which is what it knows."""
+    """Run valgrind on requests of fuzz_fill.c, up to AVX2, which it supports; return the row."""
     flags = ["-O1", "-DSTANDALONE"]
     objects = compile_all(folder / "plain", flags, [*kernels(), HERE / "fuzz_fill.c"], "gcc")
     program = link(folder / "fuzz_fill", objects, [], "gcc")
@@ -256,20 +260,20 @@ def memcheck(folder: Path, quick: bool) -> Row:
         "--leak-check=full",
         "--fair-sched=yes",
     ]
-    status, said = run_program([*valgrind, str(program), str(cases), "5"])
+    status, output = run_program([*valgrind, str(program), str(cases), "5"])
     text = f"{cases:,} fill requests, AVX2 and portable: " + (
-        "no report" if status == 0 else said[:300]
+        "no report" if status == 0 else output[:300]
     )
     return Row(
         "valgrind memcheck with leak check",
         "no report",
         text,
-        status == 0 and f"{cases} cases" in said,
+        status == 0 and f"{cases} cases" in output,
     )
 
 
 def run(quick: bool) -> list[Row]:
-    """Each tool: that it can find something, and that it finds nothing."""
+    """Return two rows per tool: it finds known faults, and it finds none in the C code."""
     rows = []
     folder = Path(tempfile.mkdtemp(prefix="initfast-sanitizers-"))
     steps = {

@@ -1,4 +1,4 @@
-"""Tests of the suite as figures of the evidence: how many cases of each test passed."""
+"""Count the passed cases of tests of the suite, as rows of the evidence."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from rows import ROOT, Row
 
 
 class Outcome(NamedTuple):
-    """Cases of a test, or of several tests."""
+    """Numbers of passed, failed and skipped cases of tests."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
 
     def row(self, what: str, goal: str, passed: str) -> Row:
-        """The row of the table; `passed` is the word for the cases that passed."""
+        """Return a row of the table; `passed` is the word for passed cases."""
         counts = ((self.passed, passed), (self.failed, "failed"), (self.skipped, "skipped"))
-        shown = ", ".join(f"{count:,} {word}" for count, word in counts if count)
-        return Row(what, goal, shown or "none ran", self.passed > 0 and not self.failed)
+        text = ", ".join(f"{count:,} {word}" for count, word in counts if count)
+        return Row(what, goal, text or "none ran", self.passed > 0 and not self.failed)
 
 
 def outcomes(
     files: Iterable[str], only: str = "", *, quick: bool = False, processes: int = 2
 ) -> dict[str, Outcome]:
-    """The outcome of each test function of some files, by its name.
+    """Run tests, and return the outcome of each test function by its name.
 
     Args:
-        files: their names within tests/.
+        files: names of test files in tests/.
         only: pytest's -k.
-        quick: the default tier alone; otherwise both.
+        quick: only the default tier; otherwise both.
+        processes: number of pytest's processes.
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
@@ -46,9 +47,9 @@ def outcomes(
             *(["-k", only] if only else []),
             *(str(ROOT / "tests" / file) for file in files),
         ]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            print(done.stdout[-3000:], flush=True)
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if process.returncode:
+            print(process.stdout[-3000:], flush=True)
         cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
     counts: dict[str, Counter[str]] = {}
     for case in cases:
@@ -58,11 +59,11 @@ def outcomes(
     return {name: Outcome(**count) for name, count in counts.items()}
 
 
-def total(found: dict[str, Outcome]) -> Outcome:
-    """All of them together."""
-    return Outcome(*(sum(each) for each in zip(Outcome(), *found.values(), strict=True)))
+def total(outcomes_by_name: dict[str, Outcome]) -> Outcome:
+    """Return the sum of outcomes."""
+    return Outcome(*(sum(each) for each in zip(Outcome(), *outcomes_by_name.values(), strict=True)))
 
 
 def in_words(test: str) -> str:
-    """The name of a test as words."""
+    """Return the name of a test with spaces."""
     return test.removeprefix("test_").replace("_", " ")

@@ -1,4 +1,4 @@
-"""The frame of tests/trust: what is stored is what is shown, and a missed goal cannot hide."""
+"""The framework of tests/trust: the README shows every stored row and every missed goal."""
 
 import importlib.util
 import json
@@ -15,37 +15,37 @@ TRUST = Path(__file__).parent
 
 
 def module(name: str) -> ModuleType:
-    """A module of tests/trust, which is no package and not on the path of the suite."""
+    """Import a module of tests/trust, which is not on the path of the suite."""
     sys.path.insert(0, str(TRUST))
     try:
         spec = importlib.util.spec_from_file_location(name, TRUST / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None
-        made = importlib.util.module_from_spec(spec)
-        sys.modules[name] = made
-        spec.loader.exec_module(made)
-        return made
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[name] = loaded
+        spec.loader.exec_module(loaded)
+        return loaded
     finally:
         sys.path.remove(str(TRUST))
 
 
 @pytest.fixture
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """rows.py, with a folder of its own for results."""
+    """Return rows.py with a temporary folder for results."""
     monkeypatch.setitem(sys.modules, "rows", None)
-    found = module("rows")
-    monkeypatch.setattr(found, "RESULTS", tmp_path / "results")
-    return found
+    module_of_rows = module("rows")
+    monkeypatch.setattr(module_of_rows, "RESULTS", tmp_path / "results")
+    return module_of_rows
 
 
 @pytest.fixture
 def evidence(rows: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """evidence.py with two parts of made-up figures and a README of its own."""
+    """Return evidence.py with two invented parts and a temporary README."""
     monkeypatch.setitem(sys.modules, "evidence", None)
-    found = module("evidence")
+    module_of_parts = module("evidence")
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{rows.BEGIN}\nold\n{rows.END}\nafter\n")
-    monkeypatch.setattr(found, "write", lambda sections: rows.write(sections, readme))
+    monkeypatch.setattr(module_of_parts, "write", lambda sections: rows.write(sections, readme))
     for name, met in (("good", True), ("bad", False)):
         part = ModuleType(f"part_{name}")
         part.run = lambda quick, name=name, met=met: [
@@ -53,21 +53,21 @@ def evidence(rows: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         ]
         monkeypatch.setitem(sys.modules, f"part_{name}", part)
     monkeypatch.setattr(
-        found,
+        module_of_parts,
         "PARTS",
-        [found.Part(name, f"part_{name}", f"About {name}") for name in ("good", "bad")],
+        [module_of_parts.Part(name, f"part_{name}", f"About {name}") for name in ("good", "bad")],
     )
-    return found
+    return module_of_parts
 
 
 def test_a_part_is_stored_and_shown(evidence: ModuleType, rows: ModuleType, tmp_path: Path) -> None:
     assert evidence.main(["good", "--write"]) == 0
-    kept = json.loads((tmp_path / "results" / "good.json").read_text())
-    assert kept["rows"] == [
+    stored = json.loads((tmp_path / "results" / "good.json").read_text())
+    assert stored["rows"] == [
         {"what": "good a|b", "goal": "0", "measured": "2", "met": True, "command": ""}
     ]
-    assert set(kept) == {"part", "date", "minutes", "machine", "rows"}
-    assert {"cpu", "python", "backends"} <= set(kept["machine"])
+    assert set(stored) == {"part", "date", "minutes", "machine", "rows"}
+    assert {"cpu", "python", "backends"} <= set(stored["machine"])
     text = (tmp_path / "README.md").read_text()
     assert text.startswith(
         f"before\n{rows.BEGIN}\n## About good\n`python tests/trust/evidence.py good`"
@@ -77,11 +77,11 @@ def test_a_part_is_stored_and_shown(evidence: ModuleType, rows: ModuleType, tmp_
     assert "About bad" not in text
 
 
-def test_a_missed_goal_is_told_and_shown(
+def test_a_missed_goal_is_printed_and_shown(
     evidence: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert evidence.main(["all", "--write"]) == 1
-    assert "missed: bad a|b: 2 (goal: 0)" in capsys.readouterr().out
+    assert "missed goal: bad a|b: 2 (goal: 0)" in capsys.readouterr().out
     assert "| bad a\\|b | 0 | 2 | **no** |\n" in (tmp_path / "README.md").read_text()
 
 
@@ -93,7 +93,7 @@ def test_quick_stores_nothing(
     assert "| good a\\|b | 0 | 1 | yes |" in capsys.readouterr().out
 
 
-def test_what_was_stored_is_shown_again_without_a_run(evidence: ModuleType, tmp_path: Path) -> None:
+def test_stored_rows_are_shown_without_a_run(evidence: ModuleType, tmp_path: Path) -> None:
     evidence.main(["good"])
     assert "old" in (tmp_path / "README.md").read_text()
     assert evidence.main(["--write"]) == 0
@@ -106,19 +106,19 @@ def test_bad_arguments(
 ) -> None:
     with pytest.raises(SystemExit):
         evidence.main(arguments)
-    assert "PART must be one of good, bad, or all; received" in capsys.readouterr().err
+    assert "one of good, bad, or all" in capsys.readouterr().err
 
 
 def test_a_readme_without_markers_is_refused(rows: ModuleType, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("nothing\n")
-    with pytest.raises(ValueError, match="must hold the line"):
+    with pytest.raises(ValueError, match="must have the line"):
         rows.write(["x"], readme)
     assert readme.read_text() == "nothing\n"
 
 
 def test_the_readme_shows_every_stored_result(rows: ModuleType) -> None:
-    """README.md was written from the files that are committed beside it."""
+    """README.md was written from the committed results."""
     text = rows.README.read_text()
     stored = sorted((TRUST / "results").glob("*.json"))
     assert stored
@@ -130,9 +130,7 @@ def test_the_readme_shows_every_stored_result(rows: ModuleType) -> None:
 
 
 def test_every_mutant_can_be_made() -> None:
-    """The text to change occurs once, and the test that is to notice exists: no mutant is left
-    behind by a change.
-    """
+    """The text to change occurs once, and the test that must notice the change exists."""
     mutants = module("mutants_table").MUTANTS
     root, package = TRUST.parent.parent, Path(initfast.__file__).parent
     assert len(mutants) >= 25
@@ -151,10 +149,10 @@ def test_every_mutant_can_be_made() -> None:
 
 
 def test_the_command_lists_its_parts() -> None:
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, TRUST / "evidence.py", "--help"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "bits, float32, float64, dtypes" in " ".join(found.stdout.split())
+    assert "bits, float32, float64, dtypes" in " ".join(result.stdout.split())

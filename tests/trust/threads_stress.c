@@ -1,5 +1,5 @@
-/* Callers on threads of their own fill whole buffers and disjoint windows of one buffer at once, each fill on up to 4 threads: for TSan, and for
- * the bytes, which must be those of one thread. `threads_stress ROUNDS`. */
+/* Several threads fill whole buffers and disjoint windows of one buffer at once, each fill on up to 4 threads. For TSan, and to check that the bytes
+ * equal those of one thread. `threads_stress ROUNDS`. */
 #include "initfast.h"
 
 #include <pthread.h>
@@ -20,15 +20,15 @@ static void *caller(void *argument) {
     const int number = (int)(intptr_t)argument;
     float *own = malloc(sizeof wanted);
     for (int round = 0; round < rounds; round++) {
-        /* Its own buffer, whole. */
+        /* A whole buffer of this thread. */
         initfast_part whole = {.dimensions = 1, .shape = {TOTAL}, .step = {1}, .stride = {4}, .out = own};
         memset(own, 0xa5, sizeof wanted);
         initfast_fill_threaded(backend, &SOURCE, 7, 1, &whole, 1 + (number + round) % 4, NULL, NULL);
         if (memcmp(own, wanted, sizeof wanted)) abort();
-        /* A fill that is stopped: the others end too, and nothing is left running. */
+        /* A stopped fill: its threads end, and none keeps running. */
         whole.shape[0] = TOTAL / 2;
         initfast_fill_threaded(backend, &SOURCE, 7, 1, &whole, 4, stop_at_once, NULL);
-        /* Every CALLERS-th column of one buffer for all. */
+        /* Every CALLERS-th column of one shared buffer. */
         const uint64_t columns = (COLUMNS - (uint64_t)number + CALLERS - 1) / CALLERS;
         const initfast_part window = {
             .dimensions = 2, .shape = {ROWS, columns}, .step = {COLUMNS, CALLERS}, .stride = {4 * COLUMNS, 4 * CALLERS},

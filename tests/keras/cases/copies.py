@@ -1,4 +1,4 @@
-"""Copies of an initializer draw from streams of their own, the same in every process."""
+"""Copies of an initializer have separate streams, the same in every process."""
 
 import copy
 import json
@@ -18,12 +18,12 @@ def plain(seed):
     return ift.HeNormal(seed=seed)(SHAPE)
 
 
-def copied(made):
-    """As MultiHeadAttention copies an initializer."""
-    return made.__class__.from_config(made.get_config())
+def copied(initializer):
+    """Return a copy of an initializer, made as MultiHeadAttention makes it."""
+    return initializer.__class__.from_config(initializer.get_config())
 
 
-def test_the_first_that_draws_has_the_seed_and_the_others_have_streams_by_number():
+def test_the_first_draw_has_the_stream_of_the_seed_and_later_ones_numbered_streams():
     origin = ik.HeNormal(seed=42)
     first, second = copied(origin), copied(origin)
     third = copied(first)
@@ -34,7 +34,7 @@ def test_the_first_that_draws_has_the_seed_and_the_others_have_streams_by_number
     assert same(first(SHAPE), plain(ift.Seed(42).named("copy 4")))
 
 
-def test_nothing_of_the_session_counts():
+def test_earlier_objects_of_the_session_do_not_matter():
     for _ in range(2):
         origin = ik.HeNormal(seed=42)
         pair = [copied(origin)(SHAPE) for _ in range(2)]
@@ -50,7 +50,7 @@ def test_parts_of_a_copy_are_parts_of_its_whole():
     assert part.tobytes() != origin.block(SHAPE, slice(2, 4)).tobytes()
 
 
-def test_json_makes_an_equal_one():
+def test_json_gives_an_equal_initializer():
     origin = ik.HeNormal(seed=ift.Seed(42).named("decoder"))
     origin(SHAPE)
     config = json.loads(json.dumps(origin.get_config()))
@@ -59,7 +59,7 @@ def test_json_makes_an_equal_one():
     assert same(keras.initializers.get(serialized)(SHAPE), plain(ift.Seed(42).named("decoder")))
 
 
-def test_pickles_and_deep_copies_are_no_copies_of_keras():
+def test_pickles_and_deep_copies_keep_the_stream():
     origin = ik.HeNormal(seed=42)
     for other in (pickle.loads(pickle.dumps(origin)), copy.deepcopy(origin)):
         assert same(other(SHAPE), plain(42))
@@ -73,19 +73,19 @@ def test_a_generator_is_shared():
 
 
 @pytest.mark.parametrize("seed", [7, None])
-def test_a_generator_of_keras_counts_for_all_that_hold_it(seed):
+def test_initializers_share_the_counter_of_a_keras_generator(seed):
     generator = keras.random.SeedGenerator(seed)
     key = int(array(generator.state)[0])
     assert key == seed or seed is None
     first, second = ik.HeNormal(seed=generator), ik.RandomNormal(seed=generator)
-    drawn = [first(SHAPE), copied(second)(SHAPE), first(SHAPE)]
-    assert same(drawn[0], plain(ift.Seed(key)))
-    if seed is None:  # as in Keras, a config does not say it
+    values = [first(SHAPE), copied(second)(SHAPE), first(SHAPE)]
+    assert same(values[0], plain(ift.Seed(key)))
+    if seed is None:  # as in Keras, its config has no seed
         count = 2
     else:
-        assert same(drawn[1], ift.RandomNormal(seed=ift.Seed(key, 1))(SHAPE))
+        assert same(values[1], ift.RandomNormal(seed=ift.Seed(key, 1))(SHAPE))
         count = 3
-    assert same(drawn[2], plain(ift.Seed(key, count - 1)))
+    assert same(values[2], plain(ift.Seed(key, count - 1)))
     assert array(generator.state).tolist() == [key, count] and first.seed.counter == count
     loaded = keras.initializers.get(json.loads(json.dumps(keras.initializers.serialize(first))))
     assert seed is None or same(loaded(SHAPE), plain(ift.Seed(key)))
@@ -93,7 +93,7 @@ def test_a_generator_of_keras_counts_for_all_that_hold_it(seed):
 
 
 def compiled(function):
-    """A function that the backend compiles, where it does that."""
+    """Return the function compiled by the backend, if the backend can compile."""
     if BACKEND == "jax":
         import jax
 
@@ -107,20 +107,20 @@ def compiled(function):
 
 def test_a_generator_of_keras_counts_while_a_function_is_compiled():
     generator = keras.random.SeedGenerator(7)
-    made = ik.HeNormal(seed=generator)
-    assert same(compiled(lambda: made(SHAPE))(), plain(7))
+    initializer = ik.HeNormal(seed=generator)
+    assert same(compiled(lambda: initializer(SHAPE))(), plain(7))
     assert array(generator.state).tolist() == [7, 1]
-    assert same(made(SHAPE), plain(ift.Seed(7, 1)))
+    assert same(initializer(SHAPE), plain(ift.Seed(7, 1)))
 
 
-def test_a_generator_of_keras_takes_what_keras_takes():
+def test_only_keras_classes_accept_a_keras_generator():
     with pytest.raises(ValueError, match="`seed` argument should be an instance"):
         ik.HeNormal(seed=object())
     with pytest.raises(ValueError, match="`seed` argument should be an instance"):
         ift.HeNormal(seed=keras.random.SeedGenerator(3))
 
 
-def test_no_seed_is_drawn_anew():
+def test_a_seed_of_none_is_drawn_again_for_each_copy():
     keras.utils.set_random_seed(1)
     origin = ik.HeNormal()
     seeds = [origin.seed, copied(origin).seed, copied(origin).seed]

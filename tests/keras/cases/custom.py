@@ -1,4 +1,4 @@
-"""initialize() on layers and initializers of the user's own, LoRA, and the fans of a layer."""
+"""initialize() with a user's own layers and initializers, LoRA, and the fans of a layer."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ L = keras.layers
 
 
 class Linear(L.Layer):
-    """As in Keras' tutorials: weights by `add_weight`, initializers by name, nothing kept."""
+    """A layer as in Keras' tutorials: `add_weight` with initializers by name, none of them kept."""
 
     def __init__(self, units=3, **kwargs):
         super().__init__(**kwargs)
@@ -31,28 +31,30 @@ class Linear(L.Layer):
         return (x @ self.w) * self.scale
 
 
-def test_weights_that_a_custom_layer_adds_have_its_initializers():
+def test_weights_added_by_a_custom_layer_keep_their_initializers():
     layer = layer_of(Linear(4), (None, 5))
     layer.count.assign(7)
     before = len(layer.weights)
-    found = ik.initialize(layer, seed=3)
+    initializers = ik.initialize(layer, seed=3)
     seed = ift.Seed(3)
     paths = {id(weight.variable): weight.path for weight in weights(layer)}
     names = [paths[id(variable)] for variable in (layer.scale, layer.w, layer.v, layer.u)]
-    assert list(found) == names and names[0] == "scale"
+    assert list(initializers) == names and names[0] == "scale"
     expected = [
         ift.Ones(),
         ift.RandomNormal(seed=seed.named(names[1])),
         ift.RandomNormal(stddev=3.0, seed=seed.named(names[2])),
         ift.GlorotUniform(seed=seed.named(names[3])),
     ]
-    for variable, made in zip((layer.scale, layer.w, layer.v, layer.u), expected, strict=True):
-        assert same(variable, made(tuple(variable.shape)))
+    for variable, initializer in zip(
+        (layer.scale, layer.w, layer.v, layer.u), expected, strict=True
+    ):
+        assert same(variable, initializer(tuple(variable.shape)))
     assert len(layer.weights) == before and float(array(layer.count)) == 7
     assert {"scale", names[1]} <= set(ik.spec_from(layer)["tensors"])
 
 
-def test_the_copy_counts_no_names_of_a_block_around_it():
+def test_the_copy_does_not_use_streams_of_an_outer_block():
     layer = layer_of(Linear(), (None, 5))
     with ik.default(seed=1):
         ik.initialize(layer, seed=3)
@@ -60,7 +62,7 @@ def test_the_copy_counts_no_names_of_a_block_around_it():
 
 
 class Grown(Linear):
-    """A copy of it has other weights: they must not be mistaken for one another."""
+    """A layer of which a copy has other weights, so that they cannot be matched."""
 
     extra = True
 
@@ -70,7 +72,7 @@ class Grown(Linear):
             self.more = self.add_weight(shape=(9, 9), initializer="zeros", name="more")
 
 
-def test_a_layer_that_its_config_does_not_describe_is_refused_by_weight(monkeypatch):
+def test_the_error_names_the_weights_of_a_layer_without_a_complete_config(monkeypatch):
     layer = layer_of(Grown(), (None, 5))
     monkeypatch.setattr(Grown, "extra", False)
     with pytest.raises(ValueError, match=r"(?s)scale: Grown has no .*more: Grown has no more_init"):
@@ -91,15 +93,15 @@ def test_lora(make, shape, pair):
     layer.enable_lora(2)
     for weight in layer.weights:
         weight.assign(keras.ops.full(tuple(weight.shape), 7.0))
-    found = ik.initialize(layer, seed=1)
+    initializers = ik.initialize(layer, seed=1)
     first, second = (getattr(layer, f"{pair}_{letter}") for letter in "ab")
     expected = ift.HeUniform(seed=ift.Seed(1).named(f"{pair}_a"))(tuple(first.shape))
     assert same(first, expected) and not array(second).any()
-    assert len(found) == len(layer.weights) and not (array(layer.weights[0]) == 7).any()
+    assert len(initializers) == len(layer.weights) and not (array(layer.weights[0]) == 7).any()
 
 
 class Doubled(keras.initializers.Initializer):
-    """An initializer of the user's own, as Keras documents it."""
+    """A user's own initializer, as Keras documents it."""
 
     def __init__(self, seed=None):
         self.seed = seed
@@ -112,11 +114,11 @@ class Doubled(keras.initializers.Initializer):
 
 
 class Derived(keras.initializers.HeNormal):
-    """Derived from one of Keras; the layer tells it its axes."""
+    """An initializer derived from one of Keras; the layer sets its axes."""
 
 
 class Ours(ift.Initializer):
-    """Derived from that of initfast."""
+    """An initializer derived from the base class of initfast."""
 
     def __init__(self, seed=None):
         self.seed = seed
@@ -130,7 +132,7 @@ class Ours(ift.Initializer):
 
 @pytest.mark.parametrize("kind", [Doubled, Derived, Ours])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_seed_reaches_initializers_of_the_users_own(kind, dtype):
+def test_the_seed_reaches_a_users_own_initializers(kind, dtype):
     model = keras.Sequential(
         [
             keras.Input((50,)),
@@ -139,21 +141,21 @@ def test_the_seed_reaches_initializers_of_the_users_own(kind, dtype):
         ]
     )
 
-    def drawn(seed):
+    def draw(seed):
         ik.initialize(model, seed=seed)
         return [array(layer.kernel).astype("float32") for layer in model.layers]
 
-    first, second = drawn(3)
+    first, second = draw(3)
     scale = {Doubled: 2.0, Derived: 0.2, Ours: 5.0}[kind]
     assert first.std() == pytest.approx(scale, rel=0.1)
-    assert not (first == second).mean() > 0.1, "each weight has its own"
-    again, _ = drawn(3)
-    other, _ = drawn(4)
+    assert not (first == second).mean() > 0.1, "each weight has different values"
+    again, _ = draw(3)
+    other, _ = draw(4)
     assert (again == first).all() and not (other == first).mean() > 0.1
     assert model.layers[0].kernel_initializer.seed == 1
 
 
-def test_axes_reach_what_is_derived_from_one_of_keras():
+def test_axes_reach_a_class_derived_from_keras():
     layer = L.EinsumDense("abc,cde->abde", (None, 40, 20), kernel_initializer=Derived(seed=1))
     layer.build((None, 3, 30))
     ik.initialize(layer, seed=1)
@@ -165,7 +167,7 @@ class Unseeded(keras.initializers.Initializer):
         return keras.random.normal(shape, dtype=dtype)
 
 
-def test_what_cannot_be_given_a_seed_is_named():
+def test_the_error_names_a_weight_whose_initializer_takes_no_seed():
     layer = layer_of(L.Dense(3, kernel_initializer=Unseeded()), (None, 2))
     before = array(layer.kernel).copy()
     with pytest.raises(ValueError, match=r"kernel: .* your own with a 'seed'"):
@@ -185,17 +187,17 @@ def test_a_rule_for_the_kernels_of_attention_has_their_fans():
 
 
 def test_the_fans_of_a_depthwise_convolution():
-    """Keras' own count all input channels; those of one output are what the axes say."""
+    """Keras counts all input channels; the axes give the fans of one output channel."""
     shape = (None, 16, 16, 64)
     for axes, fan_in in (
         ({}, 3 * 3 * 64),
         ({"input_axes": [0, 1], "output_axes": [0, 1, 3]}, 3 * 3),
     ):
         theirs = keras.initializers.HeNormal(seed=1, **axes)
-        for made in (ik.HeNormal(seed=1, **axes), theirs):
-            layer = layer_of(L.DepthwiseConv2D(3, depthwise_initializer=made), shape)
+        for initializer in (ik.HeNormal(seed=1, **axes), theirs):
+            layer = layer_of(L.DepthwiseConv2D(3, depthwise_initializer=initializer), shape)
             expected = (2 / fan_in) ** 0.5
             assert np.std(array(layer.kernel)) == pytest.approx(expected, rel=0.1)
-            drawn = ik.initialize(layer, seed=2)["kernel"]
+            new_initializer = ik.initialize(layer, seed=2)["kernel"]
             assert np.std(array(layer.kernel)) == pytest.approx(expected, rel=0.1)
-            assert drawn.get_config()["input_axes"] == axes.get("input_axes")
+            assert new_initializer.get_config()["input_axes"] == axes.get("input_axes")

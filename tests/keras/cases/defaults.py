@@ -1,4 +1,4 @@
-"""Names in a block of default(seed)."""
+"""Names of initializers in a block of default(seed)."""
 
 import threading
 
@@ -30,7 +30,7 @@ def test_each_name_has_the_next_stream():
     with ik.default(seed=42):
         embedding, dense = L.Embedding(9, 6), L.Dense(5, bias_initializer="uniform")
         embedding.build()
-    dense.build((None, 6))  # made inside, built outside
+    dense.build((None, 6))  # created in the block, built after it
     seed = ift.Seed(42)
     assert same(embedding.embeddings, ift.RandomUniform(seed=seed.named("0"))((9, 6)))
     assert same(dense.kernel, ift.GlorotUniform(seed=seed.named("1"))((6, 5)))
@@ -38,26 +38,26 @@ def test_each_name_has_the_next_stream():
 
 
 def test_a_model_is_reproducible_and_no_two_weights_are_equal():
-    made = []
+    models = []
     for _ in range(2):
         with ik.default(seed=42):
-            made.append(net())
-    for mine, theirs in zip(made[0].weights, made[1].weights, strict=True):
+            models.append(net())
+    for mine, theirs in zip(models[0].weights, models[1].weights, strict=True):
         assert same(mine, array(theirs))
-    random = [w for w in made[0].weights if np.unique(array(w)).size > 2]
+    random = [w for w in models[0].weights if np.unique(array(w)).size > 2]
     assert len(random) == 9
     assert len({array(w).ravel()[:4].tobytes() for w in random}) == 9
     with ik.default(seed=43):
         other = net()
-    assert not np.array_equal(array(other.weights[0]), array(made[0].weights[0]))
+    assert not np.array_equal(array(other.weights[0]), array(models[0].weights[0]))
 
 
-def test_objects_and_what_comes_after_are_left_alone():
+def test_objects_and_later_layers_are_not_affected():
     with ik.default(seed=42):
-        made = net()
+        model = net()
         inside = L.Dense(2)
     after = L.Dense(2)
-    assert type(made.layers[-1].kernel_initializer) is keras.initializers.HeNormal
+    assert type(model.layers[-1].kernel_initializer) is keras.initializers.HeNormal
     assert type(inside.kernel_initializer) is ik.GlorotUniform
     assert type(after.kernel_initializer) is keras.initializers.GlorotUniform
 
@@ -80,8 +80,8 @@ def test_add_weight_without_an_initializer():
 )
 def test_every_name(name):
     with ik.default(seed=1):
-        found = keras.initializers.get(name)
-    assert type(found).__name__ == f"Initfast{ALL_OBJECTS[name].__name__}"
+        initializer = keras.initializers.get(name)
+    assert type(initializer).__name__ == f"Initfast{ALL_OBJECTS[name].__name__}"
 
 
 def test_the_layer_identity_is_still_a_layer():
@@ -92,7 +92,7 @@ def test_the_layer_identity_is_still_a_layer():
         )
 
 
-def test_scopes_around_it_go_on_and_errors_end_it():
+def test_outer_scopes_stay_active_and_errors_end_the_block():
     class Mine(keras.initializers.Initializer):
         def __call__(self, shape, dtype=None):
             return keras.ops.zeros(shape, dtype=dtype)
@@ -105,20 +105,22 @@ def test_scopes_around_it_go_on_and_errors_end_it():
         assert type(keras.initializers.get("uniform")) is keras.initializers.RandomUniform
 
 
-def test_blocks_nest_and_count_for_themselves():
+def test_nested_blocks_count_separately():
     with ik.default(seed=1):
         with ik.default(seed=ift.Seed(2).named("inner")):
             assert keras.initializers.get("uniform").seed == ift.Seed(2).named("inner/0")
         assert keras.initializers.get("uniform").seed == ift.Seed(1).named("0")
 
 
-def test_other_threads_are_left_alone():
-    found = []
+def test_other_threads_are_not_affected():
+    initializers = []
     with ik.default(seed=1):
-        thread = threading.Thread(target=lambda: found.append(keras.initializers.get("uniform")))
+        thread = threading.Thread(
+            target=lambda: initializers.append(keras.initializers.get("uniform"))
+        )
         thread.start()
         thread.join()
-    assert type(found[0]) is keras.initializers.RandomUniform
+    assert type(initializers[0]) is keras.initializers.RandomUniform
 
 
 @pytest.mark.parametrize("seed", [-1, "a", 1.5, ift.SeedGenerator(1), ift.Seed(1, stream=2)])

@@ -1,4 +1,4 @@
-"""diagnose(model, x, y): the numbers are right on each backend, and the model is as it was."""
+"""diagnose(model, x, y): correct numbers on each backend, and an unchanged model."""
 
 import json
 
@@ -21,38 +21,36 @@ DATA = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize(
-    ("name", "apart"), [("tanh", False), ("gelu", False), ("sigmoid", True), ("relu", True)]
+    ("name", "separate"), [("tanh", False), ("gelu", False), ("sigmoid", True), ("relu", True)]
 )
-def test_the_numbers_are_those_of_the_sketch(name, apart):
-    """One network twice: by NumPy and by Keras, with activations in the dense layers or as layers
-    of their own.
-    """
+def test_the_numbers_equal_those_of_the_sketch(name, separate):
+    """Compare NumPy with Keras, with activations in the dense layers or as separate layers."""
     arguments = ([30, 20, 25, 5], "he_normal", name, ift.RandomNormal(stddev=0.2))
     x = DATA.normal(size=(40, 30)).astype("float32")
     expected = sketch(*arguments, x, 3)
     layers = []
     for layer in networks.build(*arguments, 3):
-        layers.append(L.Dense(layer.weights.shape[1], activation=None if apart else name))
-        layers += [L.ReLU() if name == "relu" else L.Activation(name)] if apart else []
+        layers.append(L.Dense(layer.weights.shape[1], activation=None if separate else name))
+        layers += [L.ReLU() if name == "relu" else L.Activation(name)] if separate else []
     model = keras.Sequential([keras.Input((30,)), *layers])
     model.set_weights(
         [each for layer in networks.build(*arguments, 3) for each in (layer.weights, layer.bias)]
     )
-    found = ik.diagnose(model, x, seed=3)
-    assert [layer.name for layer in found.layers] == ["dense", "dense_1", "dense_2"]
-    assert (found.activation, found.batch) == (name, 40)
-    for mine, theirs in zip(found.layers, expected.layers, strict=True):
+    report = ik.diagnose(model, x, seed=3)
+    assert [layer.name for layer in report.layers] == ["dense", "dense_1", "dense_2"]
+    assert (report.activation, report.batch) == (name, 40)
+    for mine, theirs in zip(report.layers, expected.layers, strict=True):
         for field in FIELDS:
             value = getattr(theirs, field)
             # float32 there, float64 here.
             close = value if value is None else pytest.approx(value, rel=2e-4, abs=2e-5)
             assert getattr(mine, field) == close, field
-    assert [each.passed for each in found.verdicts.values()] == [
+    assert [each.passed for each in report.verdicts.values()] == [
         each.passed for each in expected.verdicts.values()
     ]
 
 
-def test_the_loss_that_it_is_compiled_with():
+def test_the_compiled_loss():
     model = keras.Sequential([keras.Input((6,)), L.Dense(5, activation="tanh"), L.Dense(1)])
     model.compile("sgd", "mse")
     x, y = DATA.normal(size=(8, 6)).astype("float32"), DATA.normal(size=(8, 1)).astype("float32")
@@ -72,7 +70,7 @@ def test_the_loss_that_it_is_compiled_with():
 
 
 def net():
-    """Convolutions, normalisations, dropout, attention, recurrence: states that a run would change."""
+    """Return a model with states that a run would change."""
     i = keras.Input((6, 6, 3))
     y = L.Conv2D(4, 3, kernel_initializer="he_normal", name="conv2d")(i)
     y = L.ReLU()(L.BatchNormalization()(y))
@@ -89,7 +87,7 @@ def net():
 
 
 def snapshot(model):
-    """All variables, in bytes, and the attributes of all layers by identity."""
+    """Return all variables, in bytes, and the attributes of all layers by identity."""
     variables = [*model.variables, *model.metrics_variables]
     if getattr(model, "optimizer", None) is not None:
         variables += model.optimizer.variables
@@ -117,20 +115,20 @@ def torch_state():
     return torch.random.get_rng_state().numpy().tobytes()
 
 
-@pytest.mark.long  # XLA compiles for long
-def test_other_layers_and_a_model_that_is_as_it_was():
+@pytest.mark.long  # XLA compiles for a long time
+def test_other_layers_and_an_unchanged_model():
     model = net()
     model.layers[1].trainable = False
     model.compile("adam", ["mse", "mse"], metrics=[["mae"], None])
     x = DATA.normal(size=(5, 6, 6, 3)).astype("float32")
-    kept, before = x.copy(), snapshot(model)
+    x_before, before = x.copy(), snapshot(model)
     report = ik.diagnose(model, x)
-    assert snapshot(model) == before and (x == kept).all()
-    shown = [
+    assert snapshot(model) == before and (x == x_before).all()
+    summary = [
         (layer.name, layer.activation, layer.fan_in, layer.fan_out, layer.units)
         for layer in report.layers
     ]
-    assert shown == [
+    assert summary == [
         ("conv2d", "relu", 27, 36, 4),
         ("mha/query", "linear", 4, 6, 3),
         ("mha/key", "linear", 4, 6, 3),
@@ -154,19 +152,19 @@ def test_other_layers_and_a_model_that_is_as_it_was():
     assert max(map(len, str(report).splitlines())) <= 100 and json.dumps(
         report.to_dict(), allow_nan=False
     )
-    assert ik.diagnose(model, x) == report, "dropout and all"
-    # With targets, the compiled loss is built, and its metrics are not touched.
+    assert ik.diagnose(model, x) == report, "also with dropout"
+    # With targets, the compiled loss is built, and its metrics do not change.
     y = [np.zeros((5, 2), "float32"), np.zeros((5, 16, 3), "float32")]
     with_targets = ik.diagnose(model, x, y)
     assert snapshot(model) == before
     assert all(layer.gradient_rms > 0 for layer in with_targets.layers)
-    # It still trains, and a run would have changed it.
+    # The model still trains, and a training step changes the snapshot.
     model.fit(x, y, verbose=0)
     assert snapshot(model)["bytes"] != before["bytes"]
 
 
-@pytest.mark.long  # XLA compiles for long
-def test_without_training_the_normalisation_keeps_to_its_statistics():
+@pytest.mark.long  # XLA compiles for a long time
+def test_without_training_the_normalisation_uses_its_statistics():
     model = keras.Sequential([keras.Input((8,)), L.Dense(8), L.BatchNormalization(), L.Dense(2)])
     x = 3 * DATA.normal(size=(50, 8)).astype("float32")
     assert ik.diagnose(model, x).layers[0].net_std == pytest.approx(1.0, abs=0.01)
@@ -203,7 +201,7 @@ def test_equal_units_and_a_shared_layer():
     assert [layer.symmetric for layer in report.layers] == [4, 4, 0]
 
 
-@pytest.mark.long  # XLA compiles for long
+@pytest.mark.long  # XLA compiles for a long time
 def test_tokens():
     model = keras.Sequential(
         [keras.Input((7,), dtype="int32"), L.Embedding(11, 6), L.Dense(3, "silu")]
@@ -253,14 +251,14 @@ def dense():
             lambda: 5,
             np.ones((2, 3)),
             None,
-            "must be built and have weights to be diagnosed; received 5",
+            "must be built and have weights: .* first; received 5",
         ),
         (dense, np.full((2, 3), np.nan), None, "inputs must be finite"),
         (dense, np.ones((0, 3)), None, "at least one sample"),
-        (dense, np.ones((2, 3)), np.ones((2, 2)), "y needs a model that"),
+        (dense, np.ones((2, 3)), np.ones((2, 2)), "y needs a compiled model"),
     ],
 )
-def test_what_is_refused(model, x, y, message):
+def test_wrong_arguments(model, x, y, message):
     with pytest.raises(ValueError, match=message):
         ik.diagnose(model(), x.astype("float32"), y)
 

@@ -1,11 +1,11 @@
-"""The values, the memory and the dtypes of the initializers, and when they are asked for."""
+"""The values, memory and dtypes of the initializers, and when Keras calls them."""
 
 import inspect
 import json
 
 import numpy as np
 import pytest
-from keras_tools import BACKEND, address, array, drawn, keras, same
+from keras_tools import BACKEND, actual_dtype, address, array, keras, same
 
 import initfast as ift
 import initfast.keras as ik
@@ -47,9 +47,9 @@ def test_values_and_config_are_those_of_initfast(name, arguments):
 )
 @pytest.mark.parametrize("shape", [(), (0, 3), (5, 7)])
 def test_floating_dtypes(dtype, shape):
-    made = ik.HeNormal(seed=3)(shape, dtype=dtype)
-    assert same(made, ift.HeNormal(seed=3)(shape, drawn(dtype)))
-    assert type(made) is type(keras.ops.zeros((1,), dtype="float32"))
+    values = ik.HeNormal(seed=3)(shape, dtype=dtype)
+    assert same(values, ift.HeNormal(seed=3)(shape, actual_dtype(dtype)))
+    assert type(values) is type(keras.ops.zeros((1,), dtype="float32"))
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "bool", "complex64"])
@@ -69,23 +69,23 @@ def test_no_dtype_means_floatx():
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    "made",
+    "make",
     [lambda: ik.RandomUniform(seed=1), ik.Zeros, lambda: ik.Orthogonal(seed=1)],
     ids=("uniform", "zeros", "orthogonal"),
 )
-def test_no_copy_from_the_fill_to_the_weight(made, dtype, monkeypatch):
-    given = []
+def test_no_copy_from_the_fill_to_the_weight(make, dtype, monkeypatch):
+    addresses = []
     adopt = tensors.adopt
     monkeypatch.setattr(
-        tensors, "adopt", lambda a: given.append(a.__array_interface__["data"][0]) or adopt(a)
+        tensors, "adopt", lambda a: addresses.append(a.__array_interface__["data"][0]) or adopt(a)
     )
-    layer = keras.layers.Embedding(300, 50, embeddings_initializer=made(), dtype=dtype)
+    layer = keras.layers.Embedding(300, 50, embeddings_initializer=make(), dtype=dtype)
     layer.build()
-    assert len(given) == 1 and given[0] % 64 == 0
-    assert address(layer.embeddings) == given[0]
+    assert len(addresses) == 1 and addresses[0] % 64 == 0
+    assert address(layer.embeddings) == addresses[0]
 
 
-def test_memory_that_no_backend_may_adopt_is_copied():
+def test_unaligned_memory_is_copied():
     whole = np.arange(64, dtype=np.float32)
     offset = 1 + (-whole.__array_interface__["data"][0] // 4) % 16
     for odd in (whole[offset : offset + 32], whole.reshape(8, 8).T):
@@ -93,7 +93,7 @@ def test_memory_that_no_backend_may_adopt_is_copied():
         assert address(tensors.adopt(odd)) != odd.__array_interface__["data"][0]
 
 
-def test_no_work_for_shape_inference():
+def test_shape_inference_draws_nothing():
     class Net(keras.Model):
         def __init__(self):
             super().__init__()
@@ -107,21 +107,21 @@ def test_no_work_for_shape_inference():
 
     net = Net()
     net(np.zeros((2, 3), np.int32))
-    # A second draw from a fixed seed would be a ReusedSeedWarning, which is an error here.
+    # A second draw from a fixed seed would raise ReusedSeedWarning, which is an error in tests.
     assert same(net.top.kernel, ift.HeNormal(seed=2)((4, 2)))
 
 
 def test_zeros_in_a_symbolic_scope_only():
-    made = ik.HeNormal(seed=1)
+    initializer = ik.HeNormal(seed=1)
     with keras.StatelessScope():
-        assert same(made((3, 3)), ift.HeNormal(seed=1)((3, 3)))
+        assert same(initializer((3, 3)), ift.HeNormal(seed=1)((3, 3)))
         with keras.SymbolicScope():
-            assert same(made((3, 3)), np.zeros((3, 3), np.float32))
+            assert same(initializer((3, 3)), np.zeros((3, 3), np.float32))
 
 
-def test_what_keras_inspects():
-    made = ik.HeNormal(seed=1)
-    assert list(inspect.signature(made).parameters) == ["shape", "dtype", "layout"]
+def test_signatures_and_configs_that_keras_reads():
+    initializer = ik.HeNormal(seed=1)
+    assert list(inspect.signature(initializer).parameters) == ["shape", "dtype", "layout"]
     assert list(inspect.signature(ik.TruncatedNormal).parameters) == [
         "mean",
         "stddev",
@@ -129,28 +129,28 @@ def test_what_keras_inspects():
         "lower",
         "upper",
     ]
-    assert json.loads(json.dumps(made.get_config())) == made.get_config()
+    assert json.loads(json.dumps(initializer.get_config())) == initializer.get_config()
 
 
-def test_keras_finds_them_by_every_identifier():
+def test_keras_gets_them_by_every_identifier():
     name = "initfast>InitfastHeNormal"
-    found = [
+    identifiers = [
         ik.HeNormal,
         name,
         {"class_name": name, "config": {"seed": 3}},
         keras.initializers.serialize(ik.HeNormal(seed=3)),
     ]
-    assert [type(keras.initializers.get(item)) for item in found] == [ik.HeNormal] * 4
+    assert [type(keras.initializers.get(item)) for item in identifiers] == [ik.HeNormal] * 4
     assert ik.HeNormal is ik.InitfastHeNormal
     assert type(keras.initializers.get("HeNormal")) is keras.initializers.HeNormal
 
 
-def test_no_class_has_a_name_of_keras():
+def test_class_names_differ_from_those_of_keras():
     classes = [getattr(ik, name) for name in ik.__all__ if inspect.isclass(getattr(ik, name))]
     assert len(set(classes)) == 18
-    for made in classes:
-        assert made.__name__ not in dir(keras.initializers) and made.__module__ == "initfast.keras"
-        assert getattr(ik, made.__name__) is made and made.__doc__
+    for each in classes:
+        assert each.__name__ not in dir(keras.initializers) and each.__module__ == "initfast.keras"
+        assert getattr(ik, each.__name__) is each and each.__doc__
 
 
 def test_the_base_class_draws_nothing():
@@ -159,13 +159,13 @@ def test_the_base_class_draws_nothing():
 
 
 def test_a_fixed_stream_warns_when_it_is_drawn_twice():
-    made = ik.HeNormal(seed=1)
-    made((4, 4))
+    initializer = ik.HeNormal(seed=1)
+    initializer((4, 4))
     with pytest.warns(ift.ReusedSeedWarning):
-        made((4, 4))
+        initializer((4, 4))
 
 
-def test_the_array_is_this_backends():
-    # If the backend were another, all the rest would test something else.
+def test_the_backend_is_the_expected_one():
+    # With another backend, all other tests here would be meaningless.
     assert type(array(ik.Ones()((1,)))) is np.ndarray
     assert BACKEND in type(keras.ops.zeros((1,))).__module__ or BACKEND == "jax"

@@ -1,4 +1,4 @@
-"""Layers that copy their initializers, or tell them which axes of a kernel are inputs."""
+"""Layers that copy their initializers, or set the input axes of a kernel."""
 
 import numpy as np
 import pytest
@@ -24,13 +24,13 @@ def test_multi_head_attention_has_the_right_fans_and_four_streams():
         {"input_axes": [0], "output_axes": [1, 2]},
         {"input_axes": [0, 1], "output_axes": [2]},
     )
-    for _ in range(2):  # whatever was built before
-        found = attention(ik.HeNormal(seed=5))
-        assert list(found) == [
+    for _ in range(2):  # no matter what was built before
+        kernels = attention(ik.HeNormal(seed=5))
+        assert list(kernels) == [
             f"{name}/kernel" for name in ("query", "key", "value", "attention_output")
         ]
-        for weight, seed in zip(found.values(), seeds, strict=True):
-            last = weight is found["attention_output/kernel"]
+        for weight, seed in zip(kernels.values(), seeds, strict=True):
+            last = weight is kernels["attention_output/kernel"]
             expected = ift.HeNormal(seed=seed, **(outwards if last else inwards))(
                 tuple(weight.shape)
             )
@@ -54,12 +54,12 @@ def test_multi_head_attention_never_repeats_itself(initializer):
 
 
 def test_the_built_in_one_does_repeat_itself():
-    # What the streams of copies are for; if Keras mends it, they may go.
+    # The reason for the streams of copies: remove them if Keras fixes this.
     first, second, *_ = attention(keras.initializers.HeNormal(seed=5)).values()
     assert np.array_equal(array(first), array(second))
 
 
-def test_one_initializer_for_two_layers_goes_on():
+def test_one_initializer_for_two_layers_continues():
     shared = ik.HeNormal(seed=5)
     kernels = [
         array(weight).ravel()[:8].tobytes()
@@ -93,7 +93,7 @@ def test_einsum_dense(equation, output, axes):
     assert same(layer.kernel, expected(tuple(layer.kernel.shape)))
 
 
-def test_axes_that_were_given_stay():
+def test_a_users_axes_are_kept():
     mine = ik.HeNormal(seed=5, input_axes=[1], output_axes=[0])
     layer = keras.layers.EinsumDense("abc,cd->abd", (None, 3), kernel_initializer=mine)
     layer.build((2, 3, 8))
@@ -104,11 +104,11 @@ def test_axes_that_were_given_stay():
 def test_dtype_policies(dtype):
     layer = keras.layers.Dense(6, kernel_initializer=ik.LecunNormal(seed=2), dtype=dtype)
     layer.build((None, 5))
-    held = "float32" if dtype.startswith("mixed") else "bfloat16"
-    assert same(layer.kernel, ift.LecunNormal(seed=2)((5, 6), held))
+    variable_dtype = "float32" if dtype.startswith("mixed") else "bfloat16"
+    assert same(layer.kernel, ift.LecunNormal(seed=2)((5, 6), variable_dtype))
 
 
-def test_lstm_bias_takes_parts_from_it():
+def test_an_lstm_bias_with_a_forget_gate():
     layer = keras.layers.LSTM(
         2, bias_initializer=ik.Constant(0.5), kernel_initializer=ik.HeNormal(seed=1)
     )

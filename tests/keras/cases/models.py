@@ -1,4 +1,4 @@
-"""initialize(model, seed): every weight from its layer's own initializer, in a stream of its name."""
+"""initialize(model, seed): every weight from its layer's initializer, in the stream of its name."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ EXPECTED = {
     "lstm/lstm_cell/recurrent_kernel": "Orthogonal",
     "lstm/lstm_cell/bias": "Derived",
     **{
-        f"mha/{name}/{weight}": made
+        f"mha/{name}/{weight}": kind
         for name in ("query", "key", "value", "attention_output")
-        for weight, made in (("kernel", "GlorotUniform"), ("bias", "Zeros"))
+        for weight, kind in (("kernel", "GlorotUniform"), ("bias", "Zeros"))
     },
     **{
-        f"bidirectional/{way}_gru/gru_cell/{weight}": made
+        f"bidirectional/{way}_gru/gru_cell/{weight}": kind
         for way in ("forward", "backward")
-        for weight, made in (
+        for weight, kind in (
             ("kernel", "GlorotUniform"),
             ("recurrent_kernel", "Orthogonal"),
             ("bias", "Zeros"),
@@ -50,25 +50,29 @@ EXPECTED = {
 
 def test_every_weight_by_its_path():
     model = net()
-    found = ik.initialize(model, seed=42)
-    assert {path: type(made).__name__ for path, made in found.items()} == EXPECTED
+    initializers = ik.initialize(model, seed=42)
+    assert {
+        path: type(initializer).__name__ for path, initializer in initializers.items()
+    } == EXPECTED
     for weight in weights(model):
-        made = found[weight.path]
-        assert same(weight.variable, made.block(tuple(weight.variable.shape), ...))
-        if hasattr(made, "seed"):
-            assert made.seed == ift.Seed(42).named(weight.path)
-    assert len(found) == len(model.weights)
-    assert found["last/offset"].stddev == 2.0
+        initializer = initializers[weight.path]
+        assert same(weight.variable, initializer.block(tuple(weight.variable.shape), ...))
+        if hasattr(initializer, "seed"):
+            assert initializer.seed == ift.Seed(42).named(weight.path)
+    assert len(initializers) == len(model.weights)
+    assert initializers["last/offset"].stddev == 2.0
     assert model.get_layer("mha").weights[0].path.endswith("query/kernel")
     expected = ift.GlorotUniform(
         ift.Seed(42).named("mha/query/kernel"), input_axes=[0], output_axes=[1, 2]
     )
     assert same(model.get_layer("mha").weights[0], expected((5, 2, 3)))
-    drawn = [array(w).ravel()[:3].tobytes() for w in model.weights if np.unique(array(w)).size > 2]
-    assert len(drawn) == len(set(drawn)) == 17
+    beginnings = [
+        array(w).ravel()[:3].tobytes() for w in model.weights if np.unique(array(w)).size > 2
+    ]
+    assert len(beginnings) == len(set(beginnings)) == 17
 
 
-def test_what_the_session_has_built_before_does_not_count():
+def test_earlier_layers_of_the_session_do_not_matter():
     first = net()
     L.Dense(1), L.LSTM(1), Block()
     second = net()
@@ -85,7 +89,7 @@ def test_it_is_the_same_inside_a_block_of_default():
         ik.initialize(model, seed=42)
         before = [array(w).copy() for w in model.weights]
         ik.initialize(model, seed=42)
-    assert all(same(w, held) for w, held in zip(model.weights, before, strict=True))
+    assert all(same(w, values) for w, values in zip(model.weights, before, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -133,19 +137,19 @@ def test_it_is_the_same_inside_a_block_of_default():
     ],
 )
 def test_layers_of_keras(layer, expected):
-    made = layer()
-    before = [array(w).copy() for w in made.weights]
-    for w in made.weights:
+    built = layer()
+    before = [array(w).copy() for w in built.weights]
+    for w in built.weights:
         w.assign(keras.ops.full(tuple(w.shape), 7.0, dtype=w.dtype))
-    found = ik.initialize(made, seed=1)
-    assert [type(i).__name__ for i in found.values()] == expected
-    by_path = {w.path: w.variable for w in weights(made)}
-    for path, init in found.items():
+    initializers = ik.initialize(built, seed=1)
+    assert [type(i).__name__ for i in initializers.values()] == expected
+    by_path = {w.path: w.variable for w in weights(built)}
+    for path, init in initializers.items():
         assert same(by_path[path], init.block(tuple(by_path[path].shape), ...))
-    # Constants are again what Keras had made of them.
-    for w, held in zip(made.weights, before, strict=True):
-        if np.unique(held).size == 1:
-            assert same(w, held)
+    # Constants have the values from Keras again.
+    for w, values in zip(built.weights, before, strict=True):
+        if np.unique(values).size == 1:
+            assert same(w, values)
 
 
 def test_the_forget_gate_of_an_lstm():
@@ -156,14 +160,14 @@ def test_the_forget_gate_of_an_lstm():
     assert same(layer.cell.bias, expected)
 
 
-def test_states_are_left_alone():
+def test_states_do_not_change():
     model = keras.Sequential(
         [keras.Input((3,)), L.Normalization(mean=None), L.Dropout(0.5, seed=3), L.Dense(2)]
     )
     model.layers[0].adapt(np.arange(12, dtype=np.float32).reshape(4, 3))
     model.compile("adam", "mse", metrics=["mae"])
     model.fit(np.ones((4, 3), np.float32), np.zeros((4, 2), np.float32), verbose=0)
-    kept = {
+    states = {
         id(v): array(v).copy()
         for v in [
             *model.layers[0].variables,
@@ -172,20 +176,20 @@ def test_states_are_left_alone():
             *model.metrics_variables,
         ]
     }
-    assert len(kept) > 8
-    found = ik.initialize(model, seed=1)
-    assert list(found) == ["dense/kernel", "dense/bias"]
+    assert len(states) > 8
+    initializers = ik.initialize(model, seed=1)
+    assert list(initializers) == ["dense/kernel", "dense/bias"]
     for v in [
         *model.layers[0].variables,
         *model.layers[1].variables,
         *model.optimizer.variables,
         *model.metrics_variables,
     ]:
-        assert same(v, kept[id(v)])
+        assert same(v, states[id(v)])
 
 
 class Odd(L.Layer):
-    """Its weights have no initializers that could be found: a copy has other ones."""
+    """A layer without known initializers, because it cannot be copied."""
 
     def __init__(self, given=None, **kwargs):
         super().__init__(**kwargs)
@@ -227,16 +231,16 @@ def test_weights_without_an_initializer_are_all_named_and_nothing_is_written():
     ):
         assert part in message
     assert "count" not in message
-    assert all(same(w, held) for w, held in zip(model.weights, before, strict=True))
+    assert all(same(w, values) for w, values in zip(model.weights, before, strict=True))
     rules = {
         "odd/table": "he_normal",
         "odd/*": None,
         "dense_1/kernel": ik.Ones(),
         "*/bias": keras.initializers.RandomNormal(),
     }
-    found = ik.initialize(model, seed=1, rules=rules)
-    drawn = [f"{path} {type(made).__name__}" for path, made in found.items()]
-    assert drawn == [
+    initializers = ik.initialize(model, seed=1, rules=rules)
+    summary = [f"{path} {type(initializer).__name__}" for path, initializer in initializers.items()]
+    assert summary == [
         "dense/kernel GlorotUniform",
         "dense/bias RandomNormal",
         "odd/table HeNormal",
@@ -249,7 +253,10 @@ def test_weights_without_an_initializer_are_all_named_and_nothing_is_written():
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"dense/kernle": None}, "a rule must match a weight first; received 'dense/kernle'"),
+        (
+            {"dense/kernle": None},
+            "each rule must be the first that matches some weight; received 'dense/kernle'",
+        ),
         ({"*": None, "dense/bias": None}, "received 'dense/bias'"),
         (
             {"dense/bias": "orthogonal"},
@@ -258,11 +265,11 @@ def test_weights_without_an_initializer_are_all_named_and_nothing_is_written():
         ({"dense/bias": ift.Constant([1.0, 2.0])}, "dense/bias: value must broadcast"),
         (
             {"dense/bias": 5},
-            "dense/bias: an initializer must be one of initfast or of Keras, or your own",
+            "dense/bias: an initializer must be one of initfast or Keras, or your own",
         ),
     ],
 )
-def test_rules_that_cannot_be_followed(rules, message):
+def test_wrong_rules(rules, message):
     model = keras.Sequential([keras.Input((3,)), L.Dense(3, name="dense")])
     before = array(model.weights[0]).copy()
     with pytest.raises(ValueError) as caught:
@@ -295,25 +302,27 @@ def test_a_model_must_be_built(model):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "mixed_bfloat16"])
 def test_dtypes(dtype):
     layer = layer_of(L.Dense(5, dtype=dtype), (None, 4))
-    made = ik.initialize(layer, seed=1)["kernel"]
-    assert same(layer.kernel, made((4, 5), "float32" if dtype.startswith("mixed") else dtype))
+    initializer = ik.initialize(layer, seed=1)["kernel"]
+    assert same(
+        layer.kernel, initializer((4, 5), "float32" if dtype.startswith("mixed") else dtype)
+    )
 
 
 def test_no_needless_copy(monkeypatch):
     layer = layer_of(L.Dense(50), (None, 40))
-    held = address(layer.kernel)
-    given = []
+    address_before = address(layer.kernel)
+    addresses = []
     adopt = ik.models.tensors.adopt
     monkeypatch.setattr(
         ik.models.tensors,
         "adopt",
-        lambda a: given.append(a.__array_interface__["data"][0]) or adopt(a),
+        lambda a: addresses.append(a.__array_interface__["data"][0]) or adopt(a),
     )
     ik.initialize(layer, seed=1)
     if BACKEND == "torch":
-        assert not given and address(layer.kernel) == held, "filled where it lies"
+        assert not addresses and address(layer.kernel) == address_before, "filled in place"
     else:
-        assert address(layer.kernel) == given[0]
+        assert address(layer.kernel) == addresses[0]
 
 
 def test_labels():

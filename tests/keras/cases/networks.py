@@ -1,4 +1,4 @@
-"""Real networks in Keras: what is recognised and judged, on each backend."""
+"""Diagnoses of real networks in Keras, on each backend."""
 
 import numpy as np
 import pytest
@@ -11,12 +11,12 @@ DATA = np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
-def _same_draws():
+def _same_seed():
     keras.utils.set_random_seed(0)
 
 
 def residual(gamma="ones", project=False):
-    """Two blocks of convolutions with normalisations; the last gamma of each may be 0."""
+    """Return a model with two residual blocks; the last gamma of each may be 0."""
     x = start = keras.Input((8, 8, 4))
     for i in range(2):
         y = L.Conv2D(4, 3, padding="same", kernel_initializer="he_normal", name=f"a{i}")(x)
@@ -32,8 +32,8 @@ def residual(gamma="ones", project=False):
 IMAGES = DATA.normal(size=(6, 8, 8, 4)).astype("float32")
 
 
-@pytest.mark.long  # XLA compiles for long
-def test_a_residual_network_is_one():
+@pytest.mark.long  # XLA compiles for a long time
+def test_a_residual_network():
     report = ik.diagnose(residual(), IMAGES)
     assert [block.name for block in report.blocks] == ["sum0", "sum1"]
     assert {layer.name: layer.block for layer in report.layers} == {
@@ -54,7 +54,7 @@ def test_a_branch_that_is_0_at_first_is_a_design(project):
 
 @pytest.mark.long
 class Branch(L.Layer):
-    """x + gamma * branch(x), added up in its own `call`."""
+    """A layer that computes x + gamma * branch(x) in its `call`."""
 
     def __init__(self, width, gamma=1.0, **kwargs):
         super().__init__(**kwargs)
@@ -72,7 +72,7 @@ class Branch(L.Layer):
 
 
 class Stack(keras.Model):
-    """Two sums in one `call`, one by an operator and one by a function."""
+    """A model with two sums in one `call`, one by an operator and one by a function."""
 
     def __init__(self, gamma=1.0):
         super().__init__()
@@ -112,8 +112,8 @@ def test_sums_in_the_calls_of_own_layers():
     for block, layer in zip(report.blocks, model.blocks, strict=False):
         sizes = [x, layer(x) - x, layer(x)]
         x = sizes[2]
-        found = [np.sqrt(np.mean(keras.ops.convert_to_numpy(each) ** 2)) for each in sizes]
-        assert (block.before, block.branch, block.after) == pytest.approx(found, rel=1e-4)
+        expected = [np.sqrt(np.mean(keras.ops.convert_to_numpy(each) ** 2)) for each in sizes]
+        assert (block.before, block.branch, block.after) == pytest.approx(expected, rel=1e-4)
     assert report.blocks[2].before == pytest.approx(report.blocks[1].after, rel=1e-4)
     assert "residual stream" in report.verdicts["f"].reason
 
@@ -140,8 +140,8 @@ def test_own_layers_in_a_functional_model_next_to_operations():
     }  # fmt: skip
 
 
-def test_what_is_no_residual_sum():
-    """Two branches, a gate, a bias for each row: nothing is added to what it was computed from."""
+def test_sums_that_are_not_residual():
+    """Two branches, a gate, a bias: no tensor is added to one that it was computed from."""
 
     class Gated(L.Layer):
         def __init__(self):
@@ -177,7 +177,7 @@ def test_an_activation_after_pooling_and_any_activation():
 
 
 def test_a_depthwise_kernel_has_few_inputs():
-    """Keras' he_normal takes the channels for inputs of each unit: a channel has 9."""
+    """Keras' he_normal counts all channels as inputs of each unit; it has 9 inputs."""
     model = keras.Sequential(
         [keras.Input((8, 8, 4)),
          *(L.DepthwiseConv2D(3, activation="relu", depthwise_initializer="he_normal") for _ in range(3)),
@@ -199,7 +199,7 @@ def test_a_recurrent_network(kernel, level):
     assert report.summary.level == level, str(report)
 
 
-def test_what_the_loss_does_not_see_is_not_judged():
+def test_layers_that_the_loss_does_not_use_are_not_judged():
     start = keras.Input((4,))
     hidden = L.Dense(8, "tanh", name="hidden")(start)
     aside = L.Dense(8, "tanh", name="inner")(hidden)

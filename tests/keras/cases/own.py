@@ -39,18 +39,18 @@ def test_a_saved_model(tmp_path):
 def test_seed_and_axes_of_a_rule():
     layer = keras.layers.MultiHeadAttention(2, 4, kernel_initializer=DepthScaled(12))
     layer.build((None, 3, 5), (None, 3, 5))
-    drawn = ik.initialize(layer, seed=7)
-    path = next(name for name in drawn if name.endswith("query/kernel"))
+    initializers = ik.initialize(layer, seed=7)
+    path = next(name for name in initializers if name.endswith("query/kernel"))
     kernel = next(each for each in layer.weights if each.path.endswith("query/kernel"))
-    wanted = plain(5, ift.Seed(7).named(path), (5, 2, 4))
-    assert (array(kernel) == wanted).all()
+    expected = plain(5, ift.Seed(7).named(path), (5, 2, 4))
+    assert (array(kernel) == expected).all()
     again = ik.initialize(layer, 8, {"*query/kernel": DepthScaled(3)})[path]
     assert again.layers == 3
     assert (array(kernel) == again.block((5, 2, 4), ...)).all()
 
 
 @pytest.mark.parametrize("early", [False, True])
-def test_one_without_streams_is_refused_before_anything_is_written(early):
+def test_an_initializer_without_streams_is_refused_before_any_write(early):
     mine = integers_only(ik.Initializer, early=early)(seed=1)
     layer = layer_of(keras.layers.Dense(3, bias_initializer="ones"), (None, 5))
     before = [array(each).copy() for each in layer.weights]
@@ -60,6 +60,6 @@ def test_one_without_streams_is_refused_before_anything_is_written(early):
 
 
 @NEEDED
-def test_a_change_rounds_to_nearest():
+def test_derived_values_round_to_nearest():
     root = Derived(ift.RandomUniform(0.1, 0.7, seed=1), "sqrt")
     check_parameters(lambda: {"sqrt": root.block((99,), ..., "float64").tobytes()})

@@ -1,5 +1,5 @@
-"""The classes of initfast itself, which make NumPy arrays, in Keras: refused by whatever would
-change their values, and of use in code that calls them.
+"""The classes of initfast itself, which return NumPy arrays, in Keras: layers refuse them, and a
+user's own code can call them.
 """
 
 import numpy as np
@@ -15,40 +15,44 @@ L = keras.layers
 NAMES = [plain.__name__ for plain in ADAPTED]
 
 
-def refused(name="HeNormal"):
+def raises_with_remedy(name="HeNormal"):
     return pytest.raises(TypeError, match=rf"import initfast.keras, and .*initfast\.keras\.{name}")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_class_is_refused_when_it_draws_and_when_it_is_saved(name):
-    made = getattr(ift, name)()
-    with refused(name):
-        keras.Variable(made, shape=(4, 4))
-    with refused(name):
-        keras.initializers.serialize(made)
-    with refused(name):
-        keras.initializers.Initializer.clone(made)
+def test_every_class_raises_when_it_draws_and_when_it_is_saved(name):
+    initializer = getattr(ift, name)()
+    with raises_with_remedy(name):
+        keras.Variable(initializer, shape=(4, 4))
+    with raises_with_remedy(name):
+        keras.initializers.serialize(initializer)
+    with raises_with_remedy(name):
+        keras.initializers.Initializer.clone(initializer)
 
 
 @pytest.mark.parametrize("seed", [42, ift.Seed(42).named("a"), ift.SeedGenerator(42), None])
-def test_the_layers_say_what_to_write(seed):
-    made = ift.HeNormal(seed=seed)
+def test_the_error_says_what_to_write(seed):
+    initializer = ift.HeNormal(seed=seed)
     for build in (
-        lambda: L.Dense(3, kernel_initializer=made).build((None, 2)),
-        lambda: L.EinsumDense("abc,cd->abd", (None, 3), kernel_initializer=made).build((2, 3, 8)),
-        lambda: L.MultiHeadAttention(2, 4, kernel_initializer=made).build((2, 3, 8), (2, 3, 8)),
-        lambda: L.Layer().add_weight(shape=(2, 2), initializer=made),
-        lambda: L.Dense(3, kernel_initializer=made).get_config(),
+        lambda: L.Dense(3, kernel_initializer=initializer).build((None, 2)),
+        lambda: L.EinsumDense("abc,cd->abd", (None, 3), kernel_initializer=initializer).build(
+            (2, 3, 8)
+        ),
+        lambda: L.MultiHeadAttention(2, 4, kernel_initializer=initializer).build(
+            (2, 3, 8), (2, 3, 8)
+        ),
+        lambda: L.Layer().add_weight(shape=(2, 2), initializer=initializer),
+        lambda: L.Dense(3, kernel_initializer=initializer).get_config(),
         lambda: L.Dense(3, kernel_initializer=ift.HeNormal).build((None, 2)),
     ):
-        with refused():
+        with raises_with_remedy():
             build()
     with pytest.raises(TypeError) as caught:
         L.Dense(3, kernel_initializer=ift.HeNormal(seed=7)).build((None, 2))
     assert "pass initfast.keras.HeNormal(seed=7)" in str(caught.value)
 
 
-def test_what_is_derived_from_them_is_refused_with_the_class_to_derive_from():
+def test_the_error_for_a_derived_class_names_the_base_class_to_use():
     class Mine(ift.HeNormal):
         pass
 
@@ -57,10 +61,10 @@ def test_what_is_derived_from_them_is_refused_with_the_class_to_derive_from():
 
 
 class Ours(ik.HeNormal):
-    """Derived as the message says."""
+    """An initializer derived as the message says."""
 
 
-def test_what_is_derived_from_ours_works():
+def test_a_class_derived_from_initfast_keras_works():
     layer = L.MultiHeadAttention(2, 4, kernel_initializer=Ours(seed=5))
     layer.build((2, 3, 8), (2, 3, 8))
     first = layer.query_dense.kernel
@@ -70,7 +74,7 @@ def test_what_is_derived_from_ours_works():
 
 
 class Ramp(ift.Initializer):
-    """An initializer of the user's own, as it is documented."""
+    """A user's own initializer, as documented."""
 
     def __call__(self, shape, dtype=None):
         return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
@@ -86,7 +90,7 @@ class Scale(L.Layer):
         )
 
 
-def test_what_is_called_by_the_users_own_code_works():
+def test_calls_by_a_users_own_code_work():
     layer = Scale()
     layer.build((1,))
     assert same(layer.table, ift.HeNormal(seed=1)((3, 2)))
@@ -95,14 +99,16 @@ def test_what_is_called_by_the_users_own_code_works():
     dense.build((None, 2))
     assert array(dense.kernel).tolist() == [[0, 1, 2], [3, 4, 5]]
     assert dense.get_config()["kernel_initializer"]["class_name"] == "Ramp"
-    found = ik.initialize(dense, seed=1, rules={"kernel": ift.HeNormal(seed=9), "bias": ift.Ones()})
-    assert same(dense.kernel, found["kernel"].block((2, 3), ...))
+    initializers = ik.initialize(
+        dense, seed=1, rules={"kernel": ift.HeNormal(seed=9), "bias": ift.Ones()}
+    )
+    assert same(dense.kernel, initializers["kernel"].block((2, 3), ...))
 
 
-def test_keras_reads_what_we_serialize_and_never_as_its_own(monkeypatch):
-    wrote = ift.serialize(ift.HeNormal(seed=3))
-    assert wrote == keras.initializers.serialize(ik.HeNormal(seed=3)) | {"module": "initfast"}
-    assert type(keras.initializers.get(wrote)) is ik.HeNormal
-    monkeypatch.delitem(keras.saving.get_custom_objects(), wrote["registered_name"])
+def test_keras_reads_our_configs_and_never_as_its_own_class(monkeypatch):
+    config = ift.serialize(ift.HeNormal(seed=3))
+    assert config == keras.initializers.serialize(ik.HeNormal(seed=3)) | {"module": "initfast"}
+    assert type(keras.initializers.get(config)) is ik.HeNormal
+    monkeypatch.delitem(keras.saving.get_custom_objects(), config["registered_name"])
     with pytest.raises(ValueError, match="Could not interpret initializer identifier"):
-        keras.initializers.get(wrote)
+        keras.initializers.get(config)

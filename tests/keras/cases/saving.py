@@ -1,4 +1,4 @@
-"""A saved model holds our initializers under names that nobody else has."""
+"""A saved model contains the initializers under unique names."""
 
 import json
 import zipfile
@@ -33,18 +33,20 @@ def model(seed):
     ids=lambda seed: type(seed).__name__,
 )
 def test_keras_file(tmp_path, seed):
-    made = model(seed)
-    made.layers[0].kernel.assign(made.layers[0].kernel + 1)
-    made.save(tmp_path / "model.keras")
-    found = keras.saving.load_model(tmp_path / "model.keras")
-    for mine, theirs in zip(made.weights, found.weights, strict=True):
+    original = model(seed)
+    original.layers[0].kernel.assign(original.layers[0].kernel + 1)
+    original.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for mine, theirs in zip(original.weights, loaded.weights, strict=True):
         assert same(theirs, array(mine))
-    first, second = found.layers
+    first, second = loaded.layers
     assert [type(i) for i in (first.kernel_initializer, first.bias_initializer)] == [
         ik.HeNormal,
         ik.Constant,
     ]
-    assert first.kernel_initializer.get_config() == made.layers[0].kernel_initializer.get_config()
+    assert (
+        first.kernel_initializer.get_config() == original.layers[0].kernel_initializer.get_config()
+    )
     assert second.kernel_initializer.gain == 3.0
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         layer = json.loads(archive.read("config.json"))["config"]["layers"][1]
@@ -52,7 +54,7 @@ def test_keras_file(tmp_path, seed):
 
 
 @pytest.mark.parametrize(
-    "made",
+    "make",
     [
         lambda: ik.TruncatedNormal(0, 1, seed=1, lower=-1, upper=3),
         lambda: ik.GlorotUniform(seed=2**63),
@@ -60,26 +62,26 @@ def test_keras_file(tmp_path, seed):
         lambda: ik.Orthogonal(seed=1),
     ],
 )
-def test_what_keras_own_class_does_not_know_is_saved_too(made, tmp_path):
-    layer = keras.layers.Dense(8, kernel_initializer=made())
+def test_arguments_unknown_to_keras_are_saved_too(make, tmp_path):
+    layer = keras.layers.Dense(8, kernel_initializer=make())
     model = keras.Sequential([keras.Input((8,)), layer])
     model.save(tmp_path / "model.keras")
-    found = keras.saving.load_model(tmp_path / "model.keras").layers[0].kernel_initializer
-    assert type(found) is type(layer.kernel_initializer)
-    for again in (found, type(layer).from_config(layer.get_config()).kernel_initializer):
+    loaded = keras.saving.load_model(tmp_path / "model.keras").layers[0].kernel_initializer
+    assert type(loaded) is type(layer.kernel_initializer)
+    for again in (loaded, type(layer).from_config(layer.get_config()).kernel_initializer):
         assert same(layer.kernel, again.block((8, 8), ...))
     assert same(keras.models.clone_model(model).weights[0], array(layer.kernel))
 
 
 def test_weights_file(tmp_path):
-    made, other = model(1), model(2)
-    made.save_weights(tmp_path / "model.weights.h5")
-    assert not np.array_equal(array(made.weights[0]), array(other.weights[0]))
+    original, other = model(1), model(2)
+    original.save_weights(tmp_path / "model.weights.h5")
+    assert not np.array_equal(array(original.weights[0]), array(other.weights[0]))
     other.load_weights(tmp_path / "model.weights.h5")
     assert same(other.weights[0], ift.HeNormal(seed=1)((5, 4)))
 
 
-def test_who_has_not_imported_it_gets_an_error_and_no_other_class(tmp_path, monkeypatch):
+def test_loading_without_the_import_is_an_error(tmp_path, monkeypatch):
     model(1).save(tmp_path / "model.keras")
     for name in [
         name for name in keras.saving.get_custom_objects() if name.startswith("initfast>")
@@ -90,5 +92,5 @@ def test_who_has_not_imported_it_gets_an_error_and_no_other_class(tmp_path, monk
 
 
 def test_clone_model_draws_the_same():
-    made = model(5)
-    assert same(keras.models.clone_model(made).weights[0], array(made.weights[0]))
+    original = model(5)
+    assert same(keras.models.clone_model(original).weights[0], array(original.weights[0]))

@@ -1,10 +1,10 @@
-"""Keras' layouts on 8 devices of JAX: each block equals the same part of the whole, and is computed
+"""Keras' layouts on 8 JAX devices: each block equals its slice of the array, and is computed
 once.
 """
 
 import numpy as np
 import pytest
-from keras_tools import BACKEND, array, drawn, keras
+from keras_tools import BACKEND, actual_dtype, array, keras
 
 import initfast as ift
 import initfast.keras as ik
@@ -25,17 +25,17 @@ def devices():
 
 @pytest.fixture
 def blocks(monkeypatch):
-    """The parts that were computed."""
-    found = []
+    """Collect the index of each block that is computed."""
+    indices = []
     block = Initializer.block
     monkeypatch.setattr(
         Initializer,
         "block",
         lambda self, shape, index, dtype=None: (
-            found.append(index) or block(self, shape, index, dtype)
+            indices.append(index) or block(self, shape, index, dtype)
         ),
     )
-    return found
+    return indices
 
 
 def parallel(dims, names, layouts):
@@ -47,7 +47,7 @@ def parallel(dims, names, layouts):
 
 
 def agrees(variable, expected):
-    """Whether each device holds its part of the whole."""
+    """Return whether each device holds its slice of the expected array."""
     value = variable.value
     for shard in value.addressable_shards:
         if (
@@ -80,7 +80,7 @@ def test_layouts(dims, names, spec, distinct, dtype, blocks):
 
 
 @pytest.mark.parametrize(
-    ("made", "plain"),
+    ("make", "plain"),
     [
         (lambda: ik.RandomNormal(seed=ift.SeedGenerator(3)), lambda: ift.RandomNormal(seed=3)),
         (lambda: ik.Orthogonal(seed=3), lambda: ift.Orthogonal(seed=3)),
@@ -89,9 +89,9 @@ def test_layouts(dims, names, spec, distinct, dtype, blocks):
         (lambda: ik.Constant(np.arange(16.0)), lambda: ift.Constant(np.arange(16.0))),
     ],
 )
-def test_all_kinds(made, plain):
+def test_all_kinds(make, plain):
     parallel((2, 4), ("batch", "model"), {".*kernel": ("model", "batch")})
-    layer = L.Dense(16, kernel_initializer=made())
+    layer = L.Dense(16, kernel_initializer=make())
     layer.build((None, 32))
     assert agrees(layer.kernel, plain()((32, 16)))
     assert len(layer.kernel.value.sharding.device_set) == 8
@@ -107,7 +107,7 @@ def test_copies_and_conversions():
     assert agrees(key, ift.HeNormal(seed, input_axes=[0], output_axes=[1, 2])((8, 2, 4)))
     layer = L.Dense(4, kernel_initializer=ik.HeNormal(seed=5), dtype="float64", use_bias=False)
     layer.build((None, 8))
-    assert agrees(layer.kernel, ift.HeNormal(seed=5)((8, 4), drawn("float64")))
+    assert agrees(layer.kernel, ift.HeNormal(seed=5)((8, 4), actual_dtype("float64")))
 
 
 def test_initialize_keeps_the_layout_and_the_model_trains(blocks):
@@ -123,11 +123,11 @@ def test_initialize_keeps_the_layout_and_the_model_trains(blocks):
     assert agrees(model.weights[0], ift.RandomUniform(seed=ift.Seed(1).named("0"))((16, 8)))
     specs = [w.value.sharding for w in model.weights]
     blocks.clear()
-    found = ik.initialize(model, seed=2)
-    assert len(blocks) == 3 + 4 + 8 + 1, "a trial, and each distinct block once"
-    for weight, made, spec in zip(model.weights, found.values(), specs, strict=True):
+    initializers = ik.initialize(model, seed=2)
+    assert len(blocks) == 3 + 4 + 8 + 1, "one check, and each distinct block once"
+    for weight, initializer, spec in zip(model.weights, initializers.values(), specs, strict=True):
         assert weight.value.sharding.is_equivalent_to(spec, len(weight.shape))
-        assert agrees(weight, made.block(tuple(weight.shape), ...))
+        assert agrees(weight, initializer.block(tuple(weight.shape), ...))
     model.compile("sgd", "mse")
     x, y = np.zeros((8, 3), np.int32), np.zeros((8, 3, 12), np.float32)
     losses = model.fit(x, y, epochs=2, verbose=0).history["loss"]
@@ -148,8 +148,8 @@ def test_data_parallel_and_a_layout_of_the_variable():
         assert variable.value.sharding.is_equivalent_to(sharding, 2)
 
 
-def test_a_class_of_initfast_itself_is_refused_also_where_jax_compiles_its_call():
+def test_a_class_of_initfast_itself_is_refused_also_when_jax_compiles_its_call():
     parallel((4, 2), ("batch", "model"), {".*kernel": (None, "model")})
-    layer = L.Dense(16384, kernel_initializer=ift.HeNormal(seed=1))  # from 250 MB on, Keras does
+    layer = L.Dense(16384, kernel_initializer=ift.HeNormal(seed=1))  # Keras compiles from 250 MB on
     with pytest.raises(TypeError, match=r"pass initfast\.keras\.HeNormal\(seed=1\)"):
         layer.build((None, 4096))

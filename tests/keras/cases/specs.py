@@ -1,4 +1,4 @@
-"""`spec_from` a built model, saved and read by safetensors, is what `initialize` gives the model."""
+"""The file of `spec_from(model)` has the weights that `initialize` gives the model."""
 
 import json
 
@@ -16,7 +16,7 @@ L = keras.layers
 
 
 def saved(tmp_path, spec, seed=5):
-    """The tensors of a spec that has been JSON, by name, each as its bytes with shape and dtype."""
+    """Save a spec, and return the (dtype, shape, bytes) of each tensor by name."""
     path = tmp_path / "model.safetensors"
     assert checkpoint.save(json.loads(json.dumps(spec, allow_nan=False)), path, seed=seed).complete
     data = path.read_bytes()
@@ -39,12 +39,13 @@ NAMES = {
 }
 
 
-def wanted(model):
-    made = {}
+def contents(model):
+    """Return the (dtype, shape, bytes) of each weight by path."""
+    tensors = {}
     for weight in weights(model):
         values = array(weight.variable)
-        made[weight.path] = NAMES[values.dtype.name], values.shape, values.tobytes()
-    return made
+        tensors[weight.path] = NAMES[values.dtype.name], values.shape, values.tobytes()
+    return tensors
 
 
 MODELS = {
@@ -71,22 +72,22 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_file_is_what_initialize_makes(name, tmp_path):
+def test_the_file_equals_the_weights_of_initialize(name, tmp_path):
     model = MODELS[name]()
     before = [array(w).copy() for w in model.weights]
     spec = checkpoint.spec_from(model)
-    assert all(same(w, held) for w, held in zip(model.weights, before, strict=True))
-    found = saved(tmp_path, spec)
+    assert all(same(w, values) for w, values in zip(model.weights, before, strict=True))
+    actual = saved(tmp_path, spec)
     ik.initialize(model, seed=5)
-    assert found == wanted(model)
+    assert actual == contents(model)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_dtypes(dtype, tmp_path):
     layer = layer_of(L.LSTM(3, recurrent_initializer="he_uniform", dtype=dtype), (1, 2, 4))
-    found = saved(tmp_path, ik.spec_from(layer))
+    actual = saved(tmp_path, ik.spec_from(layer))
     ik.initialize(layer, seed=5)
-    assert found == wanted(layer)
+    assert actual == contents(layer)
     wide = layer_of(L.LSTM(3, recurrent_initializer="he_uniform"), (1, 2, 4))
     assert ik.spec_from(wide, dtype=dtype) == ik.spec_from(layer)
 
@@ -97,16 +98,16 @@ def test_rules_and_states(tmp_path):
     )
     model.layers[0].adapt(np.arange(12, dtype=np.float32).reshape(4, 3))
     rules = {"dense/bias": ift.RandomNormal(), "dense_1/*": None}
-    found = saved(tmp_path, ik.spec_from(model, rules))
+    actual = saved(tmp_path, ik.spec_from(model, rules))
     ik.initialize(model, 5, rules)
     expected = {
-        name: held for name, held in wanted(model).items() if not name.startswith("dense_1")
+        name: values for name, values in contents(model).items() if not name.startswith("dense_1")
     }
-    assert found == expected
-    assert found["normalization/mean"][2] == array(model.layers[0].adapt_mean).tobytes()
+    assert actual == expected
+    assert actual["normalization/mean"][2] == array(model.layers[0].adapt_mean).tobytes()
 
 
-def test_keras_reads_what_is_said():
+def test_keras_reads_the_initializers_of_a_spec():
     for name, described in ik.spec_from(net())["tensors"].items():
         theirs = keras.initializers.get(described["init"])
         (entry,) = specs.read({"tensors": {name: described}}).entries
@@ -152,25 +153,25 @@ def infinite():
         (
             lambda: layer_of(L.Dense(2), (1, 3)),
             {"kernle": None},
-            "a rule must match a weight first",
+            "each rule must be the first",
         ),
         (
             lambda: layer_of(L.Dense(2), (1, 3)),
             {"kernel": Mine()},
-            "weight 'kernel': serialize takes.*give a rule for it",
+            "weight 'kernel': serialize takes.*pass a rule for it",
         ),
         (
             renorm,
             None,
-            "weight 'moving_stddev': no initializer of Keras writes the sqrt of a RandomUniform",
+            "weight 'moving_stddev': no initializer of Keras can describe the sqrt of a RandomUniform",
         ),
         (infinite, None, "weight 'variance': value must be finite"),
     ],
 )
-def test_what_cannot_be_said_is_named(make, rules, message):
+def test_the_error_names_a_weight_without_a_description(make, rules, message):
     with pytest.raises(ValueError, match=message):
         ik.spec_from(make(), rules)
 
 
-def test_blocks_of_ones_own():
+def test_a_users_own_layer():
     assert list(checkpoint.spec_from(layer_of(Block(), (1, 4, 3)))["tensors"])[-1] == "offset"

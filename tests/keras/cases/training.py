@@ -1,4 +1,4 @@
-"""Weights in memory that we have filled train like any others."""
+"""Models train with weights in memory that initfast has filled."""
 
 import numpy as np
 from keras_tools import array, keras, same
@@ -17,9 +17,9 @@ def fit(model):
     ).history["loss"]
 
 
-def net(made):
+def net(initializer):
     x = keras.Input((4, 6))
-    y = L.MultiHeadAttention(2, 3, kernel_initializer=made)(x, x)
+    y = L.MultiHeadAttention(2, 3, kernel_initializer=initializer)(x, x)
     return keras.Model(x, L.Dense(3, kernel_initializer=ik.HeNormal(seed=1))(y))
 
 
@@ -35,14 +35,15 @@ def test_a_model_trains_and_trains_the_same_again():
     assert losses[0] == losses[1] and losses[0][1] < losses[0][0]
 
 
-def test_a_model_drawn_anew_trains_from_there():
+def test_a_model_drawn_again_trains_the_same():
     model = net("glorot_uniform")
     fit(model)
-    found = ik.initialize(model, seed=5)
+    initializers = ik.initialize(model, seed=5)
     first = fit(model)
     ik.initialize(model, seed=5)
     assert same(
-        model.weights[0], next(iter(found.values())).block(tuple(model.weights[0].shape), ...)
+        model.weights[0],
+        next(iter(initializers.values())).block(tuple(model.weights[0].shape), ...),
     )
     assert fit(model) == first
 
