@@ -17,6 +17,7 @@ from accuracy import (
     TRUNCATED,
     UNIFORMS,
     count_row,
+    free_source,
     in_threads,
     numbers_of,
     ranges,
@@ -24,10 +25,14 @@ from accuracy import (
 )
 from rows import Row
 
+import initfast
+import initfast.typing
 from initfast._kernels import Source
 from initfast.core import distributions
 from initfast.core.dtypes import CODES, FLOATING, DType, bits_of
 from initfast.core.rounding import GRIDS
+
+CUT_IN_EVERY_DTYPE = [(-1.0, 3.0), (-3.0, 3.0)]
 
 
 def patterns_of(dtype: DType) -> np.ndarray[Any, Any]:
@@ -116,7 +121,7 @@ def bounds_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
                 library, source, dtype, closed(mean, stddev, -2.0, 2.0), 2**32, 256
             )[0]
         for lower, upper in FREE_IN_EVERY_DTYPE:
-            source = distributions.truncated_normal(0.0, 1.0, lower, upper, dtype)
+            source = free_source(lower, upper, dtype)
             counts = out_of_bounds(library, source, dtype, closed(0.0, 1.0, lower, upper), total, 1)
             free_outside, back = free_outside + counts[0], back + counts[1]
         words = "10^8 random words and edges" if dtype == F64 else "all 2^24 values"
@@ -147,6 +152,30 @@ def bounds_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
                     back == 0,
                 )
             )
+    return rows
+
+
+def cut_rows(_: ctypes.CDLL, quick: bool) -> list[Row]:
+    """Return the rows of the bounds of which most elements are plain normals, drawn as users do."""
+    count = 2**22 if quick else 2**30
+    rows = []
+    for dtype in FLOATING:
+        outside = 0
+        for lower, upper in CUT_IN_EVERY_DTYPE:
+            initializer = initfast.TruncatedNormal(0.0, 1.0, 5, lower=lower, upper=upper)
+            out = np.empty(min(count, 2**24), dtype)
+            for start in range(0, count, out.size):
+                index = np.s_[start : start + out.size]
+                moments: list[initfast.typing.Moments] = []
+                initializer.fill(out, shape=(count,), index=index, moments=moments.append)
+                outside += not lower <= moments[0].minimum <= moments[0].maximum <= upper
+        power = count.bit_length() - 1
+        rows.append(
+            count_row(
+                f"out of bounds, {dtype.name}: 2^{power} elements each on [-1, 3] and [-3, 3]",
+                outside,
+            )
+        )
     return rows
 
 
@@ -191,4 +220,4 @@ def rounding_rows(library: ctypes.CDLL, quick: bool) -> list[Row]:
 
 def run(quick: bool) -> list[Row]:
     """Return all rows of the part."""
-    return run_steps([bounds_rows, rounding_rows], quick)
+    return run_steps([bounds_rows, cut_rows, rounding_rows], quick)
