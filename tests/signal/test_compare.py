@@ -61,9 +61,9 @@ def test_what_the_documents_say_of_zeros_and_he(small):
     assert {name: one.passed for name, one in verdicts.items()} == {
         "he": True, "nought": False, "ones": False, "huge": False
     }  # fmt: skip
-    assert verdicts["nought"].recommend == "lowest losses of these: he"
-    assert "no longer finite in 3 of 3 seeds" in verdicts["huge"].reason
-    assert "neither loss lower than a constant guess" in verdicts["nought"].reason
+    assert verdicts["nought"].recommend == "lowest losses: he"
+    assert "diverged in 3 of 3 seeds" in verdicts["huge"].reason
+    assert "no loss below a constant guess" in verdicts["nought"].reason
     best = small.standings[0]
     assert (best.train_rank, best.test_rank, best.learned, best.diverged) == (1, 1, True, 0)
     assert best.train_loss[0] < 0.5 * small.guess[0]
@@ -75,10 +75,9 @@ def test_the_table_fits_and_says_it_all(small):
     assert max(map(len, lines)) <= 100
     assert sum(line.endswith(" NO") for line in lines) == 3
     assert sum(line.endswith(" yes") for line in lines) == 1
-    text = " ".join(line.strip() for line in lines)
-    assert "no longer finite: huge (3 of 3 seeds)" in text
-    assert re.search(r"neither loss lower than a constant guess: (ones, )?nought", text)
-    assert "Lowest training loss: he; lowest test loss: he" in text
+    assert "Diverged: huge (3 of 3 seeds)" in lines
+    assert re.search(r"No loss below a constant guess: (ones, )?nought", str(small))
+    assert "Lowest training loss: he" in lines and "Lowest test loss: he" in lines
     wide = dataclasses.replace(
         small, curves={"x" * 200: small.curves["he"]}, configs={"x" * 200: None}
     )
@@ -197,11 +196,8 @@ def test_one_seed_judges_nothing_but_divergence():
     ]
     assert found.verdicts["he"].passed is None
     text = " ".join(str(found).split())
-    assert "One seed has no spread, so no loss is called lower than another" in text
-    assert (
-        "No longer finite: huge (1 of 1 seeds)." in text
-        and "owest" not in text.partition("huge (")[0]
-    )
+    assert "Losses are not compared, because one seed does not show the noise" in text
+    assert "Diverged: huge (1 of 1 seeds)" in text and "owest" not in text.partition("huge (")[0]
     assert "nan" not in text.partition("huge")[0], "no standard deviation of one seed"
 
 
@@ -212,9 +208,9 @@ def test_one_seed_judges_nothing_but_divergence():
         (
             {"initializers": "he_normal"},
             TypeError,
-            "initializers must be a list of them, or a mapping; received",
+            "initializers must be a list, or a mapping from names to initializers; received",
         ),
-        ({"initializers": []}, ValueError, "initializers must name at least one"),
+        ({"initializers": []}, ValueError, "initializers must not be empty"),
         ({"initializers": ["he_norml"]}, ValueError, "Did you mean 'he_normal'?"),
         ({"initializers": ["he_normal", None]}, ValueError, "received None"),
         ({"initializers": ["zeros", "Zeros"]}, ValueError, "received 'zeros' twice"),
@@ -224,7 +220,7 @@ def test_one_seed_judges_nothing_but_divergence():
             "Expected `shape` to be (2, 2)",
         ),
         ({"data": "mnist"}, ValueError, "data must be one of"),
-        ({"hidden": []}, ValueError, "hidden must name at least one layer"),
+        ({"hidden": []}, ValueError, "hidden must have at least one layer"),
         ({"hidden": [4, 0]}, ValueError, "hidden must be an integer >= 1; received 0"),
         ({"hidden": [2.5]}, ValueError, "hidden must be an integer >= 1; received 2.5"),
         ({"seeds": 0}, ValueError, "seeds must be an integer >= 1; received 0"),
@@ -308,34 +304,31 @@ def test_a_training_loss_below_the_guess_is_not_called_above_it():
     (standing,) = ranking.rank({"x": curves}, (2.3026, 2.3026))
     assert standing.learned is False and standing.below == (True, False)
     (verdict,) = ranking.judge([standing], (2.3026, 2.3026)).values()
-    assert "training loss lower than a constant guess, test loss not" in verdict.reason
-    assert (
-        verdict.recommend == "none of these has learned: try more epochs or another learning rate"
-    )
+    assert "training loss below a constant guess, test loss not" in verdict.reason
+    assert verdict.recommend == "no initializer learned: try more epochs or another learning rate"
 
 
 def test_what_noise_may_decide_is_left_open():
     """A loss of 0.65 below 2.30 was called not lower, with the noise of two seeds."""
     losses = {"clear": ([0.24, 0.25], [0.29, 0.31]), "open": ([0.55, 0.74], [0.6, 0.73])}
-    found, said = said_of(losses, (2.3026, 2.3026))
+    found, said = conclusions_of(losses, (2.3026, 2.3026))
     assert {one.label: one.learned for one in found.standings} == {"clear": True, "open": None}
     assert [line.split()[-1] for line in str(found).splitlines() if "open " in line] == ["?"]
-    within = "lower than a constant guess, but not by more than noise"
+    within = "below a constant guess, but within noise"
     assert [names for kind, names in said.items() if kind.startswith(within)] == [{"open"}]
     assert within in found.verdicts["open"].reason
 
 
-def said_of(losses, guess=(2.0, 2.0)):
-    """What a comparison of these (training, test) losses concludes, by sentence."""
-    found = Comparison(
+def conclusions_of(losses, guess=(2.0, 2.0)):
+    """A comparison of these (training, test) losses, and the names by conclusion in its text."""
+    comparison = Comparison(
         "relu", "blobs", (3, 3), (4, 8, 3), guess, "zeros", Recipe(), 0,
         {name: curves(*pair) for name, pair in losses.items()}, dict.fromkeys(losses),
     )  # fmt: skip
-    text = " ".join(str(found).split("\n\n")[-1].split())
-    first = text.partition(". Learned:")[0]
-    return found, {
-        part.partition(": ")[0].lower(): set(part.partition(": ")[2].split(", "))
-        for part in first.split("; ")
+    conclusions = str(comparison).split("\n\n")[2].replace("\n  ", " ").splitlines()
+    return comparison, {
+        kind.lower(): set(names.split(", "))
+        for kind, _, names in (line.partition(": ") for line in conclusions)
     }
 
 
@@ -348,14 +341,14 @@ def test_every_conclusion_is_true_of_the_numbers():
         "hardly": ([1.995, 1.996, 1.997], [1.995, 1.996, 1.997]),  # lower, but by less than 1%
         "broken": ([0.1, nan, 0.1], [0.1, nan, 0.1]),
     }
-    found, said = said_of(losses)
+    found, said = conclusions_of(losses)
     assert said == {
         "lowest training loss": {"best", "overfits"},
         "lowest test loss": {"best"},
-        "neither loss lower than a constant guess": {"hardly"},
-        "training loss lower than a constant guess, test loss not": {"overfits"},
-        "test loss lower than a constant guess, training loss not": {"odd"},
-        "no longer finite": {"broken (1 of 3 seeds)"},
+        "no loss below a constant guess": {"hardly"},
+        "training loss below a constant guess, test loss not": {"overfits"},
+        "test loss below a constant guess, training loss not": {"odd"},
+        "diverged": {"broken (1 of 3 seeds)"},
     }
     for one in found.standings:
         train, test = (np.array(each) for each in losses[one.label])
@@ -363,21 +356,21 @@ def test_every_conclusion_is_true_of_the_numbers():
         assert one.diverged == int(np.isnan(train + test).sum())
     assert {one.recommend for one in found.verdicts.values()} == {
         "",
-        "lowest losses of these: best",
+        "lowest losses: best",
     }
 
 
 def test_what_is_recommended_has_learned():
-    found, _ = said_of(
+    found, _ = conclusions_of(
         {
             "a": ([0.1, 0.11, 0.12], [1.0, 1.1, 1.2]),
             "b": ([0.5, 0.51, 0.52], [0.3, 0.31, 0.32]),
             "c": ([2.5, 2.6, 2.7], [2.5, 2.6, 2.7]),
         }
     )
-    assert found.verdicts["c"].recommend == "lowest sum of both ranks of those that learned: b"
-    found, _ = said_of({"c": ([2.5, 2.6, 2.7], [2.5, 2.6, 2.7])})
-    assert found.verdicts["c"].recommend.startswith("none of these has learned")
+    assert found.verdicts["c"].recommend == "best ranks among those that learned: b"
+    found, _ = conclusions_of({"c": ([2.5, 2.6, 2.7], [2.5, 2.6, 2.7])})
+    assert found.verdicts["c"].recommend.startswith("no initializer learned")
 
 
 def test_a_residual_network():

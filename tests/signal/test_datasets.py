@@ -143,13 +143,17 @@ def spoiled(value):
             ValueError,
             "x must be finite; received -inf in sample 3, feature 1",
         ),
-        (changed(x=spoiled(1e300)), ValueError, "x must be finite in float32 once standardised"),
+        (
+            changed(x=spoiled(1e300)),
+            ValueError,
+            "x must be finite in float32 after standardisation",
+        ),
         (
             changed(x=np.ones(40)),
             ValueError,
-            "x must have the shape (samples, features), neither of them 0",
+            "x must have shape (samples, features), both at least 1",
         ),
-        (changed(x=np.ones((40, 0))), ValueError, "neither of them 0; received (40, 0)"),
+        (changed(x=np.ones((40, 0))), ValueError, "both at least 1; received (40, 0)"),
         (
             changed(x=np.full((40, 2), "a")),
             TypeError,
@@ -159,7 +163,7 @@ def spoiled(value):
         (
             changed(y=np.zeros(39, int)),
             ValueError,
-            "y must have one label a sample, shape (40,); received (39,)",
+            "y must have one label per sample, shape (40,); received (39,)",
         ),
         (changed(y=np.zeros((40, 1), int)), ValueError, "shape (40,); received (40, 1)"),
         (
@@ -167,11 +171,11 @@ def spoiled(value):
             TypeError,
             "y must be integers, booleans or strings; received an array of float64",
         ),
-        (changed(y=np.zeros(40, int)), ValueError, "y must name two classes or more; received 1"),
+        (changed(y=np.zeros(40, int)), ValueError, "y must have at least two classes; received 1"),
         (
             changed(y=[5] + [1] * 39),
             ValueError,
-            "each class must have two samples or more, one for each part; received",
+            "each class must have at least two samples, one for training and one for the test; class 5",
         ),
     ],
 )
@@ -202,7 +206,7 @@ def test_bad_files(tmp_path):
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(
-        ImportError, match=re.escape("pip install 'initfast[data]'; a .npz file needs none")
+        ImportError, match=re.escape("pip install 'initfast[data]' (a .npz file does not need it)")
     ):
         datasets.load("digits")
     assert datasets.load(blobs()).classes == 2

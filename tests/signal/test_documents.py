@@ -319,7 +319,7 @@ class TestHe:
 
     def test_relu_never_has_mean_zero(self):
         verdict = diagnose(DEEP, "he_normal", "relu", seed=1).verdicts["e"]
-        assert verdict.passed is False and "No initializer changes that" in verdict.recommend
+        assert verdict.passed is False and "No initializer changes this" in verdict.recommend
 
     def test_in_a_linear_network_it_doubles(self):
         report = diagnose(DEEP, "he_normal", "linear", seed=1)

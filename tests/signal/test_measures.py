@@ -172,7 +172,7 @@ def test_a_sketch_has_the_weights_that_the_initializer_gives():
 def test_widths_that_cannot_be(widths):
     with pytest.raises(
         ValueError,
-        match="widths must be the number of inputs and then the units of one layer or more",
+        match="widths must be at least two integers >= 1, the number of inputs and then the units",
     ):
         networks.build(widths, "zeros", "relu")
 
@@ -180,13 +180,13 @@ def test_widths_that_cannot_be(widths):
 @pytest.mark.parametrize(
     ("initializer", "message"),
     [
-        (None, "initializer must be what initfast.get takes, such as 'he_normal'; received None"),
+        (None, "initializer must be an initializer or a name such as 'he_normal'; received None"),
         ("he_norml", "Did you mean 'he_normal'"),
         (
             lambda shape: np.zeros((1, 1)),
-            r"initializer must give an array of shape \(3, 2\); received one of shape",
+            r"initializer must return an array of shape \(3, 2\); received shape",
         ),
-        (lambda shape: np.full(shape, np.nan), "initializer must give finite values"),
+        (lambda shape: np.full(shape, np.nan), "initializer must return finite values"),
         (np.zeros((2, 2)), "Expected `shape` to be"),
     ],
 )

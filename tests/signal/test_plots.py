@@ -315,7 +315,7 @@ def test_files(tmp_path):
         assert isinstance(figure, matplotlib.figure.Figure)
     with pytest.raises(ValueError, match="not supported"):
         plots.depth(found, tmp_path / "e.doc")
-    with pytest.raises(ValueError, match="reports must hold at least one"):
+    with pytest.raises(ValueError, match="reports must not be empty"):
         plots.depth({})
     next(iter(found.values())).plot(tmp_path / "f.png")
     assert size_of((tmp_path / "f.png").read_bytes())[0] == 1200

@@ -117,7 +117,7 @@ def test_the_table_fits_100_columns(report):
     for criterion in CRITERIA.values():
         assert any(criterion in line for line in lines), criterion
     assert lines[0].split(":")[0] in ("GOOD", "POOR", "UNUSABLE"), "the verdict comes first"
-    assert any(line.startswith("Columns. fan_in: ") for line in lines)
+    assert any(line.startswith("fan_in    number of inputs") for line in lines)
 
 
 def test_long_names_keep_their_ends():
@@ -157,7 +157,7 @@ def test_one_sample_and_one_unit():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"widths": []}, "widths must be the number of inputs"),
+        ({"widths": []}, "widths must be at least two integers >= 1, the number of inputs"),
         ({"activation": "foo"}, "activation must be one of"),
         ({"output_activation": "foo"}, "activation must be one of"),
         ({"initializer": None}, "initializer must be"),
@@ -168,14 +168,14 @@ def test_one_sample_and_one_unit():
         ),
         (
             {"inputs": np.zeros((3, 4))},
-            r"inputs must be numbers in an array of shape \(batch, 5\).*\(3, 4\)",
+            r"inputs must be an array of numbers of shape \(batch, 5\).*\(3, 4\)",
         ),
-        ({"inputs": np.zeros(5)}, "inputs must be numbers"),
-        ({"inputs": np.array([["a"] * 5])}, "inputs must be numbers"),
+        ({"inputs": np.zeros(5)}, "inputs must be an array of numbers"),
+        ({"inputs": np.array([["a"] * 5])}, "inputs must be an array of numbers"),
         ({"inputs": np.zeros((0, 5))}, "inputs must have at least one sample"),
         (
             {"inputs": np.array([[0, 1, np.nan, np.inf, 2]])},
-            "inputs must be finite; received 2 values that are not",
+            "inputs must be finite; received 2 values that are inf or nan",
         ),
         ({"batch": 0}, "batch must be an integer >= 1; received 0"),
         ({"batch": 2.5}, "batch must be an integer >= 1"),

@@ -119,7 +119,7 @@ def test_nothing_passes_with_a_deep_sigmoid_network():
     found = recommend("sigmoid")
     report = diagnose([256] * 11, found.initializer, "sigmoid", seed=1)
     assert report.verdicts["b"].passed and not report.verdicts["f"].passed
-    assert "tanh would keep it" in report.verdicts["f"].recommend
+    assert "Use tanh" in report.verdicts["f"].recommend
     shallow = diagnose([256, 256, 256, 10], found.initializer, "sigmoid", seed=1)
     plain = diagnose([256, 256, 256, 10], "glorot_uniform", "sigmoid", seed=1)
     assert shallow.layers[1].batch_variance > 10 * plain.layers[1].batch_variance
@@ -132,13 +132,13 @@ def test_nothing_passes_with_a_deep_sigmoid_network():
 
 def test_what_is_recommended_against():
     assert (
-        "Fits relu: he_normal (He et al. 2015)"
+        "Use he_normal for relu (He et al. 2015)"
         in diagnose([64] * 8, "zeros", "relu").verdicts["f"].recommend
     )
     # Four units a layer: chance alone decides what comes through sixty of them.
     deep = diagnose([4] * 60, "he_normal", "relu", seed=3).verdicts["d"]
     assert deep.passed is False and deep.recommend.startswith(
-        "he_normal is what fits relu; look to depth"
+        "he_normal already fits relu: check the depth"
     )
 
 
@@ -269,11 +269,11 @@ def test_notes():
     dead = [line(name=f"l{i}", **{**RELU, "dead": 0.6}) for i in range(3)]
     (note,) = notes(dead)
     assert note.startswith(
-        "3 layers, l0 to l2: units are 0 on the whole batch (60% of those of l0)"
+        "3 layers, l0 to l2: more than half of the units are 0 on the whole batch (60% in l0)"
     )
     assert notes([line(**{**RELU, "dead": 0.5})]) == ()
     (note,) = notes([line(), line(name="b", reached=False)])
-    assert note == "The loss does not depend on b: not judged."
+    assert note == "b: not judged, because the loss does not depend on it."
 
 
 @pytest.mark.parametrize(("count", "level"), [(2, "poor"), (50, "unusable"), (100, "unusable")])
