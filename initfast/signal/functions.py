@@ -100,16 +100,16 @@ def _on_arrays(name: str, function: Callable[..., Any]) -> Callable[[Floats], Fl
         raise ValueError(f"{problem} takes neither NumPy arrays nor torch tensors")
     whole = call(function, sample)
     if whole.shape != sample.shape:
-        raise ValueError(f"{problem} changes the shape; {_IN_A_MODEL}")
+        raise ValueError(f"{problem} changes the shape ({_IN_A_MODEL})")
     # The result for an element must not depend on the other elements.
     alone = np.where(np.arange(sample.shape[1]) % 7 == 0, sample, 0.0)
     probes = alone != 0.0
     if not np.allclose(call(function, alone)[probes], whole[probes], atol=1e-6):
-        raise ValueError(f"{problem} mixes elements or is random; {_IN_A_MODEL}")
+        raise ValueError(f"{problem} mixes elements or is random ({_IN_A_MODEL})")
     return lambda z: call(function, np.asarray(z))
 
 
-_IN_A_MODEL = "in the report on a model, it is measured but not judged"
+_IN_A_MODEL = "in a model, it is measured but not judged"
 
 
 def _works(call: Any, function: Any, sample: Floats) -> bool:

@@ -224,7 +224,7 @@ def test_an_initializer_of_another_shape_is_an_error():
     with pytest.raises(ValueError, match="Expected `shape` to be"):
         network(np.ones((2, 2)))
     with pytest.raises(
-        ValueError, match=re.escape("the shape it is asked for, (4, 6); received (6, 4)")
+        ValueError, match=re.escape("the requested shape (4, 6); received shape (6, 4)")
     ):
         network(lambda shape, dtype=None: np.ones(shape[::-1], dtype))
 
