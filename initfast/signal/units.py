@@ -88,8 +88,8 @@ def symmetry(layers: Sequence[LayerReport]) -> Verdict:
     more = len(equal) - 1
     also = f", as do units of {more} more layer{'s' if more > 1 else ''}" if more else ""
     reason = (
-        f"{amount} units of {worst.name} stay equal{zeros}{also}: they have the same weights and "
-        "gradients, so they all learn the same"
+        f"{amount} units of {worst.name} stay equal{zeros}{also}, because their weights and "
+        "gradients are equal"
     )
     level = "unusable" if 2 * count >= total else "poor"
     return Verdict("g", CRITERIA["g"], False, reason, "Draw the weights at random.", level)
