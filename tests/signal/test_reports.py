@@ -1,4 +1,4 @@
-"""`diagnose` and its report: what it holds, how it prints, what it refuses."""
+"""Test `diagnose` and its report: values, text and errors."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def test_a_report_holds_plain_numbers():
 
 
 def test_all_numbers_by_hand():
-    """The same network again, in plain NumPy."""
+    """Compute the same network again in plain NumPy."""
     x = np.random.default_rng(0).normal(1.0, 2.0, (40, 12))
     report = diagnose([12, 9, 4], "glorot_normal", "tanh", ift.RandomNormal(stddev=0.5), x, 3)
     seed, before = ift.Seed(3), x
@@ -131,13 +131,13 @@ def test_long_names_keep_their_ends():
 
 def test_to_dict_is_json():
     report = diagnose([64] * 300, ift.RandomNormal(stddev=30.0), "relu", batch=4)
-    found = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-    assert found["layers"][0]["net_std"] == report.layers[0].net_std
-    assert found["layers"][-1]["second_moment"] in ("inf", "nan"), "as `compare` spells it"
-    assert found["summary"]["level"] == "UNUSABLE"
-    assert set(found["layers"][0]["histogram"]) == {"edges", "counts"}
-    assert found["verdicts"]["c"]["passed"] is False
-    assert set(found) >= {
+    values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert values["layers"][0]["net_std"] == report.layers[0].net_std
+    assert values["layers"][-1]["second_moment"] in ("inf", "nan"), "as `compare` spells it"
+    assert values["summary"]["level"] == "UNUSABLE"
+    assert set(values["layers"][0]["histogram"]) == {"edges", "counts"}
+    assert values["verdicts"]["c"]["passed"] is False
+    assert set(values) >= {
         "activation",
         "initializer",
         "inputs",
