@@ -33,9 +33,9 @@ def similar(layers: Sequence[LayerReport], initializer: str, *, chain: bool) -> 
     for size, layer in sizes:
         if not size or not math.isfinite(size):
             reason = (
-                f"no gradient reaches {layer.name}: it cannot learn"
+                f"no gradient reaches {layer.title}: it cannot learn"
                 if size == 0
-                else f"the gradient overflows in {layer.name}"
+                else f"the gradient overflows in {layer.title}"
             )
             todo = advice(layer, initializer) or "Check the layers between it and the loss."
             return Verdict("d", CRITERIA["d"], False, reason, todo, "unusable")
@@ -58,8 +58,8 @@ def similar(layers: Sequence[LayerReport], initializer: str, *, chain: bool) -> 
     kinds = sum(len(group) > 1 for group in groups)
     among = "" if plain else f", the largest among {kinds} kind{'s' if kinds > 1 else ''} of layers"
     reason = (
-        f"gradient {quantity} is {least:.3g} in {low.name} and {most:.3g} in {high.name}: a factor "
-        f"of {factor:.3g} (limit {limit:.3g}){among}"
+        f"gradient {quantity} is {least:.3g} in {low.title} and {most:.3g} in {high.title}: a "
+        f"factor of {factor:.3g} (limit {limit:.3g}){among}"
     )
     if factor <= limit:
         return Verdict("d", CRITERIA["d"], True, reason)

@@ -56,6 +56,11 @@ class Block(NamedTuple):
     branch: float
     after: float
 
+    @property
+    def title(self) -> str:
+        """Return the name for use in a sentence: 'layer 7' for the name '7'."""
+        return _title(self.name)
+
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -135,6 +140,15 @@ class LayerReport:
     reached: bool = True
 
     @property
+    def title(self) -> str:
+        """Return the name for use in a sentence: 'layer 7' for the name '7'."""
+        return _title(self.name)
+
+    @property
     def weight_scale(self) -> float | None:
         """Return the largest of `weight_scales`; None if there are none."""
         return max(self.weight_scales, default=None)
+
+
+def _title(name: str) -> str:
+    return f"layer {name}" if name[:1].isdigit() else name

@@ -87,10 +87,10 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
     for layer in layers:
         for sentence, value, low, high in factors(layer) if _in_chain(layer) else ():
             if value == 0.0:
-                reason = f"the signal becomes 0 in {layer.name}"
+                reason = f"the signal becomes 0 in {layer.title}"
                 return _failed(reason, layer, initializer, "unusable")
             if not math.isfinite(value):
-                return _failed(f"{layer.name} overflows", layer, initializer, "unusable")
+                return _failed(f"{layer.title} overflows", layer, initializer, "unusable")
             groups.setdefault((sentence, low, high), []).append((value, layer))
     margin, single = THRESHOLDS["kept"], THRESHOLDS["single"]
     judged = []
@@ -102,11 +102,11 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
         passed = outside <= math.log(margin) and low / single <= extreme <= high * single
         allowed = f"allowed {low / margin:.3g} to {high * margin:.3g}"
         if len(pairs) == 1:
-            reason = f"{sentence.format(layer.name)} by {mean:.3g} ({allowed})"
+            reason = f"{sentence.format(layer.title)} by {mean:.3g} ({allowed})"
         else:
             reason = (
                 f"{sentence.format('each layer')} by {mean:.3g} on average ({allowed}); the "
-                f"worst is {extreme:.3g} in {layer.name}"
+                f"worst is {extreme:.3g} in {layer.title}"
             )
         judged.append((passed, -outside, reason, layer))
     if judged:
@@ -123,7 +123,7 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
         normalised = [layer for layer in layers if layer.normalised and layer.fan_in is not None]
         if normalised:
             # Branches that output 0 at first are a design.
-            sizes = [(layer.net_std**2, layer.name) for layer in normalised if not layer.silent]
+            sizes = [(layer.net_std**2, layer.title) for layer in normalised if not layer.silent]
             if lost := _lost(sizes):
                 return _failed(f"E[z^2] {lost}", normalised[-1], initializer)
             return Verdict("f", CRITERIA["f"], True, "normalisations keep it for any weights")
@@ -160,7 +160,7 @@ def _free(layers: Sequence[LayerReport], initializer: str) -> Verdict | None:
     if worst is None or size <= limit:
         return None
     return _failed(
-        f"the weights of {worst.name} multiply the mean square E[x^2] by {size:.3g} = fan_in "
+        f"the weights of {worst.title} multiply the mean square E[x^2] by {size:.3g} = fan_in "
         f"E[w^2] (limit {limit:.3g}, also next to a normalisation)",
         worst,
         initializer,
@@ -184,7 +184,7 @@ def _recurrent(layers: Sequence[LayerReport], initializer: str) -> Verdict | Non
     limit = THRESHOLDS["free"]
     low, high = (pick(sizes, key=lambda pair: pair[0]) for pick in (min, max))
     reason = (
-        f"the kernels of {low[1].name} multiply the mean square E[x^2] by {low[0]:.3g} to "
+        f"the kernels of {low[1].title} multiply the mean square E[x^2] by {low[0]:.3g} to "
         f"{high[0]:.3g} (allowed {1 / limit:.3g} to {limit:.3g})"
     )
     if 1 / limit <= low[0]:
@@ -197,12 +197,12 @@ def stream(layers: Sequence[LayerReport], blocks: Sequence[Block], initializer: 
     normalised branches, and no weights are too large."""
     for block in blocks:
         if not math.isfinite(block.after):
-            return _stream_failed(f"the residual stream overflows in {block.name}", "unusable")
+            return _stream_failed(f"the residual stream overflows in {block.title}", "unusable")
         if not block.after:
-            return _stream_failed(f"the signal becomes 0 in {block.name}", "unusable")
+            return _stream_failed(f"the signal becomes 0 in {block.title}", "unusable")
     if free := _free(layers, initializer):
         return free
-    if lost := _lost([(block.after**2, block.name) for block in blocks]):
+    if lost := _lost([(block.after**2, block.title) for block in blocks]):
         todo = (
             "Check the scales of the normalisations (usually 1) and the layers that project the "
             "stream."
@@ -213,8 +213,8 @@ def stream(layers: Sequence[LayerReport], blocks: Sequence[Block], initializer: 
     share = blocks[-1].branch ** 2 / blocks[-1].after ** 2
     limit = THRESHOLDS["stream"]
     reason = (
-        f"E[x^2] of the residual stream grows by a factor of {rate:.3g} from {first.name} to "
-        f"{last.name}, over {count} sums ({count} is usual with normalised branches; limit "
+        f"E[x^2] of the residual stream grows by a factor of {rate:.3g} from {first.title} to "
+        f"{last.title}, over {count} sums ({count} is usual with normalised branches; limit "
         f"{limit:.3g}); the last branch is {share:.1%} of it"
     )
     if rate <= limit:
@@ -251,7 +251,7 @@ def explosion(
     if blocks:
         bound *= math.sqrt(1 + len(blocks))
         block = max(blocks, key=lambda each: each.after if math.isfinite(each.after) else math.inf)
-        size, where = block.after, f"the residual stream of {block.name}"
+        size, where = block.after, f"the residual stream at {block.title}"
         worst = None
     else:
         unbounded = [
@@ -264,10 +264,10 @@ def explosion(
         for layer in unbounded:
             if not math.isfinite(layer.second_moment):
                 todo = advice(layer, initializer) or _SCALE
-                reason = f"{layer.name} overflows"
+                reason = f"{layer.title} overflows"
                 return Verdict("c", CRITERIA["c"], False, reason, todo, "unusable")
         worst = max(unbounded, key=lambda layer: layer.second_moment)
-        size, where = math.sqrt(worst.second_moment), worst.name
+        size, where = math.sqrt(worst.second_moment), worst.title
     reason = f"the largest RMS is {size:.3g}, in {where} (limit {bound:.3g}, inputs {inputs:.3g})"
     if size <= bound:
         return Verdict("c", CRITERIA["c"], True, reason)

@@ -133,7 +133,7 @@ def blocks(rows: Sequence[Block], most: int | None = None) -> list[str]:
 def legend(rows: Sequence[LayerReport], sums: Sequence[Block]) -> list[str]:
     """Return one line for the meaning of each column."""
     columns = [*_COLUMNS, *(_BLOCKS if sums else ())]
-    return [f"{name:<10}{meaning}" for name, _, _, meaning in columns] if rows else []
+    return [f"{name:<11}{meaning}" for name, _, _, meaning in columns] if rows else []
 
 
 def _cut(lines: list[str], most: int | None, noun: str) -> list[str]:

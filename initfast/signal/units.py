@@ -24,7 +24,7 @@ def saturation(layers: Sequence[LayerReport], initializer: str) -> Verdict:
     activation = facts_of(worst)
     edge = math.inf if activation is None or activation.edge is None else activation.edge
     reason = (
-        f"{share:.1%} of the net inputs z of {worst.name} are saturated (limit "
+        f"{share:.1%} of the net inputs z of {worst.title} are saturated (limit "
         f"{THRESHOLDS['saturated']:.0%}): |z| > {edge:.2f}, where the slope is below "
         f"{SATURATED_SHARE:.0%} of its maximum"
     )
@@ -55,7 +55,7 @@ def mean(layers: Sequence[LayerReport], initializer: str) -> Verdict:
         return Verdict("e", CRITERIA["e"], None, "all activations are 0, not finite or unknown")
     failed, share, worst = max(judged, key=lambda entry: entry[:2])
     limit = THRESHOLDS["mean"]
-    reason = f"mean {worst.mean:.3g} is {share:.3g} of std in {worst.name} (limit {limit:.2f})"
+    reason = f"mean {worst.mean:.3g} is {share:.3g} of std in {worst.title} (limit {limit:.2f})"
     if not failed:
         chance = f", but within {THRESHOLDS['errors']:g} standard errors of 0"
         return Verdict("e", CRITERIA["e"], True, reason + (chance if share > limit else ""))
@@ -88,7 +88,7 @@ def symmetry(layers: Sequence[LayerReport]) -> Verdict:
     more = len(equal) - 1
     also = f", as do units of {more} more layer{'s' if more > 1 else ''}" if more else ""
     reason = (
-        f"{amount} units of {worst.name} stay equal{zeros}{also}, because their weights and "
+        f"{amount} units of {worst.title} stay equal{zeros}{also}, because their weights and "
         "gradients are equal"
     )
     level = "unusable" if 2 * count >= total else "poor"

@@ -52,7 +52,7 @@ def notes(layers: Sequence[LayerReport]) -> tuple[str, ...]:
         share, worst = max(dead, key=lambda pair: pair[0])
         texts.append(
             f"{_names([layer for _, layer in dead])}: more than half of the units are 0 on the "
-            f"whole batch ({share:.0%} in {worst.name}) and learn nothing from it."
+            f"whole batch ({share:.0%} in {worst.title}) and learn nothing from it."
         )
     if silent := [layer for layer in layers if layer.silent]:
         texts.append(
@@ -84,5 +84,5 @@ def not_seen(names: Iterable[str]) -> list[str]:
 
 
 def _names(layers: Sequence[LayerReport]) -> str:
-    first, last = layers[0].name, layers[-1].name
+    first, last = layers[0].title, layers[-1].title
     return first if len(layers) == 1 else f"{len(layers)} layers, {first} to {last}"

@@ -118,7 +118,7 @@ def test_the_table_fits_100_columns(report):
         names = (criterion, "the mean of the activations is not near zero" if letter == "e" else "")
         assert any(name in line for line in lines for name in names if name), criterion
     assert lines[0].split(":")[0] in ("GOOD", "POOR", "UNUSABLE"), "the verdict comes first"
-    assert any(line.startswith("fan_in    number of inputs") for line in lines)
+    assert any(line.startswith("fan_in     number of inputs") for line in lines)
 
 
 def test_long_names_keep_their_ends():
