@@ -99,7 +99,8 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
         middle = math.sqrt(low * high)
         extreme, layer = max(pairs, key=lambda pair: abs(math.log(pair[0] / middle)))
         outside = max(math.log(low / mean), math.log(mean / high))
-        passed = outside <= math.log(margin) and low / single <= extreme <= high * single
+        worst_passes = low / single <= extreme <= high * single
+        passed = outside <= math.log(margin) and worst_passes
         allowed = f"allowed {low / margin:.3g} to {high * margin:.3g}"
         if len(pairs) == 1:
             reason = f"{sentence.format(layer.title)} by {mean:.3g} ({allowed})"
@@ -108,6 +109,8 @@ def chain(layers: Sequence[LayerReport], initializer: str) -> Verdict:
                 f"{sentence.format('each layer')} by {mean:.3g} on average ({allowed}); the "
                 f"worst is {extreme:.3g} in {layer.title}"
             )
+        if not worst_passes:
+            reason += f"; the limits of one layer are {low / single:.3g} and {high * single:.3g}"
         judged.append((passed, -outside, reason, layer))
     if judged:
         passed, _, reason, layer = min(judged, key=lambda entry: entry[:2])

@@ -48,7 +48,7 @@ def mean(layers: Sequence[LayerReport], initializer: str) -> Verdict:
             continue
         std = math.sqrt(layer.variance)
         share = abs(layer.mean) / std if std else math.inf
-        # Rounding gives equal numbers a small variance, so the mean must also be significant.
+        # A large share counts only if the mean differs from 0 by more than chance.
         significant = abs(layer.mean) > THRESHOLDS["errors"] * layer.mean_error
         judged.append((share > THRESHOLDS["mean"] and significant, share, layer))
     if not judged:

@@ -219,6 +219,13 @@ def test_thresholds_from_both_sides(letter, good, bad):
     assert verdict.recommend
 
 
+def test_a_single_layer_beyond_its_limits_is_explained():
+    """On average these two layers keep the signal."""
+    rows = [line(net_std=3.2), line(name="layer_2", net_std=1 / 3.2), line()]
+    assert "the limits of one layer are 0.1 and " in judge(rows)["f"].reason
+    assert "limits of one layer" not in judge([line(), line()])["f"].reason
+
+
 def test_a_layer_alone_is_judged():
     assert judge([line(saturated=0.9)])["b"].passed is False
 
