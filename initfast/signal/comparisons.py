@@ -103,8 +103,8 @@ class Comparison:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Comparison:
-        """Return the comparison of a dict that `to_dict` returned. Standings and verdicts are
-        computed again from the curves."""
+        """Return the comparison of `values`, a dict that `to_dict` returned. Standings and verdicts
+        are computed again from the curves."""
         settings: dict[str, Any] = {
             name: tuple(value) if isinstance(value := values[name], list) else value
             for name in _PLAIN
