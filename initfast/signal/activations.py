@@ -1,6 +1,4 @@
-"""The activations that a report knows: their values, their slopes, and what each criterion needs to
-know of them.
-"""
+"""The known activations: their values, their slopes, and the facts that the criteria need."""
 
 from __future__ import annotations
 
@@ -19,13 +17,11 @@ __all__ = ["ACTIVATIONS", "SATURATED_SHARE", "Activation", "get"]
 Floats = npt.NDArray[np.floating[Any]]
 
 SATURATED_SHARE = 0.1
-"""A unit is saturated where its slope is below this share of the greatest slope that its activation
-has.
-"""
+"""A unit is saturated if its slope is below this share of the maximum slope of its activation."""
 
-# tanh'(z) = sech(z)^2, at most 1 and below the share where cosh(z) > 1 / sqrt(share). The sigmoid
-# is a tanh on half the scale, (1 + tanh(z / 2)) / 2, with the slope sech(z / 2)^2 / 4, at most 1/4:
-# the same place, twice as far.
+# tanh'(z) = sech(z)^2 is at most 1, and below the share if cosh(z) > 1 / sqrt(share). The sigmoid
+# is (1 + tanh(z / 2)) / 2, with the slope sech(z / 2)^2 / 4 of at most 1/4, so its edge is at twice
+# the z.
 _TANH_EDGE = math.acosh(1.0 / math.sqrt(SATURATED_SHARE))  # 1.818
 _SIGMOID_EDGE = 2.0 * _TANH_EDGE  # 3.637
 
@@ -33,17 +29,20 @@ _SIGMOID_EDGE = 2.0 * _TANH_EDGE  # 3.637
 # weights.
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
-LEAKY_SLOPE = 0.2  # of keras.activations.leaky_relu
+LEAKY_SLOPE = 0.2  # the default of keras.activations.leaky_relu
 
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation of units, elementwise.
+    """An elementwise activation f.
 
-    Attributes: name: as Keras names it. value, slope: f(z) and its derivative f'(z), on float
-        arrays of any shape. family: 'linear', 'saturating' (bounded on both sides) or 'rectifier'
-        (ReLU and its smooth and leaky kin). at_zero, slope_at_zero: f(0) and f'(0). edge: |z|
-        beyond which a unit is saturated, see SATURATED_SHARE; None where that is not defined.
+    Attributes:
+        name: the name in Keras.
+        value, slope: f(z) and its derivative f'(z), for float arrays of any shape.
+        family: 'linear', 'saturating' (bounded on both sides), 'rectifier' (ReLU and its smooth and
+            leaky variants), 'constant' or 'other'.
+        at_zero, slope_at_zero: f(0) and f'(0).
+        edge: |z| above which a unit is saturated, see SATURATED_SHARE; None if f does not saturate.
     """
 
     name: str
@@ -56,29 +55,29 @@ class Activation:
 
 
 def _sigmoid(z: Floats) -> Floats:
-    # Neither overflows, and small values keep their digits.
-    found: Floats = np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(-np.abs(z)))
-    return found
+    # Neither exponential overflows, and small values keep their digits.
+    value: Floats = np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(-np.abs(z)))
+    return value
 
 
 def _sigmoid_slope(z: Floats) -> Floats:
     small = np.exp(-np.abs(z))
-    found: Floats = small / np.square(1.0 + small)
-    return found
+    slope: Floats = small / np.square(1.0 + small)
+    return slope
 
 
 def _tanh_slope(z: Floats) -> Floats:
-    return 4.0 * _sigmoid_slope(2.0 * z)  # no difference of near numbers, as 1 - tanh^2 is
+    return 4.0 * _sigmoid_slope(2.0 * z)  # 1 - tanh^2 would cancel
 
 
 def _leaky_relu(z: Floats) -> Floats:
-    found: Floats = np.maximum(z, LEAKY_SLOPE * z)
-    return found
+    value: Floats = np.maximum(z, LEAKY_SLOPE * z)
+    return value
 
 
 def _leaky_relu_slope(z: Floats) -> Floats:
-    found: Floats = LEAKY_SLOPE + (1.0 - LEAKY_SLOPE) * _positive(z)
-    return found
+    slope: Floats = LEAKY_SLOPE + (1.0 - LEAKY_SLOPE) * _positive(z)
+    return slope
 
 
 def _elu(z: Floats) -> Floats:
@@ -100,7 +99,7 @@ def _selu_slope(z: Floats) -> Floats:
 
 
 def _positive(z: Floats) -> Floats:
-    """1 above 0, else 0: the slope at 0 itself is that on the left, as in Keras and PyTorch."""
+    """Return 1 above 0, else 0: at 0, the slope is that on the left, as in Keras and PyTorch."""
     return (z > 0.0).astype(z.dtype)
 
 
@@ -114,24 +113,24 @@ def _softplus(z: Floats) -> Floats:
 
 
 def _mish(z: Floats) -> Floats:
-    found: Floats = z * np.tanh(_softplus(z))
-    return found
+    value: Floats = z * np.tanh(_softplus(z))
+    return value
 
 
 def _mish_slope(z: Floats) -> Floats:
     gate = np.tanh(_softplus(z))
-    # Beyond, 1 - gate^2 is 0 on one side, the sigmoid on the other.
+    # Beyond 40, 1 - gate^2 is 0 on one side and the sigmoid is 0 on the other.
     return gate + np.clip(z, -40.0, 40.0) * (1.0 - np.square(gate)) * _sigmoid(z)
 
 
 def _inside(z: Floats, low: float, high: float) -> Floats:
-    """1 between the corners, else 0."""
+    """Return 1 between the corners, else 0."""
     return ((z > low) & (z <= high)).astype(z.dtype)
 
 
 def _hard_sigmoid(z: Floats) -> Floats:
-    found: Floats = np.clip(z / 6.0 + 0.5, 0.0, 1.0)
-    return found
+    value: Floats = np.clip(z / 6.0 + 0.5, 0.0, 1.0)
+    return value
 
 
 def _hard_silu_slope(z: Floats) -> Floats:
@@ -142,13 +141,13 @@ def _softsign(z: Floats) -> Floats:
     return z / (1.0 + np.abs(z))
 
 
-_STEPS = 1024  # table points a unit
+_STEPS = 1024  # table points per unit of x
 _TERMS = 4
 _REACH = 6  # erf(6) is 1 in float64
 
 
 def _erf_table() -> Floats:
-    """Taylor coefficients of erf at each point of the table, one row a power.
+    """Return the Taylor coefficients of erf at each point of the table, one row per power.
 
     The (n + 1)-th derivative of erf is (-1)^n H_n(x) 2 / sqrt(pi) exp(-x^2), with Hermite's
     polynomials H_n."""
@@ -171,22 +170,21 @@ def _erf_rows(dtype: np.dtype[Any]) -> Floats:
 def erf(x: Floats) -> Floats:
     """Return the error function: within 2e-14 of `math.erf` in float64, 2e-7 in float32.
 
-    Taylor's series to the third power about the nearest multiple of 1/1024. What it leaves out is
-    at most 4.4 / 24 * (1/2048)^4 = 1.1e-14, since the fourth derivative of erf is nowhere above
-    4.4."""
+    This is Taylor's series to the third power about the nearest multiple of 1/1024. Its error is at
+    most 4.4 / 24 * (1/2048)^4 = 1.1e-14, since the fourth derivative of erf is at most 4.4."""
     rows = _erf_rows(x.dtype)
     point = np.clip(x, -_REACH, _REACH)
     distance = point.copy()
     point *= _STEPS
     np.rint(point, out=point)
-    place = (np.nan_to_num(point) + _REACH * _STEPS).astype(np.intp)
+    index = (np.nan_to_num(point) + _REACH * _STEPS).astype(np.intp)
     point /= _STEPS
     distance -= point
-    found: Floats = rows[-1].take(place)
+    value: Floats = rows[-1].take(index)
     for row in rows[-2::-1]:
-        found *= distance
-        found += row.take(place)
-    return found
+        value *= distance
+        value += row.take(index)
+    return value
 
 
 def _normal_cdf(z: Floats) -> Floats:
@@ -194,13 +192,13 @@ def _normal_cdf(z: Floats) -> Floats:
 
 
 def _gelu_slope(z: Floats) -> Floats:
-    near = np.clip(z, -40.0, 40.0)  # beyond, the density is 0 in float64
+    near = np.clip(z, -40.0, 40.0)  # beyond 40, the density is 0 in float64
     return _normal_cdf(z) + near * np.exp(-0.5 * np.square(near)) / math.sqrt(2.0 * math.pi)
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    made.name: made
-    for made in (
+    activation.name: activation
+    for activation in (
         Activation("linear", lambda z: z, np.ones_like, "linear"),
         Activation("sigmoid", _sigmoid, _sigmoid_slope, "saturating", 0.5, 0.25, _SIGMOID_EDGE),
         Activation("tanh", np.tanh, _tanh_slope, "saturating", edge=_TANH_EDGE),
@@ -208,7 +206,7 @@ ACTIVATIONS: dict[str, Activation] = {
         Activation("leaky_relu", _leaky_relu, _leaky_relu_slope, "rectifier", 0.0, LEAKY_SLOPE),
         Activation("elu", _elu, _elu_slope, "rectifier"),
         Activation("selu", _selu, _selu_slope, "rectifier", 0.0, SELU_SCALE * SELU_ALPHA),
-        # Hendrycks and Gimpel 2016, exact: z times the standard normal's distribution function.
+        # Hendrycks and Gimpel 2016, exact: z times the distribution function of N(0, 1).
         Activation("gelu", lambda z: z * _normal_cdf(z), _gelu_slope, "rectifier", 0.0, 0.5),
         Activation("silu", lambda z: z * _sigmoid(z), _silu_slope, "rectifier", 0.0, 0.5),
         Activation("softplus", _softplus, _sigmoid, "rectifier", math.log(2.0), 0.5),
@@ -228,9 +226,9 @@ ACTIVATIONS: dict[str, Activation] = {
                    "rectifier", -math.log(2.0), 0.5),
     )
 }  # fmt: skip
-"""Every activation that has a name; `initfast.signal.recommend` takes any function."""
+"""The activations with a name; `initfast.signal.recommend` also takes any function."""
 
-# Other spellings, in small letters without '_', '-' and blanks.
+# Other names, in lower case without '_', '-' and blanks.
 _ALIASES = {
     "identity": "linear", "none": "linear", "swish": "silu", "hardswish": "hard_silu",
     "logistic": "sigmoid", "expit": "sigmoid", "celu": "elu", "geluexact": "gelu",
@@ -240,25 +238,25 @@ _ALIASES = {
 
 
 def get(name: str) -> Activation:
-    """Return the activation of that name, in any usual spelling: 'relu', 'ReLU', 'swish',
+    """Return the activation with this name, in any usual spelling: 'relu', 'ReLU', 'swish',
     'Hardtanh'.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the name is unknown.
 
     >>> round(get("Tanh").edge, 3)
     1.818
     """
-    found = _BY_SPELLING.get(spelling(name)) if isinstance(name, str) else None
-    if found is None:
+    activation = _BY_SPELLING.get(spelling(name)) if isinstance(name, str) else None
+    if activation is None:
         raise ValueError(
             f"activation must be one of {', '.join(map(repr, ACTIVATIONS))}; received {name!r}"
         )
-    return found
+    return activation
 
 
 def spelling(name: str) -> str:
-    """Return a name without what its spellings differ in."""
+    """Return a name in lower case without blanks, '_' and '-', so that its spellings agree."""
     return re.sub(r"[\s_-]", "", name).lower()
 
 

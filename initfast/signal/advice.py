@@ -1,4 +1,4 @@
-"""What to do about a layer: the initializer that fits it, unless it already has that."""
+"""Advice on a layer: the initializer that fits its activation, unless the layer has it already."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from initfast.signal.recommendations import recommended
 
 __all__ = ["ONE_SIDED", "advice", "facts_of"]
 
-NEAR = 1.25  # a measured variance within this factor of the recommended one is that
+NEAR = 1.25  # weights whose variance is within this factor of the recommended one have it
 
-_ELSE = "look to depth, widths and inputs, or normalise."
+_ELSE = "check the depth, the widths and the inputs, or add a normalisation."
 
 ONE_SIDED = {
     "sigmoid": "a sigmoid is never negative",
@@ -26,38 +26,40 @@ ONE_SIDED = {
 
 
 def facts_of(layer: LayerReport) -> Facts | None:
-    """Return what is known of a layer's activation; None if it is not elementwise."""
+    """Return the facts about a layer's activation; None if it is not elementwise."""
     row = ACTIVATIONS.get(layer.activation)
     return layer.facts or (None if row is None else facts(row))
 
 
 def advice(layer: LayerReport, initializer: str) -> str:
-    """Return a sentence on what fits the layer; empty for a layer without a kernel.
+    """Return a sentence that names the initializer that fits the layer; empty for a layer without a
+    kernel.
 
     Args:
-        initializer: the one in use, in words; it is not recommended against itself. Nor is one
-            whose variance the weights already have.
+        layer: the layer of a report.
+        initializer: the present one, as `label` spells it, or "". If the layer already has a
+            fitting initializer, or weights of its variance, the sentence says so.
     """
-    known = facts_of(layer)
-    if known is None or layer.fan_in is None or layer.fan_out is None:
+    activation = facts_of(layer)
+    if activation is None or layer.fan_in is None or layer.fan_out is None:
         return ""
     try:
-        fits = recommended(layer.activation, known)
+        fits = recommended(layer.activation, activation)
     except ValueError as error:
         return f"{error}.".capitalize()
     if initializer in (fits.initializer, *fits.also):
-        return f"{initializer} is what fits {layer.activation}; {_ELSE}"
+        return f"{initializer} already fits {layer.activation}: {_ELSE}"
     if layer.weight_scale and not initializer:
         ratio = layer.weight_scale**2 / fits.scale(layer.fan_in, layer.fan_out)
-        # Few weights vary by chance: four standard errors of their variance.
+        # The variance of few weights varies by chance: allow four standard errors.
         near = NEAR + 4.0 * math.sqrt(2.0 / (layer.fan_in * layer.units))
         if 1.0 / near <= ratio <= near:
-            return f"The weights have the variance that fits {layer.activation}; {_ELSE}"
+            return f"The weights already have the variance that fits {layer.activation}: {_ELSE}"
     if layer.kind.startswith("DepthwiseConv"):
-        # Keras counts the channels of a depthwise kernel as inputs of each unit.
+        # Keras counts all channels of a depthwise kernel as inputs of each unit.
         std = math.sqrt(fits.scale(layer.fan_in, layer.fan_out) / layer.fan_in)
         return (
-            f"Fits {layer.activation}: random_normal(stddev={std:.3g}), as {fits.initializer} with "
-            f"the {layer.fan_in} inputs that a unit has; Keras counts those of all channels."
+            f"Use random_normal(stddev={std:.3g}) for {layer.activation}: {fits.initializer} for "
+            f"the {layer.fan_in} inputs of one unit. Keras counts the inputs of all channels."
         )
-    return f"Fits {layer.activation}: {fits.initializer} ({fits.source})."
+    return f"Use {fits.initializer} for {layer.activation} ({fits.source})."

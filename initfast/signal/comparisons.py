@@ -1,4 +1,4 @@
-"""What a comparison of initializers holds, and how it is printed and kept."""
+"""Comparisons of initializers by training: their results, text and JSON form."""
 
 from __future__ import annotations
 
@@ -25,18 +25,21 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out of training from each initializer.
+    """The results of training one network from several initializers.
 
     Attributes:
-        activation: of the hidden layers.
-        data: the name of the data; samples: how many train and test.
-        widths: features, units or channels of the hidden layers, classes.
+        activation: name of the activation of the hidden layers.
+        data: name of the data set.
+        samples: number of training and test samples.
+        widths: number of features, units or channels of each hidden layer, number of classes.
         guess: cross entropy in nats of the best constant guess, on training and test set.
-        bias_initializer: in words.
-        recipe: how it was trained. seed: whose named streams gave weights and order.
-        curves: by initializer, loss and accuracy of every seed (row) after every epoch (column).
+        bias_initializer: the initializer of the biases as text.
+        recipe: the settings of the training.
+        seed: the seed whose named streams gave the weights and the order of the samples.
+        curves: for each initializer, loss and accuracy of every seed (row) after every epoch
+            (column).
+        configs: for each initializer, its JSON form without the seed; None if it has no JSON form.
         network: 'mlp', 'residual' or 'convolutional'.
-        configs: by initializer, its JSON form, without its seed; None if it has none.
     """
 
     activation: str
@@ -53,33 +56,33 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """Return the network and the data, in words."""
+        """Return the network and the data as text."""
         kind = "" if self.network == "mlp" else f"{self.network} "
         widths = "x".join(map(str, self.widths))
         return f"{self.activation} {kind}network {widths} on {self.data}"
 
     @property
     def seeds(self) -> int:
-        """Return how often each initializer was drawn and trained."""
+        """Return the number of draws and trainings of each initializer."""
         return len(next(iter(self.curves.values())).train_loss)
 
     @property
     def standings(self) -> list[Standing]:
-        """Return the initializers at the end of the training, best first."""
+        """Return the results of the initializers at the end of the training, best first."""
         return ranking.rank(self.curves, self.guess)
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
-        """Criterion (a) by initializer, best first."""
+        """Return the verdict on criterion (a) for each initializer, best first."""
         return ranking.judge(self.standings, self.guess)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as strict JSON holds it; what is not finite is a string that `float` reads:
-        'inf', '-inf', 'nan'.
+        """Return the comparison as a dict for strict JSON. Numbers that are not finite become
+        strings that `float` reads: 'inf', '-inf', 'nan'.
 
-        Under "initializers", each curve has the key "seeds", a list a seed, and "mean" and "spread"
-        over the seeds."""
-        found: dict[str, Any] = plain(
+        Under "initializers", each curve has the keys "seeds", with one list per seed, and "mean"
+        and "spread" (standard deviation) over the seeds."""
+        result: dict[str, Any] = plain(
             {
                 **{name: getattr(self, name) for name in _PLAIN},
                 "recipe": dataclasses.asdict(self.recipe),
@@ -96,17 +99,16 @@ class Comparison:
                 },
             }
         )
-        return found
+        return result
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Comparison:
-        """Return the comparison that `to_dict` gave as `found`; what follows from the curves is
-        computed again.
-        """
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value := found[name], list) else value
+    def from_dict(cls, values: Mapping[str, Any]) -> Comparison:
+        """Return the comparison of `values`, a dict that `to_dict` returned. Standings and verdicts
+        are computed again from the curves."""
+        settings: dict[str, Any] = {
+            name: tuple(value) if isinstance(value := values[name], list) else value
             for name in _PLAIN
-            if name in found
+            if name in values
         }
         curves = {
             name: Curves(
@@ -115,15 +117,15 @@ class Comparison:
                     for key in dataclasses.fields(Curves)
                 }
             )
-            for name, row in found["initializers"].items()
+            for name, row in values["initializers"].items()
         }
-        configs = {name: row["config"] for name, row in found["initializers"].items()}
-        return cls(**plain, recipe=Recipe(**found["recipe"]), curves=curves, configs=configs)
+        configs = {name: row["config"] for name, row in values["initializers"].items()}
+        recipe = Recipe(**values["recipe"])
+        return cls(**settings, recipe=recipe, curves=curves, configs=configs)
 
     def plot(self, path: Any = None) -> Any:
-        """Draw losses and accuracies through the epochs, with matplotlib; path: as for
-        `SignalReport.plot`.
-        """
+        """Draw losses and accuracies through the epochs, with matplotlib; `path` is as for
+        `SignalReport.plot`."""
         return plots.comparison(self, path)
 
     def __str__(self) -> str:
@@ -133,23 +135,24 @@ class Comparison:
 _PLAIN = ("activation", "data", "samples", "widths", "guess", "bias_initializer", "seed", "network")
 
 
-def _head(found: Comparison) -> list[str]:
-    recipe = found.recipe
+def _head(comparison: Comparison) -> list[str]:
+    recipe = comparison.recipe
     words = [
-        f"{found.title} ({found.samples[0]} training and {found.samples[1]} test samples)",
-        f"biases {found.bias_initializer}",
+        f"{comparison.title} ({comparison.samples[0]} training and {comparison.samples[1]} test "
+        "samples)",
+        f"biases {comparison.bias_initializer}",
         f"{recipe.epochs} epochs of SGD",
         f"batch {recipe.batch}",
         f"learning rate {recipe.learning_rate:g}",
         f"momentum {recipe.momentum:g}",
-        f"{found.seeds} seeds from {found.seed}; mean ± standard deviation over them"
-        if found.seeds > 1
-        else f"1 seed from {found.seed}",
+        f"{comparison.seeds} seeds from {comparison.seed}; mean ± standard deviation over the seeds"
+        if comparison.seeds > 1
+        else f"seed {comparison.seed}",
     ]
     return textwrap.wrap(", ".join(words), WIDTH)
 
 
-# Heading, width, and what it shows of a standing.
+# Heading, width, cell of a standing.
 _COLUMNS: tuple[tuple[str, int, Any], ...] = (
     ("training loss", 18, lambda one: _losses(one.train_loss)),
     ("rank", 6, lambda one: str(one.train_rank)),
@@ -161,11 +164,11 @@ _COLUMNS: tuple[tuple[str, int, Any], ...] = (
 _LABEL = WIDTH - sum(width for _, width, _ in _COLUMNS)
 
 
-def _table(found: Comparison) -> list[str]:
+def _table(comparison: Comparison) -> list[str]:
     lines = [
         f"{'initializer':<{_LABEL}}" + "".join(f"{name:>{width}}" for name, width, _ in _COLUMNS)
     ]
-    for one in found.standings:
+    for one in comparison.standings:
         name = one.label if len(one.label) <= _LABEL else f"{one.label[: _LABEL - 2]}.."
         cells = (f"{show(one):>{width}}" for _, width, show in _COLUMNS)
         lines.append(f"{name:<{_LABEL}}" + "".join(cells))
@@ -183,16 +186,28 @@ def _percent(share: float) -> str:
 
 
 def _spread(pair: tuple[float, float], show: Callable[[float], str]) -> str:
-    """Mean ± standard deviation; one seed has no standard deviation."""
+    """Return mean ± standard deviation as text; the mean alone for one seed."""
     mean, spread = pair
     return show(mean) if math.isnan(spread) else f"{show(mean)} ± {show(spread)}"
 
 
-def _foot(found: Comparison) -> list[str]:
-    finite = [one for one in found.standings if not one.diverged]
-    diverged = [one for one in found.standings if one.diverged]
-    if found.seeds > 1:
-        kinds = {
+def _foot(comparison: Comparison) -> list[str]:
+    lines = [
+        line
+        for kind, names in _conclusions(comparison).items()
+        if names
+        for line in _wrapped(f"{kind[0].upper()}{kind[1:]}: {', '.join(names)}", "  ")
+    ]
+    return [*lines, *([""] if lines else []), *_legend(comparison)]
+
+
+def _conclusions(comparison: Comparison) -> dict[str, list[str]]:
+    """Return sentences about the losses, each with the initializers for which it is true."""
+    finite = [one for one in comparison.standings if not one.diverged]
+    diverged = [one for one in comparison.standings if one.diverged]
+    result: dict[str, list[str]] = {}
+    if comparison.seeds > 1:
+        result = {
             "lowest training loss": [
                 one.label for one in finite if one.train_rank == 1 and one.below[0]
             ],
@@ -201,31 +216,35 @@ def _foot(found: Comparison) -> list[str]:
             ],
         }
         for one in finite:
-            if said := ranking.against_guess(one.below):
-                kinds.setdefault(said, []).append(one.label)
-        note = (
-            f"Learned: both losses are lower than those of a constant guess, {found.guess[0]:.4f} "
-            f"and {found.guess[1]:.4f}. Lower: by 1% and by more than noise (paired t-test of the "
-            "logarithms, 5%). Lowest: lower than a constant guess, and no other is lower. A rank "
-            "is 1 + how many are lower."
+            if failure := ranking.against_guess(one.below):
+                result.setdefault(failure, []).append(one.label)
+    result["diverged"] = [f"{one.label} ({one.diverged} of {one.seeds} seeds)" for one in diverged]
+    return result
+
+
+def _legend(comparison: Comparison) -> list[str]:
+    train, test = comparison.guess
+    guess = (
+        f"A constant guess predicts the share of each class for every sample; its losses are "
+        f"{train:.4f} (training) and {test:.4f} (test)."
+    )
+    if comparison.seeds == 1:
+        return _wrapped(
+            f"{guess} Losses are not compared, because one seed does not show the noise: use more "
+            "seeds. Ranks only separate finite losses from diverged ones."
         )
-    else:
-        kinds = {}
-        note = (
-            f"A constant guess has the losses {found.guess[0]:.4f} and {found.guess[1]:.4f}. One "
-            "seed has no spread, so no loss is called lower than another, and ranks only tell what "
-            "stayed finite from what did not."
-        )
-    kinds["no longer finite"] = [
-        f"{one.label} ({one.diverged} of {one.seeds} seeds)" for one in diverged
-    ]
-    text = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
-    sentences = [f"{text[0].upper()}{text[1:]}."] if text else []
     return [
-        line
-        for sentence in (*sentences, note)
-        for line in textwrap.wrap(sentence, WIDTH, break_on_hyphens=False)
+        *_wrapped(guess),
+        "",
+        "learned       both losses are below those of a constant guess",
+        "lower, below  by at least 1% and by more than noise (paired t-test on log losses, 5%)",
+        "lowest        below a constant guess, and no other loss is lower",
+        "rank          1 + the number of initializers with a lower loss",
     ]
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _over_seeds(curve: Array) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`diagnose`: how signals and gradients go through a sketch of a network."""
+"""`diagnose`: signals and gradients of a sketch of a network."""
 
 from __future__ import annotations
 
@@ -37,29 +37,32 @@ def diagnose(
     batch: int = 256,
     output_activation: Any = None,
 ) -> SignalReport:
-    """Measure how signals and gradients go through a network of dense layers before its training.
+    """Measure signals and gradients of a network of dense layers before its training.
 
-    The weights are those that the initializer gives in float32; all else is computed in float64,
-    once forward and once back. Inputs are taken as they are: not centred, not scaled.
+    The initializer gives the weights in float32. The signals and gradients are computed in float64,
+    once forward and once back. The loss is the sum of g * output over units and samples, with g
+    standard normal, so that the gradient in the last layer has RMS 1. Inputs are neither centred
+    nor scaled.
 
     Args:
         widths: the number of inputs, then the units of each layer: [1000, 500, 500, 10] has three
             layers.
-        initializer, bias_initializer: what `initfast.get` takes, such as
-            'random_normal(stddev=0.01)'. Their own seeds are not used: each layer draws from
-            separate streams, 'layer_1/kernel' and 'layer_1/bias' of `seed` and so on.
-        activation: in every layer: a name of `initfast.signal.ACTIVATIONS` in any usual spelling,
+        initializer, bias_initializer: initializers as `initfast.get` takes them, such as
+            'random_normal(stddev=0.01)'. Their seeds are ignored: each layer draws from separate
+            streams of `seed`, such as 'layer_1/kernel' and 'layer_1/bias'.
+        activation: of every layer: a name of `initfast.signal.ACTIVATIONS` in any usual spelling,
             or any elementwise function, as `initfast.signal.recommend` takes it.
         inputs: 'normal' (standard normal), 'bernoulli' (0 or 1, each with probability 1/2), or an
-            array (batch, widths[0]) of finite numbers.
-        seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.
-        batch: samples, where inputs are drawn. The gradients are those of the sum of g * output
-            over units and samples, with g standard normal, so that every sample of the last layer
-            gets a gradient of RMS 1.
-        output_activation: that of the last layer, if another.
+            array of finite numbers of shape (batch, widths[0]).
+        seed: integer in [0, 2**64), `Seed`, or None for a seed from Python's `random`.
+        batch: number of samples if `inputs` is a name.
+        output_activation: activation of the last layer, if it is a different one.
+
+    Returns:
+        The `SignalReport`; printed, it begins with the verdict.
 
     Raises:
-        ValueError, TypeError: an argument is not what it must be.
+        ValueError, TypeError: an argument is invalid.
 
     >>> report = diagnose([1000, 500, 500, 10], "glorot_uniform", "tanh", seed=1)
     >>> report.verdicts["f"].passed, round(report.layers[0].net_std, 2)
@@ -70,15 +73,15 @@ def diagnose(
         widths, initializer, activation, bias_initializer, root, output_activation
     )
     x = _inputs(inputs, batch, layers[0].weights.shape[0], root)
-    # Overflow is a finding here.
+    # An overflow is a result, not an error.
     with np.errstate(all="ignore"):
         passed = networks.forward(layers, x)
         gradients = networks.backward(layers, x, passed, cotangent(passed[-1].out.shape, root))
         before = [x, *(each.out for each in passed[:-1])]
-        measured = tuple(
+        reports = tuple(
             with_gradients(
                 measure(
-                    layer.name, layer.activation, layer.weights.shape, moments(given), net, out
+                    layer.name, layer.activation, layer.weights.shape, moments(values), net, out
                 ),
                 rms(gradient.out),
                 rms(gradient.weights),
@@ -86,34 +89,33 @@ def diagnose(
                 (rms(layer.weights) * math.sqrt(len(layer.weights)),),
                 rms(layer.bias),
             )
-            for layer, given, (net, out), gradient in zip(
+            for layer, values, (net, out), gradient in zip(
                 layers, before, passed, gradients, strict=True
             )
         )
     name, bias_name = (label(registry.get(each)) for each in (initializer, bias_initializer))
     return SignalReport(
-        activation=", ".join(dict.fromkeys(layer.activation for layer in measured)),
+        activation=", ".join(dict.fromkeys(layer.activation for layer in reports)),
         initializer=name,
         bias_initializer=bias_name,
         inputs=inputs if isinstance(inputs, str) else "given",
         loss=LOSS,
         batch=len(x),
         seed=root.seed,
-        layers=measured,
-        verdicts=judge(measured, name),
-        notes=notes(measured),
+        layers=reports,
+        verdicts=judge(reports, name),
+        notes=notes(reports),
     )
 
 
 def cotangent(shape: tuple[int, ...], seed: Seed) -> Floats:
-    """Return the g of the loss `sum(g * output)`: standard normal, from the stream 'cotangent' of
-    the seed.
-    """
+    """Return the g of the loss `sum(g * output)` in float64: standard normal, from the stream
+    'cotangent' of the seed."""
     return np.asarray(RandomNormal(0.0, 1.0, seed.named("cotangent"))(shape), np.float64)
 
 
 def check_batch(values: npt.NDArray[Any]) -> None:
-    """Raise ValueError unless there is a sample and all is finite."""
+    """Raise ValueError if there is no sample or a value is not finite."""
     if not values.size:
         raise ValueError(
             f"inputs must have at least one sample; received an array of shape {values.shape}"
@@ -121,7 +123,7 @@ def check_batch(values: npt.NDArray[Any]) -> None:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError(
             f"inputs must be finite; received {int((~np.isfinite(values)).sum())} values that are "
-            "not"
+            "inf or nan"
         )
 
 
@@ -140,13 +142,12 @@ def _inputs(inputs: Any, batch: int, width: int, seed: Seed) -> Floats:
         raise ValueError(
             f"inputs must be one of 'normal', 'bernoulli', or an array; received {inputs!r}"
         )
-    given = np.asarray(inputs)
-    if given.dtype.kind not in "biuf" or given.ndim != 2 or given.shape[1] != width:
+    array = np.asarray(inputs)
+    if array.dtype.kind not in "biuf" or array.ndim != 2 or array.shape[1] != width:
         raise ValueError(
-            f"inputs must be numbers in an array of shape (batch, {width}), as widths has it; "
-            "received "
-            f"{given.dtype.name} of shape {given.shape}"
+            f"inputs must be an array of numbers of shape (batch, {width}), because widths begins "
+            f"with {width}; received {array.dtype.name} of shape {array.shape}"
         )
-    values = given.astype(np.float64)
+    values = array.astype(np.float64)
     check_batch(values)
     return values

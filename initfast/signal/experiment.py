@@ -1,4 +1,4 @@
-"""Criterion (a), measured: train the same network on the same data from each initializer."""
+"""`compare`: train the same network on the same data from each initializer (criterion (a))."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ DEFAULT_INITIALIZERS = (
 )
 NETWORKS = ("mlp", "residual", "convolutional")
 HIDDEN = (64,) * 8
-"""Deep enough for the scale of the weights to decide: with Glorot's, eight ReLU layers halve a
-signal eight times.
-"""
+"""Units of the hidden layers. They are deep enough for the scale of the weights to matter: with
+Glorot's weights, eight ReLU layers halve a signal eight times."""
 CHANNELS = (16,) * 3
-"""As many convolutions as images of 8 x 8 have room for."""
+"""Channels of the convolutions; images of 8 x 8 have room for three of them."""
 
 
 def compare(
@@ -54,44 +53,49 @@ def compare(
     network: str = "mlp",
     advance: Callable[[int], object] = lambda _: None,
 ) -> Comparison:
-    """Train one network on one set of data from each initializer, several times each, and see which
-    lowers the loss.
+    """Train one network on one data set from each initializer, several times each, and compare the
+    losses.
 
-    Everything but the weights at the beginning is the same for all: data and their two parts, order
-    of the samples, learning rate. Softmax cross entropy, plain SGD, float32. The result is the same
-    to the byte in each run on one machine with one NumPy, whatever the number of threads: BLAS is
-    held to one thread, in the whole process, meanwhile. On another machine the products may be
-    summed in another order, and a training grows that difference.
+    Only the initial weights differ: the data, their two parts, the order of the samples and the
+    learning rate are the same. The training is plain SGD on softmax cross entropy in float32. On
+    one machine with one NumPy, each run gives the same bytes for any number of threads, because
+    BLAS uses one thread, in the whole process, during the training. Another machine may sum the
+    products in another order, and training amplifies this difference.
 
     Args:
         activation: of the hidden layers, as `initfast.signal.diagnose` takes it.
-        initializers: what `initfast.get` takes, such as 'random_normal(stddev=0.01)'; or a mapping
-            from names that you choose to them. Their own seeds are not used.
-        data: 'digits', 'breast_cancer' (both of scikit-learn), the path of a `.npz` file with `x`
-            and `y`, or (x, y).
-        hidden: units of each hidden layer; channels of each convolution. Default: `HIDDEN`, or
-            `CHANNELS` of a convolutional network.
-        seeds: how often each initializer is drawn and trained. With less than 2 no difference can
-            be told from noise.
-        epochs, batch, learning_rate, momentum: of SGD, momentum in [0, 1).
-        bias_initializer: of all biases.
+        initializers: initializers as `initfast.get` takes them, such as
+            'random_normal(stddev=0.01)'; or a mapping from names to initializers. Their seeds are
+            ignored.
+        data: 'digits' or 'breast_cancer' (both from scikit-learn), the path of a `.npz` file with
+            arrays `x` and `y`, or a pair (x, y).
+        hidden: units of each hidden layer, or channels of each convolution. Default: `HIDDEN`, or
+            `CHANNELS` for a convolutional network.
+        seeds: number of draws and trainings of each initializer. With one, losses are not compared,
+            because the noise is unknown.
+        epochs, batch, learning_rate, momentum: settings of SGD, with momentum in [0, 1).
+        bias_initializer: initializer of all biases.
         seed: integer in [0, 2**64).
-        network: 'mlp'; 'residual': x + f(x W + b) in hidden layers of one width; 'convolutional':
-            kernels of 3 x 3 without padding, then a dense layer. It takes images: `x` of shape
-            (samples, height, width) or (samples, height, width, channels), such as 'digits'.
+        network: 'mlp'; 'residual' for x + f(x W + b) in hidden layers of equal width;
+            'convolutional' for 3 x 3 kernels without padding, then a dense layer. The last needs
+            images: `x` of shape (samples, height, width) or (samples, height, width, channels),
+            such as 'digits'.
         advance: called with 1 after every epoch of every initializer.
 
-    Raises:
-        ValueError, TypeError: an argument is not what it must be; nothing has been trained then.
-        ImportError: threadpoolctl, or for its data scikit-learn, is missing: `pip install
-            'initfast[data]'`.
+    Returns:
+        The `Comparison`; printed, it is a table of losses, ranks and accuracies.
 
-    >>> found = compare(initializers=["zeros", "he_normal"], hidden=[16], seeds=3, epochs=3)
-    >>> [one.label for one in found.standings], found.verdicts["zeros"].passed
+    Raises:
+        ValueError, TypeError: an argument is invalid; this is checked before the first training.
+        ImportError: threadpoolctl, or scikit-learn for its data sets, is missing:
+            `pip install 'initfast[data]'`.
+
+    >>> comparison = compare(initializers=["zeros", "he_normal"], hidden=[16], seeds=3, epochs=3)
+    >>> [one.label for one in comparison.standings], comparison.verdicts["zeros"].passed
     (['he_normal', 'zeros'], False)
     """
-    chosen = resolve(activation)
-    named = _named(initializers)
+    resolved = resolve(activation)
+    sources = _by_label(initializers)
     biases = _initializer(bias_initializer)
     if network not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}; received {network!r}")
@@ -100,99 +104,101 @@ def compare(
         hidden = CHANNELS if convolutional else HIDDEN
     layers = tuple(_count("hidden", units) for units in hidden)
     if not layers:
-        raise ValueError("hidden must name at least one layer")
+        raise ValueError("hidden must have at least one layer")
     repeats = _count("seeds", seeds)
     recipe = Recipe(
         _count("epochs", epochs), _count("batch", batch), *_rates(learning_rate, momentum)
     )
     root = Seed(seed)
     with training.one_blas_thread():
-        known = datasets.load(data)
-        widths = (known.features, *layers, known.classes)
+        dataset = datasets.load(data)
+        widths = (dataset.features, *layers, dataset.classes)
         form: dict[str, Any] = {
             "residual": network == "residual",
-            "layouts": layouts(known.shape, layers, convolutional=convolutional),
+            "layouts": layouts(dataset.shape, layers, convolutional=convolutional),
         }
-        # What an initializer has against a shape, it says before the first training.
-        for made in named.values():
-            training.draw(made, biases, widths, chosen, 1, root, **form)
+        # Draw once, so that an initializer that rejects a shape raises before the first training.
+        for initializer in sources.values():
+            training.draw(initializer, biases, widths, resolved, 1, root, **form)
         curves = {}
-        for name, made in named.items():
-            drawn = training.draw(made, biases, widths, chosen, repeats, root, **form)
-            curves[name] = training.train(drawn, known, recipe, root, advance)
+        for name, initializer in sources.items():
+            model = training.draw(initializer, biases, widths, resolved, repeats, root, **form)
+            curves[name] = training.train(model, dataset, recipe, root, advance)
     return Comparison(
-        activation=chosen.name,
-        data=known.name,
-        samples=(len(known.x_train), len(known.x_test)),
+        activation=resolved.name,
+        data=dataset.name,
+        samples=(len(dataset.x_train), len(dataset.x_test)),
         widths=widths,
-        guess=known.guess(),
+        guess=dataset.guess(),
         bias_initializer=label(biases),
         recipe=recipe,
         seed=root.seed,
         curves=curves,
-        configs={name: _config(made) for name, made in named.items()},
+        configs={name: _config(initializer) for name, initializer in sources.items()},
         network=network,
     )
 
 
-def _named(initializers: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
+def _by_label(initializers: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the initializers by their names, or by their labels if they have no names."""
     if isinstance(initializers, str):
         raise TypeError(
-            "initializers must be a list of them, or a mapping; received the string "
-            f"{initializers!r}"
+            "initializers must be a list, or a mapping from names to initializers; received the "
+            f"string {initializers!r}"
         )
     if isinstance(initializers, Mapping):
         pairs = [(str(name), _initializer(one)) for name, one in initializers.items()]
     else:
-        pairs = [(label(made), made) for made in map(_initializer, initializers)]
+        pairs = [(label(each), each) for each in map(_initializer, initializers)]
     if not pairs:
-        raise ValueError("initializers must name at least one")
+        raise ValueError("initializers must not be empty")
     names = [name for name, _ in pairs]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
+    duplicates = [name for name in names if names.count(name) > 1]
+    if duplicates:
         raise ValueError(
-            "initializers must have a name each (a mapping gives them others); received "
-            f"{twice[0]!r} twice"
+            f"initializers must have different names; received {duplicates[0]!r} twice (pass a "
+            "mapping to choose the names)"
         )
     return dict(pairs)
 
 
-def _initializer(given: Any) -> Any:
-    made = registry.get(given)
-    if made is None:
+def _initializer(identifier: Any) -> Any:
+    initializer = registry.get(identifier)
+    if initializer is None:
         raise ValueError(
-            "an initializer must be what initfast.get takes, such as 'he_normal'; received None"
+            "an initializer must be an object or a name such as 'he_normal'; received None"
         )
-    return made
+    return initializer
 
 
-def _config(made: Any) -> Any:
-    if not isinstance(made, Initializer) or registry.ALL_OBJECTS.get(
-        type(made).__name__
-    ) is not type(made):
+def _config(initializer: Any) -> Any:
+    """Return the JSON form of an initializer without its seed; None if it is not initfast's."""
+    kind = type(initializer)
+    if (
+        not isinstance(initializer, Initializer)
+        or registry.ALL_OBJECTS.get(kind.__name__) is not kind
+    ):
         return None
-    found = registry.serialize(made)
-    assert found is not None
-    return {
-        **found,
-        "config": {key: value for key, value in found["config"].items() if key != "seed"},
-    }
+    config = registry.serialize(initializer)
+    assert config is not None
+    arguments = {key: value for key, value in config["config"].items() if key != "seed"}
+    return {**config, "config": arguments}
 
 
 def _count(name: str, value: Any) -> int:
     try:
-        found = -1 if isinstance(value, (bool, np.bool_)) else operator.index(value)
+        count = -1 if isinstance(value, (bool, np.bool_)) else operator.index(value)
     except TypeError:
-        found = -1
-    if found < 1:
+        count = -1
+    if count < 1:
         raise ValueError(f"{name} must be an integer >= 1; received {value!r}")
-    return found
+    return count
 
 
 def _rates(learning_rate: Any, momentum: Any) -> tuple[float, float]:
-    rate, kept = number("learning_rate", learning_rate), number("momentum", momentum)
+    rate, decay = number("learning_rate", learning_rate), number("momentum", momentum)
     if rate <= 0.0:
         raise ValueError(f"learning_rate must be > 0; received {learning_rate!r}")
-    if not 0.0 <= kept < 1.0:
+    if not 0.0 <= decay < 1.0:
         raise ValueError(f"momentum must lie in [0, 1); received {momentum!r}")
-    return rate, kept
+    return rate, decay

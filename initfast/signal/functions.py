@@ -1,5 +1,5 @@
-"""An activation in any form, as an `Activation`: a name in any spelling, a torch module or
-function, a Keras activation or layer, a JAX function, any function on arrays."""
+"""Convert an activation in any form to an `Activation`: a name in any spelling, a torch module or
+function, a Keras activation or layer, a JAX function, or any function on arrays."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ __all__ = ["identified", "resolve"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
-# The smallest difference between two rows of the table, and from GELU to its approximations.
 _PROBES = np.linspace(-9.0, 9.0, 182)
+# Two rows of the table differ by more than this; GELU and its approximations differ by less.
 _SAME = 2e-3
 
 
 def resolve(activation: Any, name: str = "") -> Activation:
-    """Return the activation that a name, a module, a class or a function means.
+    """Return the activation of a name, a module, a class or a function.
 
-    Args:
-        activation: one of these. name: what to call a function, if not by its own name.
-
-    A function is known by its values, not by its name: `torch.nn.LeakyReLU(0.01)` is not the
+    A function is identified by its values, not by its name: `torch.nn.LeakyReLU(0.01)` is not the
     'leaky_relu' of slope 0.2.
 
+    Args:
+        activation: the name, module, class or function.
+        name: a name for a function, instead of its own.
+
     Raises:
-        ValueError: there is no such name; the function is not elementwise (softmax, GLU, maxout),
+        ValueError: the name is unknown; or the function is not elementwise (softmax, GLU, maxout),
             is random, or does not take arrays.
     """
     if isinstance(activation, Activation):
@@ -48,20 +49,20 @@ def resolve(activation: Any, name: str = "") -> Activation:
         return activations.get(activation)
     function: Any = activation() if inspect.isclass(activation) else activation
     name = _snake(name) if name else _name(function)
-    found = identified(name, _on_arrays(name, function))
-    # A module of torch says what it was made with.
+    result = identified(name, _on_arrays(name, function))
+    # extra_repr() of a torch module returns its settings.
     settings = function.extra_repr() if hasattr(function, "extra_repr") else ""
-    if settings and found is not ACTIVATIONS.get(found.name):
-        return replace(found, name=f"{name}({settings})")
-    return found
+    if settings and result is not ACTIVATIONS.get(result.name):
+        return replace(result, name=f"{name}({settings})")
+    return result
 
 
 def identified(name: str, value: Callable[[Floats], Floats]) -> Activation:
-    """Return the row of the table that has the values of an elementwise function on float64
-    arrays, else a new activation with this name, which may be that of a row."""
-    found = value(_PROBES)
+    """Return the activation of the table whose values agree with an elementwise function on float64
+    arrays; otherwise a new activation with this name."""
+    values = value(_PROBES)
     for row in ACTIVATIONS.values():
-        if np.abs(found - row.value(_PROBES)).max() < _SAME:
+        if np.abs(values - row.value(_PROBES)).max() < _SAME:
             return row
     return from_function(name, value)
 
@@ -84,7 +85,11 @@ def _snake(name: str) -> str:
 
 
 def _on_arrays(name: str, function: Callable[..., Any]) -> Callable[[Floats], Floats]:
-    """Return the function from float64 arrays to float64 arrays."""
+    """Return a version of the function from float64 arrays to float64 arrays.
+
+    Raises:
+        ValueError: the function does not take arrays, is not elementwise, or is random.
+    """
     problem = f"an activation must be an elementwise function on arrays; received {name}, which"
     sample = np.stack([_PROBES, _PROBES[::-1]])
     call = next(
@@ -95,25 +100,28 @@ def _on_arrays(name: str, function: Callable[..., Any]) -> Callable[[Floats], Fl
         raise ValueError(f"{problem} takes neither NumPy arrays nor torch tensors")
     whole = call(function, sample)
     if whole.shape != sample.shape:
-        raise ValueError(f"{problem} gives another shape: it is measured, but not judged")
-    # Alone among zeros, an element must become what it became among others.
+        raise ValueError(f"{problem} changes the shape ({_IN_A_MODEL})")
+    # The result for an element must not depend on the other elements.
     alone = np.where(np.arange(sample.shape[1]) % 7 == 0, sample, 0.0)
-    kept = alone != 0.0
-    if not np.allclose(call(function, alone)[kept], whole[kept], atol=1e-6):
-        raise ValueError(f"{problem} mixes elements, or is random: it is measured, but not judged")
+    probes = alone != 0.0
+    if not np.allclose(call(function, alone)[probes], whole[probes], atol=1e-6):
+        raise ValueError(f"{problem} mixes elements or is random ({_IN_A_MODEL})")
     return lambda z: call(function, np.asarray(z))
+
+
+_IN_A_MODEL = "in a model, it is measured but not judged"
 
 
 def _works(call: Any, function: Any, sample: Floats) -> bool:
     try:
         return bool(np.asarray(call(function, sample)).dtype.kind == "f")
-    except Exception:  # whatever a library raises on an array that is not its own
+    except Exception:  # libraries raise various errors for arrays of another library
         return False
 
 
 def _plain(function: Any, z: Floats) -> Floats:
     if type(function).__module__.startswith("torch."):
-        raise TypeError("torch's modules take tensors")
+        raise TypeError("modules of torch take tensors")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _numpy(function(z))
@@ -123,16 +131,16 @@ def _torch(function: Any, z: Floats) -> Floats:
     torch = sys.modules.get("torch")
     if torch is None:
         raise TypeError("torch is not imported")
-    own = next(iter(function.parameters()), None) if hasattr(function, "parameters") else None
-    dtype = torch.float64 if own is None else own.dtype
-    given = torch.tensor(np.asarray(z, np.float64), dtype=dtype)
+    first = next(iter(function.parameters()), None) if hasattr(function, "parameters") else None
+    dtype = torch.float64 if first is None else first.dtype
+    tensor = torch.tensor(np.asarray(z, np.float64), dtype=dtype)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        return _numpy(function(given))
+        return _numpy(function(tensor))
 
 
 def _numpy(value: Any) -> Floats:
     if hasattr(value, "detach"):
         value = value.detach().cpu().double().numpy()
-    found: Floats = np.asarray(value, np.float64)
-    return found
+    array: Floats = np.asarray(value, np.float64)
+    return array

@@ -1,4 +1,4 @@
-"""The criterion on gradients: of similar size in like layers, through depth."""
+"""Criterion (d): gradients have a similar size in similar layers, through depth."""
 
 from __future__ import annotations
 
@@ -13,34 +13,37 @@ from initfast.signal.thresholds import CRITERIA, THRESHOLDS
 __all__ = ["similar"]
 
 Sizes = list[tuple[float, LayerReport]]
-_NO_CAUSE = "Look to the depth, or to a layer between them that is drawn in another way."
+_NO_CAUSE = "Check the depth, and whether a layer between them has a different initializer."
 
 
 def similar(layers: Sequence[LayerReport], initializer: str, *, chain: bool) -> Verdict:
-    """(d): the RMS of the gradient by the activations differs by a factor of 10 at most.
+    """Return the verdict on (d): the RMS of the gradient with respect to the activations differs by
+    at most a factor of 10.
 
-    Like layers are compared: of one class, one shape and one name but for numbers. In a plain chain
-    without normalisations, all layers are, by the gradient of a whole sample: it is what weights
-    that keep the signal keep.
+    Layers are compared if they have the same class and shape, and names that differ only in
+    numbers. In a plain chain without normalisations all layers are compared, by the norm of the
+    gradient of one sample, because weights that keep the signal keep this norm.
 
     Args:
+        layers: in the order in which they ran.
+        initializer: the present one, as in `judge`.
         chain: whether there are no residual connections.
     """
     sizes = [(layer.gradient_rms, layer) for layer in layers if layer.gradient_rms is not None]
     for size, layer in sizes:
         if not size or not math.isfinite(size):
-            said = (
-                f"no gradient reaches {layer.name}: it cannot learn"
+            reason = (
+                f"no gradient reaches {layer.title}: it cannot learn"
                 if size == 0
-                else f"the gradient overflows in {layer.name}"
+                else f"the gradient overflows in {layer.title}"
             )
-            advised = advice(layer, initializer) or "Look at the layers between it and the loss."
-            return Verdict("d", CRITERIA["d"], False, said, advised, "unusable")
+            todo = advice(layer, initializer) or "Check the layers between it and the loss."
+            return Verdict("d", CRITERIA["d"], False, reason, todo, "unusable")
     plain = chain and all(
         layer.fan_in is not None and layer.followed and not layer.normalised for _, layer in sizes
     )
-    groups = [sizes] if plain else _alike(sizes)
-    measure = _of_a_sample if plain else _of_a_value
+    groups = [sizes] if plain else _by_kind(sizes)
+    measure = _per_sample if plain else _per_value
     compared = [
         (_ratio(low, high), low, high)
         for group in groups
@@ -48,22 +51,24 @@ def similar(layers: Sequence[LayerReport], initializer: str, *, chain: bool) -> 
         for low, high in [_extremes(group, measure)]
     ]
     if not compared:
-        return Verdict("d", CRITERIA["d"], None, "there are no two like layers to compare")
+        return Verdict("d", CRITERIA["d"], None, "there are no two similar layers to compare")
     factor, (least, low), (most, high) = max(compared, key=lambda entry: entry[0])
-    what = "RMS by activations" if not plain or low.units == high.units else "norm of a sample"
+    quantity = "RMS" if not plain or low.units == high.units else "norm per sample"
     limit = THRESHOLDS["gradients"]
-    like = "" if plain else f", the widest gap of {sum(len(g) > 1 for g in groups)} kinds of layers"
+    kinds = sum(len(group) > 1 for group in groups)
+    among = "" if plain else f", the largest among {kinds} kind{'s' if kinds > 1 else ''} of layers"
     reason = (
-        f"{what} {least:.3g} in {low.name}, {most:.3g} in {high.name}: a factor of {factor:.3g} "
-        f"(limit {limit:.3g}){like}"
+        f"gradient {quantity} is {least:.3g} in {low.title} and {most:.3g} in {high.title}: a "
+        f"factor of {factor:.3g} (limit {limit:.3g}){among}"
     )
     if factor <= limit:
         return Verdict("d", CRITERIA["d"], True, reason)
-    advised = advice(low, initializer) if plain else ""
-    return Verdict("d", CRITERIA["d"], False, reason, advised or _NO_CAUSE, "poor")
+    todo = advice(low, initializer) if plain else ""
+    return Verdict("d", CRITERIA["d"], False, reason, todo or _NO_CAUSE, "poor")
 
 
-def _alike(sizes: Sizes) -> list[Sizes]:
+def _by_kind(sizes: Sizes) -> list[Sizes]:
+    """Return the layers in groups of one kind: names that differ only in numbers, one shape."""
     groups: dict[tuple[object, ...], Sizes] = {}
     for size, layer in sizes:
         role = re.sub(r"\d+", "*", layer.name.partition("#")[0])
@@ -81,21 +86,21 @@ def _alike(sizes: Sizes) -> list[Sizes]:
     return list(groups.values())
 
 
-def _of_a_value(layer: LayerReport) -> float:
+def _per_value(layer: LayerReport) -> float:
     return layer.gradient_rms or 0.0
 
 
-def _of_a_sample(layer: LayerReport) -> float:
-    return _of_a_value(layer) * math.sqrt(layer.outputs or layer.units)
+def _per_sample(layer: LayerReport) -> float:
+    return _per_value(layer) * math.sqrt(layer.outputs or layer.units)
 
 
 def _extremes(
     group: Sizes, measure: Callable[[LayerReport], float]
 ) -> tuple[tuple[float, LayerReport], tuple[float, LayerReport]]:
-    measured = [(measure(layer), layer) for _, layer in group]
+    pairs = [(measure(layer), layer) for _, layer in group]
     if len({layer.outputs or layer.units for _, layer in group}) == 1:
-        measured = list(group)
-    return min(measured, key=lambda pair: pair[0]), max(measured, key=lambda pair: pair[0])
+        pairs = list(group)
+    return min(pairs, key=lambda pair: pair[0]), max(pairs, key=lambda pair: pair[0])
 
 
 def _ratio(low: tuple[float, LayerReport], high: tuple[float, LayerReport]) -> float:

@@ -1,4 +1,4 @@
-"""What a report holds of one layer, and the verdict on a network."""
+"""The parts of a report: layers, residual sums, histograms and verdicts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ __all__ = ["Block", "Histogram", "LayerReport", "Verdict"]
 
 
 class Histogram(NamedTuple):
-    """How a layer's activations are spread: `counts[i]` of them in [edges[i], edges[i + 1]], the
-    finite ones only.
-    """
+    """The histogram of a layer's finite activations: `counts[i]` of them lie in [edges[i],
+    edges[i + 1]]."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -24,16 +23,16 @@ NO_VALUES = Histogram((), ())
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a network meets one of the criteria.
+    """The verdict on one criterion.
 
     Attributes:
-        letter: 'b' to 'g', the key in `SignalReport.verdicts`.
-        criterion: what is asked, in words.
-        passed: True, False, or None where the criterion does not apply.
-        reason: why, with the numbers and the layer.
-        recommend: what to do about it, with its source; empty unless it failed.
-        level: how bad a failure is: 'unusable' (the network cannot learn), 'poor', or 'inherent'
-            (the activation's doing, no initializer's). Empty unless it failed.
+        letter: 'b' to 'g', the key in `SignalReport.verdicts`; 'a' in a comparison.
+        criterion: the criterion in words.
+        passed: True, False, or None if the criterion does not apply.
+        reason: the reason, with the numbers and the layer.
+        recommend: advice, with its source; empty unless the criterion failed.
+        level: severity of a failure: 'unusable' (the network cannot learn), 'poor', or 'inherent'
+            (caused by the activation; no initializer changes it). Empty without a failure.
     """
 
     letter: str
@@ -45,10 +44,11 @@ class Verdict:
 
 
 class Block(NamedTuple):
-    """A sum that adds a branch to the stream that it was computed from: a residual connection.
+    """A residual connection: a sum of a stream and a branch that was computed from it.
 
-    `name`: the module in which the sum is. `before`, `branch`, `after`: RMS of the stream, of the
-    branch, and of their sum.
+    Attributes:
+        name: the module that contains the sum.
+        before, branch, after: RMS of the stream, of the branch, and of their sum.
     """
 
     name: str
@@ -56,44 +56,54 @@ class Block(NamedTuple):
     branch: float
     after: float
 
+    @property
+    def title(self) -> str:
+        """Return the name for use in a sentence: 'layer 7' for the name '7'."""
+        return _title(self.name)
+
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer: net inputs z = x W + b, activations f(z), and the loss's gradients. All are over
-    batch and units.
+    """One layer: net inputs z = x W + b, activations f(z), and gradients of the loss. Means and
+    variances are over batch and units, if not stated otherwise.
 
-    Attributes: name: the layer's own name in a model; 'layer_1' and so on in a sketch. activation:
-        its name; of a model's, also one that reports do not know. fan_in, fan_out: of its weights;
-        None if it has no weights of two dimensions or more. units: how many it has: outputs of a
-        dense layer, channels of a convolution. input_second_moment: E[x^2] of what went into the
-        layer; None for integers (tokens). input_batch_variance: the variance over the
-        batch, mean over units. net_mean, net_std: of the net inputs. net_batch_variance: of the net
-        inputs, over the batch alone, mean over units: the part that depends on the input, without
-        what sets the units apart from each other.
+    Attributes:
+        name: name of the layer in its model; 'layer_1' and so on in a sketch.
+        activation: name of the activation, also if it is not in `ACTIVATIONS`.
+        fan_in, fan_out: fans of the weights; None if no weight has two or more dimensions.
+        units: number of units: outputs of a dense layer, channels of a convolution.
+        input_second_moment: E[x^2] of the inputs of the layer; None for integers (tokens).
+        input_batch_variance: variance of the inputs over the batch, as a mean over units.
+        net_mean, net_std: mean and standard deviation of the net inputs.
+        net_batch_variance: variance of the net inputs over the batch, as a mean over units. It
+            measures the part that depends on the input, without the differences between units.
         mean, variance, second_moment: of the activations; second_moment = variance + mean^2.
-        batch_variance: of the activations, over the batch alone, mean over units.
-        mean_error: standard error of `mean`, from how the units differ.
-        saturated: share of the net inputs, of units and samples, where the slope is below a tenth
-            of the greatest; None unless the activation is 'sigmoid' or 'tanh'.
-        dead: share of the units that are 0 on the whole batch; None unless the activation is of
-            ReLU's family.
-        gradient_rms: of the loss by the activations; None where no gradient can be had.
-        weight_gradient_rms: of the loss by the weights, without biases.
-        symmetric: units with the incoming weights, bias and gradients of another: they stay equal
-            for ever. None if units have no separate weights.
-        histogram: of the activations. net_histogram: of the net inputs z.
-        facts: of the activation, from its values; None if it is not elementwise.
-        kind: the layer's class in a real model, such as 'Linear'; empty in a sketch.
-        outputs: values that it gives for one sample: units times positions.
-        weight_scales: RMS of each of the weights that multiply a signal, times sqrt(fan_in).
-        expected_net_variance: E[z^2] as theory has it: fan_in E[w^2] E[x^2] + E[b^2].
-        normalised: what goes in or comes out is normalised, so that the scale of the weights
-            neither keeps nor loses the signal.
-        followed: whether the activations go straight into another layer (through reshapes, pooling
-            and dropout at most), or are the output: only then a chain is judged by them.
-        block: number of the residual sum, from 0, to whose branch the layer belongs, or None.
-        silent: whether it is part of a branch that gives 0 at first, as of a zero gamma.
-        reached: whether the loss depends on the layer at all.
+        batch_variance: variance of the activations over the batch, as a mean over units.
+        mean_error: standard error of `mean`, from the differences between units.
+        saturated: share of the net inputs, over units and samples, at which the slope is below a
+            tenth of its maximum; None unless the activation saturates, like sigmoid and tanh.
+        dead: share of the units that are 0 on the whole batch; None unless the activation belongs
+            to the family of ReLU.
+        gradient_rms: RMS of the gradient of the loss with respect to the activations; None if there
+            is no such gradient.
+        weight_gradient_rms: RMS of the gradient with respect to the weights, without biases.
+        symmetric: number of units with the same incoming weights, bias and gradients as another
+            unit, so that they stay equal; None if units have no separate weights.
+        histogram: histogram of the activations.
+        facts: facts about the activation, from its values; None if it is not elementwise.
+        net_histogram: histogram of the net inputs z.
+        kind: class of the layer in a real model, such as 'Linear'; empty in a sketch.
+        outputs: number of output values for one sample: units times positions.
+        weight_scales: for each weight that multiplies a signal, its RMS times sqrt(fan_in).
+        expected_net_variance: E[z^2] in theory: fan_in E[w^2] E[x^2] + E[b^2].
+        normalised: whether the input or the output is normalised, so that the scale of the weights
+            does not change the size of the signal.
+        followed: whether the activations are the input of another layer (also after reshape,
+            pooling or dropout), or the output of the model. Only then is the layer judged as a
+            link of a chain.
+        block: index of the residual sum, from 0, to whose branch the layer belongs, or None.
+        silent: whether the layer is part of a branch that outputs 0 at first, as with a zero gamma.
+        reached: whether the loss depends on the layer.
     """
 
     name: str
@@ -130,6 +140,15 @@ class LayerReport:
     reached: bool = True
 
     @property
+    def title(self) -> str:
+        """Return the name for use in a sentence: 'layer 7' for the name '7'."""
+        return _title(self.name)
+
+    @property
     def weight_scale(self) -> float | None:
-        """Return the greatest of `weight_scales`."""
+        """Return the largest of `weight_scales`; None if there are none."""
         return max(self.weight_scales, default=None)
+
+
+def _title(name: str) -> str:
+    return f"layer {name}" if name[:1].isdigit() else name

@@ -1,4 +1,4 @@
-"""How a layer of a comparison reads its inputs: all of them at once, or patches of an image."""
+"""The inputs that a unit of a layer reads: all of them, or one patch of an image."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Dense(NamedTuple):
     features: int
 
     def shape(self, units: int) -> tuple[int, ...]:
-        """Return the shape of a kernel, as initializers are asked for it."""
+        """Return the shape of the kernel for an initializer."""
         return (self.features, units)
 
     def outputs(self, units: int) -> int:
-        """Return how many numbers the layer gives for a sample."""
+        """Return the number of outputs of the layer for one sample."""
         return units
 
     def unfold(self, x: Array) -> Array:
@@ -32,48 +32,47 @@ class Dense(NamedTuple):
         return x
 
     def fold(self, rows: Array) -> Array:
-        """Gradients by the inputs, for those by the rows: the transpose of `unfold`."""
+        """Return the gradient with respect to the inputs, given the gradient with respect to the
+        rows: the transpose of `unfold`."""
         return rows
 
 
 class Images(NamedTuple):
-    """A convolution of KERNEL x KERNEL, without padding: a unit reads a patch of the image, at
-    every place. A sample is a row of height * width * channels numbers, the channels last."""
+    """A convolution of KERNEL x KERNEL without padding: a unit reads each patch of the image. A
+    sample is a row of height * width * channels numbers, the channels last."""
 
     height: int
     width: int
     channels: int
 
     def convolved(self, units: int) -> Images:
-        """Return the images that the layer gives."""
+        """Return the layout of the images that the layer returns."""
         return Images(self.height - KERNEL + 1, self.width - KERNEL + 1, units)
 
     def shape(self, units: int) -> tuple[int, ...]:
         return (KERNEL, KERNEL, self.channels, units)
 
     def outputs(self, units: int) -> int:
-        given = self.convolved(units)
-        return given.height * given.width * units
+        images = self.convolved(units)
+        return images.height * images.width * units
 
     def unfold(self, x: Array) -> Array:
-        """Return a row for each place of each sample: (..., samples * places, KERNEL**2 *
-        channels).
-        """
+        """Return one row per patch: (..., samples * patches, KERNEL**2 * channels)."""
         images = x.reshape(*x.shape[:-1], *self)
         window = (KERNEL, KERNEL)
         patches = np.lib.stride_tricks.sliding_window_view(images, window, axis=(-3, -2))
-        last = np.moveaxis(patches, -3, -1)  # the channels behind height and width
+        last = np.moveaxis(patches, -3, -1)  # the channels after height and width
         return last.reshape(*x.shape[:-2], -1, KERNEL * KERNEL * self.channels)
 
     def fold(self, rows: Array) -> Array:
-        given = self.convolved(self.channels)
+        output = self.convolved(self.channels)
         patches = rows.reshape(
-            *rows.shape[:-2], -1, given.height, given.width, KERNEL, KERNEL, self.channels
+            *rows.shape[:-2], -1, output.height, output.width, KERNEL, KERNEL, self.channels
         )
         images = np.zeros((*patches.shape[:-5], *self), rows.dtype)
         for i in range(KERNEL):
             for j in range(KERNEL):
-                part = images[..., i : i + given.height, j : j + given.width, :]
+                part = images[..., i : i + output.height, j : j + output.width, :]
                 part += patches[..., i, j, :]
         return images.reshape(*images.shape[:-3], -1)
 
@@ -84,10 +83,12 @@ def layouts(
     """Return the layouts of the hidden layers and of the last one, which is dense.
 
     Args:
-        shape: of one sample of the data. hidden: units or channels of the hidden layers.
+        shape: of one sample of the data.
+        hidden: units or channels of the hidden layers.
+        convolutional: whether the hidden layers are convolutions.
 
     Raises:
-        ValueError: there is no image, or too small a one.
+        ValueError: the samples are not images, or the images are too small.
     """
     if not convolutional:
         return [Dense(features) for features in (int(np.prod(shape)), *hidden)]
@@ -96,16 +97,16 @@ def layouts(
             "a convolutional network needs images: x of shape (samples, height, width) or "
             f"(samples, height, width, channels); received samples of shape {shape}"
         )
-    found: list[Dense | Images] = []
+    result: list[Dense | Images] = []
     image = Images(shape[0], shape[1], shape[2] if len(shape) == 3 else 1)
     for units in hidden:
         if min(image.height, image.width) < KERNEL:
             most = (min(shape[:2]) - 1) // (KERNEL - 1)
             raise ValueError(
-                f"hidden must name at most {most} convolutions of {KERNEL}x{KERNEL} for images of "
-                f"{shape[0]}x{shape[1]}, because each takes {KERNEL - 1} off height and width; "
+                f"hidden must have at most {most} convolutions of {KERNEL}x{KERNEL} for images of "
+                f"{shape[0]}x{shape[1]}, because each reduces height and width by {KERNEL - 1}; "
                 f"received {len(hidden)}"
             )
-        found.append(image)
+        result.append(image)
         image = image.convolved(units)
-    return [*found, Dense(image.height * image.width * image.channels)]
+    return [*result, Dense(image.height * image.width * image.channels)]

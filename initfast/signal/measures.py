@@ -1,6 +1,4 @@
-"""What is measured in a layer: moments of signals and gradients, units that do not work, units that
-are equal.
-"""
+"""Measurements in a layer: moments of signals and gradients; saturated, dead and equal units."""
 
 from __future__ import annotations
 
@@ -18,24 +16,23 @@ __all__ = ["Moments", "Units", "measure", "moments", "rms", "with_gradients"]
 
 Floats = npt.NDArray[np.floating[Any]]
 BINS = 50
-# By how much the gradients of equal units differ, as a share of the greatest: the order of a sum
-# may not be the same.
+# Relative tolerance for the gradients of equal units, which may be summed in different orders.
 ROUNDING = {"float64": 1e-10, "float32": 1e-5}
 
 
 class Moments(NamedTuple):
-    """Over samples and units; `batch_variance` over the samples alone, mean over units."""
+    """Moments over samples and units. `batch_variance` is the variance over the samples, as a mean
+    over units."""
 
     mean: float
     variance: float
     batch_variance: float
-    mean_error: float  # standard error of the mean, from how the units differ
+    mean_error: float  # standard error of the mean, from the differences between units
 
 
 class Units(NamedTuple):
-    """The parameters of a layer's units and the loss's gradients by them: (fan_in, units) and
-    (units,).
-    """
+    """The weights (fan_in, units) and biases (units,) of a layer, and the gradients of the loss
+    with respect to them."""
 
     weights: Floats
     bias: Floats | None
@@ -51,16 +48,17 @@ def measure(
     net: Floats,
     out: Floats,
 ) -> LayerReport:
-    """One line of a report, but for the gradients.
+    """Return the report of a layer, still without gradients.
 
     Args:
-        name, fans: as in `LayerReport`. activation: its name alone if it is not elementwise.
-        before: `moments` of what went into the layer, (samples, anything); None where it was no
-            signal, but tokens.
-        net, out: net inputs and activations, (samples, units); the same array where there is no
+        name: name of the layer.
+        activation: the activation; its name if it is not elementwise.
+        fans: (fan_in, fan_out), or None if the layer has no kernel.
+        before: `moments` of the inputs of the layer; None if the inputs are tokens.
+        net, out: net inputs and activations, (samples, units); the same array if there is no
             activation.
     """
-    known = facts(activation) if isinstance(activation, Activation) else None
+    elementwise = facts(activation) if isinstance(activation, Activation) else None
     net_mean, net_variance, net_batch_variance, error = moments(net)
     mean, variance, batch_variance = net_mean, net_variance, net_batch_variance
     if out is not net:
@@ -82,17 +80,17 @@ def measure(
         batch_variance=batch_variance,
         mean_error=error,
         saturated=None
-        if known is None or known.edge is None
-        else float((~(np.abs(net) <= known.edge)).mean()),
+        if elementwise is None or elementwise.edge is None
+        else float((~(np.abs(net) <= elementwise.edge)).mean()),
         dead=float((~out.any(axis=0)).mean())
-        if known is not None and known.family == "rectifier"
+        if elementwise is not None and elementwise.family == "rectifier"
         else None,
         gradient_rms=None,
         weight_gradient_rms=None,
         symmetric=None,
         histogram=(shape := histogram(out)),
         net_histogram=shape if out is net else histogram(net),
-        facts=known,
+        facts=elementwise,
     )
 
 
@@ -104,7 +102,7 @@ def with_gradients(
     weight_scales: tuple[float, ...] = (),
     bias_rms: float = 0.0,
 ) -> LayerReport:
-    """Return the line with what weights and gradients tell."""
+    """Return the report of a layer completed by its weights and gradients."""
     expected = None
     if weight_scales and layer.input_second_moment is not None:
         expected = max(weight_scales) ** 2 * layer.input_second_moment + bias_rms**2
@@ -121,7 +119,7 @@ def with_gradients(
 def rms(values: Floats) -> float:
     """Return the root of the mean square."""
     flat = values.reshape(-1)
-    # Scaled, so that squares of small gradients do not vanish, nor those of great ones overflow.
+    # Scale, so that squares of small gradients do not underflow and of large ones not overflow.
     largest = float(np.abs(flat).max(initial=0.0))
     if not 0.0 < largest < np.inf:
         return largest
@@ -132,7 +130,7 @@ def rms(values: Floats) -> float:
 
 
 def moments(values: Floats) -> Moments:
-    """Return the moments of (samples, units)."""
+    """Return the moments of an array (samples, units)."""
     by_unit = values.mean(axis=0)
     centred = (values - by_unit).reshape(-1)
     within = float(np.dot(centred, centred) / centred.size)
@@ -143,7 +141,7 @@ def moments(values: Floats) -> Moments:
 
 
 def histogram(values: Floats, bins: int = BINS) -> Histogram:
-    """Return how the finite values are spread; without edges if there are none."""
+    """Return the histogram of the finite values; an empty one if there are none."""
     flat = values.reshape(-1)
     low, high = (float(flat.min()), float(flat.max())) if flat.size else (0.0, 0.0)
     if not np.isfinite(high - low):
@@ -154,20 +152,20 @@ def histogram(values: Floats, bins: int = BINS) -> Histogram:
     with np.errstate(all="ignore"):
         per_unit = bins / np.float64(high - low)
     if not np.isfinite(per_unit):
-        # All values are one, or as good as one: a bar in the middle.
+        # All values are (almost) equal: one bar in the middle.
         low, high, per_unit = low - 0.5, high + 0.5, np.float64(bins)
-    place = np.minimum(((flat - low) * per_unit).astype(np.intp), bins - 1)
-    counts = np.bincount(place, minlength=bins)
+    index = np.minimum(((flat - low) * per_unit).astype(np.intp), bins - 1)
+    counts = np.bincount(index, minlength=bins)
     edges = low + (high - low) * np.arange(bins + 1) / bins
     return Histogram(tuple(edges.tolist()), tuple(counts.tolist()))
 
 
 def equal_units(units: Units) -> int:
-    """Return how many units have the incoming weights and bias, and the gradients by both, of
-    another unit.
+    """Return the number of units that have the same incoming weights, bias and gradients as another
+    unit.
 
-    Such units stay equal under any optimizer that treats weights one by one. Gradients count as
-    equal if they differ by rounding alone."""
+    Such units stay equal with any optimizer that treats weights one by one. Gradients count as
+    equal if they differ only by rounding."""
     groups = [group for group in _same_columns(units.weights, units.bias) if group.size > 1]
     if not groups:
         return 0
@@ -175,21 +173,21 @@ def equal_units(units: Units) -> int:
     if units.bias_gradient is not None:
         parts.append(units.bias_gradient.reshape(1, -1))
     gradients = np.concatenate(parts)
-    allowed = ROUNDING[gradients.dtype.name] * float(np.abs(gradients).max(initial=0.0))
-    # Sorted by one mixture of their numbers, equal columns are neighbours.
+    tolerance = ROUNDING[gradients.dtype.name] * float(np.abs(gradients).max(initial=0.0))
+    # Sorting by a linear combination of the rows makes equal columns neighbours.
     mixture = np.cos(np.arange(len(gradients)))
-    found = 0
+    count = 0
     for group in groups:
         columns = gradients[:, group]
         columns = columns[:, np.argsort(mixture @ columns)]
-        near = (np.abs(np.diff(columns, axis=1)) <= allowed).all(axis=0)
-        found += int((np.append(near, False) | np.append(False, near)).sum())
-    return found
+        near = (np.abs(np.diff(columns, axis=1)) <= tolerance).all(axis=0)
+        count += int((np.append(near, False) | np.append(False, near)).sum())
+    return count
 
 
 def _same_columns(weights: Floats, bias: Floats | None) -> list[npt.NDArray[np.intp]]:
-    """Return the columns in groups of the same bytes."""
-    # Two rows tell random columns apart, and the others are looked at only if they do not.
+    """Return the indices of the columns, in groups of equal bytes; empty if all columns differ."""
+    # Two rows distinguish random columns; compare all rows only if they do not.
     for rows in (weights[:2], weights):
         parts = [rows] if bias is None else [rows, bias.reshape(1, -1)]
         keys = np.ascontiguousarray((np.concatenate(parts) + 0.0).T)

@@ -1,4 +1,4 @@
-"""The report on a real model, from what an engine has measured in a run."""
+"""The report on a real model, from the measurements of an engine (torch or Keras)."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def completed(
     samples: int,
     reached: bool,
 ) -> LayerReport:
-    """Return what is known of a layer after the run back; the arguments are as in `LayerReport`.
+    """Return the report of a layer after the backward pass; the arguments are as in `LayerReport`.
 
-    Theory is shown next to measurement for layers of one kernel, whose fan_in is known."""
-    found = with_gradients(
+    The expected variance is only known for layers with one kernel and a fan_in."""
+    layer = with_gradients(
         line.report, gradient_rms, weight_gradient_rms, units, weight_scales, bias_rms
     )
-    expected = found.expected_net_variance
+    expected = layer.expected_net_variance
     return dataclasses.replace(
-        found,
-        expected_net_variance=expected if len(weight_scales) == 1 and found.fan_in else None,
+        layer,
+        expected_net_variance=expected if len(weight_scales) == 1 and layer.fan_in else None,
         outputs=max(1, math.prod(line.output.shape) // max(1, samples)),
         reached=reached,
     )
@@ -54,7 +54,12 @@ def report(
     """Return the report on a model: its layers, its residual sums, and the verdicts on them.
 
     Args:
-        unseen: notes on what belongs to no layer. loss: in words. samples: of the batch.
+        model: the model; the report shows the name of its class.
+        trail: the layers and residual sums of the run.
+        layers: the completed reports of the layers.
+        unseen: notes on weights that belong to no layer.
+        loss: the loss in words.
+        samples: number of samples of the batch.
     """
     names = [each.activation for each in layers if each.activation != "linear"] or ["linear"]
     return SignalReport(

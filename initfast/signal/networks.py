@@ -1,6 +1,4 @@
-"""A sketch of a network in NumPy: its weights drawn by initfast, its signals forward, its gradients
-back.
-"""
+"""A sketch of a network in NumPy: its weights, its signals forward and its gradients back."""
 
 from __future__ import annotations
 
@@ -33,16 +31,15 @@ class Layer(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """What came out of a layer, (batch, fan_out): net inputs, and the activations of them."""
+    """The outputs of a layer, both (batch, fan_out): net inputs `net` and activations `out`."""
 
     net: Floats
     out: Floats
 
 
 class Gradient(NamedTuple):
-    """Of the loss by a layer's activations (batch, fan_out), weights (fan_in, fan_out) and bias
-    (fan_out,).
-    """
+    """The gradients of the loss with respect to a layer's activations (batch, fan_out), weights
+    (fan_in, fan_out) and bias (fan_out,)."""
 
     out: Floats
     weights: Floats
@@ -57,27 +54,28 @@ def build(
     seed: int | Seed | None = 0,
     output_activation: Any = None,
 ) -> list[Layer]:
-    """Return the layers of a sketch: the float32 weights that the initializers give, in float64.
+    """Return the layers of a sketch; the initializers give their weights in float32.
 
     Args:
         widths: the number of inputs, then the units of each layer.
-        initializer, bias_initializer: what `initfast.get` takes, such as
-            'random_normal(stddev=0.01)'. Their own seeds are not used: the weights of layer 2
-            are drawn from the stream 'layer_2/kernel' of `seed`, its biases from 'layer_2/bias'.
-        activation: of each layer; `output_activation` that of the last, if another.
-        seed: integer in [0, 2**64), `Seed`, or None: drawn from Python's `random`.
+        initializer, bias_initializer: initializers as `initfast.get` takes them, such as
+            'random_normal(stddev=0.01)'. Their seeds are ignored: the weights of layer 2 come from
+            the stream 'layer_2/kernel' of `seed`, its biases from 'layer_2/bias'.
+        activation: of each layer.
+        seed: integer in [0, 2**64), `Seed`, or None for a seed from Python's `random`.
+        output_activation: activation of the last layer, if it is a different one.
 
     Raises:
-        ValueError, TypeError: an argument is not what it must be.
+        ValueError, TypeError: an argument is invalid.
     """
     sizes = check_widths(widths)
     shared = resolve(activation)
     last = shared if output_activation is None else resolve(output_activation)
     root = root_seed(seed)
-    made = []
+    layers = []
     for number, shape in enumerate(itertools.pairwise(sizes), 1):
         name = f"layer_{number}"
-        made.append(
+        layers.append(
             Layer(
                 name,
                 _draw("initializer", initializer, shape, root.named(f"{name}/kernel")),
@@ -85,11 +83,11 @@ def build(
                 last if number == len(sizes) - 1 else shared,
             )
         )
-    return made
+    return layers
 
 
 def forward(layers: Sequence[Layer], inputs: Floats) -> list[Passed]:
-    """Return what comes out of each layer for inputs (batch, fan_in)."""
+    """Return the outputs of each layer for inputs (batch, fan_in)."""
     passed = []
     for layer in layers:
         net = inputs @ layer.weights
@@ -102,21 +100,21 @@ def forward(layers: Sequence[Layer], inputs: Floats) -> list[Passed]:
 def backward(
     layers: Sequence[Layer], inputs: Floats, passed: Sequence[Passed], cotangent: Floats
 ) -> list[Gradient]:
-    """Return the gradients of a loss in each layer, given `cotangent`, its gradient by the last
-    activations.
-    """
-    found = []
+    """Return the gradients of the loss in each layer, in the order of the layers.
+
+    `cotangent` is the gradient of the loss with respect to the last activations."""
+    gradients = []
     before = [inputs, *(each.out for each in passed[:-1])]
     for number in reversed(range(len(layers))):
         by_net = cotangent * layers[number].activation.slope(passed[number].net)
-        found.append(Gradient(cotangent, before[number].T @ by_net, by_net.sum(axis=0)))
+        gradients.append(Gradient(cotangent, before[number].T @ by_net, by_net.sum(axis=0)))
         if number:
             cotangent = by_net @ layers[number].weights.T
-    return found[::-1]
+    return gradients[::-1]
 
 
 def check_widths(widths: Any) -> tuple[int, ...]:
-    """Return the widths as integers. Raises ValueError."""
+    """Return the widths as integers; raise ValueError if they are invalid."""
     listed = isinstance(widths, (Sequence, np.ndarray)) and not isinstance(widths, (str, bytes))
     sizes = list(widths) if listed else []
     whole = all(
@@ -125,28 +123,27 @@ def check_widths(widths: Any) -> tuple[int, ...]:
     )
     if len(sizes) < 2 or not whole:
         raise ValueError(
-            "widths must be the number of inputs and then the units of one layer or more, "
-            "integers >= 1; "
-            f"received {widths!r}"
+            "widths must be at least two integers >= 1, the number of inputs and then the units of "
+            f"each layer; received {widths!r}"
         )
     return tuple(map(int, sizes))
 
 
 def _draw(argument: str, initializer: Any, shape: tuple[int, ...], seed: Seed) -> Floats:
-    made = registry.get(initializer)
-    if made is None:
+    source = registry.get(initializer)
+    if source is None:
         raise ValueError(
-            f"{argument} must be what initfast.get takes, such as 'he_normal'; received None"
+            f"{argument} must be an initializer or a name such as 'he_normal'; received None"
         )
-    if isinstance(made, Initializer):
-        made = made.with_seed(seed)
-    values: Array = np.asarray(made(shape)).astype(np.float64)
+    if isinstance(source, Initializer):
+        source = source.with_seed(seed)
+    values: Array = np.asarray(source(shape)).astype(np.float64)
     if values.shape != shape:
         raise ValueError(
-            f"{argument} must give an array of shape {shape}; received one of shape {values.shape}"
+            f"{argument} must return an array of shape {shape}; received shape {values.shape}"
         )
     if not np.isfinite(values).all():
         raise ValueError(
-            f"{argument} must give finite values; received {initializer!r}, which does not"
+            f"{argument} must return finite values; {initializer!r} returned inf or nan"
         )
     return values

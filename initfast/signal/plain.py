@@ -1,4 +1,4 @@
-"""Reports as strict JSON holds them."""
+"""Conversion of reports to values for strict JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["plain"]
 
 
 def plain(value: Any) -> Any:
-    """Return a value as dicts, lists, numbers and strings; what is not finite becomes a string that
-    `float` reads: 'inf', '-inf', 'nan'."""
+    """Return a value as dicts, lists, numbers and strings. Numbers that are not finite become
+    strings that `float` reads: 'inf', '-inf', 'nan'."""
     if isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}
     if hasattr(value, "_asdict"):

@@ -1,5 +1,5 @@
-"""What any elementwise function does to a normal signal, by quadrature: which variance of the
-weights keeps the signal, and which keeps the gradient.
+"""The effect of an elementwise function on a normal signal, by quadrature: the variance of the
+weights that keeps the signal, and the one that keeps the gradient.
 
 With weights of variance `scale / fan_in` and inputs of second moment q' = E[f(z)^2], the next net
 inputs have the variance `scale * q'`; a gradient is multiplied by `scale * E[f'(z)^2]` on its way
@@ -23,23 +23,24 @@ __all__ = ["Facts", "Gains", "expected", "facts", "from_function", "gains", "slo
 Floats = npt.NDArray[np.floating[Any]]
 
 REACH = 12  # standard deviations; beyond, the normal density is below 1e-31
-PANELS = (
-    16  # Gauss-Legendre panels for each standard deviation; corners at 0, 1, 3 or 6 lie between
-)
+PANELS = 16  # Gauss-Legendre panels per standard deviation; corners at 0, 1, 3 or 6 are their ends
 ORDER = 8
-STEP = 2.0**-12  # of the difference that approximates a slope
-FAR = 30.0  # where a function shows whether it is bounded
+STEP = 2.0**-12  # step of the difference that approximates a slope
+FAR = 30.0  # |z| at which a function shows whether it is bounded
 VARIANCES = 10.0 ** np.linspace(-4.0, 4.0, 65)
 
 
 class Gains(NamedTuple):
-    """What the quadrature gives of an activation f, all for z standard normal.
+    """The results of the quadrature for an activation f, all for z standard normal.
 
-    `signal`, `gradient`, `small`: the `scale` of a VarianceScaling that keeps E[f(z)^2], the
-    gradient, and a signal so small that f is a line: 1 / E[f^2], 1 / E[f'^2], 1 / f'(0)^2; inf
-    where f or its slope is 0. `variance`: 1 / Var[f], what keeps the signal without its mean.
-    `meet`: (variance of z, scale) at which signal and gradient are both kept, with the variance 0
-    for the limit of small signals; None if there is no such point.
+    Attributes:
+        signal: the `scale` of a VarianceScaling that keeps E[f(z)^2]: 1 / E[f^2].
+        gradient: the `scale` that keeps the gradient: 1 / E[f'^2].
+        small: the `scale` that keeps a signal so small that f is a line: 1 / f'(0)^2. Each of the
+            three is inf if its denominator is 0.
+        variance: the `scale` that keeps the signal without its mean: 1 / Var[f].
+        meet: (variance of z, scale) at which both the signal and the gradient are kept, with
+            variance 0 for the limit of small signals; None if there is no such point.
     """
 
     signal: float
@@ -50,7 +51,7 @@ class Gains(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a report needs to know of an activation, in plain numbers; see `Activation`."""
+    """The facts about an activation that a report needs, as numbers; see `Activation`."""
 
     family: str
     at_zero: float
@@ -61,7 +62,7 @@ class Facts(NamedTuple):
 
 @lru_cache
 def facts(activation: Activation) -> Facts:
-    """Return the numbers of an activation."""
+    """Return the facts about an activation."""
     return Facts(
         activation.family,
         activation.at_zero,
@@ -92,18 +93,18 @@ def expected(function: Callable[[Floats], Floats], variance: float = 1.0) -> flo
 
 
 def slope_of(value: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:
-    """Return the derivative of a function, as a central difference; a jump has the slope of what
-    is next to it, as automatic differentiation has it, unless it lies within the difference."""
+    """Return the derivative of a function as a central difference. As in automatic differentiation,
+    a jump does not count, unless it lies within STEP of z."""
 
     def slope(z: Floats) -> Floats:
-        found: Floats = (value(z + STEP) - value(z - STEP)) / (2.0 * STEP)
-        return found
+        difference: Floats = (value(z + STEP) - value(z - STEP)) / (2.0 * STEP)
+        return difference
 
     return slope
 
 
 def gains(activation: Activation) -> Gains:
-    """Return what keeps the signal and the gradient of an activation."""
+    """Return the scales that keep the signal and the gradient of an activation."""
 
     def moments(variance: float) -> tuple[float, float]:
         return (
@@ -114,13 +115,13 @@ def gains(activation: Activation) -> Gains:
     second, slopes = moments(1.0)
     mean = expected(activation.value)
     small = _inverse(activation.slope_at_zero**2)
-    apart = second - mean * mean
-    varies = apart > 1e-12 * second
+    variance = second - mean * mean
+    varies = variance > 1e-12 * second
     return Gains(
         _inverse(second),
         _inverse(slopes),
         small,
-        _inverse(apart) if varies else math.inf,
+        _inverse(variance) if varies else math.inf,
         _meeting(moments, small) if slopes else None,
     )
 
@@ -128,9 +129,8 @@ def gains(activation: Activation) -> Gains:
 def _meeting(
     moments: Callable[[float], tuple[float, float]], small: float
 ) -> tuple[float, float] | None:
-    """Return where variance / E[f^2] = 1 / E[f'^2]: a net input of that variance is kept, and so is
-    the gradient.
-    """
+    """Return (variance, scale) with variance / E[f^2] = 1 / E[f'^2] = scale: there both a net input
+    of this variance and the gradient are kept. Return None if there is no such point."""
 
     def gap(variance: float) -> float:
         second, slopes = moments(variance)
@@ -151,9 +151,9 @@ def _meeting(
 
 
 def from_function(name: str, value: Callable[[Floats], Floats]) -> Activation:
-    """Return the activation that an elementwise function on float64 arrays is.
+    """Return an elementwise function on float64 arrays as an `Activation`.
 
-    Its family, its value and slope at 0 and the edge of saturation follow from its values."""
+    Its family, its value and slope at 0 and the edge of saturation are computed from its values."""
     slope = slope_of(value)
     with np.errstate(all="ignore"):
         z = np.linspace(-FAR, FAR, 6001)  # every 0.01; 0 is one of them
@@ -161,22 +161,25 @@ def from_function(name: str, value: Callable[[Floats], Floats]) -> Activation:
         at_zero, on_left = (float(value(np.array([at]))[0]) for at in (0.0, -STEP))
         on_right = float(value(np.array([STEP]))[0])
     at_zero = 0.0 if abs(at_zero) < 1e-7 else at_zero
-    # At a corner, the slope on the left, as in Keras and PyTorch.
+    # At a corner, use the slope on the left, as Keras and PyTorch do.
     greatest = float(np.abs(dy).max())
     left, right = (at_zero - on_left) / STEP, (on_right - at_zero) / STEP
     at = left if abs(left - right) > 0.01 else (left + right) / 2.0
     at = at if abs(at) > 1e-3 * greatest else 0.0
     flat = np.abs(dy) < SATURATED_SHARE * greatest
-    live = np.flatnonzero(~flat)
+    steep = np.flatnonzero(~flat)
     family, edge = "rectifier", None
     if not greatest or np.abs(y - y[0]).max() < 1e-12:
         family = "constant"
     elif np.abs(dy - dy[0]).max() < 1e-6 * greatest and not at_zero:
         family = "linear"
     elif (
-        flat[0] and flat[-1] and abs(at) >= 0.5 * greatest and z[live[0]] < -0.5 < 0.5 < z[live[-1]]
+        flat[0]
+        and flat[-1]
+        and abs(at) >= 0.5 * greatest
+        and z[steep[0]] < -0.5 < 0.5 < z[steep[-1]]
     ):
-        family, edge = "saturating", float(min(-z[live[0]], z[live[-1]]))
+        family, edge = "saturating", float(min(-z[steep[0]], z[steep[-1]]))
     elif not (y.min() >= -0.5 * max(1.0, y.max()) and abs(y[-1]) > 2.0 * abs(y[0])):
         family = "other"
     return Activation(name, value, slope, family, at_zero, float(at), edge)

@@ -1,6 +1,5 @@
-"""Criterion (a), lower loss on training and test sets: which initializer is better, and where that
-is only noise.
-"""
+"""Criterion (a), lower loss on training and test sets: rank initializers, and tell differences from
+noise."""
 
 from __future__ import annotations
 
@@ -28,12 +27,12 @@ __all__ = [
 CRITERION = "lower loss on the training set and on the test set"
 
 LEAST = 0.01
-"""Losses that differ by less than this share are called equal, however sure the difference: a
-network that has only its output biases to learn with, or whose loss falls by a ten-thousandth, is
-no better than another of that kind."""
+"""Losses that differ by less than this share count as equal, also if the difference is significant.
+Otherwise, a network that learns only its output biases, or whose loss falls by a ten-thousandth,
+would count as better than another one."""
 
-# Student's t at 97.5 %, for 1 to 30 degrees of freedom: scipy.stats.t.ppf(0.975, n). Beyond 30 the
-# last is used, which is a little too large.
+# Student's t at 97.5 %, for 1 to 30 degrees of freedom: scipy.stats.t.ppf(0.975, n). For more than
+# 30 the last one is used, which is a little too large.
 _STUDENT = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
     2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
@@ -43,16 +42,19 @@ _STUDENT = (
 
 @dataclass(frozen=True)
 class Standing:
-    """The place of an initializer at the end of the training.
+    """The result of an initializer at the end of the training.
 
-    Attributes: label: the initializer. train_loss, test_loss, train_accuracy, test_accuracy: (mean,
-        standard deviation) over the seeds; the standard deviation of a single seed is nan.
-        train_rank, test_rank: 1 + how many initializers have a lower loss, see `lower`. So all that
-            noise cannot tell from the best have rank 1.
-        learned: whether both losses are below those of a constant guess, in the same sense; None if
-            noise may decide, as with one seed.
-        below: the same of training and test loss, each.
-        diverged: seeds whose loss is inf or nan at the end. seeds: of how many.
+    Attributes:
+        label: the initializer.
+        train_loss, test_loss, train_accuracy, test_accuracy: (mean, standard deviation) over the
+            seeds; losses in nats, accuracies in [0, 1]. The standard deviation of one seed is nan.
+        train_rank, test_rank: 1 + the number of initializers with a lower loss, see `lower`. All
+            initializers that cannot be distinguished from the best have rank 1.
+        learned: whether both losses are below those of a constant guess, in the sense of `lower`;
+            None if the difference is within noise, and always with one seed.
+        below: the same for the training loss and the test loss separately.
+        diverged: number of seeds whose loss is inf or nan at the end.
+        seeds: number of seeds.
     """
 
     label: str
@@ -69,7 +71,7 @@ class Standing:
 
 
 def mean_and_spread(values: Array) -> tuple[float, float]:
-    """Mean and sample standard deviation, without a warning where there is none."""
+    """Return the mean and the sample standard deviation, which is nan for one value."""
     with np.errstate(all="ignore"):
         return float(np.mean(values)), float(np.std(values, ddof=1)) if len(
             values
@@ -77,13 +79,12 @@ def mean_and_spread(values: Array) -> tuple[float, float]:
 
 
 def lower(one: Array, other: Array) -> bool:
-    """Return whether the losses `one` are lower than `other`, both (seeds,), by more than noise.
+    """Return whether the losses `one` are lower than the losses `other` by more than noise.
 
-    Both have the same streams, seed for seed, so the ratio of the losses of a seed is judged, in
-    logarithms, since losses spread over decades: its mean has to be more than t standard errors
-    from 0, Student's t at 97.5 %, and LEAST. Of two equal initializers, one is called lower than
-    the other in at most 1 of 20 comparisons. Losses of which some are not finite are higher than
-    losses that all are."""
+    Both have shape (seeds,), and a seed gives both the same streams. The test is a paired t-test on
+    the logarithms, because losses spread over decades: the mean difference must exceed LEAST and t
+    standard errors, with Student's t at 97.5 %. For two equal initializers, one counts as lower in
+    at most 1 of 20 comparisons. Losses that are all finite are lower than losses that are not."""
     if not np.isfinite(one).all():
         return False
     if not np.isfinite(other).all():
@@ -104,24 +105,24 @@ def rank(curves: Mapping[str, Curves], guess: tuple[float, float]) -> list[Stand
     """Return the standings, best first: by the sum of both ranks, then by the mean test loss.
 
     Args:
-        curves: by initializer, of the same seeds each.
-        guess: losses of the best constant guess on training and test set.
+        curves: the curves of each initializer, all from the same seeds.
+        guess: the losses of the best constant guess on training and test set.
     """
     train = {label: curve.train_loss[:, -1] for label, curve in curves.items()}
     test = {label: curve.test_loss[:, -1] for label, curve in curves.items()}
 
-    def place(losses: Mapping[str, Array], label: str) -> int:
+    def rank_of(losses: Mapping[str, Array], label: str) -> int:
         return 1 + sum(lower(other, losses[label]) for other in losses.values())
 
-    found = [
+    standings = [
         Standing(
             label=label,
             train_loss=mean_and_spread(train[label]),
             test_loss=mean_and_spread(test[label]),
             train_accuracy=mean_and_spread(curve.train_accuracy[:, -1]),
             test_accuracy=mean_and_spread(curve.test_accuracy[:, -1]),
-            train_rank=place(train, label),
-            test_rank=place(test, label),
+            train_rank=rank_of(train, label),
+            test_rank=rank_of(test, label),
             learned=_learned(train[label], test[label], guess),
             below=(_below(train[label], guess[0]), _below(test[label], guess[1])),
             diverged=int((~np.isfinite(train[label] + test[label])).sum()),
@@ -130,7 +131,7 @@ def rank(curves: Mapping[str, Curves], guess: tuple[float, float]) -> list[Stand
         for label, curve in curves.items()
     ]
     return sorted(
-        found,
+        standings,
         key=lambda one: (
             one.train_rank + one.test_rank,
             np.nan_to_num(one.test_loss[0], nan=np.inf),
@@ -148,9 +149,8 @@ def _learned(train: Array, test: Array, guess: tuple[float, float]) -> bool | No
 
 
 def _below(losses: Array, guess: float) -> bool | None:
-    """Return whether losses are lower than that of a constant guess; None if they are in the mean,
-    but not by more than noise.
-    """
+    """Return whether losses are lower than that of a constant guess; None if their mean is lower,
+    but not by more than noise."""
     if lower(losses, np.full(len(losses), guess)):
         return True
     if np.isfinite(losses).all() and np.mean(math.log(guess) - _logs(losses)) > LEAST:
@@ -159,14 +159,14 @@ def _below(losses: Array, guess: float) -> bool | None:
 
 
 def judge(standings: Sequence[Standing], guess: tuple[float, float]) -> dict[str, Verdict]:
-    """Criterion (a) for each initializer, in the order of the standings."""
+    """Return the verdict on criterion (a) for each initializer, in the order of the standings."""
     learned = [one for one in standings if one.learned]
     best = [one.label for one in learned if one.train_rank == one.test_rank == 1]
-    advice = "none of these has learned: try more epochs or another learning rate"
+    advice = "no initializer learned: try more epochs or another learning rate"
     if best:
-        advice = f"lowest losses of these: {', '.join(best)}"
+        advice = f"lowest losses: {', '.join(best)}"
     elif learned:
-        advice = f"lowest sum of both ranks of those that learned: {learned[0].label}"
+        advice = f"best ranks among those that learned: {learned[0].label}"
     return {
         one.label: Verdict(
             "a",
@@ -181,31 +181,31 @@ def judge(standings: Sequence[Standing], guess: tuple[float, float]) -> dict[str
 
 def _reason(one: Standing, count: int, guess: tuple[float, float]) -> str:
     if one.diverged:
-        return f"the loss is no longer finite in {one.diverged} of {one.seeds} seeds"
+        return f"the loss diverged in {one.diverged} of {one.seeds} seeds"
     losses = [
-        f"{name} loss {loss[0]:.4g} (spread {loss[1]:.2g}, constant guess {bar:.4g}, rank {place} "
+        f"{name} loss {loss[0]:.4g} (std {loss[1]:.2g}, constant guess {bar:.4g}, rank {position} "
         f"of {count})"
-        for name, loss, bar, place in (
+        for name, loss, bar, position in (
             ("training", one.train_loss, guess[0], one.train_rank),
             ("test", one.test_loss, guess[1], one.test_rank),
         )
     ]
     if one.seeds < 2:
-        return f"{', '.join(losses)}; one seed has no spread to judge this by"
-    said = against_guess(one.below)
-    return ", ".join(losses) + (f": {said}" if said else "")
+        return f"{', '.join(losses)}; one seed is not enough to judge"
+    failure = against_guess(one.below)
+    return ", ".join(losses) + (f": {failure}" if failure else "")
 
 
 def against_guess(below: tuple[bool | None, bool | None]) -> str:
-    """Return what `Standing.below` says in words; nothing if both losses are lower."""
+    """Return `Standing.below` in words; an empty text if both losses are below the guess."""
     if below == (False, False):
-        return "neither loss lower than a constant guess"
+        return "no loss below a constant guess"
     if False in below:
         names = ["training loss", "test loss"]
         above = names.pop(below.index(False))
         if True in below:
-            return f"{names[0]} lower than a constant guess, {above} not"
-        return f"{above} not lower than a constant guess"
+            return f"{names[0]} below a constant guess, {above} not"
+        return f"{above} not below a constant guess"
     if None in below:
-        return "lower than a constant guess, but not by more than noise (more seeds would decide)"
+        return "below a constant guess, but within noise (use more seeds)"
     return ""

@@ -1,4 +1,4 @@
-"""Which initializer fits which activation, why, and who showed it."""
+"""The initializer that fits an activation, with the reason and the source."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class Recommendation:
     """An initializer for the weights in front of an activation.
 
     Attributes:
-        activation: its name.
-        initializer: in words, such as 'he_normal', as `diagnose` and the command line take it.
-        config: the same as `initfast.get` takes it.
+        activation: name of the activation.
+        initializer: the initializer as text, such as 'he_normal'; `diagnose` and the command line
+            take it.
+        config: the same initializer as a name or config for `initfast.get`.
         reason: why it fits.
-        source: who showed it.
-        also: other names that `initfast.get` takes and that do as well.
+        source: the publication or the method that the reason comes from.
+        also: names of other initializers that fit equally well.
     """
 
     activation: str
@@ -37,9 +38,9 @@ class Recommendation:
 
     def scale(self, fan_in: int, fan_out: int) -> float:
         """Return fan_in times the variance of the weights, given fan_in and fan_out."""
-        made = registry.get(self.config)
-        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[made.mode]
-        return float(made.scale) * fan_in / fan
+        initializer = registry.get(self.config)
+        fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+        return float(initializer.scale) * fan_in / fans[initializer.mode]
 
     def __str__(self) -> str:
         return f"{self.initializer} for {self.activation}: {self.reason} ({self.source})"
@@ -56,8 +57,8 @@ def _scaled(scale: float, mode: str = "fan_in") -> dict[str, Any]:
     }
 
 
-# Activation, initializer, config, reason, source, others that do. "Measured" is with 20 layers of
-# 512 units.
+# Activation, initializer, config, reason, source, other initializers that fit. "Measured" means a
+# network of 20 layers of 512 units.
 _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
     (
         "linear",
@@ -71,9 +72,9 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "sigmoid",
         "variance_scaling(scale=16, mode='fan_avg', distribution='uniform')",
         _scaled(16.0, "fan_avg"),
-        "its slope is a quarter of tanh's, so four times Glorot's standard deviation; even so a "
-        "deep network loses "
-        "more than half of the signal's variance a layer, and tanh is better there",
+        "the slope of sigmoid is a quarter of tanh's, so the weights need four times Glorot's "
+        "standard deviation; deep networks still lose more than half of the signal's variance per "
+        "layer, and tanh is better there",
         "Bengio 2012, arXiv:1206.5533",
         (),
     ),
@@ -81,8 +82,8 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "tanh",
         "lecun_normal",
         "lecun_normal",
-        "variance 1 / fan_in gives the net inputs the second moment of the inputs, where tanh has "
-        "a slope",
+        "variance 1 / fan_in gives the net inputs the mean square of the inputs, so tanh does not "
+        "saturate",
         "LeCun et al. 1998",
         ("lecun_uniform", "glorot_normal", "glorot_uniform"),
     ),
@@ -90,7 +91,7 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "relu",
         "he_normal",
         "he_normal",
-        "ReLU halves the second moment, and variance 2 / fan_in makes up for it",
+        "ReLU halves the mean square E[x^2], and variance 2 / fan_in restores it",
         HE,
         ("he_uniform",),
     ),
@@ -98,8 +99,8 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "leaky_relu",
         "he_normal",
         "he_normal",
-        "with slope a on the left the variance is 2 / ((1 + a^2) fan_in), 1.92 / fan_in for a = "
-        "0.2",
+        "with slope a below 0, variance 2 / ((1 + a^2) fan_in) keeps the mean square E[x^2]: "
+        "1.92 / fan_in for a = 0.2",
         HE,
         ("he_uniform",),
     ),
@@ -107,7 +108,7 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "elu",
         "he_normal",
         "he_normal",
-        "as for ReLU, and as its authors did",
+        "as for ReLU; the authors of ELU use it",
         "Clevert et al. 2016",
         ("he_uniform", "lecun_normal", "lecun_uniform"),
     ),
@@ -115,7 +116,7 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "selu",
         "lecun_normal",
         "lecun_normal",
-        "variance 1 / fan_in makes mean 0 and variance 1 a fixed point",
+        "variance 1 / fan_in keeps mean 0 and variance 1 from layer to layer",
         "Klambauer et al. 2017",
         ("lecun_uniform", "glorot_normal", "glorot_uniform"),
     ),
@@ -123,8 +124,7 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "gelu",
         "variance_scaling(scale=2.2, distribution='uniform')",
         _scaled(2.2),
-        "found by measuring: it keeps the second moment, of which he_normal loses an eighth a "
-        "layer",
+        "keeps the mean square E[x^2]; he_normal loses an eighth of it per layer",
         f"measured; {HE} for ReLU",
         ("he_normal", "he_uniform"),
     ),
@@ -132,7 +132,7 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "silu",
         "variance_scaling(scale=2.4, distribution='uniform')",
         _scaled(2.4),
-        "found by measuring: it keeps the second moment, of which he_normal loses a third a layer",
+        "keeps the mean square E[x^2]; he_normal loses a third of it per layer",
         f"measured; {HE} for ReLU",
         (),
     ),
@@ -140,7 +140,7 @@ _ROWS: tuple[tuple[str, str, Any, str, str, tuple[str, ...]], ...] = (
         "softplus",
         "variance_scaling(scale=2.7, distribution='uniform')",
         _scaled(2.7),
-        "1 / (f'(0)^2 (1 + f(0)^2)) = 2.7, which keeps the variance over the batch",
+        "scale 1 / (f'(0)^2 (1 + f(0)^2)) = 2.7 keeps the variance over the batch",
         "Kumar 2017, arXiv:1704.08863; measured",
         (),
     ),
@@ -154,68 +154,73 @@ def recommend(activation: Any) -> Recommendation:
     Args:
         activation: a name in any usual spelling ('relu', 'ReLU', 'swish'), a torch module, class
             or function, a Keras activation, a JAX function, or any elementwise function on arrays.
-            What is in no table is judged by quadrature.
+            For functions that are not in the table, the scale is computed by quadrature.
+
+    Returns:
+        The `Recommendation`; printed, it is one sentence.
 
     Raises:
-        ValueError: there is no such name; the function is not elementwise.
+        ValueError: the name is unknown, the function is not elementwise, or its slope is 0.
 
     >>> import numpy as np
     >>> print(recommend("ReLU"))
-    he_normal for relu: ReLU halves the second moment, and variance 2 / fan_in makes up for it ...
+    he_normal for relu: ReLU halves the mean square E[x^2], and variance 2 / fan_in restores it ...
     >>> print(recommend(lambda z: np.maximum(z, 0.0) ** 2).initializer)
     variance_scaling(scale=0.58, distribution='uniform')
     """
-    found = resolve(activation)
-    return recommended(found.name, facts(found))
+    resolved = resolve(activation)
+    return recommended(resolved.name, facts(resolved))
 
 
-def recommended(name: str, known: Facts) -> Recommendation:
-    """Return what `recommend` does for an activation of which a report has the numbers.
+def recommended(name: str, activation: Facts) -> Recommendation:
+    """Return the result of `recommend` for an activation, given its facts from a report.
 
     Raises:
-        ValueError: its slope is 0.
+        ValueError: the slope of the activation is 0.
     """
     row = ACTIVATIONS.get(name)
-    return _BY_NAME[name] if name in _BY_NAME and facts(row) == known else _computed(name, known)
+    if name in _BY_NAME and facts(row) == activation:
+        return _BY_NAME[name]
+    return _computed(name, activation)
 
 
-# A computed scale this near to one with a name is that.
+# A computed scale within this share of a named one gets the name.
 _NEAR = 0.06
 _NAMED = (
     (1.0, "lecun_normal", ("lecun_uniform",)),
     (2.0, "he_normal", ("he_uniform",)),
 )
+_SOURCE = "computed by quadrature"
 
 
-def _computed(name: str, known: Facts) -> Recommendation:
-    """Return what the quadrature recommends."""
-    found = known.gains
-    if not math.isfinite(found.gradient):
+def _computed(name: str, activation: Facts) -> Recommendation:
+    """Return the recommendation that quadrature gives."""
+    gains = activation.gains
+    if not math.isfinite(gains.gradient):
         raise ValueError(
-            f"no initializer fits {name}: its slope is 0, so that nothing is learnt through it"
+            f"no initializer fits {name}: its slope is 0, so no gradient passes through it"
         )
-    keeps = f"1 / E[f^2] = {found.signal:.3g} keeps the signal"
-    keeps += f", 1 / E[f'^2] = {found.gradient:.3g} the gradient"
+    signal = f"1 / E[f^2] = {gains.signal:.3g} keeps the signal"
+    gradient = f"1 / E[f'^2] = {gains.gradient:.3g} keeps the gradient"
     mode = "fan_in"
-    if known.family == "saturating":
-        scale = found.small
-        why = f"1 / f'(0)^2 keeps a signal where f has a slope; at unit variance {keeps}"
-        mode = "fan_avg" if known.at_zero else mode
-    elif known.at_zero:
-        # The constant f(0) alone keeps E[f^2]: what counts is the variance over the batch.
-        scale = found.small / (1.0 + known.at_zero**2)
-        scale = scale if math.isfinite(scale) else math.sqrt(found.variance * found.gradient)
-        why = "1 / (f'(0)^2 (1 + f(0)^2)) keeps the variance over the batch; 1 / E[f'^2] = "
-        why += f"{found.gradient:.3g} the gradient"
+    if activation.family == "saturating":
+        scale = gains.small
+        reason = f"scale 1 / f'(0)^2 keeps small signals; at unit variance {signal} and {gradient}"
+        mode = "fan_avg" if activation.at_zero else mode
+    elif activation.at_zero:
+        # The constant f(0) alone keeps E[f^2], so the variance over the batch must be kept.
+        scale = gains.small / (1.0 + activation.at_zero**2)
+        scale = scale if math.isfinite(scale) else math.sqrt(gains.variance * gains.gradient)
+        reason = f"scale 1 / (f'(0)^2 (1 + f(0)^2)) keeps the variance over the batch; {gradient}"
     else:
-        scale = math.sqrt(found.signal * found.gradient)
-        why = (
-            keeps if abs(found.signal / found.gradient - 1) < 1e-3 else f"{keeps}; between the two"
-        )
+        scale = math.sqrt(gains.signal * gains.gradient)
+        reason = f"scale {signal} and {gradient}"
+        if abs(gains.signal / gains.gradient - 1) >= 1e-3:
+            reason += "; the recommended scale is their geometric mean"
     if mode == "fan_in":
-        for value, named, also in _NAMED:
+        for value, initializer, also in _NAMED:
             if abs(scale / value - 1.0) < _NEAR:
-                return Recommendation(name, named, named, why, "by quadrature", also)
+                return Recommendation(name, initializer, initializer, reason, _SOURCE, also)
     scale = float(f"{scale:.2g}")
     config = _scaled(scale, mode)
-    return Recommendation(name, label(registry.get(config)), config, why, "by quadrature")
+    return Recommendation(name, label(registry.get(config)), config, reason, _SOURCE)

@@ -1,4 +1,4 @@
-"""What a report holds, and how it is printed: the verdict first."""
+"""Reports on the signals of a network, and their text: the verdict first."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from initfast.signal.plain import plain
 
 __all__ = ["Block", "Histogram", "LayerReport", "SignalReport", "Summary", "Verdict", "summary"]
 
-_WORDS = {True: "pass", False: "FAIL", None: "-"}
-# Which criterion names the trouble if several fail: equal units make small gradients, not the other
-# way about.
+_WORDS = {True: "pass", False: "FAIL", None: "n/a"}
+# If several criteria fail, the first of these is the cause: equal units make gradients small, but
+# small gradients do not make units equal.
 _ORDER = "gcbfde"
-_FAILS = {
+_FAILURES = {
     "c": "activations explode: ",
-    "d": "gradients are not of one size through depth: ",
-    "e": "activations have a mean: ",
+    "d": "gradients differ too much between layers: ",
+    "e": "the mean of the activations is not near zero: ",
     "f": "the signal does not keep its size: ",
 }
-_LOSS = "a lower loss on training and test data: takes training, `initfast compare`"
+_LOSS = "lower loss on training and test data: needs training, see `initfast compare`"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The verdict on the whole, for a reader in a hurry.
+    """The verdict on the whole network.
 
     Attributes:
         level: 'UNUSABLE' (the network cannot learn), 'POOR' (a criterion failed), 'GOOD' or 'NOT
-            JUDGED' (too little of it is known).
-        sentence: why.
+            JUDGED' (too little of the network is known).
+        sentence: the reason.
     """
 
     level: str
@@ -46,13 +46,20 @@ class Summary:
 
 @dataclass(frozen=True)
 class SignalReport:
-    """How signals and gradients go through a network before its training.
+    """The signals and gradients of a network before its training, layer by layer, with verdicts.
 
-    Attributes: activation: of the hidden layers, or several joined by ', '. initializer,
-        bias_initializer: in words; 'as the model has it' for a real model. inputs, loss: in words.
-        batch: samples. seed: of a sketch's weights; None for a real model. layers: in the order in
-        which they ran. verdicts: by letter, 'b' to 'g'. Criterion (a), a lower loss, needs
-        training: `initfast.compare`. notes: what no criterion asks for and is worth knowing.
+    Attributes:
+        activation: name of the activation of the hidden layers; several names are joined by ', '.
+        initializer, bias_initializer: the initializers as text; for a real model, texts that refer
+            to the model.
+        inputs: 'normal', 'bernoulli', or 'given' for an array or a real batch.
+        loss: the loss, in words.
+        batch: number of samples.
+        seed: the seed of a sketch's weights; None for a real model.
+        layers: one `LayerReport` for each layer, in the order in which they ran.
+        verdicts: one `Verdict` for each criterion, by its letter 'b' to 'g'. Criterion (a), a lower
+            loss, needs training: `initfast.compare`.
+        notes: texts on dead units, branches that are 0 at first, and weights that are not judged.
         blocks: the sums of residual connections, in order.
     """
 
@@ -70,20 +77,20 @@ class SignalReport:
 
     @property
     def summary(self) -> Summary:
-        """Return the verdict on the whole; str() of it is the first line of a printed report."""
+        """Return the verdict on the whole network, which begins the printed report."""
         return summary(self.verdicts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as strict JSON holds it; what is not finite becomes a string that
-        `float` reads: 'inf', '-inf', 'nan'."""
-        found = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        found["layers"] = [dataclasses.asdict(layer) for layer in self.layers]
-        found["verdicts"] = {key: dataclasses.asdict(each) for key, each in self.verdicts.items()}
-        result: dict[str, Any] = plain({"summary": dataclasses.asdict(self.summary), **found})
+        """Return the report as a dict for strict JSON. Numbers that are not finite become strings
+        that `float` reads: 'inf', '-inf', 'nan'."""
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        values["layers"] = [dataclasses.asdict(layer) for layer in self.layers]
+        values["verdicts"] = {key: dataclasses.asdict(each) for key, each in self.verdicts.items()}
+        result: dict[str, Any] = plain({"summary": dataclasses.asdict(self.summary), **values})
         return result
 
     def table(self) -> str:
-        """Return the table of all layers, and of all residual sums, however many there are."""
+        """Return the table of all layers and all residual sums as text, also if there are many."""
         return "\n".join(tables.layers(self.layers) + tables.blocks(self.blocks))
 
     def plot(self, path: Any = None) -> Any:
@@ -91,11 +98,14 @@ class SignalReport:
         matplotlib.
 
         Args:
-            path: where to write the picture, PNG or what matplotlib's Agg canvas knows by the
-                suffix; default: nowhere.
+            path: where to write the picture: a PNG, or another format of matplotlib's Agg canvas,
+                by the suffix. Default: nowhere.
 
         Returns:
             The `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: matplotlib is missing: `pip install 'initfast[plot]'`.
         """
         return plots.report(self, path)
 
@@ -112,7 +122,7 @@ class SignalReport:
 
 
 def summary(verdicts: dict[str, Verdict]) -> Summary:
-    """Return the verdict on the whole."""
+    """Return the verdict on the whole network."""
     failed = [
         verdict
         for letter in _ORDER
@@ -124,12 +134,12 @@ def summary(verdicts: dict[str, Verdict]) -> Summary:
     if worst is not None:
         return Summary("UNUSABLE", worst.reason)
     if failed:
-        said = _FAILS.get(failed[0].letter, "")
-        return Summary("POOR", said + failed[0].reason)
+        failure = _FAILURES.get(failed[0].letter, "")
+        return Summary("POOR", failure + failed[0].reason)
     passed = [letter for letter in "fdg" if letter in verdicts and verdicts[letter].passed]
     if not {"f", "d"} & set(passed):
-        why = "nothing failed, but there is neither a signal nor a gradient to compare"
-        return Summary("NOT JUDGED", why)
+        reason = "no criterion failed, but neither signals nor gradients could be compared"
+        return Summary("NOT JUDGED", reason)
     *most, last = (verdicts[letter].criterion for letter in passed)
     return Summary("GOOD", f"{', '.join(most)}, and {last}" if most else last)
 
@@ -150,7 +160,7 @@ def compared(reports: Sequence[SignalReport]) -> str:
     for each in ordered:
         head = f"{each.summary.level:<10}  {each.initializer:<{width}}  "
         lines += _wrapped(each.summary.sentence, head if len(head) < 60 else f"{head.strip()}: ")
-    return "\n".join([*lines, "", "--details prints the whole reports."])
+    return "\n".join([*lines, "", "--details prints the full reports."])
 
 
 def _wrapped(text: str, head: str = "") -> list[str]:
@@ -181,11 +191,12 @@ def _judged(report: SignalReport) -> list[str]:
         key=lambda each: (each.passed is not False, each.level == "inherent", each.passed is None),
     )
     for verdict in by_weight:
-        word = "known" if verdict.level == "inherent" else _WORDS[verdict.passed]
-        text = f"{verdict.criterion}: {verdict.reason}" + (
-            f". {verdict.recommend}" if verdict.recommend else ""
-        )
+        word, text = _WORDS[verdict.passed], f"{verdict.criterion}: {verdict.reason}"
+        if verdict.level == "inherent":
+            word, text = "note", _FAILURES[verdict.letter] + verdict.reason
+        if verdict.recommend:
+            text += f". {verdict.recommend}"
         lines += _wrapped(text, f"{word:<6}")
     for note in report.notes:
         lines += _wrapped(note, "note  ")
-    return [*lines, *_wrapped(_LOSS, "-     ")]
+    return [*lines, *_wrapped(_LOSS, f"{_WORDS[None]:<6}")]

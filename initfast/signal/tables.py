@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +10,11 @@ from initfast.signal.layers import Block, LayerReport
 __all__ = ["ROWS", "WIDTH", "blocks", "layers", "legend", "number"]
 
 WIDTH = 100
-ROWS = 24  # of a printed report; `table()` has all
+ROWS = 24  # rows of a printed report; `table()` returns all
 
 
 def number(value: float | None) -> str:
-    """Return a number in nine characters at most."""
+    """Return a number as text of at most nine characters; '-' for None."""
     if value is None:
         return "-"
     size = abs(value)
@@ -36,32 +35,41 @@ def _second(layer: LayerReport) -> float:
     return layer.net_std * layer.net_std + layer.net_mean * layer.net_mean
 
 
-# Heading, width, what it shows of a layer, and what it means.
+# Heading, width, cell of a layer, meaning.
 _COLUMNS: tuple[tuple[str, int, Any, str], ...] = (
-    ("fan_in", 7, lambda layer: _count(layer.fan_in), "inputs of one unit"),
-    ("E[z^2]", 9, lambda layer: number(_second(layer)), "of the net inputs z = x W + b, measured"),
+    ("fan_in", 7, lambda layer: _count(layer.fan_in), "number of inputs of one unit"),
+    (
+        "E[z^2]",
+        9,
+        lambda layer: number(_second(layer)),
+        "mean square of the net inputs z = x W + b, measured",
+    ),
     (
         "theory",
         9,
         lambda layer: number(None if layer.normalised else layer.expected_net_variance),
-        "the same as fan_in E[w^2] E[x^2] + E[b^2]",
+        "the expected E[z^2]: fan_in E[w^2] E[x^2] + E[b^2]",
     ),
-    ("mean", 10, lambda layer: number(layer.mean), "of the activations f(z)"),
-    ("variance", 9, lambda layer: number(layer.variance), "of the activations"),
+    ("mean", 10, lambda layer: number(layer.mean), "mean of the activations f(z)"),
+    ("variance", 9, lambda layer: number(layer.variance), "variance of the activations f(z)"),
     (
         "flat",
         7,
         lambda layer: _share(layer.saturated if layer.dead is None else layer.dead),
-        "share of saturated values (sigmoid, tanh), or of units that are 0 on the whole batch "
-        "(ReLU)",
+        "share of saturated z (sigmoid, tanh), or of units that are 0 on the whole batch (ReLU)",
     ),
     (
         "gradient",
         9,
         lambda layer: number(layer.gradient_rms),
-        "RMS of the loss's gradient by the activations",
+        "RMS of the gradient of the loss with respect to the activations",
     ),
-    ("equal", 6, lambda layer: _count(layer.symmetric), "units that stay equal to another"),
+    (
+        "equal",
+        6,
+        lambda layer: _count(layer.symmetric),
+        "number of units that stay equal to another unit",
+    ),
 )
 _NAME = WIDTH - sum(column[1] for column in _COLUMNS)
 
@@ -72,31 +80,32 @@ _BLOCKS: tuple[tuple[str, int, Any, str], ...] = (
         lambda i, each, first: number(each.after),
         "RMS of the residual stream",
     ),
-    ("branch", 12, lambda i, each, first: number(each.branch), "RMS of what the branch adds"),
+    ("branch", 12, lambda i, each, first: number(each.branch), "RMS of the branch that is added"),
     (
         "share",
         10,
         lambda i, each, first: _share(each.after and (each.branch / each.after) ** 2),
-        "E[x^2] of the branch over that of the stream",
+        "E[x^2] of the branch over E[x^2] of the stream",
     ),
     (
         "growth",
         12,
         lambda i, each, first: number(first and (each.after / first) ** 2),
-        "of E[x^2] since before the first sum",
+        "E[x^2] of the stream over E[x^2] before the first sum",
     ),
     (
         "1 + depth",
         12,
         lambda i, each, first: str(i + 2),
-        "the growth if each branch adds as much as there was at first",
+        "the growth if each branch adds as much as the stream had before the first sum",
     ),
 )
 _BLOCK_NAME = WIDTH - sum(column[1] for column in _BLOCKS)
 
 
 def layers(rows: Sequence[LayerReport], most: int | None = None) -> list[str]:
-    """Return the table of the layers; of more than `most`, the first and last ones."""
+    """Return the lines of the table of layers; only the first and last if there are more than
+    `most`."""
     prefix = _common([layer.name for layer in rows])
     head = f"{'layer':<{_NAME}}" + "".join(f"{name:>{width}}" for name, width, *_ in _COLUMNS)
     lines = [
@@ -108,7 +117,7 @@ def layers(rows: Sequence[LayerReport], most: int | None = None) -> list[str]:
 
 
 def blocks(rows: Sequence[Block], most: int | None = None) -> list[str]:
-    """Return the table of the residual sums; empty without any."""
+    """Return the lines of the table of residual sums; an empty list if there are none."""
     if not rows:
         return []
     head = f"{'residual sum':<{_BLOCK_NAME}}"
@@ -122,22 +131,22 @@ def blocks(rows: Sequence[Block], most: int | None = None) -> list[str]:
 
 
 def legend(rows: Sequence[LayerReport], sums: Sequence[Block]) -> list[str]:
-    """Return what the columns mean."""
+    """Return one line for the meaning of each column."""
     columns = [*_COLUMNS, *(_BLOCKS if sums else ())]
-    text = "; ".join(f"{name}: {meaning}" for name, _, _, meaning in columns)
-    return textwrap.wrap(f"Columns. {text}.", WIDTH, break_on_hyphens=False) if rows else []
+    return [f"{name:<11}{meaning}" for name, _, _, meaning in columns] if rows else []
 
 
-def _cut(lines: list[str], most: int | None, what: str) -> list[str]:
+def _cut(lines: list[str], most: int | None, noun: str) -> list[str]:
     if most is None or len(lines) <= most:
         return lines
     half = most // 2
-    left = len(lines) - 2 * half
-    return [*lines[:half], f"... {left} more {what}: print(report.table())", *lines[-half:]]
+    hidden = len(lines) - 2 * half
+    more = f"... {hidden} more {noun}: print(report.table()) shows all"
+    return [*lines[:half], more, *lines[-half:]]
 
 
 def _common(names: Sequence[str]) -> str:
-    """Return the first part that all names have, with its dot, such as 'transformer.'."""
+    """Return the first part that (almost) all names share, with its dot, such as 'transformer.'."""
     first = names[0].partition(".") if names else ("", "", "")
     prefix = first[0] + first[1]
     shared = first[1] and sum(each.startswith(prefix) for each in names) >= len(names) - 1 > 1
@@ -151,5 +160,5 @@ def _title(layer: LayerReport, prefix: str) -> str:
 
 
 def _short(name: str, width: int) -> str:
-    """Return the end of a long name, which distinguishes layers."""
+    """Return the end of a long name, because layers differ there."""
     return name if len(name) < width else ".." + name[-(width - 3) :]

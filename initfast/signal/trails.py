@@ -1,9 +1,10 @@
-"""What ran in a real model, as lines of a report: which normalisation and activation belongs to
-which layer, and where a branch joins the stream that it came from.
+"""The layers of one run of a real model, as lines of a report: which normalisation and activation
+belongs to which layer, and where a branch joins its residual stream.
 
-An activation belongs to the layer whose output it was given, the very same tensor, or that tensor
-reshaped, pooled or dropped out; so does a normalisation between the two. What comes through
-anything else, such as a sum, belongs to none, and the layer is not judged as a link of a chain."""
+An activation belongs to a layer if its input is the output tensor of the layer, or this tensor
+after a reshape, pooling or dropout; a normalisation between the two belongs to the layer, too.
+After any other operation, such as a sum, an activation belongs to no layer, and the layer is not
+judged as a link of a chain."""
 
 from __future__ import annotations
 
@@ -25,17 +26,18 @@ Floats = npt.NDArray[np.floating[Any]]
 
 @dataclass(eq=False)
 class Line:
-    """A layer of a model: its line so far, the tensor that it gives now, and who it is."""
+    """A layer of a model: its report so far, its latest output tensor, and the layer object
+    `owner`."""
 
     report: LayerReport
     output: Any
     owner: Any
     before: Moments | None
-    steps: int = 1  # tensors that it has given: its own, the normalised one, the activations
+    steps: int = 1  # number of output tensors: its own, the normalised one, the activations
     activated: bool = False
-    norm: bool = False  # what it gives is normalised
+    norm: bool = False  # whether its output is normalised
     parts: list[Any] = field(default_factory=list)  # layers that only normalise or scale it
-    # What it was before each step: report, output, number of steps.
+    # The values before each step: report, output, number of steps.
     history: list[tuple[LayerReport, Any, int]] = field(default_factory=list)
 
 
@@ -46,7 +48,7 @@ class Trail:
         self.lines: list[Line] = []
         self.blocks: list[Block] = []
         self._calls: dict[str, int] = {}
-        # By identity of a tensor, with the tensor itself, so that no other gets its place.
+        # Keyed by id; the tensor is kept alive, so that its id is not reused.
         self._origins: dict[int, tuple[Any, Line]] = {}
 
     def layer(
@@ -61,8 +63,17 @@ class Trail:
         given: Any = None,
         norm: bool = False,
     ) -> Line:
-        """A layer has given `output` for `given`; `values` are (samples, units) of the output. A
-        later call has '#2' after its name.
+        """Record that a layer returned `output` for the input `given`, and return its new line.
+
+        Args:
+            owner: the layer object.
+            name: its name; later calls of the same layer get the suffix '#2', '#3', ...
+            fans: (fan_in, fan_out), or None.
+            before: moments of the input; None if the input is tokens.
+            output: the output tensor.
+            values: the output as an array (samples, units).
+            given: the input tensor.
+            norm: whether the layer normalises.
         """
         source = self.origin(given)
         if source is not None:
@@ -81,24 +92,24 @@ class Trail:
         self._note(output, self.lines[-1])
         return self.lines[-1]
 
-    def origin(self, given: Any) -> Line | None:
-        """Return the layer that gave this very tensor, with or without its activation."""
-        found = self._origins.get(id(given))
-        return None if found is None else found[1]
+    def origin(self, tensor: Any) -> Line | None:
+        """Return the layer whose output is this tensor, with or without its activation, or None."""
+        entry = self._origins.get(id(tensor))
+        return None if entry is None else entry[1]
 
-    def source(self, given: Any) -> Line | None:
-        """Return the layer that gave this very tensor and has no activation yet."""
-        found = self.origin(given)
-        return None if found is None or found.activated else found
+    def source(self, tensor: Any) -> Line | None:
+        """Return the layer whose output is this tensor, if it has no activation yet, or None."""
+        line = self.origin(tensor)
+        return None if line is None or line.activated else line
 
-    def passed(self, given: Any, output: Any) -> None:
-        """What a layer gave has changed its form, no more."""
-        if (line := self.origin(given)) is not None and output is not given:
+    def passed(self, tensor: Any, output: Any) -> None:
+        """Record that the output of a layer was reshaped, pooled or dropped out."""
+        if (line := self.origin(tensor)) is not None and output is not tensor:
             self._note(output, line)
 
     def normalised(self, line: Line, output: Any, values: Floats, *, norm: bool = True) -> None:
-        """What a layer gave has been normalised: these are its net inputs. Not `norm`: only
-        scaled."""
+        """Record that the output of a layer was normalised, or only scaled if `norm` is False;
+        `values` become its net inputs."""
         self._replace(line, ACTIVATIONS["linear"], output, values, values)
         if norm:
             line.norm = True
@@ -107,21 +118,23 @@ class Trail:
     def activated(
         self, line: Line, activation: Activation | str, output: Any, net: Floats, values: Floats
     ) -> None:
-        """What a layer gave has become activations."""
+        """Record the activation of the output of a layer."""
         self._replace(line, activation, output, net, values)
         line.activated = True
         line.norm = False
 
     def joined(self, name: str, before: float, branch: float, after: float) -> int:
-        """A branch has been added to the stream that it came from; returns the sum's number."""
+        """Record that a branch was added to its stream, and return the index of the sum.
+
+        The RMS of the stream before the sum, of the branch and of the sum are given."""
         number = self._calls[f"{name} +"] = self._calls.get(f"{name} +", 0) + 1
-        shown = name if number == 1 else f"{name}#{number}"
-        self.blocks.append(Block(shown, before, branch, after))
+        title = name if number == 1 else f"{name}#{number}"
+        self.blocks.append(Block(title, before, branch, after))
         return len(self.blocks) - 1
 
     def forked(self, stream: Any) -> None:
-        """A tensor continues as a stream: a normalisation or activation of it belongs to the
-        branch, and not to the layer whose output it is."""
+        """Record that a tensor is a residual stream: its normalisation or activation belongs to the
+        branch, not to the layer whose output the tensor is."""
         line = self.origin(stream)
         if line is None:
             return
@@ -133,7 +146,7 @@ class Trail:
                 return
 
     def belongs(self, line: Line, block: int | None, *, silent: bool = False) -> None:
-        """A layer is part of a branch, which may be 0 at first."""
+        """Record that a layer is part of the branch of a sum; `silent` if the branch outputs 0."""
         old = line.report
         line.report = dataclasses.replace(
             old,
@@ -142,7 +155,7 @@ class Trail:
         )
 
     def ended(self, output: Any) -> None:
-        """The model has given this."""
+        """Record the output of the model."""
         if (line := self.origin(output)) is not None:
             line.report = dataclasses.replace(line.report, followed=True)
 

@@ -1,8 +1,8 @@
 """Train one small network from several draws of its weights at once: softmax cross entropy, plain
 SGD, NumPy.
 
-The draws lie along the first axis of every array and never mix. Each slice is multiplied by a
-product of its own, so that a repeat's numbers are those that it would have alone."""
+The first axis of every array counts the draws ("repeats"), which never mix. Each repeat has a
+separate matrix product, so its numbers do not depend on the other repeats."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from initfast.signal.layouts import Dense, Images
 
 __all__ = ["Curves", "Network", "Recipe", "draw", "gradients", "one_blas_thread", "train"]
 
-_CHUNK = 1024  # samples measured at once, so that large data need little memory
+_CHUNK = 1024  # samples measured at a time, to limit the memory for large data
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How every network of a comparison is trained.
+    """The settings of the training, the same for every network of a comparison.
 
-    Attributes: epochs: passes over the training part. batch: samples a step; the last step of an
-        epoch takes what is left. learning_rate, momentum: velocity = momentum * velocity +
-        gradient; weights -= learning_rate * velocity.
+    Attributes:
+        epochs: passes over the training part.
+        batch: samples per step; the last step of an epoch may have fewer.
+        learning_rate, momentum: velocity = momentum * velocity + gradient;
+            weights -= learning_rate * velocity.
     """
 
     epochs: int = 20
@@ -43,7 +45,7 @@ class Recipe:
 @dataclass
 class Network:
     """The layers of all repeats: kernels (repeats, inputs of a unit, units), biases (repeats, 1,
-    units), and how each layer reads its inputs (default: all are dense)."""
+    units), and the layout of each layer (default: all are dense)."""
 
     kernels: list[Array]
     biases: list[Array]
@@ -55,23 +57,23 @@ class Network:
         self.layouts = self.layouts or [Dense(kernel.shape[1]) for kernel in self.kernels]
 
     def skips(self, layer: int) -> bool:
-        """Return whether a hidden layer's inputs are added to its activations: x + f(x W + b)."""
+        """Return whether the inputs of this layer are added to its activations: x + f(x W + b)."""
         inputs, units = self.kernels[layer].shape[1:]
         return self.residual and inputs == units and layer < len(self.kernels) - 1
 
     def forward(self, x: Array) -> tuple[list[Array], list[Array]]:
-        """Net inputs and inputs of every layer for `x`, (samples, features) or (repeats, samples,
-        features).
+        """Return the net inputs and the inputs of every layer for `x`, which has shape (samples,
+        features) or (repeats, samples, features).
 
-        Those of a convolution are flat as well: (repeats, samples, places * channels). The last net
-        inputs are the logits. Softmax follows; there is no activation between.
+        Those of a convolution are flat, too: (repeats, samples, patches * channels). The last net
+        inputs are the logits of the softmax.
         """
         inputs, nets = [x], []
         for kernel, bias, layout in zip(self.kernels, self.biases, self.layouts, strict=True):
             net = np.matmul(layout.unfold(inputs[-1]), kernel) + bias
             nets.append(net.reshape(len(kernel), x.shape[-2], -1))
             if len(nets) < len(self.kernels):
-                # Some activations are computed in float64 only.
+                # Some activations return float64 for any input.
                 out = self.activation.value(nets[-1]).astype(x.dtype, copy=False)
                 inputs.append(out + inputs[-1] if self.skips(len(nets) - 1) else out)
         return nets, inputs
@@ -79,11 +81,11 @@ class Network:
 
 @dataclass
 class Curves:
-    """What training did: arrays (repeats, epochs + 1), the first column before any step, in
-    float64.
+    """Losses and accuracies of a training: float64 arrays (repeats, epochs + 1). The first column
+    is before any step.
 
-    A loss is the mean cross entropy in nats, an accuracy a share in [0, 1]. inf and nan are
-    results: it diverged."""
+    A loss is the mean cross entropy in nats, an accuracy a share in [0, 1]. Values of inf or nan
+    mean that the training diverged."""
 
     train_loss: Array
     test_loss: Array
@@ -103,29 +105,29 @@ def draw(
     residual: bool = False,
     layouts: Sequence[Dense | Images] = (),
 ) -> Network:
-    """Return the networks to begin with; `widths` are the features, then the units or channels of
-    each layer.
+    """Return the networks before the training; `widths` are the features, then the units or
+    channels of each layer.
 
-    Layer i of repeat r has the kernel of stream `seed.named(f"repeat/{r}/layer/{i}/kernel")`, and a
-    bias likewise. All initializers draw from the same streams: two normals that differ in scale
-    alone give the same numbers, scaled, so that the difference between initializers is not that of
-    their luck."""
+    The kernel of layer i in repeat r comes from the stream
+    `seed.named(f"repeat/{r}/layer/{i}/kernel")`, its bias from the same name with "bias". All
+    initializers draw from the same streams: two normals of different scales give the same numbers
+    up to the scale, so chance does not favour one initializer."""
 
-    def stack(made: Callable[..., Any], shape: tuple[int, ...], name: str) -> Array:
+    def stack(source: Callable[..., Any], shape: tuple[int, ...], name: str) -> Array:
         draws = []
         for repeat in range(repeats):
             stream = seed.named(f"repeat/{repeat}/{name}")
             draws.append(
                 np.asarray(
-                    (made.with_seed(stream) if isinstance(made, Initializer) else made)(
+                    (source.with_seed(stream) if isinstance(source, Initializer) else source)(
                         shape, dtype
                     )
                 )
             )
         if draws[0].shape != shape:
             raise ValueError(
-                f"an initializer must give the shape it is asked for, {shape}; received "
-                f"{draws[0].shape}"
+                f"an initializer must return an array of the requested shape {shape}; received "
+                f"shape {draws[0].shape}"
             )
         return np.stack(draws).astype(dtype)
 
@@ -139,7 +141,8 @@ def draw(
 
 
 def softmax_loss(logits: Array, y: Array) -> tuple[Array, Array]:
-    """Cross entropy of each sample, and softmax minus one-hot, its gradient in the logits.
+    """Return the cross entropy of each sample, and its gradient with respect to the logits, which
+    is softmax minus one-hot.
 
     Args:
         logits: (repeats, samples, classes). y: classes, (samples,) or (repeats, samples).
@@ -157,8 +160,8 @@ def softmax_loss(logits: Array, y: Array) -> tuple[Array, Array]:
 
 
 def gradients(network: Network, x: Array, y: Array) -> tuple[Array, list[Array], list[Array]]:
-    """Return the mean loss of each repeat over its samples, and its gradient in kernels and biases,
-    by back-propagation.
+    """Return the mean loss of each repeat over its samples, and its gradients with respect to
+    kernels and biases, by back-propagation.
 
     Args:
         x: (repeats, samples, features). y: (repeats, samples).
@@ -183,18 +186,17 @@ def gradients(network: Network, x: Array, y: Array) -> tuple[Array, list[Array],
 
 
 def _measure(network: Network, x: Array, y: Array) -> tuple[Array, Array]:
-    """Loss and accuracy of each repeat over a part of the data. A sample without a finite loss
-    counts as wrong.
-    """
+    """Return loss and accuracy of each repeat over a part of the data. A sample without a finite
+    loss counts as wrong."""
     total = np.zeros(len(network.kernels[0]))
-    right = np.zeros(len(total))
+    correct = np.zeros(len(total))
     for first in range(0, len(x), _CHUNK):
         labels = y[first : first + _CHUNK]
         logits = network.forward(x[first : first + _CHUNK])[0][-1]
         losses, _ = softmax_loss(logits, labels)
         total += losses.sum(axis=1, dtype=np.float64)
-        right += ((logits.argmax(axis=-1) == labels) & np.isfinite(losses)).sum(axis=1)
-    return total / len(x), right / len(x)
+        correct += ((logits.argmax(axis=-1) == labels) & np.isfinite(losses)).sum(axis=1)
+    return total / len(x), correct / len(x)
 
 
 def train(
@@ -208,8 +210,8 @@ def train(
     every epoch.
 
     Epoch e of repeat r takes the samples in the order of stream
-    `seed.named(f"repeat/{r}/epoch/{e}/order")`, the same for every initializer. Overflow is no
-    error and no warning: it shows in the curves."""
+    `seed.named(f"repeat/{r}/epoch/{e}/order")`, the same for every initializer. An overflow raises
+    no error and no warning: it shows in the curves."""
     x, y = dataset.x_train, dataset.y_train
     repeats = len(network.kernels[0])
     parameters = network.kernels + network.biases
@@ -222,8 +224,8 @@ def train(
                 names = [f"repeat/{repeat}/epoch/{epoch}/order" for repeat in range(repeats)]
                 order = np.stack([permutation(len(x), seed.named(name)) for name in names])
                 for first in range(0, len(x), recipe.batch):
-                    chosen = order[:, first : first + recipe.batch]
-                    _, in_kernels, in_biases = gradients(network, x[chosen], y[chosen])
+                    samples = order[:, first : first + recipe.batch]
+                    _, in_kernels, in_biases = gradients(network, x[samples], y[samples])
                     for parameter, velocity, slope in zip(
                         parameters, velocities, in_kernels + in_biases, strict=True
                     ):
@@ -240,15 +242,14 @@ def train(
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let BLAS use one thread, in the whole process, for as long as this lasts.
+    """Limit BLAS to one thread, in the whole process, inside the `with` block.
 
-    How many it has may decide in which order a product is summed, and so its last bits, and a
-    training grows them. These products are small, so more threads would not be faster."""
+    The number of threads may change the order in which a product is summed, and so its last bits;
+    training amplifies such differences. The products are small, so more threads would not be
+    faster."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
-        raise ImportError(
-            "a comparison needs threadpoolctl: pip install 'initfast[data]'"
-        ) from None
+        raise ImportError("compare needs threadpoolctl: pip install 'initfast[data]'") from None
     with threadpool_limits(limits=1, user_api="blas"):
         yield

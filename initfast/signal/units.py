@@ -1,4 +1,4 @@
-"""Criteria on the units of a layer: saturated, of mean zero, all different."""
+"""Criteria (b), (e) and (g) on the units of a layer: not saturated, mean near 0, all different."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ __all__ = ["mean", "saturation", "symmetry"]
 
 
 def saturation(layers: Sequence[LayerReport], initializer: str) -> Verdict:
-    """(b): at most half of a layer's net inputs are where the slope is small."""
+    """Return the verdict on (b): at most half of the net inputs of each layer are saturated."""
     shares = [(layer.saturated, layer) for layer in layers if layer.saturated is not None]
     if not shares:
-        return Verdict("b", CRITERIA["b"], None, "no layer has a sigmoid, a tanh or the like")
+        return Verdict(
+            "b", CRITERIA["b"], None, "no layer has a sigmoid, tanh or similar activation"
+        )
     share, worst = max(shares, key=lambda pair: pair[0])
-    known = facts_of(worst)
-    edge = math.inf if known is None or known.edge is None else known.edge
+    activation = facts_of(worst)
+    edge = math.inf if activation is None or activation.edge is None else activation.edge
     reason = (
-        f"{share:.1%} of the net inputs of {worst.name} are saturated: |z| > {edge:.2f}, slope "
-        f"below {SATURATED_SHARE:.0%} of its greatest (limit {THRESHOLDS['saturated']:.0%})"
+        f"{share:.1%} of the net inputs z of {worst.title} are saturated (limit "
+        f"{THRESHOLDS['saturated']:.0%}): |z| > {edge:.2f}, where the slope is below "
+        f"{SATURATED_SHARE:.0%} of its maximum"
     )
     passed = share <= THRESHOLDS["saturated"]
     if passed:
@@ -32,8 +35,9 @@ def saturation(layers: Sequence[LayerReport], initializer: str) -> Verdict:
 
 
 def mean(layers: Sequence[LayerReport], initializer: str) -> Verdict:
-    """(e): the mean is small next to the standard deviation, or is chance."""
-    found = []
+    """Return the verdict on (e): the mean is small compared with the standard deviation, or differs
+    from 0 only by chance."""
+    judged = []
     active = [layer for layer in layers if layer.activation != "linear"] or layers
     for layer in active:
         if (
@@ -44,50 +48,52 @@ def mean(layers: Sequence[LayerReport], initializer: str) -> Verdict:
             continue
         std = math.sqrt(layer.variance)
         share = abs(layer.mean) / std if std else math.inf
-        # Sums of equal numbers leave a variance of rounding.
+        # A large share counts only if the mean differs from 0 by more than chance.
         significant = abs(layer.mean) > THRESHOLDS["errors"] * layer.mean_error
-        found.append((share > THRESHOLDS["mean"] and significant, share, layer))
-    if not found:
-        return Verdict("e", CRITERIA["e"], None, "all activations are 0, not finite, or not known")
-    failed, share, worst = max(found, key=lambda entry: entry[:2])
-    reason = (
-        f"{worst.name}: mean {worst.mean:.3g}, {share:.3g} of the standard deviation (limit "
-        f"{THRESHOLDS['mean']:.2f}, unless by chance)"
-    )
+        judged.append((share > THRESHOLDS["mean"] and significant, share, layer))
+    if not judged:
+        return Verdict("e", CRITERIA["e"], None, "all activations are 0, not finite or unknown")
+    failed, share, worst = max(judged, key=lambda entry: entry[:2])
+    limit = THRESHOLDS["mean"]
+    reason = f"mean {worst.mean:.3g} is {share:.3g} of std in {worst.title} (limit {limit:.2f})"
     if not failed:
-        return Verdict("e", CRITERIA["e"], True, reason)
-    known = facts_of(worst)
-    if known is not None and (known.family == "rectifier" or known.at_zero):
-        said = ONE_SIDED.get(worst.activation, f"{worst.activation} is mostly of one sign")
-        inherent = f"No initializer changes that: {said}; tanh or selu, or a normalisation, would."
+        chance = f", but within {THRESHOLDS['errors']:g} standard errors of 0"
+        return Verdict("e", CRITERIA["e"], True, reason + (chance if share > limit else ""))
+    activation = facts_of(worst)
+    if activation is not None and (activation.family == "rectifier" or activation.at_zero):
+        cause = ONE_SIDED.get(worst.activation, f"{worst.activation} is mostly of one sign")
+        inherent = (
+            f"No initializer changes this, because {cause}; tanh, selu or a normalisation would."
+        )
         return Verdict("e", CRITERIA["e"], False, reason, inherent, "inherent")
-    return Verdict("e", CRITERIA["e"], False, reason, advice(worst, initializer) or _LOOK, "poor")
+    return Verdict("e", CRITERIA["e"], False, reason, advice(worst, initializer) or _CHECK, "poor")
 
 
-_LOOK = "Look at the biases and at the inputs."
+_CHECK = "Check the biases and the inputs."
 
 
 def symmetry(layers: Sequence[LayerReport]) -> Verdict:
-    """(g): no units have the weights, bias and gradients of another."""
-    known = [layer for layer in layers if layer.symmetric is not None]
-    if not known:
+    """Return the verdict on (g): no two units have the same weights, bias and gradients."""
+    judged = [layer for layer in layers if layer.symmetric is not None]
+    if not judged:
         return Verdict("g", CRITERIA["g"], None, "no layer has units with separate weights")
-    same = [layer for layer in known if layer.symmetric]
-    if not same:
-        return Verdict("g", CRITERIA["g"], True, f"all units differ in {_layers(len(known))}")
-    worst = max(same, key=lambda layer: (layer.symmetric or 0) / layer.units)
+    equal = [layer for layer in judged if layer.symmetric]
+    if not equal:
+        return Verdict("g", CRITERIA["g"], True, f"all units differ in {_layers(len(judged))}")
+    worst = max(equal, key=lambda layer: (layer.symmetric or 0) / layer.units)
     count = worst.symmetric or 0
-    of = max(count, worst.units)  # an attention head has units in two dimensions
+    total = max(count, worst.units)  # an attention head has units in two dimensions
     zeros = " (zeros)" if worst.weight_scale == 0.0 else ""
-    much = f"all {of}" if count == of else f"{count} of {of}"
-    more = f", and so in {len(same) - 1} more" if len(same) > 1 else ""
+    amount = f"all {total}" if count == total else f"{count} of {total}"
+    more = len(equal) - 1
+    also = f", as do units of {more} more layer{'s' if more > 1 else ''}" if more else ""
     reason = (
-        f"{much} units of {worst.name} stay equal{zeros}{more}: they have the same weights and "
-        "gradients, and learn as one"
+        f"{amount} units of {worst.title} stay equal{zeros}{also}, because their weights and "
+        "gradients are equal"
     )
-    level = "unusable" if 2 * count >= of else "poor"
+    level = "unusable" if 2 * count >= total else "poor"
     return Verdict("g", CRITERIA["g"], False, reason, "Draw the weights at random.", level)
 
 
 def _layers(count: int) -> str:
-    return "the only layer that is judged" if count == 1 else f"all {count} layers"
+    return "the only judged layer" if count == 1 else f"all {count} layers"

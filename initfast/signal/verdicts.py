@@ -1,7 +1,7 @@
-"""The verdicts on a network, and what is worth a note.
+"""The verdicts on a network, and the notes of a report.
 
-The last layer is not judged where there are others: its saturation can be mended by the cost
-function, its width and activation belong to the task, and its gradient is the loss's own."""
+The last layer is not judged if there are others: the loss function can make up for its saturation,
+its width and activation belong to the task, and its gradient is that of the loss itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from initfast.signal.thresholds import CRITERIA, THRESHOLDS
 
 __all__ = ["CRITERIA", "THRESHOLDS", "judge", "not_seen", "notes"]
 
-MOST = 8  # kinds that a note names
+MAX_PATTERNS = 8  # name patterns listed in a note
 
 
 def judge(
@@ -24,58 +24,65 @@ def judge(
 
     Args:
         layers: in the order in which they ran.
-        initializer: the one in use; it is not recommended against itself.
-        blocks: the residual sums, in order. With any, the network is judged as a stream with
-            branches, not as a chain.
+        initializer: the present initializer; advice never repeats it.
+        blocks: the residual sums, in order. If there are any, the network is judged as a stream
+            with branches, not as a chain.
     """
     judged = [layer for layer in (layers[:-1] or layers) if layer.reached]
-    # A branch that is 0 at first is a design: its layers learn once its last factor has moved.
-    awake = [layer for layer in judged if not layer.silent]
+    # A branch that outputs 0 at first is a design: its layers learn after the first step.
+    active = [layer for layer in judged if not layer.silent]
     return {
         "b": units.saturation(judged, initializer),
         "c": scale.explosion(judged, initializer, blocks),
-        "d": gradients.similar(awake, initializer, chain=not blocks),
+        "d": gradients.similar(active, initializer, chain=not blocks),
         "e": units.mean(judged, initializer),
         "f": scale.stream(judged, blocks, initializer)
         if blocks
         else scale.chain(judged, initializer),
-        "g": units.symmetry(awake),
+        "g": units.symmetry(active),
     }
 
 
 def notes(layers: Sequence[LayerReport]) -> tuple[str, ...]:
-    """Return what no criterion asks for and is worth knowing."""
-    found = []
+    """Return the notes on dead units, branches that are 0 at first, and layers without a
+    gradient."""
+    texts = []
     limit = THRESHOLDS["dead"]
     if dead := [(layer.dead, layer) for layer in layers if layer.dead and layer.dead > limit]:
         share, worst = max(dead, key=lambda pair: pair[0])
-        found.append(
-            f"{_where([layer for _, layer in dead])}: units are 0 on the whole batch ({share:.0%} "
-            f"of those of {worst.name}): they learn nothing from it."
+        texts.append(
+            f"{_names([layer for _, layer in dead])}: more than half of the units are 0 on the "
+            f"whole batch ({share:.0%} in {worst.title}) and learn nothing from it."
         )
     if silent := [layer for layer in layers if layer.silent]:
-        found.append(
-            f"{_where(silent)}: their branches are 0 at first, as with a last gamma of 0: a usual "
-            "design; they learn after the first step."
+        texts.append(
+            f"{_names(silent)}: in residual branches that output 0 at first, for example because "
+            "the last gamma is 0. This is a usual design; these layers learn after the first step."
         )
-    if aside := [layer for layer in layers if not layer.reached]:
-        found.append(f"The loss does not depend on {_where(aside)}: not judged.")
-    return tuple(found)
+    if unreached := [layer for layer in layers if not layer.reached]:
+        it = "it" if len(unreached) == 1 else "them"
+        texts.append(f"{_names(unreached)}: not judged, because the loss does not depend on {it}.")
+    return tuple(texts)
 
 
 def not_seen(names: Iterable[str]) -> list[str]:
-    """Return a note on the weights that belong to no line: those alike but for numbers once."""
-    kinds: dict[str, int] = {}
+    """Return a note on the weights that belong to no measured layer, as a list of at most one
+    text. Names that differ only in numbers are listed once."""
+    patterns: dict[str, list[str]] = {}
     for name in names:
-        pattern = re.sub(r"\d+", "*", name)
-        kinds[pattern] = kinds.get(pattern, 0) + 1
-    shown = [name if count == 1 else f"{name} ({count} of them)" for name, count in kinds.items()]
-    if not shown:
+        patterns.setdefault(re.sub(r"\d+", "*", name), []).append(name)
+    if not patterns:
         return []
-    more = f" and {len(shown) - MOST} more kinds" if len(shown) > MOST else ""
-    return [f"In no layer that ran, so not judged: {', '.join(shown[:MOST])}{more}."]
+    listed = [
+        group[0] if len(group) == 1 else f"{pattern} ({len(group)} of them)"
+        for pattern, group in patterns.items()
+    ]
+    hidden = len(listed) - MAX_PATTERNS
+    text = ", ".join(listed[:MAX_PATTERNS])
+    more = f" and {hidden} more patterns" if hidden > 0 else ""
+    return [f"Not judged, because no measured layer uses them: {text}{more}."]
 
 
-def _where(found: Sequence[LayerReport]) -> str:
-    first, last = found[0].name, found[-1].name
-    return first if len(found) == 1 else f"{len(found)} layers, {first} to {last}"
+def _names(layers: Sequence[LayerReport]) -> str:
+    first, last = layers[0].title, layers[-1].title
+    return first if len(layers) == 1 else f"{len(layers)} layers, {first} to {last}"

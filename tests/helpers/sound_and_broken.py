@@ -248,8 +248,8 @@ def fixup(module: nn.Module) -> None:
             nn.init.zeros_(part.branch[-1].bias)
 
 
-BIG, DEAD = ("POOR", "f", "multiply E[x^2] by"), ("UNUSABLE", "g", "stay equal (zeros)")
-NOTHING = ("UNUSABLE", "f", "nothing is left of the signal")
+BIG, DEAD = ("POOR", "f", "multiply the mean square"), ("UNUSABLE", "g", "stay equal (zeros)")
+NOTHING = ("UNUSABLE", "f", "the signal becomes 0")
 GROWS = ("POOR", "f", "residual stream grows")
 LOST = ("POOR", "f", "residual stream falls")
 
@@ -282,12 +282,12 @@ CASES = [
     Case("LSTM", "zeros", lambda: lstm(zeros), *DEAD),
     Case("MLP 32 to 1024", "He", mlp),
     Case("MLP 32 to 1024", "He, fan_out for fan_in", lambda: mlp(he_fan_out), "POOR", "f",
-         "E[x^2] out/in"),
-    Case("MLP 32 to 1024", "N(0, 1)", lambda: mlp(standard), "POOR", "f", "E[x^2] out/in"),
+         "multiplies the mean square"),
+    Case("MLP 32 to 1024", "N(0, 1)", lambda: mlp(standard), "POOR", "f", "multiplies the mean square"),
     Case("MLP 32 to 1024", "zeros", lambda: mlp(zeros), *DEAD),
     Case("Depthwise separable", "He", separable),
     Case("Depthwise separable", "He, fan of a depthwise kernel as if ungrouped",
-         lambda: separable(he_ungrouped), "POOR", "f", "E[x^2] out/in"),
+         lambda: separable(he_ungrouped), "POOR", "f", "multiplies the mean square"),
     Case("Residual MLP", "last layer of each branch 0 (Fixup)", lambda: residual_mlp(fixup)),
     Case("Residual MLP", "He, nothing scales the branches", residual_mlp, *GROWS),
 ]  # fmt: skip

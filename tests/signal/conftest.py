@@ -1,4 +1,4 @@
-"""BLAS on one thread: matrices here are small, and idle BLAS threads spin on a busy machine."""
+"""Limit BLAS to one thread: matrices are small, and idle BLAS threads spin on a busy machine."""
 
 import contextlib
 from collections.abc import Iterator

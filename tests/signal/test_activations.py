@@ -1,4 +1,4 @@
-"""The activations and their slopes, against derivations, SciPy and numerical differences."""
+"""Compare the activations and their slopes with derivations, SciPy and numerical differences."""
 
 import math
 
@@ -28,7 +28,7 @@ NAMES = [
     "softsign",
     "log_sigmoid",
 ]
-# Each written another way, from SciPy.
+# Independent definitions, most of them from SciPy.
 VALUES = {
     "linear": lambda z: z,
     "sigmoid": special.expit,
@@ -65,10 +65,10 @@ def test_values(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_slopes_are_the_derivatives(name):
-    z = np.linspace(-6.5, 6.5, 1000)  # none is a corner: 0, 1, 3, 6
+    z = np.linspace(-6.5, 6.5, 1000)  # without the corners 0, 1, 3, 6
     h = 1e-5
     numerical = (VALUES[name](z + h) - VALUES[name](z - h)) / (2 * h)
-    # The difference formula errs by h^2 / 6 times the third derivative, and by rounding, 1e-15 / h.
+    # The error of the difference is h^2 / 6 times the third derivative, plus 1e-15 / h by rounding.
     np.testing.assert_allclose(ACTIVATIONS[name].slope(z), numerical, atol=2e-9)
 
 
@@ -84,16 +84,16 @@ def test_far_out_nothing_overflows_and_float32_stays(name):
     with np.errstate(all="raise", under="ignore"):
         for dtype in (np.float32, np.float64):
             z = np.array([-1e30, -800.0, -90.0, 0.0, 90.0, 800.0, 1e30], dtype)
-            for found in (ACTIVATIONS[name].value(z), ACTIVATIONS[name].slope(z)):
-                assert found.dtype == dtype and np.isfinite(found).all()
+            for result in (ACTIVATIONS[name].value(z), ACTIVATIONS[name].slope(z)):
+                assert result.dtype == dtype and np.isfinite(result).all()
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_small_slopes_keep_their_digits(name):
     scale = 2.0 if name == "tanh" else 1.0
-    found = ACTIVATIONS[name].slope(np.array([-300.0, 300.0]))
+    slopes = ACTIVATIONS[name].slope(np.array([-300.0, 300.0]))
     np.testing.assert_allclose(
-        found, (4.0 if name == "tanh" else 1.0) * np.exp(-300.0 * scale), rtol=1e-12
+        slopes, (4.0 if name == "tanh" else 1.0) * np.exp(-300.0 * scale), rtol=1e-12
     )
 
 
@@ -107,8 +107,8 @@ def test_erf():
     exact = np.array([math.erf(value) for value in single.tolist()])
     assert activations.erf(single).dtype == np.float32
     assert np.abs(activations.erf(single) - exact).max() < 2e-7
-    found = activations.erf(np.array([np.inf, -np.inf, np.nan]))
-    assert found[0] == 1.0 and found[1] == -1.0 and np.isnan(found[2])
+    special_values = activations.erf(np.array([np.inf, -np.inf, np.nan]))
+    assert special_values[0] == 1.0 and special_values[1] == -1.0 and np.isnan(special_values[2])
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])

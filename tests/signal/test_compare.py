@@ -1,6 +1,5 @@
-"""Comparisons: fixed to the byte, kept as JSON, ranked with the noise in view; and the labels of
-initializers.
-"""
+"""Test comparisons: the same bytes in every run, JSON, ranks that respect the noise, and labels of
+initializers."""
 
 import dataclasses
 import hashlib
@@ -45,12 +44,12 @@ def small():
 
 def test_the_default_list_and_data():
     pytest.importorskip("sklearn")
-    found = compare(hidden=[24] * 8, epochs=1, seeds=2)
-    assert list(found.curves) == list(DEFAULT_INITIALIZERS)
-    assert found.widths == (64, *[24] * 8, 10)
-    assert found.samples == (1347, 450)
-    assert np.allclose(found.guess, np.log(10), atol=1e-3)
-    assert found.curves["he_normal"].train_loss[:, 0].mean() > np.log(10)
+    comparison = compare(hidden=[24] * 8, epochs=1, seeds=2)
+    assert list(comparison.curves) == list(DEFAULT_INITIALIZERS)
+    assert comparison.widths == (64, *[24] * 8, 10)
+    assert comparison.samples == (1347, 450)
+    assert np.allclose(comparison.guess, np.log(10), atol=1e-3)
+    assert comparison.curves["he_normal"].train_loss[:, 0].mean() > np.log(10)
 
 
 def test_what_the_documents_say_of_zeros_and_he(small):
@@ -61,9 +60,9 @@ def test_what_the_documents_say_of_zeros_and_he(small):
     assert {name: one.passed for name, one in verdicts.items()} == {
         "he": True, "nought": False, "ones": False, "huge": False
     }  # fmt: skip
-    assert verdicts["nought"].recommend == "lowest losses of these: he"
-    assert "no longer finite in 3 of 3 seeds" in verdicts["huge"].reason
-    assert "neither loss lower than a constant guess" in verdicts["nought"].reason
+    assert verdicts["nought"].recommend == "lowest losses: he"
+    assert "diverged in 3 of 3 seeds" in verdicts["huge"].reason
+    assert "no loss below a constant guess" in verdicts["nought"].reason
     best = small.standings[0]
     assert (best.train_rank, best.test_rank, best.learned, best.diverged) == (1, 1, True, 0)
     assert best.train_loss[0] < 0.5 * small.guess[0]
@@ -75,10 +74,9 @@ def test_the_table_fits_and_says_it_all(small):
     assert max(map(len, lines)) <= 100
     assert sum(line.endswith(" NO") for line in lines) == 3
     assert sum(line.endswith(" yes") for line in lines) == 1
-    text = " ".join(line.strip() for line in lines)
-    assert "no longer finite: huge (3 of 3 seeds)" in text
-    assert re.search(r"neither loss lower than a constant guess: (ones, )?nought", text)
-    assert "Lowest training loss: he; lowest test loss: he" in text
+    assert "Diverged: huge (3 of 3 seeds)" in lines
+    assert re.search(r"No loss below a constant guess: (ones, )?nought", str(small))
+    assert "Lowest training loss: he" in lines and "Lowest test loss: he" in lines
     wide = dataclasses.replace(
         small, curves={"x" * 200: small.curves["he"]}, configs={"x" * 200: None}
     )
@@ -109,8 +107,8 @@ def test_json_round_trip(small):
 def test_what_else_is_compared_does_not_matter(small):
     alone = compare("relu", ["he_normal"], **SMALL)
     other = compare("relu", ["lecun_normal", "he_normal"], **SMALL)
-    for found in (alone, other):
-        for key, values in vars(found.curves["he_normal"]).items():
+    for comparison in (alone, other):
+        for key, values in vars(comparison.curves["he_normal"]).items():
             np.testing.assert_array_equal(values, getattr(small.curves["he"], key))
     assert (other.curves["lecun_normal"].train_loss != alone.curves["he_normal"].train_loss).all()
 
@@ -126,9 +124,9 @@ def test_what_else_is_compared_does_not_matter(small):
     ],
 )
 def test_every_setting_counts(small, changed):
-    found = compare("relu", ["he_normal"], **(SMALL | changed))
+    comparison = compare("relu", ["he_normal"], **(SMALL | changed))
     assert (
-        found.curves["he_normal"].train_loss[:, -1] != small.curves["he"].train_loss[:, -1]
+        comparison.curves["he_normal"].train_loss[:, -1] != small.curves["he"].train_loss[:, -1]
     ).all()
 
 
@@ -145,9 +143,8 @@ print(hashlib.sha256(json.dumps(found.to_dict()).encode()).hexdigest())
 
 
 def test_same_bytes_in_every_process_and_for_every_number_of_threads():
-    # A gradient is a product of 64 x 1300 and 1300 x 64 here, whose last bits OpenBLAS makes depend
-    # on its threads.
-    found = set()
+    # With a gradient of 64 x 1300 times 1300 x 64, the last bits depend on the threads of OpenBLAS.
+    digests = set()
     for count in ("1", "2", "4"):
         names = (
             "OMP_NUM_THREADS",
@@ -156,52 +153,54 @@ def test_same_bytes_in_every_process_and_for_every_number_of_threads():
             "INITFAST_NUM_THREADS",
         )
         environment = os.environ | dict.fromkeys(names, count)
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", PROGRAM],
             env=environment,
             capture_output=True,
             text=True,
             check=True,
         )
-        found.add(done.stdout)
-    assert len(found) == 1
-    assert len(found.pop().strip()) == hashlib.sha256().digest_size * 2
+        digests.add(process.stdout)
+    assert len(digests) == 1
+    assert len(digests.pop().strip()) == hashlib.sha256().digest_size * 2
 
 
 def test_any_callable_and_any_config():
     def mine(shape, dtype=None):
         return np.full(shape, 0.1, dtype)
 
-    given = [
+    initializers = [
         mine,
         ift.HeNormal,
         ift.HeUniform(seed=9),
         {"class_name": "RandomNormal", "config": {"stddev": 0.1}},
     ]
-    found = compare("linear", given, **(SMALL | {"epochs": 1}))
-    assert list(found.curves) == ["mine", "he_normal", "he_uniform", "random_normal(stddev=0.1)"]
-    assert found.configs["mine"] is None
+    comparison = compare("linear", initializers, **(SMALL | {"epochs": 1}))
+    assert list(comparison.curves) == [
+        "mine",
+        "he_normal",
+        "he_uniform",
+        "random_normal(stddev=0.1)",
+    ]
+    assert comparison.configs["mine"] is None
     again = compare("linear", ["he_uniform"], **(SMALL | {"epochs": 1}))
     np.testing.assert_array_equal(
-        again.curves["he_uniform"].test_loss, found.curves["he_uniform"].test_loss
+        again.curves["he_uniform"].test_loss, comparison.curves["he_uniform"].test_loss
     )
 
 
 def test_one_seed_judges_nothing_but_divergence():
-    found = compare(
+    comparison = compare(
         "relu", {"he": "he_normal", "huge": "random_normal(stddev=1e30)"}, **(SMALL | {"seeds": 1})
     )
-    assert [(one.label, one.train_rank, one.learned) for one in found.standings] == [
+    assert [(one.label, one.train_rank, one.learned) for one in comparison.standings] == [
         ("he", 1, None),
         ("huge", 2, False),
     ]
-    assert found.verdicts["he"].passed is None
-    text = " ".join(str(found).split())
-    assert "One seed has no spread, so no loss is called lower than another" in text
-    assert (
-        "No longer finite: huge (1 of 1 seeds)." in text
-        and "owest" not in text.partition("huge (")[0]
-    )
+    assert comparison.verdicts["he"].passed is None
+    text = " ".join(str(comparison).split())
+    assert "Losses are not compared, because one seed does not show the noise" in text
+    assert "Diverged: huge (1 of 1 seeds)" in text and "owest" not in text.partition("huge (")[0]
     assert "nan" not in text.partition("huge")[0], "no standard deviation of one seed"
 
 
@@ -212,9 +211,9 @@ def test_one_seed_judges_nothing_but_divergence():
         (
             {"initializers": "he_normal"},
             TypeError,
-            "initializers must be a list of them, or a mapping; received",
+            "initializers must be a list, or a mapping from names to initializers; received",
         ),
-        ({"initializers": []}, ValueError, "initializers must name at least one"),
+        ({"initializers": []}, ValueError, "initializers must not be empty"),
         ({"initializers": ["he_norml"]}, ValueError, "Did you mean 'he_normal'?"),
         ({"initializers": ["he_normal", None]}, ValueError, "received None"),
         ({"initializers": ["zeros", "Zeros"]}, ValueError, "received 'zeros' twice"),
@@ -224,7 +223,7 @@ def test_one_seed_judges_nothing_but_divergence():
             "Expected `shape` to be (2, 2)",
         ),
         ({"data": "mnist"}, ValueError, "data must be one of"),
-        ({"hidden": []}, ValueError, "hidden must name at least one layer"),
+        ({"hidden": []}, ValueError, "hidden must have at least one layer"),
         ({"hidden": [4, 0]}, ValueError, "hidden must be an integer >= 1; received 0"),
         ({"hidden": [2.5]}, ValueError, "hidden must be an integer >= 1; received 2.5"),
         ({"seeds": 0}, ValueError, "seeds must be an integer >= 1; received 0"),
@@ -251,13 +250,15 @@ def test_student_is_student():
 
 
 def test_equal_initializers_are_called_different_once_in_twenty():
-    # Of 4000 pairs of equal ones, Binomial(4000, 0.05): 200 +- 13.8. False alarm beyond 4.5 sigma:
-    # 7e-6; fixed seed.
+    # 4000 pairs of equal initializers: Binomial(4000, 0.05) = 200 +- 13.8. The limit of 4.5 sigma
+    # has a false alarm rate of 7e-6, and the seed is fixed.
     pairs = np.exp(np.random.default_rng(8).normal(size=(4000, 2, 5)))
-    told = sum(ranking.lower(one, other) or ranking.lower(other, one) for one, other in pairs)
-    assert abs(told - 200) < 62
+    differences = sum(
+        ranking.lower(one, other) or ranking.lower(other, one) for one, other in pairs
+    )
+    assert abs(differences - 200) < 62
     shifted = sum(ranking.lower(one * np.exp(-5.0), other) for one, other in pairs[:500])
-    assert shifted > 480, "a difference of five spreads is seen"
+    assert shifted > 480, "a difference of five standard deviations"
 
 
 def test_lower():
@@ -286,7 +287,7 @@ def curves(train, test):
 
 
 def test_ranks_share_a_place_within_noise():
-    found = ranking.rank(
+    standings = ranking.rank(
         {
             "worst": curves([5.0, 5.1, 5.2], [6.0, 6.1, 6.2]),
             "good on training": curves([0.1, 0.11, 0.12], [0.5, 0.7, 0.6]),
@@ -294,48 +295,45 @@ def test_ranks_share_a_place_within_noise():
         },
         (2.0, 2.0),
     )
-    places = {one.label: (one.train_rank, one.test_rank, one.learned) for one in found}
+    places = {one.label: (one.train_rank, one.test_rank, one.learned) for one in standings}
     assert places == {
         "good on training": (1, 1, True), "good on test": (2, 1, True), "worst": (3, 3, False)
     }  # fmt: skip
-    assert [one.label for one in found] == ["good on training", "good on test", "worst"]
+    assert [one.label for one in standings] == ["good on training", "good on test", "worst"]
 
 
 def test_a_training_loss_below_the_guess_is_not_called_above_it():
-    """Such as 1.35 below 2.30, of a network whose test loss is 5.9."""
+    """An example is 1.35 below 2.30, for a network whose test loss is 5.9."""
     rows = {"train_loss": 1.35, "test_loss": 5.9, "train_accuracy": 0.6, "test_accuracy": 0.3}
     curves = Curves(**{key: np.full((3, 2), value) for key, value in rows.items()})
     (standing,) = ranking.rank({"x": curves}, (2.3026, 2.3026))
     assert standing.learned is False and standing.below == (True, False)
     (verdict,) = ranking.judge([standing], (2.3026, 2.3026)).values()
-    assert "training loss lower than a constant guess, test loss not" in verdict.reason
-    assert (
-        verdict.recommend == "none of these has learned: try more epochs or another learning rate"
-    )
+    assert "training loss below a constant guess, test loss not" in verdict.reason
+    assert verdict.recommend == "no initializer learned: try more epochs or another learning rate"
 
 
 def test_what_noise_may_decide_is_left_open():
-    """A loss of 0.65 below 2.30 was called not lower, with the noise of two seeds."""
+    """For example, with two seeds a loss of 0.65 is below 2.30, but within noise."""
     losses = {"clear": ([0.24, 0.25], [0.29, 0.31]), "open": ([0.55, 0.74], [0.6, 0.73])}
-    found, said = said_of(losses, (2.3026, 2.3026))
-    assert {one.label: one.learned for one in found.standings} == {"clear": True, "open": None}
-    assert [line.split()[-1] for line in str(found).splitlines() if "open " in line] == ["?"]
-    within = "lower than a constant guess, but not by more than noise"
-    assert [names for kind, names in said.items() if kind.startswith(within)] == [{"open"}]
-    assert within in found.verdicts["open"].reason
+    comparison, conclusions = conclusions_of(losses, (2.3026, 2.3026))
+    assert {one.label: one.learned for one in comparison.standings} == {"clear": True, "open": None}
+    assert [line.split()[-1] for line in str(comparison).splitlines() if "open " in line] == ["?"]
+    within = "below a constant guess, but within noise"
+    assert [names for kind, names in conclusions.items() if kind.startswith(within)] == [{"open"}]
+    assert within in comparison.verdicts["open"].reason
 
 
-def said_of(losses, guess=(2.0, 2.0)):
-    """What a comparison of these (training, test) losses concludes, by sentence."""
-    found = Comparison(
+def conclusions_of(losses, guess=(2.0, 2.0)):
+    """Return a comparison of these (training, test) losses, and its conclusions by name."""
+    comparison = Comparison(
         "relu", "blobs", (3, 3), (4, 8, 3), guess, "zeros", Recipe(), 0,
         {name: curves(*pair) for name, pair in losses.items()}, dict.fromkeys(losses),
     )  # fmt: skip
-    text = " ".join(str(found).split("\n\n")[-1].split())
-    first = text.partition(". Learned:")[0]
-    return found, {
-        part.partition(": ")[0].lower(): set(part.partition(": ")[2].split(", "))
-        for part in first.split("; ")
+    conclusions = str(comparison).split("\n\n")[2].replace("\n  ", " ").splitlines()
+    return comparison, {
+        kind.lower(): set(names.split(", "))
+        for kind, _, names in (line.partition(": ") for line in conclusions)
     }
 
 
@@ -348,36 +346,36 @@ def test_every_conclusion_is_true_of_the_numbers():
         "hardly": ([1.995, 1.996, 1.997], [1.995, 1.996, 1.997]),  # lower, but by less than 1%
         "broken": ([0.1, nan, 0.1], [0.1, nan, 0.1]),
     }
-    found, said = said_of(losses)
-    assert said == {
+    comparison, conclusions = conclusions_of(losses)
+    assert conclusions == {
         "lowest training loss": {"best", "overfits"},
         "lowest test loss": {"best"},
-        "neither loss lower than a constant guess": {"hardly"},
-        "training loss lower than a constant guess, test loss not": {"overfits"},
-        "test loss lower than a constant guess, training loss not": {"odd"},
-        "no longer finite": {"broken (1 of 3 seeds)"},
+        "no loss below a constant guess": {"hardly"},
+        "training loss below a constant guess, test loss not": {"overfits"},
+        "test loss below a constant guess, training loss not": {"odd"},
+        "diverged": {"broken (1 of 3 seeds)"},
     }
-    for one in found.standings:
+    for one in comparison.standings:
         train, test = (np.array(each) for each in losses[one.label])
         assert one.learned is (one.label == "best")
         assert one.diverged == int(np.isnan(train + test).sum())
-    assert {one.recommend for one in found.verdicts.values()} == {
+    assert {one.recommend for one in comparison.verdicts.values()} == {
         "",
-        "lowest losses of these: best",
+        "lowest losses: best",
     }
 
 
 def test_what_is_recommended_has_learned():
-    found, _ = said_of(
+    comparison, _ = conclusions_of(
         {
             "a": ([0.1, 0.11, 0.12], [1.0, 1.1, 1.2]),
             "b": ([0.5, 0.51, 0.52], [0.3, 0.31, 0.32]),
             "c": ([2.5, 2.6, 2.7], [2.5, 2.6, 2.7]),
         }
     )
-    assert found.verdicts["c"].recommend == "lowest sum of both ranks of those that learned: b"
-    found, _ = said_of({"c": ([2.5, 2.6, 2.7], [2.5, 2.6, 2.7])})
-    assert found.verdicts["c"].recommend.startswith("none of these has learned")
+    assert comparison.verdicts["c"].recommend == "best ranks among those that learned: b"
+    comparison, _ = conclusions_of({"c": ([2.5, 2.6, 2.7], [2.5, 2.6, 2.7])})
+    assert comparison.verdicts["c"].recommend.startswith("no initializer learned")
 
 
 def test_a_residual_network():
@@ -402,7 +400,7 @@ def test_a_residual_network():
 
 
 def images():
-    """Bright and dark stripes, across, along or neither: places matter, and so do neighbours."""
+    """Return images with horizontal, vertical or no stripes: positions and neighbours matter."""
     rng = np.random.default_rng(1)
     y = np.arange(120) % 3
     stripes = np.where(np.arange(6) % 2, 1.0, -1.0)
@@ -412,13 +410,15 @@ def images():
 
 def test_a_convolutional_network_learns_from_he_and_not_from_zeros():
     settings = {"data": images(), "network": "convolutional", "hidden": [8, 8], "seeds": 2}
-    found = compare("relu", ["zeros", "he_normal"], **settings, epochs=6, learning_rate=0.1)
-    assert found.widths == (36, 8, 8, 3)
-    assert "relu convolutional network 36x8x8x3" in str(found)
-    assert [one.label for one in found.standings] == ["he_normal", "zeros"]
-    losses = found.curves["he_normal"].test_loss
-    assert (losses[:, -1] < 0.5 * found.guess[1]).all()
-    np.testing.assert_allclose(found.curves["zeros"].test_loss[:, -1], found.guess[1], rtol=0.01)
+    comparison = compare("relu", ["zeros", "he_normal"], **settings, epochs=6, learning_rate=0.1)
+    assert comparison.widths == (36, 8, 8, 3)
+    assert "relu convolutional network 36x8x8x3" in str(comparison)
+    assert [one.label for one in comparison.standings] == ["he_normal", "zeros"]
+    losses = comparison.curves["he_normal"].test_loss
+    assert (losses[:, -1] < 0.5 * comparison.guess[1]).all()
+    np.testing.assert_allclose(
+        comparison.curves["zeros"].test_loss[:, -1], comparison.guess[1], rtol=0.01
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The coordinate check: sizes by width, at the beginning and after steps."""
+"""Test the coordinate check: sizes by width, before and after steps of training."""
 
 import json
 import math
@@ -23,17 +23,19 @@ def test_a_scaled_initializer_is_stable_and_a_fixed_one_is_not():
 
 def test_steps_of_the_standard_parametrisation_change_with_the_width():
     """Yang et al. 2022: with one learning rate, the update of the logits grows with the width."""
-    found = coordinate_check("he_normal", "relu", widths=WIDTHS, steps=[0, 1, 3], learning_rate=1.0)
-    assert all(abs(row[0]) < 0.2 for row in found.slopes.values())
-    last = found.sizes["layer_4"]
+    result = coordinate_check(
+        "he_normal", "relu", widths=WIDTHS, steps=[0, 1, 3], learning_rate=1.0
+    )
+    assert all(abs(row[0]) < 0.2 for row in result.slopes.values())
+    last = result.sizes["layer_4"]
     assert last[1][-1] / last[0][-1] > 2 * last[1][0] / last[0][0]
 
 
 def test_what_it_holds():
-    found = coordinate_check(widths=[16, 8], steps=[1, 0])
-    assert (found.widths, found.steps) == ((8, 16), (0, 1))
-    assert set(found.sizes) == {"layer_1", "layer_2", "layer_3", "layer_4"}
-    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["stable"] is found.stable
+    result = coordinate_check(widths=[16, 8], steps=[1, 0])
+    assert (result.widths, result.steps) == ((8, 16), (0, 1))
+    assert set(result.sizes) == {"layer_1", "layer_2", "layer_3", "layer_4"}
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["stable"] is result.stable
     zeros = coordinate_check("zeros", widths=[8, 16], steps=[0])
     assert math.isnan(zeros.slopes["layer_1"][0]) and not zeros.stable and "nan" in str(zeros)
 
@@ -67,11 +69,11 @@ def test_torch_gives_the_same_at_the_beginning():
                 nn.init.zeros_(part.bias)
         return model
 
-    found = check(make, torch.randn(64, 64), widths=WIDTHS, steps=[0, 1, 3])
-    assert list(found.sizes) == ["0", "2", "4"]
-    assert all(abs(row[0]) < 0.2 for row in found.slopes.values())
+    result = check(make, torch.randn(64, 64), widths=WIDTHS, steps=[0, 1, 3])
+    assert list(result.sizes) == ["0", "2", "4"]
+    assert all(abs(row[0]) < 0.2 for row in result.slopes.values())
     expected = math.sqrt(2 / math.pi)  # mean of |z|, z standard normal
-    np.testing.assert_allclose(found.sizes["0"][0], expected, rtol=0.1)
+    np.testing.assert_allclose(result.sizes["0"][0], expected, rtol=0.1)
     fixed = check(
         lambda n: nn.Sequential(nn.Linear(64, n), nn.Linear(n, 10)).apply(_ones),
         torch.randn(8, 64),

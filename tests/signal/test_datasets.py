@@ -1,6 +1,4 @@
-"""Data for comparisons: fixed stratified parts, standardised by the training part alone, checked
-before use.
-"""
+"""Test data for comparisons: fixed stratified parts, standardised with the training part alone."""
 
 import re
 import sys
@@ -20,9 +18,8 @@ def blobs(samples=40, features=3, classes=2):
 
 
 def test_rows(y):
-    """The rule, written again: of each class the first quarter in the order of the words of the
-    stream 'split'.
-    """
+    """Return the test rows by a second implementation of the rule: for each class, the first
+    quarter in the order of the words of the stream 'split'."""
     words = random_bits(len(y), seed=0, stream=Seed(0).named("split").stream)
     rows = []
     for label in np.unique(y):
@@ -40,14 +37,14 @@ test_rows.__test__ = False
 )
 def test_shipped_data(name, samples, features, classes):
     sklearn = pytest.importorskip("sklearn.datasets")
-    found = datasets.load(name)
+    dataset = datasets.load(name)
     _, y = getattr(sklearn, f"load_{name}")(return_X_y=True)
-    assert (found.name, found.features, found.classes) == (name, features, classes)
-    assert found.x_train.dtype == found.x_test.dtype == np.float32
-    assert len(found.y_train) + len(found.y_test) == samples
-    np.testing.assert_array_equal(np.bincount(found.y_test), np.round(0.25 * np.bincount(y)))
+    assert (dataset.name, dataset.features, dataset.classes) == (name, features, classes)
+    assert dataset.x_train.dtype == dataset.x_test.dtype == np.float32
+    assert len(dataset.y_train) + len(dataset.y_test) == samples
+    np.testing.assert_array_equal(np.bincount(dataset.y_test), np.round(0.25 * np.bincount(y)))
     np.testing.assert_array_equal(
-        np.bincount(found.y_test) + np.bincount(found.y_train), np.bincount(y)
+        np.bincount(dataset.y_test) + np.bincount(dataset.y_train), np.bincount(y)
     )
 
 
@@ -56,54 +53,54 @@ def test_parts_and_standardisation(samples, classes):
     x, y = blobs(samples, classes=classes)
     test = test_rows(y)
     mean, std = x[~test].mean(axis=0), x[~test].std(axis=0)
-    found = datasets.load((x, y), "float64")
-    np.testing.assert_allclose(found.x_train, (x[~test] - mean) / std)
-    np.testing.assert_allclose(found.x_test, (x[test] - mean) / std)
-    np.testing.assert_array_equal(found.y_train, y[~test])
-    np.testing.assert_array_equal(found.y_test, y[test])
-    assert set(found.y_train) == set(found.y_test) == set(range(classes))
+    dataset = datasets.load((x, y), "float64")
+    np.testing.assert_allclose(dataset.x_train, (x[~test] - mean) / std)
+    np.testing.assert_allclose(dataset.x_test, (x[test] - mean) / std)
+    np.testing.assert_array_equal(dataset.y_train, y[~test])
+    np.testing.assert_array_equal(dataset.y_test, y[test])
+    assert set(dataset.y_train) == set(dataset.y_test) == set(range(classes))
 
 
 def test_a_constant_feature_is_zero():
     x, y = blobs()
     test = test_rows(y)
-    x[:, 0] = 0.1  # whose mean is off by a rounding
+    x[:, 0] = 0.1  # the mean of equal numbers has a rounding error
     x[~test, 1] = 7.0
-    found = datasets.load((x, y))
-    assert not found.x_train[:, :2].any()
-    assert not found.x_test[:, :2].any()
-    assert found.x_test[:, 2].any()
+    dataset = datasets.load((x, y))
+    assert not dataset.x_train[:, :2].any()
+    assert not dataset.x_test[:, :2].any()
+    assert dataset.x_test[:, 2].any()
 
 
 def test_images_are_flattened_and_labels_are_numbered():
     x, y = blobs(features=12)
     plain = datasets.load((x, y))
     for labels in (np.array(["dog", "cat"])[1 - y], y == 1, y.astype(np.uint8) * 200, list(y)):
-        found = datasets.load((x.reshape(-1, 3, 4), labels))
-        np.testing.assert_array_equal(found.x_train, plain.x_train)
-        np.testing.assert_array_equal(found.y_test, plain.y_test)
+        dataset = datasets.load((x.reshape(-1, 3, 4), labels))
+        np.testing.assert_array_equal(dataset.x_train, plain.x_train)
+        np.testing.assert_array_equal(dataset.y_test, plain.y_test)
 
 
 def test_npz_file(tmp_path):
     x, y = blobs()
     np.savez(tmp_path / "mine.npz", x=x, y=y, z=3)
-    found, plain = datasets.load(tmp_path / "mine.npz"), datasets.load((x, y))
-    assert found.name == "mine.npz"
-    np.testing.assert_array_equal(found.x_train, plain.x_train)
+    dataset, plain = datasets.load(tmp_path / "mine.npz"), datasets.load((x, y))
+    assert dataset.name == "mine.npz"
+    np.testing.assert_array_equal(dataset.x_train, plain.x_train)
     np.testing.assert_array_equal(datasets.load(str(tmp_path / "mine.npz")).y_test, plain.y_test)
-    assert datasets.load(found) is found
+    assert datasets.load(dataset) is dataset
 
 
 def test_the_guess_is_the_best_constant():
     y = np.repeat([0, 1, 2], [10, 30, 80])
-    found = datasets.load((np.arange(120.0)[:, None], y))
-    train, test = found.guess()
-    shares = np.array([10, 30, 80]) / 120  # a quarter of each: 2 of 10 are rounded, so nearly
+    dataset = datasets.load((np.arange(120.0)[:, None], y))
+    train, test = dataset.guess()
+    shares = np.array([10, 30, 80]) / 120  # nearly, because a quarter of each class is rounded
     assert train == pytest.approx(-(shares * np.log(shares)).sum(), abs=0.01)
     for other in ([0.2, 0.2, 0.6], [1 / 3, 1 / 3, 1 / 3], [0.05, 0.25, 0.7]):
-        assert train < -np.log(other)[found.y_train].mean()
-    counts = np.bincount(found.y_train)
-    assert test == pytest.approx(-np.log(counts / counts.sum())[found.y_test].mean())
+        assert train < -np.log(other)[dataset.y_train].mean()
+    counts = np.bincount(dataset.y_train)
+    assert test == pytest.approx(-np.log(counts / counts.sum())[dataset.y_test].mean())
 
 
 def test_permutation():
@@ -143,13 +140,17 @@ def spoiled(value):
             ValueError,
             "x must be finite; received -inf in sample 3, feature 1",
         ),
-        (changed(x=spoiled(1e300)), ValueError, "x must be finite in float32 once standardised"),
+        (
+            changed(x=spoiled(1e300)),
+            ValueError,
+            "x must be finite in float32 after standardisation",
+        ),
         (
             changed(x=np.ones(40)),
             ValueError,
-            "x must have the shape (samples, features), neither of them 0",
+            "x must have shape (samples, features), both at least 1",
         ),
-        (changed(x=np.ones((40, 0))), ValueError, "neither of them 0; received (40, 0)"),
+        (changed(x=np.ones((40, 0))), ValueError, "both at least 1; received (40, 0)"),
         (
             changed(x=np.full((40, 2), "a")),
             TypeError,
@@ -159,7 +160,7 @@ def spoiled(value):
         (
             changed(y=np.zeros(39, int)),
             ValueError,
-            "y must have one label a sample, shape (40,); received (39,)",
+            "y must have one label per sample, shape (40,); received (39,)",
         ),
         (changed(y=np.zeros((40, 1), int)), ValueError, "shape (40,); received (40, 1)"),
         (
@@ -167,11 +168,11 @@ def spoiled(value):
             TypeError,
             "y must be integers, booleans or strings; received an array of float64",
         ),
-        (changed(y=np.zeros(40, int)), ValueError, "y must name two classes or more; received 1"),
+        (changed(y=np.zeros(40, int)), ValueError, "y must have at least two classes; received 1"),
         (
             changed(y=[5] + [1] * 39),
             ValueError,
-            "each class must have two samples or more, one for each part; received",
+            "each class must have at least two samples, one for training and one for the test;",
         ),
     ],
 )
@@ -202,7 +203,7 @@ def test_bad_files(tmp_path):
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(
-        ImportError, match=re.escape("pip install 'initfast[data]'; a .npz file needs none")
+        ImportError, match=re.escape("pip install 'initfast[data]' (a .npz file does not need it)")
     ):
         datasets.load("digits")
     assert datasets.load(blobs()).classes == 2

@@ -1,9 +1,9 @@
-"""What two introductions to weight initialisation claim, computed; and what of it does not hold in
-general.
+"""Compute the claims of two introductions to weight initialisation, and show which of them do not
+hold in general.
 
-Every tolerance is four standard errors of what is compared, from the numbers of units and samples:
-were the seeds drawn anew, one comparison in about 16,000 would fail. Where units share the inputs,
-they alone count, not the samples."""
+Every tolerance is four standard errors, from the numbers of units and samples: with new seeds,
+about one comparison in 16,000 would fail. If units share the inputs, the sample size is the number
+of units."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ HALF_ON = np.arange(1000)[None, :] < 500
 
 
 def factor(values):
-    """The mean factor from one to the next."""
+    """Return the mean factor from one value to the next."""
     return (values[-1] / values[0]) ** (1 / (len(values) - 1))
 
 
@@ -37,9 +37,8 @@ def relative_error(kurtosis=3.0):
 
 
 class TestStandardNormalWeights:
-    """1000 inputs of which 500 are on, weights and biases from N(0, 1): z is a sum of 501 standard
-    normals.
-    """
+    """With 500 of 1000 inputs equal to 1, and weights and biases N(0, 1), z is a sum of 501
+    standard normals."""
 
     UNITS = 20_000
 
@@ -55,10 +54,10 @@ class TestStandardNormalWeights:
         assert layer.net_std == pytest.approx(expected, rel=ERRORS / math.sqrt(2 * self.UNITS))
         assert abs(layer.net_mean) < ERRORS * expected / math.sqrt(self.UNITS)
 
-    @pytest.mark.parametrize(("activation", "known"), [("sigmoid", 0.871), ("tanh", 0.935)])
-    def test_the_saturated_share_follows(self, activation, known):
+    @pytest.mark.parametrize(("activation", "expected"), [("sigmoid", 0.871), ("tanh", 0.935)])
+    def test_the_saturated_share_follows(self, activation, expected):
         share = 2 * stats.norm.sf(activations.get(activation).edge / math.sqrt(501))
-        assert share == pytest.approx(known, abs=0.0005)
+        assert share == pytest.approx(expected, abs=0.0005)
         error = math.sqrt(share * (1 - share) / self.UNITS)
         assert self.layer(STANDARD, activation).saturated == pytest.approx(
             share, abs=ERRORS * error
@@ -74,7 +73,7 @@ class TestStandardNormalWeights:
         assert share < 0.15
 
     def test_small_changes_of_weights_barely_move_the_activation(self):
-        """The mean slope: the density of N(0, 501) at 0 against the 1/4 that a unit at z = 0 has."""
+        """The mean slope is the density of N(0, 501) at 0; a unit at z = 0 has the slope 1/4."""
         (layer,) = networks.build([1000, self.UNITS], STANDARD, "sigmoid", STANDARD, 1)
         slope = layer.activation.slope(networks.forward([layer], HALF_ON.astype(float))[0].net)
         expected = 1 / math.sqrt(2 * math.pi * 501)
@@ -84,9 +83,7 @@ class TestStandardNormalWeights:
         )
 
     def test_bernoulli_inputs(self):
-        """Each on or off: z varies as N(0, 501) over the units, but for how many of the inputs are
-        on.
-        """
+        """Each input is 0 or 1: over the units, z ~ N(0, 501), up to the number of ones."""
         layer = diagnose(
             [1000, 2000], STANDARD, "sigmoid", STANDARD, "bernoulli", seed=2, batch=64
         ).layers[0]
@@ -95,9 +92,7 @@ class TestStandardNormalWeights:
 
     @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
     def test_domino_through_the_layers(self, activation):
-        """What one layer gives the next is summed up again: Var[z] = fan_in E[x^2] + 1, and it
-        saturates as well.
-        """
+        """The next layer sums the outputs again, Var[z] = fan_in E[x^2] + 1, and saturates too."""
         widths = [1000] + [500] * 6
         report = diagnose(widths, STANDARD, activation, STANDARD, "bernoulli", seed=3)
         assert not report.verdicts["b"].passed and not report.verdicts["f"].passed
@@ -107,11 +102,11 @@ class TestStandardNormalWeights:
                 expected, rel=ERRORS * math.sqrt(2 / 500)
             )
             assert layer.net_std > 12 and layer.saturated > 0.7
-        cured = [
+        scaled = [
             diagnose([fan_in, 500], ift.LecunNormal(), activation, seed=3).layers[0]
             for fan_in in (1000, 500)
         ]
-        assert all(layer.saturated < 0.1 for layer in cured)
+        assert all(layer.saturated < 0.1 for layer in scaled)
 
     def test_it_explodes_with_relu(self):
         report = diagnose(DEEP, STANDARD, "relu", STANDARD, seed=4)
@@ -120,18 +115,18 @@ class TestStandardNormalWeights:
         assert growth == pytest.approx(WIDTH / 2, rel=0.25)
 
     def test_what_does_not_hold_in_general(self):
-        """ "The gradient is lost" is so in each unit, but not back through the layers: large
-        weights make up for it.
+        """The gradient vanishes in each unit, but large weights outweigh this through the layers.
 
-        Var of the gradient grows by n E[sigma'(z)^2] a layer, with z ~ N(0, n / 2): sqrt(n) / (6
-        sqrt(pi)), which is above 1 for more than 113 units. With less the gradients do shrink."""
+        Each layer multiplies the variance of the gradient by n E[sigma'(z)^2], z ~ N(0, n / 2):
+        sqrt(n) / (6 sqrt(pi)), which is above 1 for more than 113 units. With fewer units the
+        gradients shrink."""
         grows = [
             layer.gradient_rms
             for layer in diagnose(DEEP, STANDARD, "sigmoid", STANDARD, seed=5).layers
         ]
         assert grows[0] > 3 * grows[-2]
         expected = math.sqrt(WIDTH) / (6 * math.sqrt(math.pi))
-        # Few units have a slope at all, so they are the sample: a share of about 3 / sqrt(n / 2).
+        # The sample size is the number of units with a slope, a share of about 3 / sqrt(n / 2).
         assert factor(grows[:-1]) ** -2 == pytest.approx(expected, rel=0.25)
         shrinks = [
             layer.gradient_rms
@@ -156,7 +151,7 @@ class TestZeros:
     @pytest.mark.parametrize("value", [0.0, 0.1, 1.0])
     @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
     def test_units_stay_equal_through_training(self, value, activation):
-        """Three steps of gradient descent: hidden units of a constant start are still one unit."""
+        """After three steps of gradient descent from a constant, hidden units are still equal."""
         layers = networks.build([20, 12, 8, 3], ift.Constant(value), activation, seed=1)
         random = np.random.default_rng(0)
         x, g = random.normal(size=(30, 20)), random.normal(size=(30, 3))
@@ -176,7 +171,7 @@ class TestZeros:
         assert [layer.symmetric for layer in report.layers] == [0, 0, 0] and not report.notes
 
     def test_counting_sees_them_part(self):
-        """Equal incoming weights alone are not symmetry: what comes behind tells the units apart."""
+        """Equal incoming weights are not symmetry if the gradients of the units differ."""
         (first, second) = networks.build([6, 5, 2], ift.Constant(0.5), "tanh", seed=1)
         second.weights[...] = np.random.default_rng(0).normal(size=(5, 2))
         x = np.random.default_rng(1).normal(size=(9, 6))
@@ -192,7 +187,7 @@ class TestZeros:
 class TestSmallNormalWeights:
     def test_activations_and_gradients_vanish_in_a_deep_tanh_network(self):
         report = diagnose(DEEP, SMALL, "tanh", seed=1)
-        expected = WIDTH * 0.01**2  # of the variance a layer, tanh being as good as linear there
+        expected = WIDTH * 0.01**2  # factor per layer; tanh is almost linear there
         sizes = [layer.second_moment for layer in report.layers]
         assert factor(sizes) == pytest.approx(
             expected, rel=ERRORS * relative_error() / math.sqrt(DEPTH - 1)
@@ -205,9 +200,8 @@ class TestSmallNormalWeights:
         assert report.verdicts["d"].passed is False and report.verdicts["f"].passed is False
 
     def test_gradients_by_the_weights_do_not(self):
-        """What the activations lose on the way forward, the gradients have not lost yet on the way
-        back.
-        """
+        """A gradient of weights is a product of an activation, small in late layers, and a gradient
+        of net inputs, small in early layers; the factors cancel."""
         sizes = [
             layer.weight_gradient_rms for layer in diagnose(DEEP, SMALL, "tanh", seed=1).layers
         ]
@@ -231,20 +225,19 @@ class TestGlorot:
     def test_net_inputs_have_the_variance_of_the_inputs_in_a_tanh_network(self, initializer):
         report = diagnose(DEEP, initializer, "tanh", seed=1)
         for layer in report.layers:
-            found = layer.net_std**2 / layer.input_second_moment
-            assert found == pytest.approx(1, rel=ERRORS * relative_error())
+            ratio = layer.net_std**2 / layer.input_second_moment
+            assert ratio == pytest.approx(1, rel=ERRORS * relative_error())
         assert all(report.verdicts[letter].passed for letter in "bdef")
 
     def test_what_does_not_hold_in_general(self):
-        """tanh takes its share: the activations' variance falls from 1 to 0.39 in layer 1 and to
-        1/20 in layer 10.
-        """
+        """tanh reduces the variance of the activations from 1 to 0.39 in layer 1 and to 1/20 in
+        layer 10."""
         sizes = [
             layer.variance for layer in diagnose(DEEP, "glorot_uniform", "tanh", seed=1).layers
         ]
         assert sizes[0] == pytest.approx(0.394, rel=ERRORS * relative_error())
         assert sizes[9] == pytest.approx(0.05, rel=0.3)
-        # Like 1 / depth, not by a factor a layer.
+        # The variance falls like 1 / depth, not by a constant factor per layer.
         longer = [
             layer.variance
             for layer in diagnose([256] * 41, "glorot_uniform", "tanh", seed=1, batch=64).layers
@@ -252,10 +245,10 @@ class TestGlorot:
         assert longer[39] == pytest.approx(longer[9] / 4, rel=0.4)
 
     def test_with_a_sigmoid_the_signal_is_lost(self):
-        """The sigmoid's slope is at most 1/4: of the variance over the batch, E[sigma'(z)^2] is
-        left a layer.
+        """Each layer multiplies the variance over the batch by E[sigma'(z)^2], because the slope of
+        the sigmoid is at most 1/4.
 
-        Here z ~ N(0, q) with q = E[sigma(z)^2], which is 0.27, and less than a sixteenth is left.
+        Here z ~ N(0, q) with q = E[sigma(z)^2] = 0.27, and the factor is less than a sixteenth.
         """
         sigmoid = activations.get("sigmoid")
         points, weights = np.polynomial.hermite_e.hermegauss(60)
@@ -266,17 +259,18 @@ class TestGlorot:
         expected = weights @ sigmoid.slope(math.sqrt(q) * points) ** 2
         assert 1 / 19 < expected < 1 / 16
         report = diagnose(DEEP, "glorot_uniform", "sigmoid", seed=1)
-        left = factor([layer.batch_variance for layer in report.layers[1:]])
-        assert left == pytest.approx(expected, rel=ERRORS * relative_error() / math.sqrt(DEPTH - 2))
+        share = factor([layer.batch_variance for layer in report.layers[1:]])
+        assert share == pytest.approx(
+            expected, rel=ERRORS * relative_error() / math.sqrt(DEPTH - 2)
+        )
         assert report.verdicts["f"].passed is False and report.verdicts["d"].passed is False
 
     def test_fans_that_differ(self):
-        """Glorot's compromise of the fans: a layer of 2048 inputs and 128 units gets 1.88 of the
-        variance.
-        """
+        """Glorot's scale is a compromise of both fans: a layer of 2048 inputs and 128 units
+        multiplies the variance by 1.88."""
         report = diagnose([2048, 128], "glorot_uniform", "linear", seed=1)
-        found = report.layers[0].net_std ** 2
-        assert found == pytest.approx(
+        variance = report.layers[0].net_std ** 2
+        assert variance == pytest.approx(
             2 * 2048 / 2176, rel=ERRORS * math.sqrt(2 / 2048) + ERRORS * math.sqrt(2 / 32768)
         )
         assert report.verdicts["f"].passed is False
@@ -286,9 +280,7 @@ class TestHe:
     @pytest.mark.parametrize("initializer", ["he_normal", "he_uniform"])
     def test_the_second_moment_of_relu_is_kept(self, initializer):
         report = diagnose(DEEP, initializer, "relu", seed=1)
-        tolerance = (
-            ERRORS * relative_error(6.0) / math.sqrt(DEPTH)
-        )  # of a ReLU, E[x^4] = 6 E[x^2]^2
+        tolerance = ERRORS * relative_error(6.0) / math.sqrt(DEPTH)  # for ReLU, E[x^4] = 6 E[x^2]^2
         assert factor([1.0, *(layer.second_moment for layer in report.layers)]) == pytest.approx(
             1, rel=tolerance
         )
@@ -309,9 +301,8 @@ class TestHe:
         assert [report.verdicts[letter].passed for letter in "cdf"] == [True, False, False]
 
     def test_it_is_not_the_variance_that_is_kept(self):
-        """Over the batch the variance falls layer by layer: the samples become alike, only their
-        mean is kept up.
-        """
+        """The variance over the batch falls in each layer: samples become similar, and E[x^2] is
+        kept by their mean."""
         layers = diagnose(DEEP, "he_normal", "relu", seed=1).layers
         falls = [layer.batch_variance for layer in layers]
         assert all(later < earlier for earlier, later in itertools.pairwise(falls))
@@ -319,7 +310,7 @@ class TestHe:
 
     def test_relu_never_has_mean_zero(self):
         verdict = diagnose(DEEP, "he_normal", "relu", seed=1).verdicts["e"]
-        assert verdict.passed is False and "No initializer changes that" in verdict.recommend
+        assert verdict.passed is False and "No initializer changes this" in verdict.recommend
 
     def test_in_a_linear_network_it_doubles(self):
         report = diagnose(DEEP, "he_normal", "linear", seed=1)
@@ -343,13 +334,13 @@ class TestLecun:
     def test_tanh(self, initializer):
         report = diagnose([1000, 500, 300, 200, 100], initializer, "tanh", seed=1)
         for layer in report.layers:
-            found = layer.net_std**2 / layer.input_second_moment
-            assert found == pytest.approx(1, rel=ERRORS * math.sqrt(2 / layer.fan_out))
+            ratio = layer.net_std**2 / layer.input_second_moment
+            assert ratio == pytest.approx(1, rel=ERRORS * math.sqrt(2 / layer.fan_out))
         assert all(report.verdicts[letter].passed for letter in "bdef")
 
 
 def test_random_uniform_fits_one_width_by_chance():
-    """Keras' RandomUniform, +-0.05, has variance 1/1200: too small for 512 units, right for 1200."""
+    """Keras' RandomUniform in +-0.05 has variance 1/1200: too small for 512 units, not for 1200."""
     assert diagnose(DEEP, "random_uniform", "tanh", seed=1).verdicts["f"].passed is False
     assert (
         diagnose([1200, 1200, 1200, 10], "random_uniform", "tanh", seed=1, batch=64)

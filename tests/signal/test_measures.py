@@ -1,6 +1,4 @@
-"""What is measured: moments, gradients, equal units, histograms; small enough to be checked by
-other means.
-"""
+"""Test the measurements: moments, gradients, equal units, histograms, each with another method."""
 
 import numpy as np
 import pytest
@@ -15,11 +13,11 @@ RANDOM = np.random.default_rng(5)
 
 def test_moments():
     values = RANDOM.normal(3.0, 2.0, (50, 7)) + 10 * RANDOM.normal(size=7)
-    found = moments(values)
-    assert found.mean == pytest.approx(values.mean())
-    assert found.variance == pytest.approx(values.var())
-    assert found.batch_variance == pytest.approx(values.var(axis=0).mean())
-    assert found.mean_error == pytest.approx(values.mean(axis=0).std() / np.sqrt(7))
+    result = moments(values)
+    assert result.mean == pytest.approx(values.mean())
+    assert result.variance == pytest.approx(values.var())
+    assert result.batch_variance == pytest.approx(values.var(axis=0).mean())
+    assert result.mean_error == pytest.approx(values.mean(axis=0).std() / np.sqrt(7))
 
 
 def test_moments_of_near_numbers_do_not_cancel():
@@ -68,29 +66,29 @@ def test_net_inputs_that_are_not_finite_are_saturated():
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_gradients_are_those_of_the_loss(name):
-    """Each gradient against a central difference of the loss itself."""
+    """Compare each gradient with a central difference of the loss."""
     layers = networks.build(
         [5, 4, 6, 3], "glorot_normal", name, ift.RandomNormal(stddev=0.3), 3, "sigmoid"
     )
     x, g = RANDOM.normal(size=(7, 5)), RANDOM.normal(size=(7, 3))
-    found = networks.backward(layers, x, networks.forward(layers, x), g)
+    gradients = networks.backward(layers, x, networks.forward(layers, x), g)
 
     def loss():
         return float((networks.forward(layers, x)[-1].out * g).sum())
 
     h = 1e-6
-    for layer, gradient in zip(layers, found, strict=True):
+    for layer, gradient in zip(layers, gradients, strict=True):
         for values, expected in ((layer.weights, gradient.weights), (layer.bias, gradient.bias)):
             for place in [(0,) * values.ndim, tuple(size - 1 for size in values.shape)]:
-                kept = values[place]
-                values[place] = kept + h
+                original = values[place]
+                values[place] = original + h
                 high = loss()
-                values[place] = kept - h
+                values[place] = original - h
                 low = loss()
-                values[place] = kept
+                values[place] = original
                 assert (high - low) / (2 * h) == pytest.approx(expected[place], rel=1e-4, abs=1e-7)
-    np.testing.assert_array_equal(found[-1].out, g)
-    # By the activations of layer 1: as if they were the inputs of the rest.
+    np.testing.assert_array_equal(gradients[-1].out, g)
+    # For the activations of layer 1, treat them as the inputs of the remaining layers.
     first = networks.forward(layers, x)[0].out
     for place in ((0, 0), (6, 3)):
         moved = []
@@ -99,7 +97,7 @@ def test_gradients_are_those_of_the_loss(name):
             shifted[place] += step
             moved.append(float((networks.forward(layers[1:], shifted)[-1].out * g).sum()))
         assert (moved[0] - moved[1]) / (2 * h) == pytest.approx(
-            found[0].out[place], rel=1e-4, abs=1e-7
+            gradients[0].out[place], rel=1e-4, abs=1e-7
         )
 
 
@@ -108,12 +106,10 @@ def test_equal_units_are_counted():
     bias, bias_gradient = np.zeros(8), RANDOM.normal(size=8)
     assert equal_units(Units(weights, bias, gradient, bias_gradient)) == 0
     weights[:, 3] = weights[:, 5] = weights[:, 0]
-    assert equal_units(Units(weights, bias, gradient, bias_gradient)) == 0, (
-        "their gradients will part them"
-    )
+    assert equal_units(Units(weights, bias, gradient, bias_gradient)) == 0, "their gradients differ"
     gradient[:, 3] = gradient[:, 5] = gradient[:, 0] * (1 + 1e-15)
     assert equal_units(Units(weights, bias, gradient, bias_gradient)) == 0, (
-        "and so will those of the biases"
+        "the gradients of their biases differ"
     )
     bias_gradient[3] = bias_gradient[5] = bias_gradient[0]
     assert equal_units(Units(weights, bias, gradient, bias_gradient)) == 3
@@ -137,20 +133,22 @@ def test_two_pairs_of_equal_units_and_signs_of_zero():
 )
 def test_histograms_hold_all(low, high):
     values = np.array([[low, high, low]])
-    found = histogram(values)
+    result = histogram(values)
     if high - low == np.inf:
-        assert found == ((), ())
+        assert result == ((), ())
         return
-    assert sum(found.counts) == 3 and len(found.edges) == len(found.counts) + 1
-    assert found.edges[0] <= low and high <= found.edges[-1] and (np.diff(found.edges) >= 0).all()
+    assert sum(result.counts) == 3 and len(result.edges) == len(result.counts) + 1
+    assert (
+        result.edges[0] <= low and high <= result.edges[-1] and (np.diff(result.edges) >= 0).all()
+    )
 
 
 def test_a_histogram_is_numpys():
     values = RANDOM.normal(size=(100, 30))
-    found = histogram(values, 20)
+    result = histogram(values, 20)
     counts, edges = np.histogram(values, 20)
-    np.testing.assert_allclose(found.edges, edges)
-    assert np.abs(np.array(found.counts) - counts).max() <= 1  # a value on an edge, by rounding
+    np.testing.assert_allclose(result.edges, edges)
+    assert np.abs(np.array(result.counts) - counts).max() <= 1  # a value on an edge, by rounding
 
 
 def test_histograms_leave_out_what_is_not_finite():
@@ -172,7 +170,7 @@ def test_a_sketch_has_the_weights_that_the_initializer_gives():
 def test_widths_that_cannot_be(widths):
     with pytest.raises(
         ValueError,
-        match="widths must be the number of inputs and then the units of one layer or more",
+        match="widths must be at least two integers >= 1, the number of inputs and then the units",
     ):
         networks.build(widths, "zeros", "relu")
 
@@ -180,13 +178,13 @@ def test_widths_that_cannot_be(widths):
 @pytest.mark.parametrize(
     ("initializer", "message"),
     [
-        (None, "initializer must be what initfast.get takes, such as 'he_normal'; received None"),
+        (None, "initializer must be an initializer or a name such as 'he_normal'; received None"),
         ("he_norml", "Did you mean 'he_normal'"),
         (
             lambda shape: np.zeros((1, 1)),
-            r"initializer must give an array of shape \(3, 2\); received one of shape",
+            r"initializer must return an array of shape \(3, 2\); received shape",
         ),
-        (lambda shape: np.full(shape, np.nan), "initializer must give finite values"),
+        (lambda shape: np.full(shape, np.nan), "initializer must return finite values"),
         (np.zeros((2, 2)), "Expected `shape` to be"),
     ],
 )

@@ -1,6 +1,5 @@
-"""Pictures: real PNGs of what was measured, from 1 to 50 layers, with 0, inf and nan, and without
-global state.
-"""
+"""Test pictures: PNGs of real reports, from 1 to 50 layers, with 0, inf and nan, and without global
+state."""
 
 import dataclasses
 import io
@@ -36,12 +35,12 @@ def reports(names, layers, activation="relu", width=16):
 
 def comparison(names=("he_normal", "zeros"), epochs=4, seed=0, huge=False):
     rng = np.random.default_rng(seed)
-    found = {}
+    results = {}
     for name in names:
         losses = [np.exp(rng.normal(size=(3, epochs + 1))) for _ in range(2)]
         if huge:
             losses[0][:, 1:], losses[1][:, 1], losses[1][0, 2] = np.nan, np.inf, 1e30
-        found[name] = Curves(*losses, *rng.uniform(size=(2, 3, epochs + 1)))
+        results[name] = Curves(*losses, *rng.uniform(size=(2, 3, epochs + 1)))
     return Comparison(
         "relu",
         "digits",
@@ -51,14 +50,14 @@ def comparison(names=("he_normal", "zeros"), epochs=4, seed=0, huge=False):
         "zeros",
         Recipe(epochs=epochs),
         0,
-        found,
+        results,
         dict.fromkeys(names),
     )
 
 
-def png(draw, found):
+def png(draw, data):
     memory = io.BytesIO()
-    draw(found, memory)
+    draw(data, memory)
     return memory.getvalue()
 
 
@@ -71,10 +70,9 @@ def panels(figure):
     return [axes for axes in figure.findobj(matplotlib.axes.Axes) if axes.axison]
 
 
-def shown_texts(figure):
-    """Titles, labels, notes, and legends; ticks are looked at apart, since those outside the limits
-    are hidden.
-    """
+def visible_texts(figure):
+    """Return titles, labels, notes and legends with their places. Ticks are tested separately,
+    because those outside the limits are hidden."""
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()
     ticks = {
@@ -130,7 +128,7 @@ def test_axes_are_labelled_and_no_text_is_cut_or_covered(case):
     figure = CASES[case]()
     width, height = figure.bbox.width, figure.bbox.height
     assert width == figures.WIDTH * figures.DPI
-    placed = shown_texts(figure)
+    placed = visible_texts(figure)
     assert LABELS[case.split()[0]] <= {text for text, _ in placed}
     for text, box in placed:
         assert box.x0 >= -1 and box.x1 <= width + 1 and box.y0 >= -1 and box.y1 <= height + 1, text
@@ -169,21 +167,21 @@ def test_pngs_are_fixed_and_show_the_data(draw, one, other):
 
 
 def test_zero_and_infinity_have_their_places():
-    found = reports(["he_normal"], 6)["he_normal"]
+    report = reports(["he_normal"], 6)["he_normal"]
     values = [1.0, 0.0, math.inf, math.nan, 1e-3, 1e3]
     layers = tuple(
         dataclasses.replace(layer, variance=value, gradient_rms=None if i == 0 else 1.0)
-        for i, (layer, value) in enumerate(zip(found.layers, values, strict=True))
+        for i, (layer, value) in enumerate(zip(report.layers, values, strict=True))
     )
-    figure = plots.depth({"x": dataclasses.replace(found, layers=layers)})
-    left, right = panels(figure)
-    heights = left.lines[0].get_ydata()
+    figure = plots.depth({"x": dataclasses.replace(report, layers=layers)})
+    panel, right = panels(figure)
+    heights = panel.lines[0].get_ydata()
     assert [heights[i] for i in (0, 4, 5)] == [1.0, 1e-3, 1e3]
     assert heights[1] < 1e-3, "0 lies below all others"
     assert heights[2] == heights[3] > 1e3, "inf and nan lie above"
-    low, high = left.get_ylim()
+    low, high = panel.get_ylim()
     assert low < heights[1] and high > heights[2]
-    ticks = dict(zip(left.get_yticks(), tick_texts(left), strict=True))
+    ticks = dict(zip(panel.get_yticks(), tick_texts(panel), strict=True))
     assert ticks[heights[1]] == "0"
     assert ticks[heights[2]] == "inf"
     assert list(right.lines[0].get_xdata()) == [2, 3, 4, 5, 6], "no gradient, no point"
@@ -191,15 +189,15 @@ def test_zero_and_infinity_have_their_places():
 
 
 def test_all_zeros_draw_too():
-    left, _ = panels(plots.depth(reports(["zeros"], 3)))
-    assert len(set(left.lines[0].get_ydata())) == 1
-    assert "0" in tick_texts(left)
+    panel, _ = panels(plots.depth(reports(["zeros"], 3)))
+    assert len(set(panel.lines[0].get_ydata())) == 1
+    assert "0" in tick_texts(panel)
 
 
 def test_the_comparison_draws_mean_and_range():
-    found = comparison(["he_normal"])
-    figure = plots.comparison(found)
-    curve = found.curves["he_normal"]
+    data = comparison(["he_normal"])
+    figure = plots.comparison(data)
+    curve = data.curves["he_normal"]
     above = next(axes for axes in panels(figure) if axes.get_title() == "test set")
     np.testing.assert_allclose(above.lines[0].get_ydata(), curve.test_loss.mean(axis=0))
     band = above.collections[0].get_paths()[0].vertices
@@ -214,48 +212,48 @@ def test_the_comparison_draws_mean_and_range():
 
 def test_losses_out_of_bounds_stand_at_the_upper_edge():
     figure = plots.comparison(comparison(["he_normal"], huge=True))
-    left = next(axes for axes in panels(figure) if axes.get_title() == "training set")
-    heights = left.lines[0].get_ydata()
+    panel = next(axes for axes in panels(figure) if axes.get_title() == "training set")
+    heights = panel.lines[0].get_ydata()
     assert len(set(heights[1:])) == 1
     assert heights[1] > heights[0]
-    assert "above,\nnan" in tick_texts(left)
+    assert "above,\nnan" in tick_texts(panel)
 
 
 def test_a_layer_of_a_long_name_and_names_that_look_like_formulas():
-    found = reports(["he_normal"], 2)["he_normal"]
+    report = reports(["he_normal"], 2)["he_normal"]
     layers = tuple(
         dataclasses.replace(layer, name=f"transformer.blocks.{'x' * 40}.dense_7")
-        for layer in found.layers
+        for layer in report.layers
     )
-    figure = plots.report(dataclasses.replace(found, layers=layers))
+    figure = plots.report(dataclasses.replace(report, layers=layers))
     titles = [axes.get_title().splitlines()[0] for axes in panels(figure) if axes.get_title()]
     names = [title.removesuffix(", z") for title in titles]
     assert all(len(name) == histograms.NAME and name.endswith("dense_7") for name in names)
-    figure = plots.depth({"_a$b$_1": found, "c": found})
+    figure = plots.depth({"_a$b$_1": report, "c": report})
     assert [text.get_text() for text in figure.legends[0].texts] == [r" _a\$b\$_1", "c"]
 
 
 def test_an_initializer_has_one_colour_in_every_picture():
-    found = reports(["zeros", "he_normal", "glorot_uniform"], 3)
-    both = plots.depth(found), plots.depth({"he_normal": found["he_normal"]})
-    seen = [
+    data = reports(["zeros", "he_normal", "glorot_uniform"], 3)
+    both = plots.depth(data), plots.depth({"he_normal": data["he_normal"]})
+    colours = [
         {
             text.get_text(): line.get_color()
             for text, line in zip(legend.texts, legend.get_lines(), strict=True)
         }
         for legend in (figure.legends[0] for figure in both)
     ]
-    assert seen[0]["he_normal"] == seen[1]["he_normal"] == styles.FAMILIES["he"]
-    assert len(set(seen[0].values())) == 3
-    alone = plots.report(found["he_normal"])
+    assert colours[0]["he_normal"] == colours[1]["he_normal"] == styles.FAMILIES["he"]
+    assert len(set(colours[0].values())) == 3
+    alone = plots.report(data["he_normal"])
     assert styles.FAMILIES["he"] in [
         line.get_color() for axes in panels(alone) for line in axes.lines
     ]
 
 
 def test_histograms_share_their_scale_so_that_a_collapse_looks_like_one():
-    found = diagnose([64] * 6, "random_normal(stddev=0.01)", "tanh", seed=1)
-    figure = plots.report(found)
+    report = diagnose([64] * 6, "random_normal(stddev=0.01)", "tanh", seed=1)
+    figure = plots.report(report)
     rows = [axes for axes in panels(figure) if axes.get_title()]
     assert len(rows) == 10
     limits = {
@@ -264,7 +262,7 @@ def test_histograms_share_their_scale_so_that_a_collapse_looks_like_one():
         if not axes.get_title().startswith("layer_1, z") and "z" not in axes.get_title()
     }
     assert len(limits) == 1
-    assert sum(found.layers[0].net_histogram.counts) == 256 * 64
+    assert sum(report.layers[0].net_histogram.counts) == 256 * 64
     title = figure._suptitle.get_text()
     assert "64x64x64x64x64x64, inputs normal" in title
     assert (
@@ -274,9 +272,9 @@ def test_histograms_share_their_scale_so_that_a_collapse_looks_like_one():
 
 
 def test_a_residual_network_is_drawn_by_its_sums():
-    found = diagnose([16] * 4, "he_normal", "relu", batch=16)
+    report = diagnose([16] * 4, "he_normal", "relu", batch=16)
     sums = tuple(Block(f"b{i}", i + 1.0, 1.0, i + 2.0) for i in range(5))
-    figure = plots.report(dataclasses.replace(found, blocks=sums))
+    figure = plots.report(dataclasses.replace(report, blocks=sums))
     labels = {axes.get_ylabel() for axes in panels(figure)}
     assert {"RMS", "growth of E[x^2]"} <= labels
     growth = next(axes for axes in panels(figure) if axes.get_ylabel() == "growth of E[x^2]")
@@ -285,10 +283,10 @@ def test_a_residual_network_is_drawn_by_its_sums():
 
 
 def test_a_stream_has_the_colour_of_its_initializer_and_panels_fill_their_rows():
-    found = diagnose([16] * 6, "he_normal", "relu", batch=16)
-    layers = [dataclasses.replace(each, dead=0.004) for each in found.layers]
+    report = diagnose([16] * 6, "he_normal", "relu", batch=16)
+    layers = [dataclasses.replace(each, dead=0.004) for each in report.layers]
     figure = plots.report(
-        dataclasses.replace(found, blocks=(Block("b", 1.0, 1.0, 2.0),) * 3, layers=tuple(layers))
+        dataclasses.replace(report, blocks=(Block("b", 1.0, 1.0, 2.0),) * 3, layers=tuple(layers))
     )
     stream = next(axes for axes in panels(figure) if axes.get_ylabel() == "RMS")
     assert [line.get_color() for line in stream.lines] == [styles.FAMILIES["he"], styles.NET]
@@ -303,21 +301,21 @@ def test_a_scale_in_the_name_may_be_large():
 
 
 def test_files(tmp_path):
-    found = reports(["he_normal"], 2)
+    data = reports(["he_normal"], 2)
     for name, start in (
         ("a.png", b"\x89PNG"),
         ("b.PNG", b"\x89PNG"),
         ("c.svg", b"<?xml"),
         ("d.pdf", b"%PDF"),
     ):
-        figure = plots.depth(found, tmp_path / name)
+        figure = plots.depth(data, tmp_path / name)
         assert (tmp_path / name).read_bytes().startswith(start)
         assert isinstance(figure, matplotlib.figure.Figure)
     with pytest.raises(ValueError, match="not supported"):
-        plots.depth(found, tmp_path / "e.doc")
-    with pytest.raises(ValueError, match="reports must hold at least one"):
+        plots.depth(data, tmp_path / "e.doc")
+    with pytest.raises(ValueError, match="reports must not be empty"):
         plots.depth({})
-    next(iter(found.values())).plot(tmp_path / "f.png")
+    next(iter(data.values())).plot(tmp_path / "f.png")
     assert size_of((tmp_path / "f.png").read_bytes())[0] == 1200
     comparison().plot(tmp_path / "g.png")
     assert size_of((tmp_path / "g.png").read_bytes())[0] == 1200
@@ -339,14 +337,14 @@ def test_pyplot_is_never_loaded():
         "plots.depth({'x': diagnose([4, 4], 'he_normal', activation='tanh', seed=0)}, io.BytesIO())\n"
         "print('matplotlib.pyplot' in sys.modules)"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "False"
+    assert process.stdout.strip() == "False"
 
 
 def test_without_matplotlib(monkeypatch):
-    found = reports(["he_normal"], 2)
+    data = reports(["he_normal"], 2)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=re.escape("pip install 'initfast[plot]'")):
-        plots.depth(found)
+        plots.depth(data)

@@ -1,4 +1,4 @@
-"""The claims of introductions, by name: all but one hold, from any seed."""
+"""Test the claims of introductions by name: all except one hold, with any seed."""
 
 import math
 import re
@@ -20,8 +20,9 @@ def test_a_claim(name, seed):
     assert ("  why:      " in str(claim)) is (name == "lost-gradient")
 
 
-def test_a_claim_that_fails_is_said_where_it_holds_and_why():
-    """Var of the gradient grows by sqrt(n) / (6 sqrt(pi)) a layer: above 1 from 114 units on."""
+def test_a_claim_that_does_not_hold_is_explained():
+    """Each layer multiplies the variance of the gradient by sqrt(n) / (6 sqrt(pi)): above 1 from
+    114 units."""
     claim = measure("lost-gradient")
     wide, narrow = re.findall(r"([\d.e-]+) to ([\d.e-]+) with", claim.measured)
     assert float(wide[0]) < float(wide[1]) and float(narrow[0]) > float(narrow[1])

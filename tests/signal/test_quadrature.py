@@ -1,4 +1,4 @@
-"""What keeps the signal and the gradient, against the literature; any function as an activation."""
+"""Compare the scales that keep signal and gradient with the literature; use any function."""
 
 import math
 
@@ -27,9 +27,9 @@ def test_nfnets_gains(name):
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_the_integrals(name):
-    """Against adaptive quadrature between the corners."""
-    row, found = ACTIVATIONS[name], gains(ACTIVATIONS[name])
-    for function, inverse in ((row.value, found.signal), (row.slope, found.gradient)):
+    """Compare with adaptive quadrature between the corners."""
+    row, result = ACTIVATIONS[name], gains(ACTIVATIONS[name])
+    for function, inverse in ((row.value, result.signal), (row.slope, result.gradient)):
         parts = [
             integrate.quad(
                 lambda z, f=function: float(f(np.array([z]))[0]) ** 2 * stats.norm.pdf(z), a, b
@@ -41,9 +41,9 @@ def test_the_integrals(name):
 
 def test_he_keeps_both_under_relu():
     """He et al. 2015: variance 2 / fan_in, forward and back, at every size of the signal."""
-    found = gains(ACTIVATIONS["relu"])
-    assert found.signal == pytest.approx(2.0) and found.gradient == pytest.approx(2.0)
-    assert found.meet == (1.0, pytest.approx(2.0))
+    result = gains(ACTIVATIONS["relu"])
+    assert result.signal == pytest.approx(2.0) and result.gradient == pytest.approx(2.0)
+    assert result.meet == (1.0, pytest.approx(2.0))
     leaky = gains(ACTIVATIONS["leaky_relu"])
     assert leaky.signal == pytest.approx(2 / (1 + 0.2**2)) == leaky.gradient
 
@@ -52,7 +52,7 @@ def test_selu_and_tanh_and_torchs_gain():
     assert gains(ACTIVATIONS["selu"]).signal == pytest.approx(1.0, abs=1e-9), "Klambauer et al."
     tanh = gains(ACTIVATIONS["tanh"])
     assert tanh.small == 1.0 and tanh.meet == (0.0, 1.0), "Glorot and Bengio: Xavier"
-    # torch's gain of 5/3 keeps net inputs of a standard deviation of 1.1.
+    # torch's gain of 5/3 keeps net inputs of standard deviation 1.1.
     scale = 25 / 9
     low, high = 0.5, 3.0
     for _ in range(50):
@@ -67,9 +67,9 @@ def test_gelu_and_silu():
     """Roberts, Yaida and Hanin 2022, sections 5.3 and 5.4: both are critical, chi = 1, only near
     C_W = 2 at finite size, with C_W = 4 for small signals."""
     for name in ("gelu", "silu"):
-        found = gains(ACTIVATIONS[name])
-        assert found.small == pytest.approx(4.0) and found.meet == (0.0, pytest.approx(4.0))
-        assert 2.0 < found.gradient < found.signal < 3.0
+        result = gains(ACTIVATIONS[name])
+        assert result.small == pytest.approx(4.0) and result.meet == (0.0, pytest.approx(4.0))
+        assert 2.0 < result.gradient < result.signal < 3.0
     assert gains(ACTIVATIONS["gelu"]).signal == pytest.approx(2.3517, abs=1e-4)
     assert gains(ACTIVATIONS["silu"]).signal == pytest.approx(2.8108, abs=1e-4)
 
@@ -84,13 +84,13 @@ def test_where_signal_and_gradient_meet():
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_a_row_follows_from_its_values(name):
-    row, found = ACTIVATIONS[name], from_function(name, ACTIVATIONS[name].value)
-    assert found.family == row.family or name == "log_sigmoid"
-    assert found.at_zero == pytest.approx(row.at_zero, abs=1e-6)
-    assert found.slope_at_zero == pytest.approx(row.slope_at_zero, abs=1e-3)
-    assert (found.edge is None) == (row.edge is None)
-    assert found.edge is None or found.edge == pytest.approx(row.edge, abs=0.011)
-    assert gains(found).gradient == pytest.approx(gains(row).gradient, rel=1e-4)
+    row, computed = ACTIVATIONS[name], from_function(name, ACTIVATIONS[name].value)
+    assert computed.family == row.family or name == "log_sigmoid"
+    assert computed.at_zero == pytest.approx(row.at_zero, abs=1e-6)
+    assert computed.slope_at_zero == pytest.approx(row.slope_at_zero, abs=1e-3)
+    assert (computed.edge is None) == (row.edge is None)
+    assert computed.edge is None or computed.edge == pytest.approx(row.edge, abs=0.011)
+    assert gains(computed).gradient == pytest.approx(gains(row).gradient, rel=1e-4)
     assert identified("other", row.value) is row
 
 
@@ -125,17 +125,17 @@ def leaky_relu(z):
 
 def test_a_function_is_known_by_its_values():
     assert resolve(lambda z: np.maximum(z, 0.0)) is ACTIVATIONS["relu"]
-    found = recommend(leaky_relu)
-    assert found.activation == "leaky_relu" and found.initializer == "he_normal"
-    assert "1 / E[f^2] = 2 " in found.reason, "not the 1.92 of slope 0.2"
+    recommendation = recommend(leaky_relu)
+    assert recommendation.activation == "leaky_relu" and recommendation.initializer == "he_normal"
+    assert "1 / E[f^2] = 2 " in recommendation.reason, "not the 1.92 of slope 0.2"
 
 
 @pytest.mark.parametrize(
     ("function", "message"),
     [
         (lambda z: z / z.sum(), "mixes elements"),
-        (lambda z: z + np.random.default_rng().normal(size=z.shape), "mixes elements, or is random"),
-        (lambda z: z[..., ::2], "gives another shape"),
+        (lambda z: z + np.random.default_rng().normal(size=z.shape), "mixes elements or is random"),
+        (lambda z: z[..., ::2], "changes the shape"),
         (lambda z: z.nothing, "takes neither NumPy arrays nor torch tensors"),
         (np.sign, "its slope is 0"),
     ],
@@ -150,24 +150,24 @@ def test_torch_says_the_same():
     from torch import nn
     from torch.nn import functional as F
 
-    for given, name in [
+    for function, name in [
         (nn.ReLU6, "relu6"), (nn.GELU(approximate="tanh"), "gelu"), (F.silu, "silu"),
         (torch.tanh, "tanh"), (nn.Hardswish(), "hard_silu"), (nn.CELU, "elu"), (F.softplus, "softplus"),
         (lambda z: torch.relu(z), "relu"),
     ]:  # fmt: skip
-        assert resolve(given) is ACTIVATIONS[name]
+        assert resolve(function) is ACTIVATIONS[name]
     assert recommend(nn.PReLU()).initializer == "he_normal"
     assert resolve(nn.LeakyReLU(0.01)).name == "leaky_relu(negative_slope=0.01)"
-    for given in (nn.Softmax(-1), nn.GLU()):
-        with pytest.raises(ValueError, match="measured, but not judged"):
-            recommend(given)
+    for function in (nn.Softmax(-1), nn.GLU()):
+        with pytest.raises(ValueError, match="measured but not judged"):
+            recommend(function)
 
 
 @pytest.mark.parametrize(
     "function", [np.arctan, np.sin, leaky_relu, lambda z: np.maximum(z, 0.3 * z)]
 )
 def test_what_is_computed_is_accepted_and_passes(function):
-    found = recommend(function)
-    assert isinstance(ift.get(found.initializer), ift.VarianceScaling)
-    report = diagnose([128] * 9, found.initializer, function, seed=2, batch=128)
+    recommendation = recommend(function)
+    assert isinstance(ift.get(recommendation.initializer), ift.VarianceScaling)
+    report = diagnose([128] * 9, recommendation.initializer, function, seed=2, batch=128)
     assert report.summary.level == "GOOD", str(report)

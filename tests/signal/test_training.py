@@ -1,6 +1,5 @@
-"""The training loop of a comparison: gradients against finite differences, SGD by hand, symmetry,
-divergence.
-"""
+"""Test the training loop of a comparison: gradients against finite differences, SGD by hand,
+symmetry, streams and overflow."""
 
 import re
 import sys
@@ -44,27 +43,29 @@ def network(
 )
 def test_gradients_are_those_of_the_loss(activation, residual):
     widths = (4, 5, 5, 5, 3) if residual else (4, 6, 5, 3)
-    made = network("glorot_normal", activation, widths, dtype="float64", bias="random_normal")
-    made.residual = residual
-    assert [made.skips(layer) for layer in range(len(widths) - 1)] == (
+    model = network("glorot_normal", activation, widths, dtype="float64", bias="random_normal")
+    model.residual = residual
+    assert [model.skips(layer) for layer in range(len(widths) - 1)] == (
         [False, True, True, False] if residual else [False] * 3
     )
     rng = np.random.default_rng(2)
-    slopes_match(made, rng.normal(size=(2, 7, 4)), rng.integers(0, 3, (2, 7)), rng)
+    slopes_match(model, rng.normal(size=(2, 7, 4)), rng.integers(0, 3, (2, 7)), rng)
 
 
-def slopes_match(made, x, y, rng):
-    """The gradients against differences of the loss, at a few places of each parameter."""
-    _, in_kernels, in_biases = training.gradients(made, x, y)
+def slopes_match(model, x, y, rng):
+    """Compare the gradients with differences of the loss, for a few elements of each parameter."""
+    _, in_kernels, in_biases = training.gradients(model, x, y)
     step = 1e-6
-    for parameter, gradient in zip(made.kernels + made.biases, in_kernels + in_biases, strict=True):
+    for parameter, gradient in zip(
+        model.kernels + model.biases, in_kernels + in_biases, strict=True
+    ):
         assert gradient.shape == parameter.shape
         for place in rng.choice(parameter[0].size, min(6, parameter[0].size), replace=False):
             at = np.unravel_index(place, parameter.shape[1:])
             sides = []
             for sign in (1.0, -1.0):
                 parameter[(slice(None), *at)] += sign * step
-                sides.append(training.gradients(made, x, y)[0])
+                sides.append(training.gradients(model, x, y)[0])
                 parameter[(slice(None), *at)] -= sign * step
             slope = (sides[0] - sides[1]) / (2 * step)
             np.testing.assert_allclose(gradient[(slice(None), *at)], slope, rtol=1e-5, atol=1e-8)
@@ -80,19 +81,19 @@ def convolutional(activation="tanh", shape=(5, 6, 2), hidden=(4, 3), dtype="floa
 
 def test_a_convolution_is_one():
     scipy = pytest.importorskip("scipy.signal")
-    made = convolutional("linear")
-    assert [kernel.shape[1:] for kernel in made.kernels] == [(18, 4), (36, 3), (1 * 2 * 3, 3)]
+    model = convolutional("linear")
+    assert [kernel.shape[1:] for kernel in model.kernels] == [(18, 4), (36, 3), (1 * 2 * 3, 3)]
     x = np.random.default_rng(2).normal(size=(7, 5, 6, 2))
-    net = made.forward(x.reshape(7, -1))[0][0]
-    kernel = made.kernels[0][1].reshape(3, 3, 2, 4)
+    net = model.forward(x.reshape(7, -1))[0][0]
+    kernel = model.kernels[0][1].reshape(3, 3, 2, 4)
     for sample, unit in ((0, 0), (6, 3)):
         expected = sum(
             scipy.correlate2d(x[sample, ..., c], kernel[..., c, unit], "valid") for c in range(2)
         )
-        found = net[1, sample].reshape(3, 4, 4)[..., unit]
-        np.testing.assert_allclose(found, expected + made.biases[0][1, 0, unit], rtol=1e-12)
+        image = net[1, sample].reshape(3, 4, 4)[..., unit]
+        np.testing.assert_allclose(image, expected + model.biases[0][1, 0, unit], rtol=1e-12)
     np.testing.assert_allclose(  # the fans are those of the kernel's own shape
-        made.kernels[0].std(), np.sqrt(2 / (18 + 36)), rtol=0.3
+        model.kernels[0].std(), np.sqrt(2 / (18 + 36)), rtol=0.3
     )
 
 
@@ -113,82 +114,82 @@ def test_the_loss_is_cross_entropy():
 
 
 def test_sgd_by_hand():
-    known = blobs(dtype="float64")
+    dataset = blobs(dtype="float64")
     recipe = Recipe(epochs=2, batch=20, learning_rate=0.1, momentum=0.9)
     ours, theirs = network(dtype="float64", repeats=1), network(dtype="float64", repeats=1)
-    training.train(ours, known, recipe, ROOT)
+    training.train(ours, dataset, recipe, ROOT)
     velocities = [0.0] * 6
     sizes = set()
     for epoch in (1, 2):
         order = datasets.permutation(
-            len(known.y_train), ROOT.named(f"repeat/0/epoch/{epoch}/order")
+            len(dataset.y_train), ROOT.named(f"repeat/0/epoch/{epoch}/order")
         )
         for first in range(0, len(order), 20):
             rows = order[first : first + 20]
             sizes.add(len(rows))
             _, a, b = training.gradients(
-                theirs, known.x_train[rows][None], known.y_train[rows][None]
+                theirs, dataset.x_train[rows][None], dataset.y_train[rows][None]
             )
             for i, (parameter, gradient) in enumerate(
                 zip(theirs.kernels + theirs.biases, a + b, strict=True)
             ):
                 velocities[i] = 0.9 * velocities[i] + gradient
                 parameter -= 0.1 * velocities[i]
-    assert len(sizes) == 2, "the last step takes what is left"
+    assert len(sizes) == 2, "the last step takes the remaining samples"
     for one, other in zip(ours.kernels + ours.biases, theirs.kernels + theirs.biases, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
 def test_the_loss_falls_and_the_curves_say_so():
-    known, made, seen = blobs(), network(repeats=3), []
-    found = training.train(
-        made, known, Recipe(epochs=15, batch=8, learning_rate=0.1), ROOT, seen.append
+    dataset, model, calls = blobs(), network(repeats=3), []
+    curves = training.train(
+        model, dataset, Recipe(epochs=15, batch=8, learning_rate=0.1), ROOT, calls.append
     )
-    assert seen == [1] * 15
-    for curve in vars(found).values():
+    assert calls == [1] * 15
+    for curve in vars(curves).values():
         assert curve.shape == (3, 16)
         assert curve.dtype == np.float64
-    assert (found.train_loss[:, -1] < 0.5 * found.train_loss[:, 0]).all()
-    assert (found.test_accuracy[:, -1] > 0.7).all()  # by chance: 1/3
-    logits = made.forward(known.x_test)[0][-1]
+    assert (curves.train_loss[:, -1] < 0.5 * curves.train_loss[:, 0]).all()
+    assert (curves.test_accuracy[:, -1] > 0.7).all()  # by chance: 1/3
+    logits = model.forward(dataset.x_test)[0][-1]
     np.testing.assert_allclose(
-        found.test_accuracy[:, -1], (logits.argmax(axis=-1) == known.y_test).mean(axis=1)
+        curves.test_accuracy[:, -1], (logits.argmax(axis=-1) == dataset.y_test).mean(axis=1)
     )
-    losses = training.softmax_loss(logits, known.y_test)[0].astype(float).mean(axis=1)
-    np.testing.assert_allclose(found.test_loss[:, -1], losses, rtol=1e-5)
+    losses = training.softmax_loss(logits, dataset.y_test)[0].astype(float).mean(axis=1)
+    np.testing.assert_allclose(curves.test_loss[:, -1], losses, rtol=1e-5)
 
 
 def test_large_data_are_measured_in_pieces():
-    known = blobs(samples=3000)
-    assert len(known.y_train) > 2 * 1024
-    made = network()
-    found = training.train(made, known, Recipe(epochs=1, learning_rate=1e-30), ROOT)
-    logits = made.forward(known.x_train)[0][-1]
-    losses = training.softmax_loss(logits, known.y_train)[0].mean(axis=1, dtype=float)
-    np.testing.assert_allclose(found.train_loss[:, 0], losses, rtol=1e-6)
-    np.testing.assert_array_equal(found.train_loss[:, 0], found.train_loss[:, 1])
+    dataset = blobs(samples=3000)
+    assert len(dataset.y_train) > 2 * 1024
+    model = network()
+    curves = training.train(model, dataset, Recipe(epochs=1, learning_rate=1e-30), ROOT)
+    logits = model.forward(dataset.x_train)[0][-1]
+    losses = training.softmax_loss(logits, dataset.y_train)[0].mean(axis=1, dtype=float)
+    np.testing.assert_allclose(curves.train_loss[:, 0], losses, rtol=1e-6)
+    np.testing.assert_array_equal(curves.train_loss[:, 0], curves.train_loss[:, 1])
 
 
 @pytest.mark.parametrize(
     ("initializer", "activation"), [("zeros", "tanh"), ("zeros", "relu"), ("zeros", "sigmoid")]
 )
 def test_zeros_never_break_the_symmetry(initializer, activation):
-    known, made = blobs(), network(initializer, activation)
-    found = training.train(made, known, Recipe(epochs=5, learning_rate=0.5), ROOT)
-    for kernel in made.kernels[:-1]:
+    dataset, model = blobs(), network(initializer, activation)
+    curves = training.train(model, dataset, Recipe(epochs=5, learning_rate=0.5), ROOT)
+    for kernel in model.kernels[:-1]:
         assert (kernel == kernel[..., :1]).all(), "all units of a layer stay equal"
     if activation != "sigmoid":
-        assert not any(kernel.any() for kernel in made.kernels), "no gradient reaches any kernel"
-    assert (found.train_loss >= known.guess()[0] - 1e-6).all()
+        assert not any(kernel.any() for kernel in model.kernels), "no gradient reaches any kernel"
+    assert (curves.train_loss >= dataset.guess()[0] - 1e-6).all()
 
 
 def test_a_constant_keeps_units_equal_and_another_draw_does_not():
-    known = blobs()
+    dataset = blobs()
     for initializer, same in (("ones", True), ("glorot_uniform", False)):
-        made = network(initializer)
-        training.train(made, known, Recipe(epochs=3), ROOT)
-        assert bool((made.kernels[0] == made.kernels[0][..., :1]).all()) is same
-        assert made.kernels[0].any()
+        model = network(initializer)
+        training.train(model, dataset, Recipe(epochs=3), ROOT)
+        assert bool((model.kernels[0] == model.kernels[0][..., :1]).all()) is same
+        assert model.kernels[0].any()
 
 
 def test_initializers_draw_from_the_same_streams():
@@ -203,28 +204,28 @@ def test_initializers_draw_from_the_same_streams():
 
 
 def test_a_repeat_is_what_it_would_be_alone():
-    known = blobs()
+    dataset = blobs()
     together, alone = network("he_normal", repeats=3), network("he_normal", repeats=1)
-    several = training.train(together, known, Recipe(epochs=3), ROOT)
-    single = training.train(alone, known, Recipe(epochs=3), ROOT)
+    several = training.train(together, dataset, Recipe(epochs=3), ROOT)
+    single = training.train(alone, dataset, Recipe(epochs=3), ROOT)
     np.testing.assert_allclose(several.train_loss[0], single.train_loss[0], rtol=1e-5)
     assert (several.train_loss[1] != several.train_loss[0]).all()
 
 
 def test_divergence_is_a_result():
-    known = blobs()
-    made = network(ift.RandomNormal(stddev=1e3), "relu", widths=(4, *[30] * 12, 3))
-    found = training.train(made, known, Recipe(epochs=2), ROOT)  # warnings are errors here
-    assert not np.isfinite(found.train_loss[:, -1]).any()
-    assert not np.isfinite(found.test_loss[:, -1]).any()
-    assert not found.train_accuracy[:, -1].any(), "no finite loss, no right answer"
+    dataset = blobs()
+    model = network(ift.RandomNormal(stddev=1e3), "relu", widths=(4, *[30] * 12, 3))
+    curves = training.train(model, dataset, Recipe(epochs=2), ROOT)  # warnings are errors here
+    assert not np.isfinite(curves.train_loss[:, -1]).any()
+    assert not np.isfinite(curves.test_loss[:, -1]).any()
+    assert not curves.train_accuracy[:, -1].any(), "no finite loss, no right answer"
 
 
 def test_an_initializer_of_another_shape_is_an_error():
     with pytest.raises(ValueError, match="Expected `shape` to be"):
         network(np.ones((2, 2)))
     with pytest.raises(
-        ValueError, match=re.escape("the shape it is asked for, (4, 6); received (6, 4)")
+        ValueError, match=re.escape("the requested shape (4, 6); received shape (6, 4)")
     ):
         network(lambda shape, dtype=None: np.ones(shape[::-1], dtype))
 
@@ -255,7 +256,7 @@ def test_without_threadpoolctl(monkeypatch):
 
 
 def test_the_network_has_no_activation_behind_the_last_layer():
-    made = Network([np.ones((1, 2, 2))], [np.full((1, 1, 2), -5.0)], activations.get("relu"))
-    nets, inputs = made.forward(np.ones((3, 2)))
+    model = Network([np.ones((1, 2, 2))], [np.full((1, 1, 2), -5.0)], activations.get("relu"))
+    nets, inputs = model.forward(np.ones((3, 2)))
     assert (nets[-1] == -3.0).all()
     assert len(inputs) == 1

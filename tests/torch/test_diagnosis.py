@@ -263,7 +263,7 @@ def test_units_that_are_equal():
         nn.init.constant_(parameter, 0.1)
     report = diagnose(module, torch.randn(9, 5, generator=torch.Generator().manual_seed(0)))
     assert [layer.symmetric for layer in report.layers] == [4, 0]
-    assert report.summary.sentence.startswith("all 4 units of 0 stay equal")
+    assert report.summary.sentence.startswith("all 4 units of layer 0 stay equal")
     conv = nn.Sequential(nn.Conv1d(2, 6, 3), nn.ReLU(), nn.Conv1d(6, 2, 3))
     nn.init.ones_(conv[0].weight)
     nn.init.ones_(conv[0].bias)

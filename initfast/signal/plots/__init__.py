@@ -1,8 +1,7 @@
-"""Pictures of reports and comparisons, drawn by matplotlib through its objects: nothing of pyplot's
-state is used.
+"""Pictures of reports and comparisons, drawn with matplotlib's objects, without pyplot's state.
 
-Wide enough for a README, with a marker and a line style to each colour. The same numbers give the
-same PNG, byte for byte, with the same matplotlib."""
+They are as wide as a README, and each colour has a marker and a line style. With the same
+matplotlib, the same numbers give the same PNG, byte for byte."""
 
 from initfast.signal.plots.comparisons import comparison
 from initfast.signal.plots.depths import depth

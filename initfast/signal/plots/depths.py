@@ -1,4 +1,4 @@
-"""Signal and gradient through depth: by layer, or by the sums of a residual network."""
+"""Pictures of signal and gradient through depth: by layer, or by the sums of a residual network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Report", "depth", "through_blocks", "through_depth", "widths"]
 
 
 class Report(Protocol):
-    """The part of a `SignalReport` that is drawn."""
+    """The attributes of a `SignalReport` that a picture needs."""
 
     @property
     def activation(self) -> str: ...
@@ -31,31 +31,32 @@ class Report(Protocol):
 
 
 def depth(reports: Mapping[str, Report], path: Any = None) -> Any:
-    """Draw variance of the activations, and RMS of the gradients, through depth: one report a line,
-    logarithmic axes.
+    """Draw variance of the activations, and RMS of the gradients, through depth: one line per
+    report, logarithmic axes.
 
     An exact 0 is drawn at the lower edge, at a tick '0'; a value that is not finite at the upper
     edge, at a tick 'inf'.
 
     Args:
-        reports: by what the legend calls them, such as the initializer. path: as for `report`.
+        reports: the reports by their names in the legend, such as the initializer.
+        path: as for `report`.
     """
     if not reports:
-        raise ValueError("reports must hold at least one")
+        raise ValueError("reports must not be empty")
     with new_figure(3.4 + 0.2 * legend_rows(reports), path) as figure:
         figure.suptitle(
             f"{', '.join(sorted({one.activation for one in reports.values()}))}: signal and "
             f"gradient by layer\n{_of_all(list(reports.values()))}"
         )
-        drawn = through_depth(
+        lines = through_depth(
             figure.subplots(1, 2), {name: one.layers for name, one in reports.items()}
         )
-        legend(figure, drawn, list(reports))
+        legend(figure, lines, list(reports))
     return figure
 
 
 def through_blocks(pair: Sequence[Any], blocks: Sequence[Block], initializer: str) -> None:
-    """The residual stream by sum: RMS of stream and branch, and its growth next to 1 + depth."""
+    """Draw the residual stream by sum: RMS of stream and branch, and the growth of E[x^2]."""
     sums = list(range(1, len(blocks) + 1))
     first = blocks[0].before or 1.0
     panels = (
@@ -79,19 +80,19 @@ def through_blocks(pair: Sequence[Any], blocks: Sequence[Block], initializer: st
 
 
 def through_depth(pair: Sequence[Any], layers: Mapping[str, Sequence[LayerReport]]) -> list[Any]:
-    """Both panels of depth; returns a line of each report, for the legend."""
-    drawn: list[Any] = []
+    """Draw both panels of `depth`; return one line of each report for the legend."""
+    lines: list[Any] = []
     panels: tuple[tuple[str, Callable[[LayerReport], float | None]], ...] = (
         ("variance of activations", lambda layer: layer.variance),
         ("RMS of their gradient", lambda layer: layer.gradient_rms),
     )
     for axes, (label, value) in zip(pair, panels, strict=True):
         series = [
-            [(i, found) for i, layer in enumerate(row, 1) if (found := value(layer)) is not None]
+            [(i, y) for i, layer in enumerate(row, 1) if (y := value(layer)) is not None]
             for row in layers.values()
         ]
         scale = LogScale([[y for _, y in points] for points in series])
-        drawn = [
+        lines = [
             axes.plot(
                 [x for x, _ in points],
                 scale.place([y for _, y in points]),
@@ -105,11 +106,11 @@ def through_depth(pair: Sequence[Any], layers: Mapping[str, Sequence[LayerReport
         most = max(map(len, layers.values()))
         axes.set_xlim(max(0.3, 0.8 - 0.03 * most), 1.03 * most + 0.2)
         whole_numbers(axes)
-    return drawn
+    return lines
 
 
 def _of_all(reports: Sequence[Report]) -> str:
-    """Widths, inputs and biases of several reports, if they are the same in all."""
+    """Return widths, inputs and biases of several reports as text, if they are equal in all."""
     sizes = {widths(each.layers) for each in reports}
     inputs = {each.inputs for each in reports}
     biases = {each.bias_initializer for each in reports}
@@ -119,7 +120,8 @@ def _of_all(reports: Sequence[Report]) -> str:
 
 
 def widths(layers: Sequence[LayerReport]) -> str:
-    """Return the widths of a sketch, '784x256x10, '; of a long or a real model, how many layers."""
+    """Return the widths of a sketch, '784x256x10, '; for a long or a real model, the number of
+    layers."""
     if any(layer.kind for layer in layers) or len(layers) > 12:
         return f"{len(layers)} layers, "
     return "x".join(map(str, (layers[0].fan_in, *(layer.units for layer in layers)))) + ", "

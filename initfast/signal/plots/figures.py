@@ -1,4 +1,4 @@
-"""Figures: their size and style, and how they are written."""
+"""Figures: size, style and files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["DPI", "WIDTH", "check_matplotlib", "new_figure", "write"]
 
-WIDTH = 8.0  # inches; at README width one of them is about 100 pixels
+WIDTH = 8.0  # inches, each about 100 pixels in a README
 DPI = 150
 
 _STYLE = {
@@ -30,7 +30,7 @@ _STYLE = {
 
 @contextmanager
 def new_figure(height: float, path: Any) -> Iterator[Any]:
-    """Return a figure on an Agg canvas, written to `path` at the end."""
+    """Yield a figure on an Agg canvas, and write it to `path` at the end."""
     check_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -44,26 +44,23 @@ def new_figure(height: float, path: Any) -> Iterator[Any]:
 
 
 def _style() -> Any:
-    """Return a context with the style of these pictures; the user's own is set aside for that
-    long.
-    """
+    """Return a context with the style of these pictures instead of the user's style."""
     from matplotlib import style
 
     return style.context(["default", _STYLE])
 
 
 def write(figure: Any, path: Any, suffix: str | None = None) -> None:
-    """Write a figure to a path or a binary file, as what the suffix says; default: that of the
-    path, else '.png'.
-    """
-    named = isinstance(path, (str, os.PathLike))
-    kind = (suffix or (os.path.splitext(path)[1] if named else "")).lower() or ".png"
+    """Write a figure to a path or a binary file, in the format of `suffix`. Default: the suffix of
+    the path, or '.png'."""
+    is_path = isinstance(path, (str, os.PathLike))
+    kind = (suffix or (os.path.splitext(path)[1] if is_path else "")).lower() or ".png"
     if kind != ".png":
         with _style():
             figure.savefig(path, format=kind[1:])
         return
-    # 256 colours are enough for lines and bands, and make a third of the bytes. Pillow comes with
-    # matplotlib, whose own PNG would also hold its version.
+    # 256 colours are enough for lines and bands, and take a third of the bytes. Pillow comes with
+    # matplotlib; matplotlib's own PNG would contain its version.
     from PIL import Image
 
     with _style():
@@ -76,7 +73,7 @@ def write(figure: Any, path: Any, suffix: str | None = None) -> None:
 
 
 def check_matplotlib() -> None:
-    """Raise the ImportError that drawing would raise."""
+    """Raise ImportError if matplotlib is missing, with the command that installs it."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:

@@ -1,4 +1,4 @@
-"""Logarithmic axes that also show what has no logarithm, and short numbers for their ticks."""
+"""Logarithmic axes that also show 0, inf and nan, and short numbers for their ticks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 __all__ = ["LogScale", "short"]
 
-DECADES = 7  # ticks of an axis, about
+DECADES = 7  # about the number of ticks of an axis
 
 
 class LogScale:
-    """A logarithmic axis with places for what has no logarithm: 0 at the lower edge, inf and nan at
-    the upper.
+    """A logarithmic axis with 0 at its lower edge, and inf and nan at its upper edge.
 
     Args:
-        series: the values to be drawn. top: what is above it goes to the upper edge too.
+        series: the values to draw.
+        top: values above it are drawn at the upper edge, too.
     """
 
     def __init__(self, series: Sequence[Sequence[float]], top: float = math.inf) -> None:
@@ -24,7 +24,7 @@ class LogScale:
         values = [float(value) for row in series for value in row]
         usable = [value for value in values if 0.0 < value <= top and math.isfinite(value)] or [1.0]
         self.low, self.high = math.log10(min(usable)), math.log10(max(usable))
-        # A decade at least: what keeps its size is to look level.
+        # Show at least one decade, so that a constant size looks constant.
         spare = max(0.0, 1.0 - (self.high - self.low)) / 2.0
         self.low, self.high = self.low - spare, self.high + spare
         self.room = max(0.12 * (self.high - self.low), 0.25)
@@ -32,7 +32,7 @@ class LogScale:
         self.beyond = any(not value <= top or value == math.inf for value in values)
 
     def place(self, values: Sequence[float]) -> list[float]:
-        """Return where to draw the values."""
+        """Return the values at which to draw the given values."""
         floor, ceiling = 10.0 ** (self.low - self.room), 10.0 ** (self.high + self.room)
         return [
             floor if value == 0.0 else value if value <= self.top and value != math.inf else ceiling
@@ -40,14 +40,14 @@ class LogScale:
         ]
 
     def apply(self, axes: Any) -> None:
-        """Give the axis its scale, limits and ticks."""
+        """Set the scale, limits and ticks of the axis."""
         axes.set_yscale("log")
         axes.minorticks_off()
         margin = 0.35 * self.room
         lowest = self.low - self.room * self.zeros - margin
         highest = self.high + self.room * self.beyond + margin
         axes.set_ylim(10.0**lowest, 10.0**highest)
-        # The edges' own ticks take the place of those nearby.
+        # The ticks of the edges replace the ticks near them.
         inner = (self.low - 0.3 * self.room * self.zeros, self.high + 0.3 * self.room * self.beyond)
         reach = (lowest if not self.zeros else inner[0], highest if not self.beyond else inner[1])
         ticks = [(tick, short(10.0**tick)) for tick in _ticks(*reach)]
@@ -59,9 +59,8 @@ class LogScale:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Decimal logarithms of round numbers from 10**low to 10**high: every n-th decade, or 1, 2 and
-    5 in each.
-    """
+    """Return the decimal logarithms of round numbers from 10**low to 10**high: every n-th decade,
+    or 1, 2 and 5 in each decade."""
     first, last = math.ceil(low), math.floor(high)
     if high - low > 2.5:
         step = next(
@@ -78,8 +77,8 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def short(value: float) -> str:
-    """Return a number in three digits at most, for a tick or a title; far from 1 as a power of ten
-    in matplotlib's mathtext.
+    """Return a number as text of at most three digits for a tick or a title; numbers far from 1 are
+    powers of ten in matplotlib's mathtext.
 
     >>> short(0.12345), short(1000.0), short(1e-9)
     ('0.123', '1000', '$10^{-9}$')

@@ -18,10 +18,10 @@ __all__ = [
     "whole_numbers",
 ]
 
-# Okabe and Ito 2008, without the yellow, which white paper swallows.
-NET = "#999999"  # net inputs, branches and expected values, which belong to no initializer
+NET = "#999999"  # for net inputs, branches and expected values, which belong to no initializer
+# Okabe and Ito 2008, without the yellow, which is hard to see on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# One colour for a family of initializers, in every picture; members differ in line and marker.
+# One colour per family of initializers, in every picture; members differ in line and marker.
 FAMILIES = {
     "zeros": "#000000",
     "ones": "#000000",
@@ -36,15 +36,14 @@ FAMILIES = {
     "orthogonal": "#CC79A7",
     "variance": "#56B4E9",
 }
-SMALL = "#56B4E9"  # normal and uniform weights of a small fixed scale
+SMALL = "#56B4E9"  # for normal and uniform weights of a small fixed scale
 LINES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*<>"
 
 
 def colour(name: str, number: int) -> str:
-    """Return the colour of an initializer, the same in every picture; of anything else, the
-    number's.
-    """
+    """Return the colour of an initializer, the same in every picture; other names get the colour
+    with this number."""
     family = re.split(r"[_(]", name, maxsplit=1)[0]
     scale = re.search(r"stddev=([0-9.e+-]+)", name)
     if family == "random" and (float(scale[1]) < 0.5 if scale else True):
@@ -53,11 +52,16 @@ def colour(name: str, number: int) -> str:
 
 
 def look(number: int, count: int, points: int, name: str = "") -> dict[str, Any]:
-    """Colour, line and marker of the number-th of `count` lines; where there are many the markers
-    take turns.
+    """Return the style of a line: colour, line style and marker.
 
-    That, and each line being thinner than those before it, lets lines show that lie in the same
-    place."""
+    Each line is thinner than the lines before it, and markers alternate, so that lines in the same
+    place are all visible.
+
+    Args:
+        number: index of the line, of `count` lines.
+        points: number of points of the line.
+        name: the initializer, for the colour.
+    """
     every = 1 if count == 1 or points < 4 else max(3, points // 8)
     return {
         "color": colour(name, number),
@@ -71,7 +75,7 @@ def look(number: int, count: int, points: int, name: str = "") -> dict[str, Any]
 
 
 def whole_numbers(axes: Any) -> None:
-    """Give the horizontal axis ticks at integers."""
+    """Set the ticks of the horizontal axis at integers."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(
@@ -80,7 +84,7 @@ def whole_numbers(axes: Any) -> None:
 
 
 def legend_rows(names: Collection[str]) -> int:
-    """Return how many lines the legend of these names takes."""
+    """Return the number of lines in the legend of these names."""
     return math.ceil(len(names) / _columns(names))
 
 
@@ -95,8 +99,7 @@ def legend(figure: Any, lines: Sequence[Any], names: Sequence[str]) -> None:
 
 
 def plain_text(name: str) -> str:
-    """Return a name as it is: no formula, and no underscore at the front, which would hide it from
-    a legend.
-    """
+    """Return a name as matplotlib text without formulas, and without a leading underscore, which
+    would hide it from a legend."""
     plain = name.replace("$", r"\$")
     return f" {plain}" if plain.startswith("_") else plain
