@@ -42,6 +42,16 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+try:
+    import initfast._kernels  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "initfast._kernels":
+        raise
+    raise ImportError(
+        f"{__path__[0]} is a source folder without the compiled extension: start Python in another "
+        "folder, or compile it there with `pip install -e .`"
+    ) from None
+
 from initfast import backends, initializers
 from initfast._config import show_config
 from initfast._version import STREAM_VERSION, __version__  # noqa: F401

@@ -5,8 +5,10 @@ test_engine.py tests rows with the internal functions, and threads after fork.
 
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,3 +143,21 @@ def test_a_process_of_its_own_draws_the_same(hash_seed):
     )
     init = ift.HeNormal(seed=ift.Seed(2**63 + 1).named("\u00c4/1"))
     assert process.stdout == init.block((10**5, 100), np.s_[-3:, 5:95:2], "bfloat16").tobytes()
+
+
+def test_a_source_folder_without_the_extension(tmp_path):
+    """Say how to leave or compile a source folder that Python finds before the installed package."""
+    sources = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(Path(ift.__file__).parent, tmp_path / "initfast", ignore=sources)
+    process = subprocess.run(
+        [sys.executable, "-c", "import initfast"],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        text=True,
+    )
+    last = process.stderr.splitlines()[-1]
+    assert process.returncode == 1
+    assert last.startswith("ImportError: ")
+    assert "without the compiled extension" in last
+    assert "pip install -e ." in last
