@@ -9,7 +9,7 @@ from torch import nn
 
 from initfast.initializers.fans import AXES
 
-__all__ = ["axis", "composed", "fans", "is_layer", "is_norm", "kernels", "unit_rows"]
+__all__ = ["axis", "fans", "is_composed", "is_layer", "is_norm", "kernels", "unit_rows"]
 
 _TRANSPOSED = nn.modules.conv._ConvTransposeNd
 _BY_CHANNEL = (nn.modules.batchnorm._NormBase, nn.GroupNorm)
@@ -25,7 +25,7 @@ def is_layer(module: nn.Module, name: str) -> bool:
         module, (nn.PReLU, nn.ParameterList, nn.ParameterDict)
     ) or "parametrizations" in name.split("."):
         return False
-    if composed(module):
+    if is_composed(module):
         return True
     if next(module.parameters(recurse=False), None) is None:
         return False
@@ -35,7 +35,7 @@ def is_layer(module: nn.Module, name: str) -> bool:
     )
 
 
-def composed(module: nn.Module) -> bool:
+def is_composed(module: nn.Module) -> bool:
     """Return whether a module with children is a layer all the same: they are called as functions,
     or are parametrisations.
     """
@@ -61,7 +61,7 @@ def fans(
     if given is None or isinstance(layer, (*_TABLES, nn.MultiheadAttention, nn.RNNBase)):
         return None
     # Weights of a custom dense layer may be (in, out) or (out, in); experts are stacked.
-    for weight in layer.parameters(recurse=composed(layer)):
+    for weight in layer.parameters(recurse=is_composed(layer)):
         if weight.ndim == 2 and (given[-1], out.shape[-1]) in (
             tuple(weight.shape),
             tuple(weight.shape[::-1]),
@@ -89,7 +89,7 @@ def kernels(layer: nn.Module, fan_in: int | None) -> list[tuple[torch.Tensor, in
     weight: Any = getattr(layer, "weight", None)
     if isinstance(layer, nn.modules.conv._ConvNd) and fan_in is not None:
         return [(weight, fan_in)]
-    own = [each for each in layer.parameters(recurse=composed(layer)) if each.ndim >= 2]
+    own = [each for each in layer.parameters(recurse=is_composed(layer)) if each.ndim >= 2]
     if isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)):
         return [(each, each.shape[-1]) for each in own]
     if isinstance(weight, torch.Tensor) and weight.ndim == 2 and fan_in is not None:

@@ -26,7 +26,7 @@ _thread = _Thread()
 
 
 @contextmanager
-def handled(names: Iterable[str], handler: Handler) -> Iterator[None]:
+def intercept(names: Iterable[str], handler: Handler) -> Iterator[None]:
     """Return a context in which this thread's calls of the functions of these names, of those that
     draw, go to `handler`.
 

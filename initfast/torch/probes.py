@@ -15,7 +15,7 @@ from initfast.signal.activations import Activation
 from initfast.signal.functions import identified, resolve
 from initfast.signal.measures import moments
 from initfast.signal.trails import Line, Trail
-from initfast.torch.layers import axis, composed, fans, is_layer, is_norm
+from initfast.torch.layers import axis, fans, is_composed, is_layer, is_norm
 
 __all__ = ["Watch", "matrix", "rms", "tensors"]
 
@@ -138,7 +138,9 @@ class Watch(TorchFunctionMode):
             return
         values = matrix(out, axis(layer, out))
         norm = is_norm(layer)
-        if all(each.ndim < 2 for each in layer.parameters(recurse=False)) and not composed(layer):
+        if all(each.ndim < 2 for each in layer.parameters(recurse=False)) and not is_composed(
+            layer
+        ):
             line = self.trail.source(given)
             if line is not None:
                 self.trail.normalised(line, out, values, norm=norm)

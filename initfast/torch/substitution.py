@@ -38,7 +38,7 @@ def patch(seed: AnySeed = None) -> Iterator[None]:
         UserWarning: on leaving, if torch drew with its own generator, or if nothing was drawn.
     """
     mode = Mode(_streams(seed))
-    with nn_init.handled(FUNCTIONS, mode.do), mode:
+    with nn_init.intercept(FUNCTIONS, mode.do), mode:
         yield
     message = mode.report()
     if message:

@@ -82,27 +82,27 @@ NEW = {
     "depth-scaled": (
         GPT,
         {"h.0.c_proj.weight", "h.1.c_proj.weight"},
-        "std 0.0[01].* .drawn: std 0.0",
+        "std 0.0[01].* .expected: std 0.0",
     ),
     "in a loop": (
         residual,
         {"0.0.weight", "1.0.weight", "2.0.weight", "2.1.weight"},
-        r"'2.1.weight' holds 0 \(drawn: 1\)",
+        r"'2.1.weight' has constant 0 \(expected: constant 1\)",
     ),
     "zeros": (
         zero_projections,
         {"h.0.c_proj.weight", "h.1.c_proj.weight"},
-        r"'h.0.c_proj.weight' holds 0 \(drawn: std 0.0",
+        r"'h.0.c_proj.weight' has constant 0 \(expected: std 0.0",
     ),
     "every layer": (
         lambda: nn.Sequential(layer(40, 64), nn.Tanh(), layer(64, 64), nn.Tanh(), layer(64, 4)),
         {f"{k}.{kind}" for k in (0, 2, 4) for kind in ("weight", "bias")} - {"4.weight"},
-        r"'2.weight' holds std 0.18 \(drawn: std 0.07",
+        r"'2.weight' has std 0.18 \(expected: std 0.07",
     ),
     "a mean": (
         lambda: nn.Sequential(nn.LSTM(64, 256), nn.LayerNorm(256)),
         {"0.bias_ih_l0"},
-        r"holds mean 0.25, std 0.43 \(drawn: std 0.03",
+        r"has mean 0.25, std 0.43 \(expected: std 0.03",
     ),
 }
 
@@ -124,7 +124,7 @@ CALLS = {
 
 
 def named(text):
-    return {part.split("'")[1] for part in text.split(" holds ")[:-1]}
+    return {part.split("'")[1] for part in text.split(" has ")[:-1]}
 
 
 @pytest.mark.parametrize("name", NEW)
@@ -219,7 +219,7 @@ def test_padding_rows_and_other_dtypes():
     with torch.no_grad():
         model[0].weight.mul_(0.1)
         model[0].weight[0] = 0.0
-    with pytest.warns(UserWarning, match=r"'0.weight' holds std 0.1 \(drawn: std 1\)"):
+    with pytest.warns(UserWarning, match=r"'0.weight' has std 0.1 \(expected: std 1\)"):
         fast.initialize(model, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -426,7 +426,7 @@ def check_pieces():
     tensor = DTensor.from_local(
         local, mesh, [Shard(0), Replicate()], run_check=False, shape=(16, 3), stride=(3, 1)
     )
-    with pytest.raises(ValueError, match="placements of a DTensor must say"):
+    with pytest.raises(ValueError, match="placements of a DTensor must agree"):
         init.normal_(tensor, seed=1)
     assert local.isnan().all()
 

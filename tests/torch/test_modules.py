@@ -292,7 +292,7 @@ def test_buffers_on_meta_need_values():
     model = make()
     for buffers, name in ((False, "positions"), (True, "positions")):
         with pytest.raises(
-            ValueError, match=f"a buffer on the meta device has no values.*'({name})'"
+            ValueError, match=f"buffers on the meta device have no values.*'({name})'"
         ):
             init.initialize(model, seed=1, buffers=buffers)
         assert all(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
@@ -436,7 +436,7 @@ REFUSALS = [
         ValueError,
         "parameter 'weight': random values need a floating",
     ),
-    (linear(device="meta"), rules("bias", None), ValueError, "nothing to leave; received 'bias'"),
+    (linear(device="meta"), rules("bias", None), ValueError, "cannot leave parameters on the meta device unset: 'bias'"),
     (linear(), {"seed": ift.Seed(1, 5)}, ValueError, "leave the streams to"),
     (linear(), {"seed": -1}, ValueError, "seed.*-1"),
     (

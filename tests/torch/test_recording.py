@@ -314,7 +314,7 @@ class Broken(nn.Linear):
 BROKEN = {
     "reads": (
         lambda tensor: nn.init.normal_(tensor) if tensor.sum().item() else None,
-        r"Broken.reset_parameters cannot be recorded: .*\. Pass rules for all",
+        r"Broken.reset_parameters cannot be recorded: .*\. Pass a rule for every",
     ),
     "raises": (
         lambda tensor: tensor.no_such_method(),
@@ -352,7 +352,7 @@ def test_writing_elsewhere_is_refused():
 
 
 def test_the_function_must_build_a_module():
-    with pytest.raises(TypeError, match="must return a module; received int"):
+    with pytest.raises(TypeError, match="must return a torch.nn.Module; received int"):
         init.rules_from(lambda: 3)
 
 
