@@ -74,7 +74,7 @@ def spec_from(
 
 
 def _description(entry: PlanEntry, target_dtype: DType | None) -> dict[str, Any]:
-    """Return the description of one tensor, in `target_dtype` if that is given and it is a float."""
+    """Return the description of one tensor, in `target_dtype` if it is floating."""
     tensor = entry.site.tensor
     try:
         if isinstance(entry.site, ComputedWeight):

@@ -9,4 +9,4 @@ import pytest
 def nothing_drawn():
     streams = sys.modules.get("initfast.torch.streams")  # torch may be missing
     if streams is not None:
-        streams._drawn.clear()
+        streams._last_tensors.clear()

@@ -387,7 +387,7 @@ LINEAR = nn.Linear(3, 2)
             torch.ones(2, 3),
             None,
             ValueError,
-            "a module must have parameters to be diagnosed; received ReLU",
+            "module must have parameters; received ReLU",
         ),
         (lambda x: x, torch.ones(2, 3), None, TypeError, "module must be a torch.nn.Module"),
         (
@@ -395,14 +395,14 @@ LINEAR = nn.Linear(3, 2)
             torch.ones(2, 3),
             None,
             ValueError,
-            "parameters must have values; received 'weight'",
+            "parameters must have values; 'weight'",
         ),
         (
             nn.Linear(3, 2, device="meta"),
             torch.ones(2, 3),
             None,
             ValueError,
-            "which is lazy or on the meta device",
+            "'weight' is lazy or on the meta device",
         ),
         (
             LINEAR,
@@ -477,7 +477,7 @@ def test_a_module_of_which_no_layer_runs():
             return x @ self.inner.weight
 
     with pytest.raises(
-        ValueError, match="a leaf module with parameters must run; received Bare, where none did"
+        ValueError, match="a module with parameters must run to be measured; none did in Bare"
     ):
         diagnose(Bare(), torch.ones(2, 3))
 

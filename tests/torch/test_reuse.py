@@ -13,7 +13,7 @@ from initfast.torch import streams  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(streams, "_drawn", {})
+    monkeypatch.setattr(streams, "_last_tensors", {})
 
 
 def empty():
@@ -78,6 +78,6 @@ def test_what_is_meant_to_be_the_same_stays_silent():
 
 
 def test_few_streams_are_remembered(monkeypatch):
-    monkeypatch.setattr(streams, "_MOST", 10)
+    monkeypatch.setattr(streams, "_MOST_STREAMS", 10)
     kept = [fast.normal_(empty(), seed=seed) for seed in range(100)]
-    assert len(streams._drawn) <= 11 < len(kept)
+    assert len(streams._last_tensors) <= 11 < len(kept)
