@@ -51,7 +51,7 @@ def coordinate_check(
 
     Raises:
         TypeError: `make` does not return a torch.nn.Module.
-        ValueError: widths or steps are empty or not increasing positive integers.
+        ValueError: widths are not two or more integers >= 1, or steps not one or more >= 0.
     """
     checked_widths, checked_steps = check(widths, steps)
     root = root_seed(seed)
@@ -80,7 +80,7 @@ def _run(
 ) -> list[dict[str, float]]:
     """Train one model, and return its sizes by layer after each number of steps to measure."""
     if not isinstance(module, nn.Module):
-        raise TypeError(f"make must return a torch.nn.Module; received {module!r}")
+        raise TypeError(f"make must give a torch.nn.Module; received {module!r}")
     parameters = list(module.parameters())
     if optimizer is None:
         torch_optimizer: torch.optim.Optimizer = torch.optim.SGD(parameters, learning_rate)

@@ -13,6 +13,29 @@ from initfast.torch.defaults import Spec
 from initfast.torch.tape import Event
 
 
+def check(event: Event) -> None:
+    """Raise ValueError if initfast cannot replay this random operation."""
+    if not (
+        isinstance(event.function, str)
+        or event.function in _NEW
+        or (event.name in IN_PLACE and not str(event.function).endswith(_TENSORS))
+    ):
+        raise ValueError(f"initfast cannot replay the operation {event.function} that draws it")
+
+
+def replay(event: Event, args: Any, kwargs: dict[str, Any], seed: Seed) -> Any:
+    """Do what a random event did, with values from the stream `seed`, and return its result."""
+    if isinstance(event.function, str):
+        return write_spec(args[0], Spec(event.name, kwargs), seed)
+    if event.function in _NEW:
+        return _NEW[event.function](seed, *args, **kwargs)
+    tensor, *arguments = args
+    names = {"from": "low", "to": "high", "lambd": "rate"}
+    return IN_PLACE[event.name](
+        tensor, seed, *arguments, **{names.get(name, name): value for name, value in kwargs.items()}
+    )
+
+
 def write_spec(tensor: torch.Tensor, spec: Spec, seed: Seed) -> torch.Tensor:
     """Write a tensor as a function of `torch.nn.init` does, and return it."""
     target = targets.find(tensor)
@@ -80,26 +103,3 @@ _NEW: dict[Any, Callable[..., Any]] = {
     ),
 }
 _TENSORS = ("bernoulli_.Tensor",)  # an overload with other arguments, which is not supported
-
-
-def check(event: Event) -> None:
-    """Raise ValueError if initfast cannot replay this random operation."""
-    if not (
-        isinstance(event.function, str)
-        or event.function in _NEW
-        or (event.name in IN_PLACE and not str(event.function).endswith(_TENSORS))
-    ):
-        raise ValueError(f"initfast cannot replay the operation {event.function} that draws it")
-
-
-def replay(event: Event, args: Any, kwargs: dict[str, Any], seed: Seed) -> Any:
-    """Do what a random event did, with values from the stream `seed`, and return its result."""
-    if isinstance(event.function, str):
-        return write_spec(args[0], Spec(event.name, kwargs), seed)
-    if event.function in _NEW:
-        return _NEW[event.function](seed, *args, **kwargs)
-    tensor, *arguments = args
-    names = {"from": "low", "to": "high", "lambd": "rate"}
-    return IN_PLACE[event.name](
-        tensor, seed, *arguments, **{names.get(name, name): value for name, value in kwargs.items()}
-    )

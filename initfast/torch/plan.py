@@ -39,7 +39,7 @@ class PlanEntry(NamedTuple):
     kind: str
     name: str
     site: Site | ComputedWeight
-    what: Spec | Initializer | Blocks | None
+    initializer: Spec | Initializer | Blocks | None
     by_rule: bool
     axes: str = "torch"
     zero_rows: frozenset[int] = frozenset()

@@ -49,7 +49,7 @@ class Origin(NamedTuple):
         why: why it is unknown, for an error message; may be empty.
     """
 
-    what: Spec | Initializer | None
+    initializer: Spec | Initializer | None
     own: bool = True
     why: str = ""
 
@@ -138,7 +138,7 @@ def _origins(module: nn.Module, tape: Tape, buffer_copies: list[torch.Tensor]) -
     for each, tensor in tensors.items():
         if each in refs:
             try:
-                origins[each] = Origin(*history.initializer(refs[each], padding[id(tensor)]))
+                origins[each] = Origin(*history.initializer_of(refs[each], padding[id(tensor)]))
             except programs.Uninitialised:
                 origins[each] = Origin(None)
             except ValueError as error:

@@ -44,7 +44,7 @@ class Rule(NamedTuple):
     """
 
     pattern: str | re.Pattern[str]
-    what: Spec | Initializer | Blocks | None
+    initializer: Spec | Initializer | Blocks | None
     kind: type[nn.Module] | None = None
 
     def matches(self, holders: Holders) -> bool:

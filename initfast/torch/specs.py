@@ -115,7 +115,7 @@ def _description(entry: PlanEntry, target_dtype: DType | None) -> dict[str, Any]
 def _values(tensor: Any) -> Any:
     """Return the values of a buffer as a NumPy array."""
     if not has_values(tensor):
-        raise ValueError("a buffer on the meta device has no values")
+        raise ValueError("it has no values on the meta device")
     values = local_part(tensor).detach().cpu()
     # float64 is exact, and unlike bfloat16 a dtype of NumPy.
     return (values.double() if values.is_floating_point() else values).numpy()

@@ -397,7 +397,7 @@ def rules(pattern, what):
 
 
 REFUSALS = [
-    (Bare, {}, ValueError, r"needs a rule .* received 'scale', of shape \(3,\), in a Bare"),
+    (Bare, {}, ValueError, r"needs a rule.* received 'scale', of shape \(3,\), in a Bare"),
     (
         lambda: nn.Sequential(nn.Linear(3, 3), Own(3, 3)),
         {},
@@ -436,7 +436,12 @@ REFUSALS = [
         ValueError,
         "parameter 'weight': random values need a floating",
     ),
-    (linear(device="meta"), rules("bias", None), ValueError, "cannot leave parameters on the meta device unset: 'bias'"),
+    (
+        linear(device="meta"),
+        rules("bias", None),
+        ValueError,
+        "cannot leave parameters on the meta device unset: 'bias'",
+    ),
     (linear(), {"seed": ift.Seed(1, 5)}, ValueError, "leave the streams to"),
     (linear(), {"seed": -1}, ValueError, "seed.*-1"),
     (

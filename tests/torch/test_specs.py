@@ -259,15 +259,15 @@ class Mine(ift.Initializer):
 REFUSALS = [
     (
         conv("dirac_"),
-        r"parameter 'weight': no initializer of Keras writes what dirac_ does in the shape \(2, 2, 3, 3\)",
+        r"parameter 'weight': no initializer of Keras writes the same as dirac_ for shape \(2, 2, 3, 3\)",
     ),
     (
         conv("orthogonal_"),
-        "parameter 'weight': no initializer of Keras writes what orthogonal_ does",
+        "parameter 'weight': no initializer of Keras writes the same as orthogonal_",
     ),
     (
         lambda: init.spec_from(nn.Linear(2, 2), {"weight": ("sparse_", {"sparsity": 0.5})}),
-        "what sparse_ does",
+        "writes the same as sparse_",
     ),
     (
         conv(("constant_", {"val": float("inf")})),
@@ -277,7 +277,7 @@ REFUSALS = [
     (conv(("normal_", {"std": -1.0})), "parameter 'weight': normal expects std"),
     (
         meta_buffer,
-        "buffer 'positions': on the meta device there are no values; give a rule.*None, which leaves it out",
+        "buffer 'positions': it has no values on the meta device; pass a rule.*None to leave it out",
     ),
     (lambda: init.spec_from(Infinite()), "buffer 'mask': value must be"),
     (
@@ -290,7 +290,7 @@ REFUSALS = [
     (lambda: init.spec_from(nn.Linear(2, 2), dtype="int8"), "random values need a floating dtype"),
     (
         lambda: init.spec_from(nn.Linear(2, 2, dtype=torch.complex64)),
-        "parameter 'weight': no initializer of Keras writes .* of torch.complex64",
+        "parameter 'weight': no initializer of Keras writes .* and torch.complex64",
     ),
 ]
 
