@@ -97,16 +97,16 @@ def _step(step: Event, out: Ref, states: dict[int, _State]) -> _State:
         value = args[1] if name == "fill_" else float(name == "ones_like")
         spec = constant(_number(value))
     elif name == "copy_" and isinstance(args[1], Ref):
-        state = _read(args[1], states)
+        state = _state_of(args[1], states)
         same_size = state.shaped.size == args[1].size == out.size
         return state._replace(shaped=out) if same_size else state
     else:
-        state = _read(args[0], states)
+        state = _state_of(args[0], states)
         return state._replace(spec=_transformed(step, state))
     return _State(spec, out)
 
 
-def _read(source: Any, states: dict[int, _State]) -> _State:
+def _state_of(source: Any, states: dict[int, _State]) -> _State:
     if not isinstance(source, Ref) or not source.whole:
         raise _NotOneFunction
     return states[source.key]

@@ -91,13 +91,13 @@ def sparse(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, zero
             return
         rows, cols = target.shape
         height, width = target.local.shape
-        top, left = starts(target)
+        top, first_column = starts(target)
         # masked_fill_ does not accept the one-byte floats.
         bits = target.local.view(torch.uint8) if target.local.element_size() == 1 else target.local
         step = max(1, _PIECE // rows)
         for low in range(0, width, step):
             high = min(low + step, width)
-            mask = _zero_mask(seed, (rows, cols), left + low, high - low, zeros)[top : top + height]
+            mask = _zero_mask(seed, (rows, cols), first_column + low, high - low, zeros)[top : top + height]
             bits[:, low:high].masked_fill_(torch.from_numpy(mask), 0)
 
     return Fill(run, unsplit=0)

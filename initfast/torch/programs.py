@@ -78,7 +78,7 @@ class History:
         """Return the events that a tensor's values depend on, in their order, and whether they
         define every storage that they read.
         """
-        needed: set[int] = set()
+        needed_keys: set[int] = set()
         queue: list[tuple[int, int]] = []
         indices: list[int] = []
         complete = True
@@ -88,7 +88,7 @@ class History:
             nonlocal complete
             writers = self._writers.get(key, [])
             index = bisect_left(writers, before) - 1
-            needed.add(key)
+            needed_keys.add(key)
             if index < 0:
                 complete = False
             else:
@@ -99,8 +99,8 @@ class History:
             index, key = heappop(queue)
             event = self._events[-index]
             overwrites = event.name in _OVERWRITING
-            if key in needed:
-                needed.discard(key)
+            if key in needed_keys:
+                needed_keys.discard(key)
                 writes = [each for each in event.writes if each.key == key]
                 if writes and not (overwrites and writes[0].whole):
                     need(key, -index)
@@ -109,7 +109,7 @@ class History:
             indices.append(-index)
             reads = tree_leaves((event.args[1:] if overwrites else event.args, event.kwargs))
             for each in reads:
-                if isinstance(each, Ref) and each.key not in needed:
+                if isinstance(each, Ref) and each.key not in needed_keys:
                     need(each.key, -index)
         return [self._events[index] for index in reversed(indices)], complete
 

@@ -231,11 +231,11 @@ def _twin(tensor: Any, memory_owner: torch.Tensor | None) -> torch.Tensor:
 
 def _inside_out(module: nn.Module) -> Iterator[nn.Module]:
     """Return every module once, children before their parents, as constructors run."""
-    seen: set[int] = set()
+    visited: set[int] = set()
 
     def walk(part: nn.Module) -> Iterator[nn.Module]:
-        if id(part) not in seen:
-            seen.add(id(part))
+        if id(part) not in visited:
+            visited.add(id(part))
             for child in part.children():
                 yield from walk(child)
             yield part

@@ -83,7 +83,7 @@ def check_reuse(stream: Seed, tensor: torch.Tensor, way_out: str) -> None:
     if previous and previous[1] != address and not previous[0].expired():  # type: ignore[no-untyped-call]
         _last_tensors[stream] = None
         warn(
-            f"two tensors are drawn from {stream} and get the same values: {way_out}",
+            f"two tensors are drawn from {stream}, so they get the same values: {way_out}",
             ReusedSeedWarning,
         )
         return
