@@ -52,7 +52,7 @@ class Uniform(NamedTuple):
 
 
 def parse(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draw | None:
-    """Return the draw of an operation. None: initfast has no such draw.
+    """Return the draw of an operation, or None if initfast cannot draw it.
 
     If the operation returns a new tensor, it is allocated here."""
     make = _DRAWS.get(getattr(operation, "overloadpacket", None))
@@ -64,8 +64,8 @@ def parse(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draw
 
 @in_fixed_environment
 def parse_inverse(operation: Any, args: tuple[Any, ...], last: Uniform | None) -> Draw | None:
-    """Return the truncated normal that code draws as `erfinv` of the uniform values `last`. None:
-    the operation is something else.
+    """Return the truncated normal that code draws as `erfinv` of the uniform values `last`, or
+    None if the operation is something else.
 
     In torch this gives infinity if the range begins at -1, because a float32 uniform can be exactly
     -1. The truncated normal with the same bounds is drawn instead, from the same stream."""
@@ -81,8 +81,8 @@ def parse_inverse(operation: Any, args: tuple[Any, ...], last: Uniform | None) -
 
 
 def parse_seed(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draw | None:
-    """Return the draw of a single int64, by which functions of `initfast.torch` draw a seed. None:
-    the operation is something else.
+    """Return the draw of a single int64, by which functions of `initfast.torch` draw a seed, or
+    None if the operation is something else.
     """
     if operation is not _ATEN.random_.default or kwargs or len(args) > 1:
         return None
@@ -144,7 +144,7 @@ def _makes_a_shard() -> bool:
 
 def _torch_normal(arguments: dict[str, Any]) -> Draw | None:
     """Return the draw of `torch.normal`, with numbers and a size, or with tensors of means and
-    standard deviations. None: torch handles the arguments.
+    standard deviations. Return None for other arguments, which torch handles.
     """
     if "size" in arguments:
         return _normal(arguments, _empty(arguments))

@@ -29,7 +29,7 @@ _KAIMING = Spec("kaiming_uniform_", {"a": in_fixed_environment(math.sqrt)(5)})
 
 @in_fixed_environment
 def default(ancestors: Mapping[str, nn.Module], parameter: Any) -> Spec | None:
-    """Return what a parameter of torch's own modules is drawn from. None: unknown.
+    """Return what a parameter of torch's own modules is drawn from, or None if it is unknown.
 
     Args:
         ancestors: the modules that hold the parameter, outermost first, by its name within each
@@ -79,7 +79,7 @@ def padding_rows(holders: Iterable[Mapping[str, nn.Module]]) -> set[int]:
 
 
 def default_buffer(module: nn.Module, name: str) -> Spec | None:
-    """Return the initial value of a buffer of torch's own modules. None: unknown."""
+    """Return the initial value of a buffer of torch's own modules, or None if it is unknown."""
     if isinstance(module, _NORM) and type(module).reset_running_stats is _NORM.reset_running_stats:
         return {"running_mean": ZEROS, "running_var": ONES, "num_batches_tracked": ZEROS}.get(name)
     return None

@@ -144,8 +144,8 @@ def _comparisons(entries: Iterable[PlanEntry]) -> Iterator[_Comparison]:
 
 
 def _sample(tensor: Any) -> tuple[npt.NDArray[Any], Bounds] | None:
-    """Return a sample of this process' part of a parameter, and its index in the whole. None: it
-    has no values.
+    """Return a sample of this process' part of a parameter, and its index in the whole, or
+    None if it has no values.
     """
     if not tensor.is_floating_point() or not tensor.numel() or not targets.has_values(tensor):
         return None
@@ -173,8 +173,8 @@ def _sample(tensor: Any) -> tuple[npt.NDArray[Any], Bounds] | None:
 
 
 def _statistics_if_drawn(entry: PlanEntry, bounds: Bounds) -> _Statistics | None:
-    """Return the statistics of a part of a parameter, drawn with some seed. None: the part cannot
-    be computed by itself.
+    """Return the statistics of a part of a parameter, drawn with some seed, or None if the
+    part cannot be computed without the whole.
     """
     tensor = entry.site.tensor
     try:

@@ -130,7 +130,7 @@ def _line(
 
 
 def _units(layer: nn.Module, fan_in: int | None, by_parameter: Mapping[int, Any]) -> Units | None:
-    """Return weights and gradients by unit, to find equal units. None: unknown."""
+    """Return weights and gradients by unit, to find equal units, or None if unknown."""
     weight_bias_rows = unit_rows(layer, fan_in)
     if weight_bias_rows is None:
         return None
@@ -196,6 +196,7 @@ def _samples(batch: Any) -> int:
 
 
 def _check(module: Any, batch: Any) -> None:
+    """Raise TypeError or ValueError if the module or the batch cannot be measured."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module; received {module!r}")
     parameters = dict(module.named_parameters())

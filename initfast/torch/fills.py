@@ -76,7 +76,7 @@ def narrow(target: Target, dim: int, low: int, high: int) -> Target:
 
 def block(target: Target, dim: int, start: int, stop: int) -> Target | None:
     """Return the part of a target that lies in `start:stop` of one logical dim, as a target whose
-    logical tensor is this block alone. None: this process holds nothing of the block.
+    logical tensor is this block alone. Return None if this process holds nothing of the block.
     """
     first = starts(target)[dim]
     low, high = max(start - first, 0), min(stop - first, target.local.shape[dim])

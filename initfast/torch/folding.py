@@ -47,7 +47,7 @@ class _State(NamedTuple):
 
 @in_fixed_environment
 def fold(steps: list[Event], ref: Ref, zeros: Container[int]) -> Spec | None:
-    """Return the function that draws a tensor like these steps do. None: no single one does.
+    """Return the function that draws a tensor like these steps do, or None.
 
     Args:
         steps: the events that the tensor depends on, in their order.

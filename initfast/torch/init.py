@@ -230,6 +230,7 @@ def _fill(
     seed: AnySeed = None,
     name: str | None = None,
 ) -> torch.Tensor:
+    """Fill a tensor by the recipe of `function`, or record the call if a tape is running."""
     targets.check(tensor)
     targets.check_lasting(tensor)
     recipe = recipes.RECIPES[function]

@@ -53,8 +53,8 @@ def is_norm(module: nn.Module) -> bool:
 def fans(
     layer: nn.Module, input_shape: tuple[int, ...] | None, out: torch.Tensor
 ) -> tuple[int, int] | None:
-    """Return (fan_in, fan_out) of a layer's main weight. None: it has no weight that multiplies the
-    signal, or several.
+    """Return (fan_in, fan_out) of a layer's main weight. Return None if it has no weight that
+    multiplies the signal, or several.
 
     Args:
         layer: the layer.
@@ -106,7 +106,7 @@ def kernels(layer: nn.Module, fan_in: int | None) -> list[tuple[torch.Tensor, in
 
 
 def unit_rows(layer: nn.Module, fan_in: int | None) -> tuple[Any, ...] | None:
-    """Return (weight, bias, rows) of a layer's units. None: unknown.
+    """Return (weight, bias, rows) of a layer's units, or None if they are unknown.
 
     `rows` is a function that reshapes the weight, or its gradient, to (units, inputs per unit).
     """

@@ -97,7 +97,9 @@ def sparse(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, zero
         step = max(1, _PIECE // rows)
         for low in range(0, width, step):
             high = min(low + step, width)
-            mask = _zero_mask(seed, (rows, cols), first_column + low, high - low, zeros)[top : top + height]
+            mask = _zero_mask(seed, (rows, cols), first_column + low, high - low, zeros)[
+                top : top + height
+            ]
             bits[:, low:high].masked_fill_(torch.from_numpy(mask), 0)
 
     return Fill(run, unsplit=0)

@@ -100,6 +100,7 @@ class Mode(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
     def _run(
         self, operation: Any, args: tuple[Any, ...], kwargs: Any, error: Exception | None
     ) -> Any:
+        """Let torch run an operation, and count it if it draws with torch's generator."""
         if torch.Tag.nondeterministic_seeded not in getattr(operation, "tags", ()):
             return operation(*args, **kwargs)
         states = _states(kwargs.get("generator"))
@@ -114,7 +115,7 @@ class Mode(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
         return result
 
     def report(self) -> str | None:
-        """Return a warning: torch drew something, or initfast drew nothing. None: all is well."""
+        """Return a warning if torch drew something or initfast drew nothing, else None."""
         if self._draws_of_torch:
             operations = (f"{name}, {count}x" for name, count in self._draws_of_torch.items())
             return (

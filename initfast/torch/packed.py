@@ -119,7 +119,7 @@ def fill(packed: Blocks, shape: Dims, make: Callable[[Any, Dims], Fill]) -> Fill
 
 
 def _constant_rows(spans: Sequence[tuple[int, int]], fills: Sequence[Fill]) -> Any:
-    """Return the blocks as fixed rows of a spec. None: a block is not constant."""
+    """Return the blocks as fixed rows of a spec, or None if a block is not constant."""
     rows = []
     for (start, stop), block_fill in zip(spans, fills, strict=True):
         initializer = (

@@ -104,6 +104,7 @@ class Watch(TorchFunctionMode):
         self._pending.append((line, net))
 
     def _after_leaf(self, part: nn.Module, args: Any, out: Any) -> None:
+        """Record the module as the activation of the line that gave its input."""
         line, net = self._pending.pop()
         if line is None or net is None:
             return
@@ -139,6 +140,7 @@ class Watch(TorchFunctionMode):
         self._depth += 1
 
     def _after_layer(self, layer: nn.Module, args: Any, output: Any) -> None:
+        """Add a line to the trail, or a normalisation to the line that gave its input."""
         self._depth -= 1
         layer_input, shape, input_moments = self._inputs[id(layer)].pop()
         out = next((each for each in tensors(output) if each.is_floating_point()), None)
@@ -171,6 +173,7 @@ class Watch(TorchFunctionMode):
         self._record_gradient(line)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch, and record sums, activations and reshapes outside of layers."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if self._depth or not args or not isinstance(args[0], torch.Tensor):
@@ -269,7 +272,7 @@ def _stream_and_branch(
     a: torch.Tensor, b: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, set[Any]] | None:
     """Return (stream, branch, the autograd nodes of the branch) if one summand, the branch, was
-    computed from the other. None: neither was.
+    computed from the other, else None.
     """
     for stream, branch in ((a, b), (b, a)):
         start: Any = stream.grad_fn

@@ -192,7 +192,7 @@ class Recorded(RandomInitializer):
 
 
 def constant(values: torch.Tensor) -> Spec | Initializer | None:
-    """Return the initializer of constant values. None: no initializer can hold them."""
+    """Return the initializer of constant values, or None if no initializer can hold them."""
     if values.numel() and (values == values.flatten()[0]).all():
         first = values.flatten()[0].item()
         if first == first and abs(first) != float("inf") and not isinstance(first, complex):

@@ -228,6 +228,7 @@ def takes_axes(initializer: Any) -> bool:
 
 
 def _fill_by(initializer: Initializer, shape: Dims, dtype: torch.dtype, axes: str) -> Fill:
+    """Return the fill of an initializer of initfast, with the fans of `axes`."""
     if len(shape) > 1:
         initializer = initializer.with_axes(**AXES[axes].arguments(len(shape)))
     example = initializer.with_seed(0)

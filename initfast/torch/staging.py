@@ -65,7 +65,7 @@ class _Memory:
         return torch.empty(size, dtype=self._like.dtype, device="cpu", pin_memory=self._pinned)
 
     def copy(self, part: torch.Tensor, buffer: torch.Tensor) -> Any:
-        """Copy, and return the event after which `buffer` may be overwritten. None: immediately."""
+        """Copy, and return the event after which `buffer` may be overwritten, or None if now."""
         part.copy_(buffer, non_blocking=self._pinned)
         if not self._pinned:
             return None

@@ -149,6 +149,7 @@ class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        """Record an operation if it draws or depends on a draw; otherwise run it."""
         kwargs = dict(kwargs or {})
         tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
         targets = _written_tensors(func, args, kwargs)

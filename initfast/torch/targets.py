@@ -100,7 +100,8 @@ def has_values(tensor: Any) -> bool:
 
 
 def find(tensor: Any) -> Target | None:
-    """Return the target of a tensor that passed `check`. None: this process has nothing to write.
+    """Return the target of a tensor that passed `check`, or None if this process has nothing to
+    write.
 
     Raises:
         RuntimeError: an inference tensor outside of inference mode, as torch raises it.

@@ -20,8 +20,8 @@ def is_flat(tensor: Any) -> bool:
 
 
 def placeholder_of(tensor: Any) -> tuple[int, ...] | None:
-    """Return the whole shape of a parameter that ZeRO-3 has partitioned. None: it is not one, or
-    it is gathered now.
+    """Return the whole shape of a parameter that ZeRO-3 has partitioned, or None if it
+    has all of its elements now.
     """
     shape = getattr(tensor, "ds_shape", None)
     return None if shape is None or tuple(shape) == tuple(tensor.shape) else tuple(shape)

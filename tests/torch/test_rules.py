@@ -368,7 +368,7 @@ def test_blocks_of_constants_are_fixed_rows_of_a_spec():
 def test_wrong_blocks(initializers, arguments, kind, message):
     with pytest.raises(kind, match=message):
         init.initialize(
-            nn.Linear(4, 4), seed=1, rules={"weight": init.blocks(*initializer, **arguments)}
+            nn.Linear(4, 4), seed=1, rules={"weight": init.blocks(*initializers, **arguments)}
         )
 
 
