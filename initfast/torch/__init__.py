@@ -1,10 +1,10 @@
-"""Initialise PyTorch tensors, shards of DTensors and whole models with initfast: `torch.nn.init` by
-another engine.
+"""Initialise PyTorch tensors, shards of DTensors and whole models with initfast.
 
-Every function of `torch.nn.init` is here under its own name, with the same arguments and fans and
-in place, plus `seed=` and `name=`. `initialize` fills a model's parameters, each from the stream of
-its own name; `patch` makes torch itself draw with initfast while a model is built; `rules_from`
-says what a model's own initialisation draws; `spec_from` describes a model for `initfast model`.
+The functions of `torch.nn.init` are available under their own names, with the same arguments, fans
+and in-place semantics, plus `seed=` and `name=`. `initialize` fills a model's parameters, each from
+the stream of its name. `patch` makes torch draw with initfast while a model is built. `rules_from`
+returns a model's own initialisation as rules. `spec_from` describes a model for `initfast model`.
+`diagnose` and `coordinate_check` measure a model.
 
     >>> import torch, initfast.torch
     >>> layer = torch.nn.Linear(64, 32)

@@ -1,7 +1,8 @@
-"""The operations of torch that draw normal and uniform values, as calls of `initfast.torch.init`.
+"""`parse`: from an operation of torch that draws normal or uniform values to a function of
+`torch.nn.init` with the same distribution. The table at the end lists the operations.
 
-These are the operations below autograd and torch.func, to which every other way of drawing comes
-down: `Tensor.normal_`, `torch.randn`, a function of `torch.nn.init`, one of a user's own."""
+They are the ATen operations below autograd and torch.func, which every way of drawing calls in the
+end: `Tensor.normal_`, `torch.randn`, functions of `torch.nn.init` and of users."""
 
 from __future__ import annotations
 
@@ -23,9 +24,16 @@ _STANDARD = (0.0, 1.0)
 
 
 class Draw(NamedTuple):
-    """A tensor to fill by a function of `initfast.torch.init`.
+    """A tensor to fill, and the function of `torch.nn.init` to fill it with.
 
-    `seed` is the stream, if it is known already; `finish` makes the result of the filled tensor."""
+    Attributes:
+        tensor: the tensor.
+        function: the name of the function.
+        arguments: its arguments.
+        finish: a function from the filled tensor to the result of the operation. None: the tensor
+            is the result.
+        seed: the stream. None: the mode chooses it.
+    """
 
     tensor: torch.Tensor
     function: str
@@ -35,7 +43,7 @@ class Draw(NamedTuple):
 
 
 class Uniform(NamedTuple):
-    """A uniform draw of which nothing was made yet: where it lies, its range and its stream."""
+    """The last uniform draw: the key of its memory, its range and its stream."""
 
     memory: object
     low: float
@@ -44,9 +52,9 @@ class Uniform(NamedTuple):
 
 
 def parse(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draw | None:
-    """Return what a call of an operation draws; None if it draws nothing that initfast can draw.
+    """Return the draw of an operation, or None if initfast cannot draw it.
 
-    The tensor of an operation that returns a new one is allocated here."""
+    If the operation returns a new tensor, it is allocated here."""
     make = _DRAWS.get(getattr(operation, "overloadpacket", None))
     if make is None:
         return None
@@ -56,10 +64,11 @@ def parse(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draw
 
 @in_fixed_environment
 def parse_inverse(operation: Any, args: tuple[Any, ...], last: Uniform | None) -> Draw | None:
-    """Return the truncated normal that `erfinv` makes of the uniform values drawn just before.
+    """Return the truncated normal that code draws as `erfinv` of the uniform values `last`, or
+    None if the operation is something else.
 
-    In torch this way to draw one ends at infinity if the range begins at -1, which a float32
-    uniform reaches. The normal with the same bounds is drawn instead, from the same stream."""
+    In torch this gives infinity if the range begins at -1, because a float32 uniform can be exactly
+    -1. The truncated normal with the same bounds is drawn instead, from the same stream."""
     inverse = operation in (_ATEN.erfinv_.default, _ATEN.erfinv.default)
     if not (last and inverse and -1.0 <= last.low < last.high <= 1.0):
         return None
@@ -72,47 +81,49 @@ def parse_inverse(operation: Any, args: tuple[Any, ...], last: Uniform | None) -
 
 
 def parse_seed(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draw | None:
-    """Return the draw of one int64: it is how functions of `initfast.torch` draw a seed."""
+    """Return the draw of a single int64, by which functions of `initfast.torch` draw a seed, or
+    None if the operation is something else.
+    """
     if operation is not _ATEN.random_.default or kwargs or len(args) > 1:
         return None
     tensor = args[0]
     if tensor.dtype != torch.int64 or tensor.numel() != 1:
         return None
-    place = torch.empty(tensor.shape, dtype=torch.float64, device="cpu")
-    return Draw(place, "uniform_", (0.0, 2.0**53), tensor.copy_)
+    seed_tensor = torch.empty(tensor.shape, dtype=torch.float64, device="cpu")
+    return Draw(seed_tensor, "uniform_", (0.0, 2.0**53), tensor.copy_)
 
 
 def memory_of(tensor: torch.Tensor) -> object:
-    """Return what two tensors that hold the same elements of the same memory have in common."""
+    """Return a key that is equal for tensors with the same elements of the same memory."""
     local = targets.local_part(tensor)
     return local.data_ptr(), local.shape, local.stride(), local.dtype
 
 
-def _empty(given: dict[str, Any]) -> torch.Tensor:
-    options = {key: given[key] for key in _OPTIONS if key in given}
-    if "out" in given:  # only where `size` is known, too
-        return torch.empty(given["size"], out=given["out"])
-    if "self" in given:
-        return _ATEN.empty_like.default(given["self"], **options)  # type: ignore[no-any-return]
-    return _ATEN.empty.memory_format(given["size"], **options)  # type: ignore[no-any-return]
+def _empty(arguments: dict[str, Any]) -> torch.Tensor:
+    options = {key: arguments[key] for key in _OPTIONS if key in arguments}
+    if "out" in arguments:  # such an operation also has `size`
+        return torch.empty(arguments["size"], out=arguments["out"])
+    if "self" in arguments:
+        return _ATEN.empty_like.default(arguments["self"], **options)  # type: ignore[no-any-return]
+    return _ATEN.empty.memory_format(arguments["size"], **options)  # type: ignore[no-any-return]
 
 
-def _uniform(given: dict[str, Any], tensor: torch.Tensor) -> Draw:
-    return Draw(tensor, "uniform_", (given.get("from", 0.0), given.get("to", 1.0)))
+def _uniform(arguments: dict[str, Any], tensor: torch.Tensor) -> Draw:
+    return Draw(tensor, "uniform_", (arguments.get("from", 0.0), arguments.get("to", 1.0)))
 
 
-def _normal(given: dict[str, Any], tensor: torch.Tensor) -> Draw:
-    return Draw(tensor, "normal_", (given.get("mean", 0.0), given.get("std", 1.0)))
+def _normal(arguments: dict[str, Any], tensor: torch.Tensor) -> Draw:
+    return Draw(tensor, "normal_", (arguments.get("mean", 0.0), arguments.get("std", 1.0)))
 
 
 def _standard(function: str) -> Callable[[dict[str, Any]], Draw]:
-    def make(given: dict[str, Any]) -> Draw:
+    def make(arguments: dict[str, Any]) -> Draw:
         if _makes_a_shard():
             raise TypeError(
-                "a shard of a DTensor that does not exist yet; draw into "
+                "a shard of a DTensor that does not exist yet: draw into "
                 "torch.distributed.tensor.empty instead"
             )
-        return Draw(_empty(given), function, _STANDARD)
+        return Draw(_empty(arguments), function, _STANDARD)
 
     return make
 
@@ -120,7 +131,7 @@ def _standard(function: str) -> Callable[[dict[str, Any]], Draw]:
 def _makes_a_shard() -> bool:
     """Return whether `torch.distributed.tensor.rand` or `randn` is the caller, on a local shape.
 
-    Nothing else distinguishes such a draw; initfast would give all ranks the same shard."""
+    Only the call stack shows this. Without the check, all ranks would get the same shard."""
     module = sys.modules.get("torch.distributed.tensor._api")
     factory = getattr(module, "_dtensor_init_helper", None)
     if factory is None:
@@ -131,25 +142,28 @@ def _makes_a_shard() -> bool:
     return frame is not None
 
 
-def _torch_normal(given: dict[str, Any]) -> Draw | None:
-    """`torch.normal`, of two numbers and a size or of tensors of means and deviations."""
-    if "size" in given:
-        return _normal(given, _empty(given))
-    mean, std = given.get("mean", 0.0), given.get("std", 1.0)
+def _torch_normal(arguments: dict[str, Any]) -> Draw | None:
+    """Return the draw of `torch.normal`, with numbers and a size, or with tensors of means and
+    standard deviations. Return None for other arguments, which torch handles.
+    """
+    if "size" in arguments:
+        return _normal(arguments, _empty(arguments))
+    mean, std = arguments.get("mean", 0.0), arguments.get("std", 1.0)
     tensors = [each for each in (mean, std) if isinstance(each, torch.Tensor)]
     if not tensors or (torch.as_tensor(std) < 0).any():
         return None
     size = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
     like = {"size": size, "dtype": tensors[0].dtype, "device": tensors[0].device}
     scaled = in_fixed_environment(lambda z: z.mul_(std).add_(mean))
-    return Draw(_empty(given | like), "normal_", _STANDARD, scaled)
+    return Draw(_empty(arguments | like), "normal_", _STANDARD, scaled)
 
 
 _DRAWS: dict[Any, Callable[[dict[str, Any]], Draw | None]] = {
-    _ATEN.uniform_: lambda given: _uniform(given, given["self"]),
-    _ATEN.normal_: lambda given: _normal(given, given["self"]),
-    _ATEN.uniform: lambda given: _uniform(given, _empty(given)),  # these two by functionalize
-    _ATEN.normal_functional: lambda given: _normal(given, _empty(given)),
+    _ATEN.uniform_: lambda arguments: _uniform(arguments, arguments["self"]),
+    _ATEN.normal_: lambda arguments: _normal(arguments, arguments["self"]),
+    # functionalize replaces the two operations above by the next two.
+    _ATEN.uniform: lambda arguments: _uniform(arguments, _empty(arguments)),
+    _ATEN.normal_functional: lambda arguments: _normal(arguments, _empty(arguments)),
     _ATEN.rand: _standard("uniform_"),
     _ATEN.rand_like: _standard("uniform_"),
     _ATEN.randn: _standard("normal_"),

@@ -1,5 +1,5 @@
-"""What the `reset_parameters` of torch's own modules would draw: a table, a row for each family of
-modules.
+"""What the `reset_parameters` of torch's own modules draw: a table with a row for each family of
+modules (at the end), and `default`, which looks a parameter up.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from initfast.torch.parametrized import shape_of
 
 
 class Spec(NamedTuple):
-    """A function of `torch.nn.init` by name, and its arguments."""
+    """A call of a function of `torch.nn.init`: its name and its arguments."""
 
     function: str
     arguments: Mapping[str, Any] = {}
 
 
 ONES, ZEROS = Spec("ones_"), Spec("zeros_")
-# Uniform in +-1 / sqrt(fan_in).
+# This is uniform on +-1 / sqrt(fan_in).
 _KAIMING = Spec("kaiming_uniform_", {"a": in_fixed_environment(math.sqrt)(5)})
 
 
 @in_fixed_environment
 def default(ancestors: Mapping[str, nn.Module], parameter: Any) -> Spec | None:
-    """Return what a parameter is drawn from when its model is made.
+    """Return what a parameter of torch's own modules is drawn from, or None if it is unknown.
 
     Args:
-        ancestors: each module that holds the parameter, outermost first, by the parameter's name
-            within it. A module may set its children's parameters after they have done so, as
-            MultiheadAttention and Transformer do.
-        parameter: the parameter; its shape alone counts.
+        ancestors: the modules that hold the parameter, outermost first, by its name within each
+            (`names.holders`). The outermost decides: MultiheadAttention and Transformer initialise
+            the parameters of their children.
+        parameter: the parameter; only its shape is used.
     """
     for name, module in ancestors.items():
-        for kind, (reset, row) in _TABLE.items():
-            # A class with its own reset method draws from something else.
+        for kind, (reset, row) in _RESET_ROWS.items():
+            # A subclass with another reset method draws from another distribution.
             if isinstance(module, kind) and getattr(type(module), reset) is getattr(kind, reset):
-                found = row(module, name, parameter)
-                if found is not None:
-                    return found
+                spec = row(module, name, parameter)
+                if spec is not None:
+                    return spec
     return None
 
 
 def axes_of(name: str, holder: nn.Module, parameter: Any) -> tuple[str, bool]:
-    """Return the row of `fans.AXES` for a parameter that a rule draws, and whether this is certain:
-    three dims outside a convolution are stacked matrices.
+    """Return the row of `fans.AXES` for a parameter that a rule draws, and whether this is certain.
+    Three dims outside a convolution are taken as stacked matrices, which may be wrong.
     """
     kind = type(holder).__name__.lower()
     if (
@@ -59,45 +59,47 @@ def axes_of(name: str, holder: nn.Module, parameter: Any) -> tuple[str, bool]:
         or "conv" in kind
     ):
         return "torch", True
-    # As transformers says of the experts that it multiplies from the left.
+    # transformers marks experts of shape (expert, in, out) with is_transposed.
     stacked = "keras experts" if getattr(holder, "is_transposed", False) else "torch experts"
     return stacked, any(word in f"{kind}.{name}".lower() for word in ("expert", "moe"))
 
 
 def padding_rows(holders: Iterable[Mapping[str, nn.Module]]) -> set[int]:
-    """Return the rows of a parameter that are 0 whatever it is drawn from: the padding of the
-    embeddings that it belongs to, by the holders of each of its names.
+    """Return the rows of a parameter that are always 0: the padding rows of its embeddings.
+
+    Args:
+        holders: `names.holders` of each of the parameter's names.
     """
-    found = set()
-    for each in holders:
-        module = each.get("weight")
+    rows = set()
+    for modules in holders:
+        module = modules.get("weight")
         if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
-            found.add(module.padding_idx)
-    return found
+            rows.add(module.padding_idx)
+    return rows
 
 
 def default_buffer(module: nn.Module, name: str) -> Spec | None:
-    """Return what a buffer of one of torch's own modules holds at first."""
+    """Return the initial value of a buffer of torch's own modules, or None if it is unknown."""
     if isinstance(module, _NORM) and type(module).reset_running_stats is _NORM.reset_running_stats:
         return {"running_mean": ZEROS, "running_var": ONES, "num_batches_tracked": ZEROS}.get(name)
     return None
 
 
-def _within(bound: float) -> Spec:
+def _symmetric_uniform(bound: float) -> Spec:
     return Spec("uniform_", {"a": -bound, "b": bound})
 
 
 def _by_fan_in(module: Any, name: str, parameter: Any) -> Spec | None:
     if name == "bias":
         fan_in, _ = torch_fans(shape_of(module, "weight"))
-        return _within(1 / math.sqrt(fan_in) if fan_in > 0 else 0.0)
+        return _symmetric_uniform(1 / math.sqrt(fan_in) if fan_in > 0 else 0.0)
     return _KAIMING if name == "weight" else None
 
 
 def _bilinear(module: Any, name: str, parameter: Any) -> Spec | None:
     if name not in ("weight", "bias"):
         return None
-    return _within(1 / math.sqrt(shape_of(module, "weight")[1]))
+    return _symmetric_uniform(1 / math.sqrt(shape_of(module, "weight")[1]))
 
 
 def _embedding(module: Any, name: str, parameter: Any) -> Spec | None:
@@ -107,7 +109,9 @@ def _embedding(module: Any, name: str, parameter: Any) -> Spec | None:
 def _recurrent(module: Any, name: str, parameter: Any) -> Spec | None:
     if "." in name:
         return None
-    return _within(1.0 / math.sqrt(module.hidden_size) if module.hidden_size > 0 else 0.0)
+    return _symmetric_uniform(
+        1.0 / math.sqrt(module.hidden_size) if module.hidden_size > 0 else 0.0
+    )
 
 
 def _attention(module: Any, name: str, parameter: Any) -> Spec | None:
@@ -133,7 +137,7 @@ def _prelu(module: Any, name: str, parameter: Any) -> Spec | None:
 _THREE_DIMS = (nn.modules.conv._ConvNd, nn.Bilinear, nn.MultiheadAttention)
 _NORM: Any = nn.modules.batchnorm._NormBase  # BatchNorm, SyncBatchNorm and InstanceNorm
 _Row = Callable[[Any, str, Any], Spec | None]
-_TABLE: dict[Any, tuple[str, _Row]] = {
+_RESET_ROWS: dict[Any, tuple[str, _Row]] = {
     nn.Transformer: ("_reset_parameters", _transformer),
     nn.MultiheadAttention: ("_reset_parameters", _attention),
     nn.Linear: ("reset_parameters", _by_fan_in),

@@ -1,5 +1,5 @@
-"""Parameters of a new model whose values are not what they would be drawn from: a constructor set
-them after the initialisation that initfast knows.
+"""`check`: warn if a new model has parameters that differ from what they would be drawn from,
+because its constructor changed them after the initialisation that initfast follows.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from initfast.torch.defaults import Spec
 from initfast.torch.materialise import Site
 
 if TYPE_CHECKING:
-    from initfast.torch.plan import Planned
+    from initfast.torch.plan import PlanEntry
 
 __all__ = ["check"]
 
-_SAMPLE = 1 << 14  # elements of a parameter that are looked at
-_FEWEST = 1000  # elements of which mean and deviation say enough
-_FACTOR = 1.25
+_SAMPLE = 1 << 14  # elements of a parameter to compare, at most
+_MIN_FOR_MOMENTS = 1000  # elements that are needed to compare mean and deviation
+_FACTOR = 1.25  # mean and standard deviation may differ by a quarter
 Bounds = tuple[tuple[int, int, int], ...]  # start, stop and step of each dim
 
 
-class _Values(NamedTuple):
-    """What a sample shows: the mean, the standard deviation, and whether all are one value."""
+class _Statistics(NamedTuple):
+    """The mean and standard deviation of a sample, and whether all of its values are equal."""
 
     mean: float
     std: float
@@ -39,117 +39,128 @@ class _Values(NamedTuple):
 
     def __str__(self) -> str:
         if self.constant:
-            return f"{self.mean:.3g}"
-        shown = f"mean {self.mean:.2g}, " if abs(self.mean) > 0.2 * self.std else ""
-        return f"{shown}std {self.std:.2g}"
+            return f"constant {self.mean:.3g}"
+        mean = f"mean {self.mean:.2g}, " if abs(self.mean) > 0.2 * self.std else ""
+        return f"{mean}std {self.std:.2g}"
 
 
-class _Compared(NamedTuple):
-    """A parameter: a sample of `size` elements that it holds, and the same elements as drawn."""
+class _Comparison(NamedTuple):
+    """The statistics of `size` elements of a parameter: of its actual values, and of the values
+    that would be drawn.
+    """
 
     name: str
     size: int
-    held: _Values
-    drawn: _Values
+    actual: _Statistics
+    expected: _Statistics
 
     @property
     def alike(self) -> bool:
-        """Return whether both are of one distribution, as far as a sample can say."""
-        held, drawn = self.held, self.drawn
-        if held.constant or drawn.constant:
+        """Return whether both samples can come from the same distribution."""
+        actual, expected = self.actual, self.expected
+        if actual.constant or expected.constant:
             return (
-                held.constant
-                and drawn.constant
-                and math.isclose(held.mean, drawn.mean, rel_tol=1e-2)
+                actual.constant
+                and expected.constant
+                and math.isclose(actual.mean, expected.mean, rel_tol=1e-2)
             )
-        error = 5.0 * drawn.std / math.sqrt(self.size)
-        return abs(held.std - drawn.std) < error and abs(held.mean - drawn.mean) < 1.5 * error
+        error = 5.0 * expected.std / math.sqrt(self.size)
+        return (
+            abs(actual.std - expected.std) < error
+            and abs(actual.mean - expected.mean) < 1.5 * error
+        )
 
     @property
     def differs(self) -> bool:
-        """Return whether mean or deviation clearly differ, or a constant at all."""
-        held, drawn = self.held, self.drawn
-        if held.constant or drawn.constant:
+        """Return whether the constants differ, or the means or deviations differ clearly."""
+        actual, expected = self.actual, self.expected
+        if actual.constant or expected.constant:
             return not self.alike
-        near = drawn.std < held.std * _FACTOR and held.std < drawn.std * _FACTOR
-        return not near or abs(held.mean - drawn.mean) > (_FACTOR - 1.0) * drawn.std
+        near = expected.std < actual.std * _FACTOR and actual.std < expected.std * _FACTOR
+        return not near or abs(actual.mean - expected.mean) > (_FACTOR - 1.0) * expected.std
 
 
-def check(planned: Iterable[Planned]) -> None:
-    """Warn, once, of all parameters without a rule that hold something else than they would be
-    drawn from, if their model seems new.
+def check(entries: Iterable[PlanEntry]) -> None:
+    """Warn once, with all parameters without a rule that differ from what they would be drawn
+    from, if the model seems to be new.
     """
-    compared = list(_compared(planned))
-    differing = [each for each in compared if each.differs]
-    if differing and _is_new(compared):
-        listed = "; ".join(
-            f"{each.name!r} holds {each.held} (drawn: {each.drawn})" for each in differing
+    comparisons = list(_comparisons(entries))
+    differing = [each for each in comparisons if each.differs]
+    if differing and _is_new(comparisons):
+        differences = "; ".join(
+            f"{each.name!r} has {each.actual} (expected: {each.expected})" for each in differing
         )
         warn(
-            "the constructor of this model seems to set parameters after the initialisation that "
-            f"initfast follows: {listed}. Pass rules_from(a function that builds the model) as "
-            "rules, or a rule for each of them.",
+            "the constructor of this model seems to change parameters after the initialisation "
+            f"that initfast follows: {differences}. Pass rules_from(a function that builds the "
+            "model) as rules, or a rule for each of them.",
             UserWarning,
         )
 
 
-def _is_new(compared: list[_Compared]) -> bool:
+def _is_new(comparisons: list[_Comparison]) -> bool:
     """Return whether a model seems to be as its constructor left it: not trained, not loaded, and
-    not without values yet, which are often 0.
+    not still uninitialised, with zeros everywhere.
     """
-    fixed = [each for each in compared if each.drawn.constant]
-    if 2 * sum(not each.held.constant for each in fixed) > len(fixed):
+    constants = [each for each in comparisons if each.expected.constant]
+    if 2 * sum(not each.actual.constant for each in constants) > len(constants):
         return False
-    marks = [each for each in fixed if each.drawn.mean]  # such as the ones of norms
-    if marks:
-        return any(each.alike for each in marks)
-    rest = [each for each in compared if not each.drawn.constant]
-    settled = sum(each.alike or each.held.constant for each in rest)
-    return 2 * settled >= len(rest) and not all(each.held.constant for each in rest)
+    nonzero = [each for each in constants if each.expected.mean]  # such as the ones of norms
+    if nonzero:
+        return any(each.alike for each in nonzero)
+    random = [each for each in comparisons if not each.expected.constant]
+    settled = sum(each.alike or each.actual.constant for each in random)
+    return 2 * settled >= len(random) and not all(each.actual.constant for each in random)
 
 
-def _compared(planned: Iterable[Planned]) -> Iterator[_Compared]:
-    """Return the parameters of which a sample can be had, on both sides, and says something."""
-    known: dict[Any, _Values | None] = {}  # layers of one kind are drawn alike
-    for each in planned:
-        if each.kind != "parameter" or each.by_rule or each.what is None:
+def _comparisons(entries: Iterable[PlanEntry]) -> Iterator[_Comparison]:
+    """Return a comparison for each parameter whose actual and expected values can be sampled and
+    are enough to judge.
+    """
+    drawn_by_kind: dict[Any, _Statistics | None] = {}  # computed once for equal layers
+    for each in entries:
+        if each.kind != "parameter" or each.by_rule or each.initializer is None:
             continue
-        found = _sample(each.site.tensor) if isinstance(each.site, Site) else None
-        if found is None:
+        sample_and_bounds = _sample(each.site.tensor) if isinstance(each.site, Site) else None
+        if sample_and_bounds is None:
             continue
-        sample, bounds = found
-        held = _values(sample)
-        least = 2 if held.constant or _is_constant(each.what) else _FEWEST
-        if sample.size < least:
+        sample, bounds = sample_and_bounds
+        actual = _statistics(sample)
+        min_size = 2 if actual.constant or _is_constant(each.initializer) else _MIN_FOR_MOMENTS
+        if sample.size < min_size:
             continue
-        what = ruling.shown(each.what) if isinstance(each.what, Spec) else id(each.what)
+        initializer = (
+            ruling.as_text(each.initializer)
+            if isinstance(each.initializer, Spec)
+            else id(each.initializer)
+        )
         tensor = each.site.tensor
-        key = (what, tuple(tensor.shape), tensor.dtype, bounds, each.zero_rows)
-        if key not in known:
-            known[key] = _drawn(each, bounds)
-        drawn = known[key]
-        if drawn is not None:
-            yield _Compared(each.name, sample.size, held, drawn)
+        key = (initializer, tuple(tensor.shape), tensor.dtype, bounds, each.zero_rows)
+        if key not in drawn_by_kind:
+            drawn_by_kind[key] = _statistics_if_drawn(each, bounds)
+        expected = drawn_by_kind[key]
+        if expected is not None:
+            yield _Comparison(each.name, sample.size, actual, expected)
 
 
 def _sample(tensor: Any) -> tuple[npt.NDArray[Any], Bounds] | None:
-    """Elements of this process' part of a parameter, and which of the whole they are; None if it
-    has no values.
+    """Return a sample of this process' part of a parameter, and its index in the whole, or
+    None if it has no values.
     """
     if not tensor.is_floating_point() or not tensor.numel() or not targets.has_values(tensor):
         return None
     local = targets.local_part(tensor)
-    left, steps, starts = local.numel(), [], (0,) * local.dim()
-    if not left:
+    remaining, steps, starts = local.numel(), [], (0,) * local.dim()
+    if not remaining:
         return None
     if targets.is_sharded(tensor):
         try:
             starts = tuple(part.start for part in shards.window(tensor, local))
-        except ValueError:  # only to be written it must be one block of the whole
+        except ValueError:  # not one block of the whole: `targets.find` raises if it is written
             return None
     for size in local.shape:
-        step = min(size, -(-left // _SAMPLE))
-        left = left // size * -(-size // step)
+        step = min(size, -(-remaining // _SAMPLE))
+        remaining = remaining // size * -(-size // step)
         steps.append(step)
     part = local.detach()
     if max(steps, default=1) > 1:
@@ -161,28 +172,28 @@ def _sample(tensor: Any) -> tuple[npt.NDArray[Any], Bounds] | None:
     return part.cpu().double().numpy(), bounds
 
 
-def _drawn(planned: Planned, bounds: Bounds) -> _Values | None:
-    """Return what a parameter would hold with some seed; None if that cannot be said of a part of
-    it.
+def _statistics_if_drawn(entry: PlanEntry, bounds: Bounds) -> _Statistics | None:
+    """Return the statistics of a part of a parameter, drawn with some seed, or None if the
+    part cannot be computed without the whole.
     """
-    tensor = planned.site.tensor
+    tensor = entry.site.tensor
     try:
-        initializer = planned.fill.initializer(Seed(0))
-    except ValueError:  # writing it raises the same
+        initializer = entry.fill.initializer(Seed(0))
+    except ValueError:  # writing the parameter raises the same error
         return None
     if initializer is None or (initializer.whole_only and tensor.numel() > _SAMPLE):
         return None
     index = tuple(slice(*each) for each in bounds)
-    drawn = initializer.block(tuple(tensor.shape), index, resolve_numeric(tensor.dtype))
-    return _values(drawn.astype(np.float64))
+    values = initializer.block(tuple(tensor.shape), index, resolve_numeric(tensor.dtype))
+    return _statistics(values.astype(np.float64))
 
 
 def _is_constant(what: Any) -> bool:
     return isinstance(what, Spec) and what.function in ("constant_", "ones_", "zeros_")
 
 
-def _values(sample: npt.NDArray[Any]) -> _Values:
+def _statistics(sample: npt.NDArray[Any]) -> _Statistics:
     low, high = float(sample.min()), float(sample.max())
     if low == high:
-        return _Values(low, 0.0, True)
-    return _Values(float(sample.mean()), float(sample.std()), False)
+        return _Statistics(low, 0.0, True)
+    return _Statistics(float(sample.mean()), float(sample.std()), False)

@@ -1,4 +1,4 @@
-"""Measure how signals and gradients go through a real module, and leave it as it was."""
+"""`diagnose`: measure how signals and gradients go through a module, and leave it unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from initfast.torch.unsharded import is_flat, placeholder_of
 __all__ = ["diagnose"]
 
 _SHARDING = {"FSDPModule", "FullyShardedDataParallel"}
-_BEFORE = "diagnose the module before it is sharded"
+_REMEDY = "diagnose the module before it is sharded"
 
 
 def diagnose(
@@ -37,31 +37,36 @@ def diagnose(
     *,
     seed: int | Seed = 0,
 ) -> SignalReport:
-    """Measure how signals and gradients go through a module on a batch: one run forward, one back.
+    """Measure how signals and gradients go through a module on one batch, by one forward pass and
+    one backward pass.
 
-    A layer is a module with parameters of which no child has any, in the order of the run, with the
-    normalisation and the activation that were given its very output, be they modules or functions
-    such as `torch.relu`. An activation after anything else, such as a sum, belongs to no layer. A
-    sum of a tensor and what was computed from it is a residual connection; with any, the model is
-    judged by its residual stream. What belongs to no layer is named in the notes.
+    A layer of the report is a module with parameters whose children have none. It includes the
+    normalisation and the activation, modules or functions such as `torch.relu`, that are applied
+    directly to its output. An activation after something else, such as a sum, belongs to no layer.
+    The sum of a tensor and a tensor that was computed from it is a residual connection. A model
+    with residual connections is judged by its residual stream. The notes of the report name the
+    parameters that belong to no layer.
 
-    The module runs in the mode that it is in, training or not. Parameters, gradients, buffers,
-    modes, attributes, hooks and torch's random state are afterwards what they were, also if it
-    fails. What a forward method does to Python objects behind its attributes stays done.
+    The module runs in its current mode, training or evaluation. Parameters, gradients, buffers,
+    modes, attributes, hooks and torch's random state are restored afterwards, also after an error.
+    Changes that a forward method makes inside of other Python objects are not undone.
 
     Args:
-        module: any module with parameters that are on a device and have a shape. Frozen parameters
-            count too. A compiled or DDP-wrapped module, or part of one, is run without that: each
-            rank measures its own, and need not wait for the others.
-        batch: what it is called with: a tensor, or a tuple or list of positional or a dict of
-            keyword arguments. Taken as it is; floating values must be finite.
-        loss: a function of the module's output that gives a scalar tensor. Default: the sum of g *
-            output, with g standard normal, of the first floating tensor in the output.
-        seed: integer in [0, 2**64) or `Seed`, for that g.
+        module: any module with parameters that have values. Frozen parameters are included. A
+            compiled or DDP-wrapped module, or part, runs without the wrapper: each rank measures
+            by itself and does not wait for the others.
+        batch: the input: a tensor, a tuple or list of positional arguments, or a dict of keyword
+            arguments. It is not normalised. Floating values must be finite.
+        loss: a function from the module's output to a scalar tensor. Default: the sum of g *
+            output, with g standard normal, for the first floating tensor in the output.
+        seed: an integer in [0, 2**64) or a `Seed`, for this g.
+
+    Returns:
+        The report: `print(report)` shows it, `report.summary` has the verdict in one sentence.
 
     Raises:
-        TypeError: the module is none, is scripted or sharded (FSDP, DTensor, DeepSpeed ZeRO-3), or
-            a part of it is; or the loss is not a tensor.
+        TypeError: the module is not a torch.nn.Module; it or a part of it is scripted or sharded
+            (FSDP, DTensor, DeepSpeed ZeRO-3); or the loss is not a tensor.
         ValueError: there are no parameters, or they have no values; the batch is empty or not
             finite; the loss is not scalar or does not depend on the parameters.
     """
@@ -70,7 +75,7 @@ def diagnose(
     with preserved(module), torch.enable_grad(), torch.compiler.set_stance("force_eager"):
         for part in module.modules():
             if isinstance(part, nn.parallel.DistributedDataParallel):
-                # Without its wrapper: no words between the ranks, and no backward pass awaited.
+                # Run the module inside, so that the ranks do not communicate.
                 vars(part)["forward"] = part.module
         for parameter in module.parameters():
             if parameter.is_floating_point():
@@ -82,19 +87,19 @@ def diagnose(
             watch.trail.ended(each)
         if not watch.trail.lines:
             raise ValueError(
-                f"a leaf module with parameters must run; received {type(module).__name__}, where "
-                "none did"
+                f"a module with parameters must run to be measured; none did in "
+                f"{type(module).__name__}"
             )
         value = _default_loss(output, root_seed(seed)) if loss is None else loss(output)
         _check_loss(value)
         trained = {id(each): each for each in module.parameters() if each.is_floating_point()}
-        found = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
-        by_parameter = dict(zip(trained, found, strict=True))
+        gradients = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
+        by_parameter = dict(zip(trained, gradients, strict=True))
         samples = _samples(batch)
         layers = [_line(line, watch.gradients, by_parameter, samples) for line in watch.trail.lines]
         unseen = _unseen(module, watch.trail.lines)
-    words = LOSS if loss is None else "given"
-    return report(module, watch.trail, layers, unseen, loss=words, samples=samples)
+    loss_name = LOSS if loss is None else "given"
+    return report(module, watch.trail, layers, unseen, loss=loss_name, samples=samples)
 
 
 def _line(
@@ -103,12 +108,12 @@ def _line(
     by_parameter: Mapping[int, Any],
     samples: int,
 ) -> LayerReport:
-    """Return the line of the report, complete."""
+    """Return the complete line of the report for one layer."""
     layer = line.owner
     own = list(layer.parameters(recurse=True))
     weight = next((each for each in own if each.ndim >= 2), own[0])
     gradient = by_parameter.get(id(weight))
-    # A weight that the loss does not depend on has the gradient 0.
+    # autograd returns None for a weight that the loss does not depend on: its gradient is 0.
     weight_rms = 0.0 if gradient is None and id(weight) in by_parameter else None
     fan_in = line.report.fan_in
     bias = getattr(layer, "bias", None)
@@ -125,10 +130,11 @@ def _line(
 
 
 def _units(layer: nn.Module, fan_in: int | None, by_parameter: Mapping[int, Any]) -> Units | None:
-    read = unit_rows(layer, fan_in)
-    if read is None:
+    """Return weights and gradients by unit, to find equal units, or None if unknown."""
+    weight_bias_rows = unit_rows(layer, fan_in)
+    if weight_bias_rows is None:
         return None
-    weight, bias, rows = read
+    weight, bias, rows = weight_bias_rows
     gradient = by_parameter.get(id(weight))
     bias_gradient = None if bias is None else by_parameter.get(id(bias))
     if gradient is None or (bias is not None and bias_gradient is None):
@@ -142,27 +148,27 @@ def _units(layer: nn.Module, fan_in: int | None, by_parameter: Mapping[int, Any]
 
 
 def _numpy(tensor: torch.Tensor) -> Any:
-    kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-    return tensor.to("cpu", kept).numpy()
+    dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    return tensor.to("cpu", dtype).numpy()
 
 
 def _unseen(module: nn.Module, lines: list[Line]) -> list[str]:
-    """Return a note on the parameters that belong to no line: layers alike are named once."""
-    seen = {
+    """Return notes on the parameters that belong to no line. Similar layers share one note."""
+    seen_ids = {
         id(each)
         for line in lines
         for part in (line.owner, *line.parts)
         for each in part.parameters()
     }
     slopes = [part for part in module.modules() if isinstance(part, nn.PReLU)]
-    seen |= {id(each) for part in slopes for each in part.parameters()}
+    seen_ids |= {id(each) for part in slopes for each in part.parameters()}
     return not_seen(
-        name for name, parameter in module.named_parameters() if id(parameter) not in seen
+        name for name, parameter in module.named_parameters() if id(parameter) not in seen_ids
     )
 
 
 def _unwrapped(module: Any) -> Any:
-    """Return the module in a compiled or data-parallel one."""
+    """Return the module inside of compiled and data-parallel wrappers."""
     for _ in range(8):
         if isinstance(module, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
             module = module.module
@@ -174,7 +180,7 @@ def _unwrapped(module: Any) -> Any:
 
 
 def _call(module: nn.Module, batch: Any) -> Any:
-    """Return the module on copies of the batch, into which it may write."""
+    """Call the module on copies of the batch, because it may change its inputs in place."""
     if isinstance(batch, Mapping):
         return module(**{name: _copy(part) for name, part in batch.items()})
     return module(*map(_copy, batch)) if isinstance(batch, (tuple, list)) else module(_copy(batch))
@@ -190,25 +196,25 @@ def _samples(batch: Any) -> int:
 
 
 def _check(module: Any, batch: Any) -> None:
+    """Raise TypeError or ValueError if the module or the batch cannot be measured."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module; received {module!r}")
     parameters = dict(module.named_parameters())
     if not parameters:
         raise ValueError(
-            f"a module must have parameters to be diagnosed; received {type(module).__name__} "
-            "without any"
+            f"module must have parameters; received {type(module).__name__} without any"
         )
     _check_whole(module)
     for name, parameter in parameters.items():
         if is_lazy(parameter) or parameter.is_meta:
             raise ValueError(
-                f"parameters must have values; received {name!r}, which is lazy or on the meta "
-                "device"
+                f"parameters must have values; {name!r} is lazy or on the meta device: "
+                "initialise the module first"
             )
-    found = list(tensors(batch))
-    if not found or not all(each.numel() for each in found):
+    batch_tensors = list(tensors(batch))
+    if not batch_tensors or not all(each.numel() for each in batch_tensors):
         raise ValueError("batch must be a tensor or hold tensors, each with at least one element")
-    for each in found:
+    for each in batch_tensors:
         if each.is_floating_point() and not torch.isfinite(each).all():
             raise ValueError(
                 f"batch must be finite; received {int((~torch.isfinite(each)).sum())} values that "
@@ -217,27 +223,27 @@ def _check(module: Any, batch: Any) -> None:
 
 
 def _check_whole(module: nn.Module) -> None:
-    """Raise TypeError where layers or values are out of sight."""
+    """Raise TypeError if layers or values cannot be observed."""
     for name, part in module.named_modules():
-        shown = f"{name} ({type(part).__name__})" if name else type(part).__name__
+        label = f"{name} ({type(part).__name__})" if name else type(part).__name__
         if isinstance(part, torch.jit.ScriptModule):
             raise TypeError(
-                f"{shown} is scripted or traced, which hides its layers; pass the module that it "
+                f"{label} is scripted or traced, which hides its layers; pass the module that it "
                 "was made from"
             )
         if not _SHARDING.isdisjoint(kind.__name__ for kind in type(part).__mro__):
-            raise TypeError(f"{shown} is sharded by FSDP; {_BEFORE}")
+            raise TypeError(f"{label} is sharded by FSDP; {_REMEDY}")
     for name, parameter in module.named_parameters():
         if is_sharded(parameter) or is_flat(parameter) or placeholder_of(parameter) is not None:
-            raise TypeError(f"parameter {name!r} is sharded; {_BEFORE}")
+            raise TypeError(f"parameter {name!r} is sharded; {_REMEDY}")
 
 
 def _default_loss(output: Any, seed: Seed) -> torch.Tensor:
     floating = next((each for each in tensors(output) if each.is_floating_point()), None)
     if floating is None:
         raise ValueError(
-            "the output must hold a floating tensor, or loss= be given; received "
-            f"{type(output).__name__}"
+            "the module's output must contain a floating tensor; pass loss= for other outputs; "
+            f"received {type(output).__name__}"
         )
     g = torch.from_numpy(cotangent(tuple(floating.shape), seed))
     return (floating * g.to(floating.device, floating.dtype)).sum()

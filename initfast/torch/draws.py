@@ -1,4 +1,4 @@
-"""The operations of torch that draw, made by initfast on tensors with memory."""
+"""Replay the random operations of a tape with initfast's generator, on tensors with memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,31 @@ from initfast.torch.defaults import Spec
 from initfast.torch.tape import Event
 
 
-def specified(tensor: torch.Tensor, spec: Spec, seed: Seed) -> torch.Tensor:
-    """Write what a rule says."""
+def check(event: Event) -> None:
+    """Raise ValueError if initfast cannot replay this random operation."""
+    if not (
+        isinstance(event.function, str)
+        or event.function in _NEW
+        or (event.name in IN_PLACE and not str(event.function).endswith(_TENSORS))
+    ):
+        raise ValueError(f"initfast cannot replay the operation {event.function} that draws it")
+
+
+def replay(event: Event, args: Any, kwargs: dict[str, Any], seed: Seed) -> Any:
+    """Do what a random event did, with values from the stream `seed`, and return its result."""
+    if isinstance(event.function, str):
+        return write_spec(args[0], Spec(event.name, kwargs), seed)
+    if event.function in _NEW:
+        return _NEW[event.function](seed, *args, **kwargs)
+    tensor, *arguments = args
+    names = {"from": "low", "to": "high", "lambd": "rate"}
+    return IN_PLACE[event.name](
+        tensor, seed, *arguments, **{names.get(name, name): value for name, value in kwargs.items()}
+    )
+
+
+def write_spec(tensor: torch.Tensor, spec: Spec, seed: Seed) -> torch.Tensor:
+    """Write a tensor as a function of `torch.nn.init` does, and return it."""
     target = targets.find(tensor)
     if target is not None:
         fill = rules.make_fill(spec, tuple(tensor.shape), tensor.dtype)
@@ -23,11 +46,11 @@ def specified(tensor: torch.Tensor, spec: Spec, seed: Seed) -> torch.Tensor:
 
 
 def _uniform(tensor: torch.Tensor, seed: Seed, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
-    return specified(tensor, Spec("uniform_", {"a": low, "b": high}), seed)
+    return write_spec(tensor, Spec("uniform_", {"a": low, "b": high}), seed)
 
 
 def _normal(tensor: torch.Tensor, seed: Seed, mean: float = 0.0, std: float = 1.0) -> torch.Tensor:
-    return specified(tensor, Spec("normal_", {"mean": mean, "std": std}), seed)
+    return write_spec(tensor, Spec("normal_", {"mean": mean, "std": std}), seed)
 
 
 def _bernoulli(tensor: torch.Tensor, seed: Seed, p: float = 0.5) -> torch.Tensor:
@@ -50,8 +73,8 @@ def _like(draw: Callable[..., Any]) -> Callable[..., Any]:
 
 def _sized(draw: Callable[..., Any]) -> Callable[..., Any]:
     def make(seed: Seed, size: Any, *, dtype: Any = None, **_: Any) -> torch.Tensor:
-        made: torch.Tensor = draw(torch.empty(size, dtype=dtype), seed)
-        return made
+        tensor: torch.Tensor = draw(torch.empty(size, dtype=dtype), seed)
+        return tensor
 
     return make
 
@@ -79,31 +102,4 @@ _NEW: dict[Any, Callable[..., Any]] = {
         torch.empty(count, dtype=dtype or torch.int64), seed
     ),
 }
-_TENSORS = ("bernoulli_.Tensor",)  # of the name of another, with other arguments
-
-
-def check(event: Event) -> None:
-    """Refuse an operation that draws otherwise.
-
-    Raises:
-        ValueError: naming the operation.
-    """
-    if not (
-        isinstance(event.function, str)
-        or event.function in _NEW
-        or (event.name in IN_PLACE and not str(event.function).endswith(_TENSORS))
-    ):
-        raise ValueError(f"it is drawn by {event.function}, which initfast has no counterpart of")
-
-
-def play(event: Event, args: Any, kwargs: dict[str, Any], seed: Seed) -> Any:
-    """Do what an event that draws did, from a stream of initfast."""
-    if isinstance(event.function, str):
-        return specified(args[0], Spec(event.name, kwargs), seed)
-    if event.function in _NEW:
-        return _NEW[event.function](seed, *args, **kwargs)
-    tensor, *arguments = args
-    names = {"from": "low", "to": "high", "lambd": "rate"}
-    return IN_PLACE[event.name](
-        tensor, seed, *arguments, **{names.get(name, name): value for name, value in kwargs.items()}
-    )
+_TENSORS = ("bernoulli_.Tensor",)  # an overload with other arguments, which is not supported

@@ -1,4 +1,6 @@
-"""What is written into: the part of a logical tensor that this process holds; and how."""
+"""`Target`: the memory of this process, and its place in the logical tensor. `Fill`: how to write
+a target.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ __all__ = ["Fill", "Target", "block", "narrow", "starts"]
 
 
 class Target(NamedTuple):
-    """Memory of this process, and the part of the logical tensor of `shape` that it holds (None:
-    all of it).
+    """The memory `local` of this process, and the index `where` of the logical tensor of `shape`
+    that it holds (None: the whole tensor).
     """
 
     local: torch.Tensor
@@ -26,29 +28,35 @@ class Target(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """How to write a target. One that draws writes CPU memory and needs a seed; others write on any
-    device.
+    """A way to write a target. A fill that draws needs a seed and writes CPU memory; other fills
+    write on any device.
 
-    `says` makes the initializer of initfast that writes the same with the same seed, but for
-    `fixed_rows`; None if there is none. `unsplit`: the first of the dims whose parts cost as much
-    as the whole, so that no chunk cuts them; None if all parts are cheap."""
+    Attributes:
+        run: writes a target, with a seed.
+        draws: whether `run` draws random values.
+        equivalent: returns the initializer of initfast that writes the same values with the same
+            seed, except in `fixed_rows`. None: there is no such initializer.
+        fixed_rows: rows that hold a constant instead.
+        unsplit: the first dim that chunks must not divide, because a part costs as much as the
+            whole. None: every part is cheap.
+    """
 
     run: Callable[[Target, Seed], None]
     draws: bool = True
-    says: Callable[[], Initializer] | None = None
+    equivalent: Callable[[], Initializer] | None = None
     fixed_rows: tuple[Rows, ...] = ()
     unsplit: int | None = None
 
     def initializer(self, seed: Seed) -> Initializer | None:
         """Return the initializer that writes the same with this seed; None if there is none."""
-        if self.says is None:
+        if self.equivalent is None:
             return None
-        made = self.says().with_seed(seed)
-        return FixedRows(made, self.fixed_rows) if self.fixed_rows else made
+        initializer = self.equivalent().with_seed(seed)
+        return FixedRows(initializer, self.fixed_rows) if self.fixed_rows else initializer
 
 
 def starts(target: Target) -> Dims:
-    """Return the logical place of a target's first element, dim by dim."""
+    """Return the logical index of a target's first element."""
     return (
         (0,) * len(target.shape)
         if target.where is None
@@ -57,7 +65,7 @@ def starts(target: Target) -> Dims:
 
 
 def narrow(target: Target, dim: int, low: int, high: int) -> Target:
-    """Return the part of a target from `low` to `high` of one dim of its memory."""
+    """Return the part of a target from `low` to `high` along one dim of its memory."""
     where = [
         slice(first, first + size)
         for first, size in zip(starts(target), target.local.shape, strict=True)
@@ -67,8 +75,8 @@ def narrow(target: Target, dim: int, low: int, high: int) -> Target:
 
 
 def block(target: Target, dim: int, start: int, stop: int) -> Target | None:
-    """Return the part of a target in `start` to `stop` of one logical dim, as a target in the
-    tensor of these alone; None if there is none.
+    """Return the part of a target that lies in `start:stop` of one logical dim, as a target whose
+    logical tensor is this block alone. Return None if this process holds nothing of the block.
     """
     first = starts(target)[dim]
     low, high = max(start - first, 0), min(stop - first, target.local.shape[dim])

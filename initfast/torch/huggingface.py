@@ -1,4 +1,6 @@
-"""Models of Hugging Face's transformers by their config, on the meta device."""
+"""`spec_of_config`: from a config.json of Hugging Face's transformers to the spec of its model,
+which is built on the meta device.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from initfast.core.regular import open_regular
 from initfast.core.text import line, short
 from initfast.torch.specs import spec_from
 
-# Keys that say how many modules there are, and not how large they are.
+# Keys that count modules, unlike keys for the sizes of modules.
 _COUNTS = re.compile(r"(layer|expert|depth|block)s?$")
 _MOST_MODULES = 10_000
 
@@ -21,18 +23,18 @@ _MOST_MODULES = 10_000
 def spec_of_config(
     path: str | os.PathLike[str], dtype: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the spec of the model that a config describes, and the config for its folder.
+    """Return the spec of the model that a config describes, and the config to write next to it.
 
-    The model's own `_init_weights` says what its weights are drawn from, and the config which
-    class and dtype it has.
+    The config defines the class and the dtype of the model. Its weights are drawn from what the
+    model's own `_init_weights` uses.
 
     Args:
-        path: of a config.json.
-        dtype: replaces that of the config, also in the one returned.
+        path: the path of a config.json.
+        dtype: replaces the dtype of the config, also in the returned one.
 
     Raises:
         ImportError: transformers is not installed.
-        ValueError: the file is not a config that transformers knows.
+        ValueError: the file is not a config that transformers can build.
         OSError: the file cannot be read.
     """
     try:
@@ -44,68 +46,66 @@ def spec_of_config(
     with open_regular(path) as file:
         text = file.read()
     try:
-        found = json.loads(text.decode("utf-8"))
+        config_values = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"a config must be JSON; received {os.fspath(path)!r}: {line(error)}"
         ) from None
-    if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
+    if not isinstance(config_values, dict) or not isinstance(config_values.get("model_type"), str):
         raise ValueError(
             "a config must have the model_type of a Hugging Face model; received "
             f"{os.fspath(path)!r}"
         )
-    if "auto_map" in found:
+    if "auto_map" in config_values:
         raise ValueError(
-            "a config that brings its model's code is not built; received auto_map in "
-            f"{os.fspath(path)!r}: build the model on the meta device and pass what spec_from "
-            "returns to checkpoint.save"
+            f"{os.fspath(path)!r} has auto_map, so its model needs code from outside of "
+            "transformers, which initfast does not run: build the model on the meta device, and "
+            "pass initfast.torch.spec_from(model) to checkpoint.save"
         )
-    _check_counts(found)
+    _check_counts(config_values)
     try:
-        model, config = _built(transformers, found)
-    except Exception as error:  # whatever the values of a config lead to in transformers
+        model, config = _build(transformers, config_values)
+    except Exception as error:  # wrong values in a config raise errors of all kinds in transformers
         raise ValueError(
             f"transformers cannot build the model of {os.fspath(path)!r}: {line(error)}"
         ) from error
-    wanted = dtype or getattr(config, "dtype", None) or "float32"
-    name = str(wanted).removeprefix("torch.")
-    written = {**found, "architectures": [type(model).__name__]}
+    tensor_dtype = dtype or getattr(config, "dtype", None) or "float32"
+    name = str(tensor_dtype).removeprefix("torch.")
+    config_to_write = {**config_values, "architectures": [type(model).__name__]}
     if dtype is not None:
-        written.pop("torch_dtype", None)
-        written["dtype"] = dtype
-    return spec_from(model, dtype=name), written
+        config_to_write.pop("torch_dtype", None)
+        config_to_write["dtype"] = dtype
+    return spec_from(model, dtype=name), config_to_write
 
 
 def _check_counts(config: dict[str, Any]) -> None:
-    """Refuse a config of more modules than any model has: each takes memory, on meta too.
-
-    Raises:
-        ValueError: naming the key.
+    """Raise ValueError if a config has more modules than any real model. Each needs memory, even on
+    the meta device.
     """
-    rest = list(config.items())  # by hand: a config may be nested as deeply as Python recurses
-    while rest:
-        key, value = rest.pop()
+    queue = list(config.items())  # not recursive, because a config may be deeply nested
+    while queue:
+        key, value = queue.pop()
         if isinstance(value, dict):
-            rest += value.items()
+            queue += value.items()
         elif isinstance(value, list):
-            rest += ((key, each) for each in value)
+            queue += ((key, each) for each in value)
         elif isinstance(value, int) and value > _MOST_MODULES and _COUNTS.search(key):
             raise ValueError(
                 f"{short(key)} of a config may be at most {_MOST_MODULES}; received {value}"
             )
 
 
-def _built(transformers: Any, found: dict[str, Any]) -> tuple[Any, Any]:
+def _build(transformers: Any, config_values: dict[str, Any]) -> tuple[Any, Any]:
     """Return the model of a config on the meta device, and the config."""
-    config = transformers.AutoConfig.for_model(**found)
-    # Others may be fetched from the network, as code; none of them has to do with the weights.
+    config = transformers.AutoConfig.for_model(**config_values)
+    # Other implementations may be downloaded as code. They do not change the weights.
     config._attn_implementation = config._experts_implementation = "eager"
     with torch.device("meta"):
         return _class_of(transformers, config)(config), config
 
 
 def _class_of(transformers: Any, config: Any) -> Any:
-    """Return the class that the config names, else the one for its language model or bare model."""
+    """Return the class that the config names, else the language model or bare model of its type."""
     for name in config.architectures or ():
         kind = getattr(transformers, name, None) if isinstance(name, str) else None
         if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):

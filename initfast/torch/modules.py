@@ -1,5 +1,5 @@
-"""Initialise a model: each parameter from the stream of its name, shards and meta tensors
-included.
+"""`initialize`: fill the parameters of a model, each from the stream of its name, also if they are
+sharded or on the meta device.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from initfast.initializers.base import Initializer
 from initfast.torch import deviations, streams, targets
 from initfast.torch import rules as ruling
 from initfast.torch.materialise import Site, is_meta, materialise
-from initfast.torch.parametrized import Computed
-from initfast.torch.plan import Planned, plan, tensors_of
+from initfast.torch.parametrized import ComputedWeight
+from initfast.torch.plan import PlanEntry, plan, tensors_of
 
-_NAME_IT = (
+_WAY_OUT = (
     "initialize the whole model at once, or give each layer a separate stream, "
     "seed=Seed(42).named('layers.0')"
 )
@@ -25,14 +25,16 @@ AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
 
 
 class _Entry(NamedTuple):
+    """A parameter or buffer to write, and how."""
+
     name: str
-    site: Site | Computed
+    site: Site | ComputedWeight
     fill: targets.Fill
-    what: Any
+    initializer: Any
 
     @property
     def tensors(self) -> list[Any]:
-        """Return the tensors that are written."""
+        """Return the tensors to write."""
         return tensors_of(self.site)
 
 
@@ -68,125 +70,132 @@ def initialize(
     """Initialise every parameter of `module` in place, each from the stream of its name, and
     return the module.
 
-    The values of a parameter depend on the seed, its name, global shape and dtype and on what it is
-    drawn from, so that any sharding of the model holds the same. Tied parameters are written once,
-    in the stream of the first of their names and by the rule of the first name that has one. Names
-    are those of the plain model: what torch.compile, DataParallel, DistributedDataParallel,
-    AveragedModel, FSDP and activation checkpointing put before them does not count. Padding rows of
+    The values of a parameter depend only on the seed, its name, its global shape, its dtype and its
+    initializer. They are the same for any sharding and any number of ranks. Tied parameters are
+    written once, from the stream of their first name and by the rule of the first name that has
+    one. Names are those of the plain model, without the prefixes of torch.compile, DataParallel,
+    DistributedDataParallel, AveragedModel, FSDP and activation checkpointing. Padding rows of
     embeddings are 0 under any rule. A weight with a parametrization (weight_norm, spectral_norm,
-    orthogonal, also the older hooks) is drawn as a whole under its own name and assigned through
+    orthogonal, or their older hooks) is drawn under its own name and assigned through
     `right_inverse`.
 
     Args:
-        module: any module, on any device. Parameters on the meta device get memory first, ties
-            kept. DTensors (FSDP2, tensor parallelism) get their local part; fans are of the global
-            shape.
-        seed: integer in [0, 2**64), or a `Seed`, whose name then comes before the parameters'.
-            A ReusedSeedWarning says if single layers of one model get one seed without a name.
-            None: drawn from torch's default generator; refused if a parameter is a DTensor, because
-            all ranks need the same.
-        rules: pairs (pattern, what), or a dict of them; the first that matches a parameter's name
-            decides. A pattern is a glob ("*.attn.*.weight") or an `re.Pattern`, and has to fit the
-            whole of a name; or a module class, for the parameters that its instances themselves
-            hold, or with a dict of rules for the names within them
-            ({nn.Linear: {"weight": "xavier_uniform_", "bias": "zeros_"}}).
+        module: any module, on any device. Parameters on the meta device are allocated first; ties
+            are preserved. DTensors (FSDP2, tensor parallelism) get their local part, with fans of
+            the global shape.
+        seed: an integer in [0, 2**64), or a `Seed`, whose name is then a prefix of the parameters'
+            names. A ReusedSeedWarning is shown if single layers of one model get the same seed
+            without a name. None: drawn from torch's default generator; not accepted if a parameter
+            is a DTensor, because all ranks need the same seed.
+        rules: pairs (pattern, initializer), or a dict of them. The first one that matches a
+            parameter decides. A pattern is a glob ("*.attn.*.weight") or an `re.Pattern`, which
+            must match the whole name. It may also be a module class: either for all parameters
+            that instances of this class directly hold, or with a dict of rules for the names within
+            them ({nn.Linear: {"weight": "xavier_uniform_", "bias": "zeros_"}}).
 
-            `what` is a function of `torch.nn.init` by name or itself ("xavier_uniform_"), the same
-            with arguments ("trunc_normal_(std=0.02)", ("trunc_normal_", {"std": 0.02}) or a
-            functools.partial of keywords), any other text that `initfast.get` takes ("he_normal"),
-            an initializer of initfast (its seed is not used, and its fans are torch's), `blocks` of
-            any of these for a parameter that packs several, or None: leave as it is, of any tensor
-            class, lazy ones too.
+            An initializer is a function of `torch.nn.init` or its name ("xavier_uniform_"), the
+            same with arguments ("trunc_normal_(std=0.02)", ("trunc_normal_", {"std": 0.02}) or a
+            functools.partial with keywords), any other text that `initfast.get` accepts
+            ("he_normal"), an initializer of initfast (its seed is ignored, and its fans are
+            torch's), or `blocks` of these for a parameter that packs several. None leaves a
+            parameter unchanged, which may then be lazy or of any tensor class.
 
-            A parameter without a rule is drawn from what the model's own `_init_weights`,
-            `init_weights` or `reset_parameters` draws it from (see `rules_from`), else from what
-            its layer's does. A frozen parameter (requires_grad=False) that only a layer's default
-            is known for stays as it is.
+            A parameter without a rule is initialised like the model's own `_init_weights`,
+            `init_weights` or `reset_parameters` does (see `rules_from`), else like the
+            `reset_parameters` of its layer. A frozen parameter (requires_grad=False) stays
+            unchanged if only the default of its layer is known.
 
-            What a constructor does on top of that needs `rules_from(a function that builds the
-            model)`. A UserWarning names the parameters of a new model that hold another constant
-            than they would be drawn from or, from 1000 elements on, differ in mean or deviation by
-            more than a quarter; a sample of each is looked at. A model counts as new while half of
-            what begins constant is so, ones of norms among it, or, if nothing begins so, half of
-            the rest agrees. On the meta device there are no values to compare.
+            If a constructor changes parameters after that, pass `rules_from(a function that builds
+            the model)`. A UserWarning names such parameters of a new model. They are found by
+            comparing a sample with what would be drawn: another constant, or, for 1000 elements or
+            more, a mean or standard deviation that differs by more than a quarter. A model counts
+            as new if at least half of its parameters with a constant initial value still hold it,
+            including the ones of norms; or, if it has none, if half of the others agree. On the
+            meta device there are no values to compare.
 
-            The arguments of functions with fans may have `groups`, the groups of a convolution, by
-            which torch does not divide the fan_out; groups="module" takes those of each module.
+            Functions with fans accept `groups`, the groups of a convolution, by which torch does
+            not divide fan_out. groups="module" uses the groups of each module.
 
-            Parameters of three dims outside a convolution are stacked matrices, (expert, out, in)
-            or, if the module has a true `is_transposed`, (expert, in, out): each has its own fans
-            and is orthogonal in itself. A warning points this out unless a name says "expert" or
-            "moe" or the rule says `batch_dims`.
-        buffers: reset the running statistics of normalisation layers and what the model's own
-            initialisation computes (rotary frequencies, positions), and apply to buffers the rules
-            that match no parameter ("*" is for parameters alone). Without it, buffers are written
-            that are on the meta device, where they have no values, or that a rule names in full.
-        device: where meta tensors get their memory; default: where the mesh of a DTensor is, else
-            the CPU.
-        report: return what was drawn from what, in place of the module.
+            Parameters of three dims outside a convolution are taken as stacked matrices,
+            (expert, out, in), or (expert, in, out) if the module has a true `is_transposed`: each
+            has its own fans and is orthogonal by itself. A warning is shown unless a name contains
+            "expert" or "moe", or the rule has `batch_dims`.
+        buffers: True also resets the running statistics of normalisation layers and the buffers
+            that the model's own initialisation computes (rotary frequencies, positions), and
+            applies to buffers the rules that match no parameter ("*" is for parameters only).
+            False writes only buffers on the meta device, which have no values, and buffers that a
+            rule names in full.
+        device: where meta tensors are allocated. Default: the device type of the mesh for a
+            DTensor, else the CPU.
+        report: return the initializers instead of the module.
 
     Returns:
-        The module; or, with `report`, the initializer of each parameter and buffer that was
-        written, by name, with its stream: `found[name].block(shape, ...)` makes its values again. A
-        text replaces what no initializer writes, such as `sparse_`.
+        The module. With `report`, the initializer of each parameter and buffer that was written, by
+        name, with its stream: `result[name].block(shape, ...)` computes its values again. If no
+        initializer writes the same, as for `sparse_`, there is a text instead.
 
     Raises:
-        ValueError: if parameters have neither rule nor default (all are named), a rule matches
-            nothing, an argument does not fit a parameter, a buffer on the meta device has no known
-            values, or a parameter is a flat shard of FSDP1 or a placeholder of DeepSpeed ZeRO-3.
-            Nothing has been written then.
-        TypeError: if a parameter is of a tensor class that is not known, or a rule is no rule.
+        ValueError: parameters have neither rule nor default (the message names all of them), a rule
+            matches nothing, an argument does not fit a parameter, a buffer on the meta device has
+            no known values, or a parameter is a flat shard of FSDP1 or a placeholder of DeepSpeed
+            ZeRO-3. Nothing has been written then.
+        TypeError: a parameter is of an unsupported tensor class, or a rule has a wrong type.
+
+    >>> layer = torch.nn.Linear(64, 32)
+    >>> initialize(layer, seed=42, rules={"weight": "he_normal", "bias": "zeros_"}) is layer
+    True
     """
-    planned = list(plan(module, ruling.parse(rules), buffers))
-    entries = list(_entries(planned))
+    plan_entries = list(plan(module, ruling.parse(rules), buffers))
+    entries = list(_entries(plan_entries))
     base = _base_seed(seed, (tensor for entry in entries for tensor in entry.tensors))
     _check_memory(entries)
-    deviations.check(planned)
+    deviations.check(plan_entries)
     if any(is_meta(tensor) for tensor in (*module.parameters(), *module.buffers())):
         materialise(module, device)
         _check_memory(entries)
-    # Of a single layer, whose names do not say which layer it is.
+    # A single layer has no prefix in its names, so that another layer may use the same streams.
     single = seed is not None and base.name is None and not any(module.children())
     for entry in entries:
         stream = base.named(entry.name)
         if single and entry.fill.draws and not any(map(targets.is_sharded, entry.tensors)):
-            streams.note(stream, targets.local_part(entry.tensors[0]), _NAME_IT)
+            streams.check_reuse(stream, targets.local_part(entry.tensors[0]), _WAY_OUT)
         entry.site.write(entry.fill, stream)
     if report:
-        return {entry.name: _reported(entry, base.named(entry.name)) for entry in entries}
+        return {entry.name: _report_entry(entry, base.named(entry.name)) for entry in entries}
     return module
 
 
-def _reported(entry: _Entry, seed: Seed) -> Initializer | str:
+def _report_entry(entry: _Entry, seed: Seed) -> Initializer | str:
     initializer = entry.fill.initializer(seed)
-    return ruling.shown(entry.what) if initializer is None else initializer
+    return ruling.as_text(entry.initializer) if initializer is None else initializer
 
 
 def _check_memory(entries: Iterable[_Entry]) -> None:
-    """Raise what writing would raise, before anything is written."""
+    """Raise the errors that writing would raise, before anything is written."""
     for entry in entries:
         for tensor in entry.tensors:
             targets.find(tensor)
 
 
-def _entries(plans: Iterable[Planned]) -> Iterator[_Entry]:
-    """Return what is to be written. Raises if a tensor on the meta device has no known values."""
+def _entries(plan_entries: Iterable[PlanEntry]) -> Iterator[_Entry]:
+    """Return the tensors to write. Raise ValueError if one on the meta device would stay unset."""
     unset: dict[str, list[str]] = {"parameter": [], "buffer": []}
-    for planned in plans:
-        if planned.what is not None:
-            yield _Entry(planned.name, planned.site, planned.fill, planned.what)
-        elif any(map(is_meta, tensors_of(planned.site))):
-            unset[planned.kind].append(planned.name)
+    for entry in plan_entries:
+        if entry.initializer is not None:
+            yield _Entry(entry.name, entry.site, entry.fill, entry.initializer)
+        elif any(map(is_meta, tensors_of(entry.site))):
+            unset[entry.kind].append(entry.name)
     if unset["parameter"]:
         raise ValueError(
-            "a parameter on the meta device has nothing to leave; received "
-            f"{', '.join(map(repr, unset['parameter']))} and a rule None"
+            "a rule None cannot leave parameters on the meta device unset: "
+            f"{', '.join(map(repr, unset['parameter']))}. Pass an initializer for them, or build "
+            "the model on the CPU"
         )
     if unset["buffer"]:
         raise ValueError(
-            "a buffer on the meta device has no values, and initfast does not know those of "
-            f"{', '.join(map(repr, unset['buffer']))}: "
-            "make it on the CPU, or pass a rule of its name"
+            "buffers on the meta device have no values, and initfast does not know the values of "
+            f"{', '.join(map(repr, unset['buffer']))}: build the model on the CPU, or pass a rule "
+            "with the buffer's name"
         )
 
 

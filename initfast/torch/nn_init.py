@@ -1,4 +1,4 @@
-"""Do what a function of `torch.nn.init` does in another way, whoever calls it."""
+"""`intercept`: replace functions of `torch.nn.init` for this thread, for every caller."""
 
 from __future__ import annotations
 
@@ -12,46 +12,47 @@ from typing import Any, TypeAlias
 import torch
 
 Handler: TypeAlias = Callable[[str, torch.Tensor, dict[str, Any]], bool]
-"""Takes a function's name, its tensor and its other arguments; False: it is torch's own to do."""
+"""A function of a name, a tensor and the other arguments. It returns False to let torch do it."""
 
 _lock = threading.Lock()
-_count = 0  # contexts that are open, in any thread
+_open_contexts = 0  # contexts that are open, in any thread
 
 
 class _Thread(threading.local):
-    handlers: dict[str, Handler] = {}  # by the names of functions  # noqa: RUF012 # never changed
+    handlers: dict[str, Handler] = {}  # by function name  # noqa: RUF012 # replaced, never modified
 
 
 _thread = _Thread()
 
 
 @contextmanager
-def handled(names: Iterable[str], handler: Handler) -> Iterator[None]:
-    """Return a context in which this thread's calls of the functions of these names, of those that
-    draw, go to `handler`.
+def intercept(names: Iterable[str], handler: Handler) -> Iterator[None]:
+    """Return a context in which calls of these random functions go to `handler`, in this thread.
 
-    The function objects get other code meanwhile, so that it does not matter who holds them: a
-    module, a dict, a default argument, a partial, an import from before or after."""
-    global _count
+    The code of the function objects is replaced meanwhile. This also reaches callers that keep a
+    reference to them: in a module, a dict, a default argument or a partial."""
+    global _open_contexts
     outer = _thread.handlers
     with _lock:
-        if not _count:
+        if not _open_contexts:
             for function in _functions:
                 function.replace()
-        _count += 1
+        _open_contexts += 1
     _thread.handlers = outer | dict.fromkeys(names, handler)
     try:
         yield
     finally:
         _thread.handlers = outer
         with _lock:
-            _count -= 1
-            if not _count:
+            _open_contexts -= 1
+            if not _open_contexts:
                 for function in _functions:
                     function.restore()
 
 
 class _Function:
+    """A function of `torch.nn.init` whose code can be replaced and restored."""
+
     def __init__(self, function: FunctionType) -> None:
         self._function = function
         self._code = function.__code__
@@ -66,20 +67,20 @@ class _Function:
         handler = _thread.handlers.get(name)
         if handler:
             try:
-                given = self._signature.bind(*args, **kwargs)
+                bound = self._signature.bind(*args, **kwargs)
             except TypeError:
-                return self._original(*args, **kwargs)  # which says what is wrong
-            given.apply_defaults()
-            tensor = given.arguments.pop("tensor")
-            if handler(name, tensor, given.arguments):
+                return self._original(*args, **kwargs)  # raises the error that users of torch know
+            bound.apply_defaults()
+            tensor = bound.arguments.pop("tensor")
+            if handler(name, tensor, bound.arguments):
                 return tensor
         return self._original(*args, **kwargs)
 
     def replace(self) -> None:
-        # For the signature and the source.
+        # inspect.signature and inspect.getsource follow __wrapped__.
         self._function.__wrapped__ = self._original  # type: ignore[attr-defined]
         self._function.__kwdefaults__ = {"_initfast": self}
-        self._function.__code__ = _call.__code__
+        self._function.__code__ = _replacement.__code__
 
     def restore(self) -> None:
         self._function.__code__ = self._code
@@ -87,19 +88,19 @@ class _Function:
         del self._function.__wrapped__  # type: ignore[attr-defined]
 
 
-def _call(*args: Any, _initfast: _Function, **kwargs: Any) -> Any:
+def _replacement(*args: Any, _initfast: _Function, **kwargs: Any) -> Any:
     return _initfast(*args, **kwargs)
 
 
-def _drawing() -> Iterator[_Function]:
+def _random_functions() -> Iterator[_Function]:
     for name in torch.nn.init.__all__:
         function = getattr(torch.nn.init, name, None)
         if (
             isinstance(function, FunctionType)
-            and function.__globals__ is vars(torch.nn.init)  # else another package has put it there
+            and function.__globals__ is vars(torch.nn.init)  # not replaced by another package
             and "generator" in inspect.signature(function).parameters
         ):
             yield _Function(function)
 
 
-_functions = list(_drawing())
+_functions = list(_random_functions())

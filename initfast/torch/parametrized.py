@@ -1,9 +1,9 @@
-"""Weights that a module computes from its parameters: `torch.nn.utils.parametrize`, and the older
-`weight_norm` and `spectral_norm`, which are hooks.
+"""`ComputedWeight`: a weight that a module computes from its parameters, by
+`torch.nn.utils.parametrize` or by the older hooks `weight_norm` and `spectral_norm`.
 
-Such a weight is drawn under its own name and assigned: the parameters behind it get what the
-parametrization's `right_inverse` makes of it, and the vectors of a spectral norm are computed for
-the new weight."""
+Such a weight is drawn under its own name and then assigned: its parameters are set through
+`right_inverse` of the parametrization, and the vectors of a spectral norm are computed for the new
+weight."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ from initfast.initializers.random import RandomNormal
 from initfast.torch import targets
 from initfast.torch.materialise import Site
 
-__all__ = ["Computed", "computed", "shape_of"]
+__all__ = ["ComputedWeight", "computed_weights", "shape_of"]
 
 _SPECTRAL: Any = parametrizations._SpectralNorm
 _ORTHOGONAL: Any = parametrizations._Orthogonal
-_POWER_STEPS = 15  # as torch's own constructor takes
+_POWER_STEPS = 15  # the same as in torch's constructor
 
 
-class Computed(NamedTuple):
-    """A weight `key` that `module` computes from `parameters`, by a list of parametrizations or by
-    a hook.
+class ComputedWeight(NamedTuple):
+    """A weight that `module` computes as its attribute `key`.
 
-    `buffers` follow from the weight."""
+    Attributes:
+        by: the list of parametrizations, or the hook, that computes it.
+        parameters: the parameters that it is computed from.
+        buffers: buffers that depend on the weight.
+    """
 
     module: nn.Module
     key: str
@@ -45,9 +48,9 @@ class Computed(NamedTuple):
 
     @property
     def tensor(self) -> torch.Tensor:
-        """Return a tensor without memory, of the weight's logical shape and dtype."""
+        """Return a meta tensor of the weight's shape and dtype."""
         if isinstance(self.by, nn.Module):
-            # On copies without memory: computing the weight may change buffers.
+            # On meta copies, because computing the weight may change buffers.
             memory = {
                 id(each): torch.empty(each.shape, dtype=each.dtype, device="meta")
                 for each in (*self.by.parameters(), *self.by.buffers())
@@ -60,9 +63,9 @@ class Computed(NamedTuple):
 
     @in_fixed_environment
     def write(self, fill: targets.Fill, seed: Seed) -> None:
-        """Draw the weight, and assign it to the parameters and buffers behind it."""
-        like, device = self.tensor, targets.local_part(self.parameters[0].tensor).device
-        weight = torch.empty(like.shape, dtype=like.dtype, device=device)
+        """Draw the weight, and set the parameters and buffers that it is computed from."""
+        shape_and_dtype, device = self.tensor, targets.local_part(self.parameters[0].tensor).device
+        weight = torch.empty(shape_and_dtype.shape, dtype=shape_and_dtype.dtype, device=device)
         whole = targets.Target(weight, tuple(weight.shape), None)
         targets.write(weight, whole, fill, seed)
         with torch.no_grad(), _torch_seeded(seed, device):
@@ -77,6 +80,7 @@ class Computed(NamedTuple):
             setattr(self.module, self.key, self.by.compute_weight(self.module, False))
 
     def _inverse(self, weight: torch.Tensor, seed: Seed) -> tuple[torch.Tensor, ...]:
+        """Return the values of the parameters for this weight. Compute the spectral vectors."""
         if isinstance(self.by, WeightNorm):
             return torch.norm_except_dim(weight, 2, self.by.dim), weight
         if isinstance(self.by, SpectralNorm):
@@ -90,7 +94,7 @@ class Computed(NamedTuple):
             return (weight,)
         value: Any = weight
         for each in reversed(self.by):
-            # As torch does where it registers a parametrization: without an inverse, the identity.
+            # As in torch's register_parametrization: without an inverse, use the value unchanged.
             if hasattr(each, "right_inverse"):
                 with contextlib.suppress(NotImplementedError):
                     value = each.right_inverse(value)
@@ -101,12 +105,12 @@ class Computed(NamedTuple):
         return (value,) if isinstance(value, torch.Tensor) else tuple(value)
 
 
-def computed(module: nn.Module) -> Iterator[Computed]:
+def computed_weights(module: nn.Module) -> Iterator[ComputedWeight]:
     """Return every weight that a module itself computes from its parameters."""
     if parametrize.is_parametrized(module):
         lists: Any = module.parametrizations
         for key, by in lists.items():
-            if by._parameters:  # else it is a buffer that is parametrized
+            if by._parameters:  # otherwise a buffer is parametrized
                 parameters = tuple(Site(by._parameters, name) for name in by._parameters)
                 buffers = tuple(
                     Site(each._buffers, name)
@@ -114,31 +118,31 @@ def computed(module: nn.Module) -> Iterator[Computed]:
                     if isinstance(each, _SPECTRAL | _ORTHOGONAL)
                     for name in each._buffers
                 )
-                yield Computed(module, key, by, parameters, buffers)
+                yield ComputedWeight(module, key, by, parameters, buffers)
     hooks: Any = module._forward_pre_hooks.values()
     for hook in hooks:
         if isinstance(hook, WeightNorm | SpectralNorm):
-            old = isinstance(hook, WeightNorm)
-            parts, held = (("_g", "_v"), ()) if old else (("_orig",), ("_u", "_v"))
-            yield Computed(
+            is_weight_norm = isinstance(hook, WeightNorm)
+            parts, vectors = (("_g", "_v"), ()) if is_weight_norm else (("_orig",), ("_u", "_v"))
+            yield ComputedWeight(
                 module,
                 hook.name,
                 hook,
                 tuple(Site(module._parameters, hook.name + part) for part in parts),
-                tuple(Site(module._buffers, hook.name + part) for part in held),
+                tuple(Site(module._buffers, hook.name + part) for part in vectors),
             )
 
 
 def shape_of(module: nn.Module, key: str) -> tuple[int, ...]:
-    """Return the shape of a weight, computed or not, without computing it."""
-    for each in computed(module):
+    """Return the shape of a weight, parametrized or not, without computing it."""
+    for each in computed_weights(module):
         if each.key == key:
             return tuple(each.tensor.shape)
     return tuple(getattr(module, key).shape)
 
 
 def _direction(vector: torch.Tensor, eps: float, seed: Seed, key: str) -> torch.Tensor:
-    """Give a vector of a spectral norm a random direction, which depends on the seed alone."""
+    """Give a vector of a spectral norm a random direction that depends only on the seed."""
     target = targets.find(vector)
     if target is not None:
         fill = targets.draw(RandomNormal(0.0, 1.0, seed=0), target.shape, vector.dtype)
@@ -149,8 +153,8 @@ def _direction(vector: torch.Tensor, eps: float, seed: Seed, key: str) -> torch.
 
 @contextlib.contextmanager
 def _torch_seeded(seed: Seed, device: torch.device) -> Iterator[None]:
-    """Return a context in which torch's generators, from which an inverse may draw, follow the
-    seed.
+    """Return a context in which torch's generators are seeded, because an inverse may draw from
+    them.
     """
     devices = [] if device.type == "cpu" else [device]
     kind = {"device_type": device.type} if devices else {}

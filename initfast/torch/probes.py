@@ -1,4 +1,6 @@
-"""Watch the layers of a module, its activations and its residual sums while it runs."""
+"""`Watch`: measure the layers of a module, its activations and its residual sums while it runs, by
+module hooks and by a mode that sees every function of torch.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,13 @@ from initfast.signal.activations import Activation
 from initfast.signal.functions import identified, resolve
 from initfast.signal.measures import moments
 from initfast.signal.trails import Line, Trail
-from initfast.torch.layers import axis, composed, fans, is_layer, is_norm
+from initfast.torch.layers import axis, fans, is_composed, is_layer, is_norm
 
 __all__ = ["Watch", "matrix", "rms", "tensors"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
-# By the names of torch's functions, in place or not.
+# Names of torch's functions, without the underscore of in-place versions.
 _ELEMENTWISE = {
     "celu", "clamp", "clamp_max", "clamp_min", "clip", "elu", "expit", "gelu", "hardshrink",
     "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "log_sigmoid", "mish",
@@ -29,7 +31,7 @@ _ELEMENTWISE = {
     "softsign", "tanh", "tanhshrink", "threshold",
 }  # fmt: skip
 _MIXING = {"glu", "log_softmax", "softmax", "softmin", "gumbel_softmax"}
-# They change the form of a signal, or make it coarser, no more.
+# They reshape or pool a signal, and do not transform its values otherwise.
 _PASSING = {
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d",
     "alpha_dropout", "avg_pool1d", "avg_pool2d", "avg_pool3d", "contiguous", "dropout",
@@ -42,37 +44,41 @@ _PASSING_MODULES = ("Dropout", "Pool", "Flatten", "Identity", "DropPath", "Stoch
 
 
 class Watch(TorchFunctionMode):
-    """Hooks on the layers and on the functions that are activations, while the module runs.
+    """A context that measures a module while it runs.
 
-    Attributes: trail: the lines, in order. gradients: RMS of the gradient by each tensor that a
-        line gave, by (id of the line, number of the tensor); filled while autograd runs.
+    Attributes:
+        trail: the lines of the report, in the order of the run.
+        gradients: the RMS of the gradient by each output of a line, by (id of the line, number of
+            its steps). It is filled while autograd runs.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.trail = Trail()
         self.gradients: dict[tuple[int, int], float] = {}
-        self._given: dict[int, list[Any]] = {}
+        self._inputs: dict[int, list[Any]] = {}
         self._handles: list[Any] = []
         self._names = {part: name for name, part in module.named_modules()}
         self._layers = {part: name for part, name in self._names.items() if is_layer(part, name)}
         self._stack: list[nn.Module] = []
-        self._depth = 0  # of layers that run now
+        self._depth = 0  # number of nested layers that run now
         self._nodes: dict[Any, Line] = {}
-        self._known: dict[Any, Activation | str] = {}
+        self._activations: dict[Any, Activation | str] = {}
         self._pending: list[tuple[Line | None, Floats | None]] = []
 
     def __enter__(self) -> Any:
         for part in self._names:
             if part in self._layers:
-                self._handles.append(part.register_forward_pre_hook(self._before, with_kwargs=True))
-                self._handles.append(part.register_forward_hook(self._after))
+                self._handles.append(
+                    part.register_forward_pre_hook(self._before_layer, with_kwargs=True)
+                )
+                self._handles.append(part.register_forward_hook(self._after_layer))
             elif any(True for _ in part.children()) or any(True for _ in part.parameters()):
-                self._handles.append(part.register_forward_pre_hook(self._enters))
-                self._handles.append(part.register_forward_hook(self._leaves))
+                self._handles.append(part.register_forward_pre_hook(self._before_container))
+                self._handles.append(part.register_forward_hook(self._after_container))
             else:
-                self._handles.append(part.register_forward_pre_hook(self._maybe_activation))
-                self._handles.append(part.register_forward_hook(self._was_activation))
+                self._handles.append(part.register_forward_pre_hook(self._before_leaf))
+                self._handles.append(part.register_forward_hook(self._after_leaf))
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> None:
@@ -80,23 +86,25 @@ class Watch(TorchFunctionMode):
         for handle in self._handles:
             handle.remove()
 
-    def _enters(self, part: nn.Module, args: Any) -> None:
+    def _before_container(self, part: nn.Module, args: Any) -> None:
         self._stack.append(part)
 
-    def _leaves(self, part: nn.Module, args: Any, output: Any) -> None:
+    def _after_container(self, part: nn.Module, args: Any, output: Any) -> None:
         self._stack.pop()
 
-    def _maybe_activation(self, part: nn.Module, args: Any) -> None:
-        """A module without parameters or children, called with one tensor, is looked at as a
-        whole: a GELU in several steps is a GELU."""
+    def _before_leaf(self, part: nn.Module, args: Any) -> None:
+        """Begin to observe a module without parameters and children, called with one tensor. It is
+        observed as a whole, so that a GELU in several steps is still a GELU."""
         line = self.trail.source(args[0]) if len(args) == 1 and not self._depth else None
         net = None
         if line is not None:
-            net = matrix(args[0], axis(line.owner, args[0]))  # before an activation in place
+            # Copied now, because the activation may be in place.
+            net = matrix(args[0], axis(line.owner, args[0]))
             self._depth += 1
         self._pending.append((line, net))
 
-    def _was_activation(self, part: nn.Module, args: Any, out: Any) -> None:
+    def _after_leaf(self, part: nn.Module, args: Any, out: Any) -> None:
+        """Record the module as the activation of the line that gave its input."""
         line, net = self._pending.pop()
         if line is None or net is None:
             return
@@ -107,53 +115,65 @@ class Watch(TorchFunctionMode):
         if name.endswith(_PASSING_MODULES) or any(each in name for each in _PASSING_MODULES):
             self.trail.passed(args[0], out)
             return
-        if part not in self._known:
+        if part not in self._activations:
             try:
                 with torch._C.DisableTorchFunction():
-                    training, part.training = part.training, False  # RReLU: its mean slope
-                    self._known[part] = resolve(part.forward, name)
+                    # RReLU has its mean slope in evaluation mode.
+                    training, part.training = part.training, False
+                    self._activations[part] = resolve(part.forward, name)
             except ValueError:  # softmax, GLU, maxout
-                self._known[part] = name.lower()
+                self._activations[part] = name.lower()
             finally:
                 part.training = training
-        known = self._known[part]
-        self.trail.activated(line, known, out, net, matrix(out, axis(line.owner, out)))
-        self._follow(line)
+        activation = self._activations[part]
+        self.trail.activated(line, activation, out, net, matrix(out, axis(line.owner, out)))
+        self._record_gradient(line)
 
-    def _before(self, layer: nn.Module, args: Any, kwargs: Any) -> None:
-        given = next(tensors((args, kwargs)), None)
-        before = None
-        if given is not None and given.is_floating_point():
-            # Measured now, because the layer may write into it.
-            before = moments(matrix(given, axis(layer, given)))
-        shape = None if given is None else tuple(given.shape)
-        self._given.setdefault(id(layer), []).append((given, shape, before))
+    def _before_layer(self, layer: nn.Module, args: Any, kwargs: Any) -> None:
+        layer_input = next(tensors((args, kwargs)), None)
+        input_moments = None
+        if layer_input is not None and layer_input.is_floating_point():
+            # Measured now, because the layer may change its input in place.
+            input_moments = moments(matrix(layer_input, axis(layer, layer_input)))
+        shape = None if layer_input is None else tuple(layer_input.shape)
+        self._inputs.setdefault(id(layer), []).append((layer_input, shape, input_moments))
         self._depth += 1
 
-    def _after(self, layer: nn.Module, args: Any, output: Any) -> None:
+    def _after_layer(self, layer: nn.Module, args: Any, output: Any) -> None:
+        """Add a line to the trail, or a normalisation to the line that gave its input."""
         self._depth -= 1
-        given, shape, before = self._given[id(layer)].pop()
+        layer_input, shape, input_moments = self._inputs[id(layer)].pop()
         out = next((each for each in tensors(output) if each.is_floating_point()), None)
         if self._depth or out is None or not out.ndim:
             return
         values = matrix(out, axis(layer, out))
         norm = is_norm(layer)
-        if all(each.ndim < 2 for each in layer.parameters(recurse=False)) and not composed(layer):
-            line = self.trail.source(given)
+        if all(each.ndim < 2 for each in layer.parameters(recurse=False)) and not is_composed(
+            layer
+        ):
+            line = self.trail.source(layer_input)
             if line is not None:
                 self.trail.normalised(line, out, values, norm=norm)
                 line.parts.append(layer)
-                self._follow(line)
+                self._record_gradient(line)
                 return
         name = self._layers[layer] or type(layer).__name__
         line = self.trail.layer(
-            layer, name, fans(layer, shape, out), before, out, values, given=given, norm=norm
+            layer,
+            name,
+            fans(layer, shape, out),
+            input_moments,
+            out,
+            values,
+            given=layer_input,
+            norm=norm,
         )
         if out.grad_fn is not None:
             self._nodes[out.grad_fn] = line
-        self._follow(line)
+        self._record_gradient(line)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch, and record sums, activations and reshapes outside of layers."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if self._depth or not args or not isinstance(args[0], torch.Tensor):
@@ -169,65 +189,70 @@ class Watch(TorchFunctionMode):
         return out
 
     def _activation(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
-        given = args[0]
-        line = self.trail.source(given)
+        net_input = args[0]
+        line = self.trail.source(net_input)
         if line is None:
             return func(*args, **kwargs)
-        where = axis(line.owner, given)
-        net = matrix(given, where)  # before an activation in place
+        unit_axis = axis(line.owner, net_input)
+        net = matrix(net_input, unit_axis)  # copied now, because the activation may be in place
         out = func(*args, **kwargs)
-        known = self._elementwise(func, name, args[1:], kwargs) if name in _ELEMENTWISE else name
-        self.trail.activated(line, known, out, net, matrix(out, where))
-        self._follow(line)
+        elementwise = name in _ELEMENTWISE
+        activation = self._elementwise(func, name, args[1:], kwargs) if elementwise else name
+        self.trail.activated(line, activation, out, net, matrix(out, unit_axis))
+        self._record_gradient(line)
         return out
 
     def _elementwise(self, func: Any, name: str, args: Any, kwargs: Any) -> Activation | str:
-        """Return the activation that a function is with the arguments that it was called with."""
-        rest = {key: value for key, value in kwargs.items() if key != "inplace"}
-        if name == "rrelu":  # its mean: the slope of evaluation
-            rest["training"], args = False, args[:2]
-        plain = [_alone(each) for each in args]
-        rest = {key: _alone(value) for key, value in rest.items()}
-        key = (func, repr(plain), repr(rest))
-        if key not in self._known:
+        """Return the activation of a function with the other arguments of this call."""
+        keywords = {key: value for key, value in kwargs.items() if key != "inplace"}
+        if name == "rrelu":  # with its mean slope, as in evaluation mode
+            keywords["training"], args = False, args[:2]
+        positional = [_scalar(each) for each in args]
+        keywords = {key: _scalar(value) for key, value in keywords.items()}
+        key = (func, repr(positional), repr(keywords))
+        if key not in self._activations:
 
             def value(z: Floats) -> Floats:
                 with torch.no_grad(), torch._C.DisableTorchFunction():
-                    given = torch.tensor(np.asarray(z), dtype=torch.float64)
-                    found: Floats = func(given, *plain, **rest).numpy()
-                    return found
+                    z_tensor = torch.tensor(np.asarray(z), dtype=torch.float64)
+                    values: Floats = func(z_tensor, *positional, **keywords).numpy()
+                    return values
 
-            self._known[key] = identified(name, value)
-        return self._known[key]
+            self._activations[key] = identified(name, value)
+        return self._activations[key]
 
     def _sum(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Call an addition, and record it if it is a residual connection."""
         a: Any = args[0]
         b: Any = args[1] if len(args) > 1 else None
-        if not _comparable(a, b):
+        if not _can_be_residual(a, b):
             return func(*args, **kwargs)
-        found = _stream(a, b)
-        before, added = (rms(a), rms(b)) if found is None else (rms(found[0]), rms(found[1]))
-        if found is None and (before == 0.0) != (added == 0.0):
-            # A projected stream: what is 0 is the branch.
-            zero, other = (a, b) if before == 0.0 else (b, a)
-            common = _back(other.grad_fn, set())
-            self._belong(_back(zero.grad_fn, common) - common, None, silent=True)
+        residual = _stream_and_branch(a, b)
+        stream_rms, branch_rms = (
+            (rms(a), rms(b)) if residual is None else (rms(residual[0]), rms(residual[1]))
+        )
+        if residual is None and (stream_rms == 0.0) != (branch_rms == 0.0):
+            # Neither was computed from the other: the stream is projected, and the zero tensor is
+            # the branch.
+            zero, other = (a, b) if stream_rms == 0.0 else (b, a)
+            common = _ancestors(other.grad_fn, set())
+            self._assign(_ancestors(zero.grad_fn, common) - common, None, silent=True)
         out = func(*args, **kwargs)
-        if found is not None:
+        if residual is not None:
             top = self._stack[-1] if self._stack else None
             name = "" if top is None else self._names[top] or type(top).__name__
-            self.trail.forked(found[0])
-            number = self.trail.joined(name, before, added, rms(out))
-            self._belong(found[2], number, silent=added == 0.0 < before)
+            self.trail.forked(residual[0])
+            number = self.trail.joined(name, stream_rms, branch_rms, rms(out))
+            self._assign(residual[2], number, silent=branch_rms == 0.0 < stream_rms)
         return out
 
-    def _belong(self, nodes: set[Any], block: int | None, *, silent: bool) -> None:
+    def _assign(self, nodes: set[Any], block: int | None, *, silent: bool) -> None:
         for node in nodes:
             if (line := self._nodes.get(node)) is not None:
                 self.trail.belongs(line, block, silent=silent)
 
-    def _follow(self, line: Line) -> None:
-        """Note the RMS of the gradient by what the layer gives now."""
+    def _record_gradient(self, line: Line) -> None:
+        """Record the RMS of the gradient by the current output of a layer, when autograd runs."""
         key = (id(line), line.steps)
         if line.output.requires_grad:
             line.output.register_hook(
@@ -235,45 +260,49 @@ class Watch(TorchFunctionMode):
             )
 
 
-def _comparable(a: Any, b: Any) -> bool:
-    """Return whether two summands may be a stream and its branch."""
+def _can_be_residual(a: Any, b: Any) -> bool:
+    """Return whether two summands may be a residual stream and its branch."""
     for each in (a, b):
         if not isinstance(each, torch.Tensor) or each.grad_fn is None or each.ndim < 2:
             return False
     return a.shape == b.shape and a.grad_fn is not b.grad_fn
 
 
-def _stream(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, set[Any]] | None:
-    """Return which of two summands the other was computed from: (stream, branch, the branch's nodes
-    of autograd); None if neither was.
+def _stream_and_branch(
+    a: torch.Tensor, b: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, set[Any]] | None:
+    """Return (stream, branch, the autograd nodes of the branch) if one summand, the branch, was
+    computed from the other, else None.
     """
     for stream, branch in ((a, b), (b, a)):
         start: Any = stream.grad_fn
-        # Nodes are numbered as they are made: what is older cannot have come from the stream.
-        nodes = _back(branch.grad_fn, {start}, start._sequence_nr())
+        # Nodes are numbered in the order of creation: an older node cannot depend on the stream.
+        nodes = _ancestors(branch.grad_fn, {start}, start._sequence_nr())
         if start in nodes:
             return stream, branch, nodes - {start}
     return None
 
 
-def _back(end: Any, stop: set[Any], oldest: int = 0) -> set[Any]:
-    """Return the nodes of autograd on the way back from `end`: up to and with those of `stop` that
-    are reached, and none that is older than `oldest`.
+def _ancestors(end: Any, stop: set[Any], oldest: int = 0) -> set[Any]:
+    """Return the autograd nodes that `end` was computed from, itself included. The search ends at
+    nodes of `stop`, which are included, and at nodes older than `oldest`, which are not.
     """
-    seen: set[Any] = set()
-    todo = [end]
-    while todo:
-        node = todo.pop()
-        if node in seen or not node.next_functions or node._sequence_nr() < oldest:
+    visited: set[Any] = set()
+    queue = [end]
+    while queue:
+        node = queue.pop()
+        if node in visited or not node.next_functions or node._sequence_nr() < oldest:
             continue
-        seen.add(node)
+        visited.add(node)
         if node not in stop:
-            todo += [each for each, _ in node.next_functions if each is not None]
-    return seen
+            queue += [each for each, _ in node.next_functions if each is not None]
+    return visited
 
 
-def _alone(value: Any) -> Any:
-    """Return one slope for the slopes that are learnt by channel: their mean."""
+def _scalar(value: Any) -> Any:
+    """Return the mean of a tensor of slopes, such as PReLU's per channel. Return other values
+    unchanged.
+    """
     return (
         value.detach().double().mean().reshape(1).cpu()
         if isinstance(value, torch.Tensor)
@@ -281,26 +310,26 @@ def _alone(value: Any) -> Any:
     )
 
 
-def matrix(tensor: torch.Tensor, where: int) -> Floats:
-    """Return the values as (samples, units), float64, in separate memory."""
-    held = tensor.detach()
-    where = where if -held.ndim <= where < held.ndim else -1
-    held = (
-        held.movedim(where, -1).reshape(-1, held.shape[where]) if held.ndim else held.reshape(1, 1)
+def matrix(tensor: torch.Tensor, unit_axis: int) -> Floats:
+    """Return a copy of the values as a float64 array of shape (samples, units)."""
+    values = tensor.detach()
+    unit_axis = unit_axis if -values.ndim <= unit_axis < values.ndim else -1
+    values = (
+        values.movedim(unit_axis, -1).reshape(-1, values.shape[unit_axis])
+        if values.ndim
+        else values.reshape(1, 1)
     )
-    return np.array(held.to("cpu", torch.float64).numpy())
+    return np.array(values.to("cpu", torch.float64).numpy())
 
 
 def rms(tensor: torch.Tensor) -> float:
-    """Return the root of the mean square."""
-    held = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
-    return float(held.to("cpu", torch.float64).square().mean().sqrt()) if held.numel() else 0.0
+    """Return the root mean square of a tensor; 0.0 if it has no elements."""
+    values = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
+    return float(values.to("cpu", torch.float64).square().mean().sqrt()) if values.numel() else 0.0
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
-    """Return the tensors in tuples, lists and mappings, and in the dataclasses that models
-    return.
-    """
+    """Return the tensors in a value, also in nested tuples, lists, mappings and dataclasses."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, Mapping):

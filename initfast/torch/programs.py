@@ -1,4 +1,6 @@
-"""What a tape says about a tensor: one function of `torch.nn.init`, values, or steps to repeat."""
+"""From a tape to what a tensor is drawn from (`History.initializer_of`): one function of
+`torch.nn.init`, constant values, or the recorded steps, which are repeated (`Recorded`).
+"""
 
 from __future__ import annotations
 
@@ -25,33 +27,37 @@ from initfast.torch.defaults import Spec
 from initfast.torch.recipes import RECIPES
 from initfast.torch.tape import Event, Ref
 
-# These write without reading what was there.
-_OVERWRITE = {"fill_", "zero_", "copy_", "held", "initial", *draws.IN_PLACE, *RECIPES}
+# Operations that write a tensor without reading its previous content.
+_OVERWRITING = {"fill_", "zero_", "copy_", "content", "initial", *draws.IN_PLACE, *RECIPES}
 
 
-class Unknown(ValueError):
-    """A tensor depends on what its memory held before anybody initialised it."""
+class Uninitialised(ValueError):
+    """The error for a tensor that depends on uninitialised memory."""
 
 
 class History:
-    """The events of a tape, by the tensors that they write."""
+    """The events of a tape, indexed by the storages that they write."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self._events = events
-        self._places: dict[int, list[int]] = defaultdict(list)
-        for place, event in enumerate(events):
+        self._writers: dict[int, list[int]] = defaultdict(list)
+        for index, event in enumerate(events):
             for key in {each.key for each in (*event.writes, *event.outs) if each is not None}:
-                self._places[key].append(place)
+                self._writers[key].append(index)
 
-    def what(self, ref: Ref, zeros: Container[int] = ()) -> tuple[Spec | Initializer, bool]:
-        """Return what a tensor is drawn from, and whether more says so than its layer's default.
+    def initializer_of(
+        self, ref: Ref, zeros: Container[int] = ()
+    ) -> tuple[Spec | Initializer, bool]:
+        """Return what a tensor is drawn from, and whether the model's code decides it, not only
+        the default of the tensor's layer.
 
         Args:
-            zeros: its rows that are 0 in any case.
+            ref: the tensor.
+            zeros: the rows that are always 0.
 
         Raises:
-            Unknown: see there.
-            ValueError: an operation draws what initfast has no counterpart of.
+            Uninitialised: the tensor depends on uninitialised memory.
+            ValueError: initfast cannot replay a random operation.
         """
         steps, complete = self._relevant(ref)
         own = any(step.name != "initial" for step in steps)
@@ -62,57 +68,57 @@ class History:
             if step.draws:
                 draws.check(step)
         program = Recorded(steps, ref)
-        if not complete and _unset(program.values(Seed(0))):
-            raise Unknown("nothing initialises it")
+        if not complete and _has_unset_bits(program.values(Seed(0))):
+            raise Uninitialised("nothing initialises it")
         if any(step.draws or step.name == "initial" for step in steps):
             return program, own
         return constant(program.values(Seed(0))) or program, own
 
     def _relevant(self, ref: Ref) -> tuple[list[Event], bool]:
-        """Return the events that a tensor's values depend on, in their order, and whether these
-        begin with known values.
+        """Return the events that a tensor's values depend on, in their order, and whether they
+        define every storage that they read.
         """
-        needed: set[int] = set()
+        needed_keys: set[int] = set()
         queue: list[tuple[int, int]] = []
-        found: list[int] = []
+        indices: list[int] = []
         complete = True
 
         def need(key: int, before: int) -> None:
-            """Ask for the last event before a place that wrote a storage."""
+            """Queue the last event before index `before` that writes the storage `key`."""
             nonlocal complete
-            places = self._places.get(key, [])
-            place = bisect_left(places, before) - 1
-            needed.add(key)
-            if place < 0:
+            writers = self._writers.get(key, [])
+            index = bisect_left(writers, before) - 1
+            needed_keys.add(key)
+            if index < 0:
                 complete = False
             else:
-                heappush(queue, (-places[place], key))
+                heappush(queue, (-writers[index], key))
 
         need(ref.key, len(self._events))
         while queue:
-            place, key = heappop(queue)
-            event = self._events[-place]
-            overwrites = event.name in _OVERWRITE
-            if key in needed:
-                needed.discard(key)
-                kept = [each for each in event.writes if each.key == key]
-                if kept and not (overwrites and kept[0].whole):
-                    need(key, -place)
-            if found and found[-1] == -place:
+            index, key = heappop(queue)
+            event = self._events[-index]
+            overwrites = event.name in _OVERWRITING
+            if key in needed_keys:
+                needed_keys.discard(key)
+                writes = [each for each in event.writes if each.key == key]
+                if writes and not (overwrites and writes[0].whole):
+                    need(key, -index)
+            if indices and indices[-1] == -index:
                 continue
-            found.append(-place)
-            read = tree_leaves((event.args[1:] if overwrites else event.args, event.kwargs))
-            for each in read:
-                if isinstance(each, Ref) and each.key not in needed:
-                    need(each.key, -place)
-        return [self._events[place] for place in reversed(found)], complete
+            indices.append(-index)
+            reads = tree_leaves((event.args[1:] if overwrites else event.args, event.kwargs))
+            for each in reads:
+                if isinstance(each, Ref) and each.key not in needed_keys:
+                    need(each.key, -index)
+        return [self._events[index] for index in reversed(indices)], complete
 
 
 class Recorded(RandomInitializer):
-    """The values that a model's own code computes from draws, each draw made by initfast.
+    """An initializer that repeats the steps of a model's own code, with random values of initfast.
 
-    The first draw is the stream of the seed, others have separate streams within it. A part
-    costs as much as the whole, from which it is cut.
+    The first draw uses the stream of the seed; the others have separate streams within it. A part
+    is cut from the whole tensor and costs as much.
 
     Args:
         steps: the events that the values depend on.
@@ -137,29 +143,29 @@ class Recorded(RandomInitializer):
             if value.key not in storages:
                 memory = torch.full((value.nbytes,), 255, dtype=torch.uint8)
                 storages[value.key] = memory.untyped_storage()
-            held = torch.empty(0, dtype=value.dtype)
-            return held.set_(storages[value.key], value.offset, value.size, value.stride)
+            view = torch.empty(0, dtype=value.dtype)
+            return view.set_(storages[value.key], value.offset, value.size, value.stride)
 
         count = 0
         with torch.no_grad(), torch.device("cpu"):
             for step in self.steps:
                 args, kwargs = tree_map(tensor, step.args), tree_map(tensor, step.kwargs)
                 result: Any = ()
-                if step.name == "held":
+                if step.name == "content":
                     tensor(step.writes[0]).copy_(args[0])
                 elif step.draws or step.name == "initial":
                     stream = seed.named(f"draw {count}") if count else seed
                     count += 1
                     if step.name == "initial":
-                        draws.specified(tensor(step.writes[0]), args[0], stream)
+                        draws.write_spec(tensor(step.writes[0]), args[0], stream)
                     else:
-                        result = draws.play(step, args, kwargs, stream)
+                        result = draws.replay(step, args, kwargs, stream)
                 else:
                     result = step.function(*args, **kwargs)
                 results = result if isinstance(result, tuple | list) else (result,)
-                for out, made in zip(step.outs, results, strict=False):
+                for out, each in zip(step.outs, results, strict=False):
                     if out is not None:
-                        storages[out.key] = made.untyped_storage()
+                        storages[out.key] = each.untyped_storage()
             result = tensor(self.ref).clone()
         assert isinstance(result, torch.Tensor)
         return result
@@ -178,7 +184,7 @@ class Recorded(RandomInitializer):
     def _dtype(self, dtype: DTypeLike) -> DType:
         return resolve_numeric(dtype)
 
-    # No kernel draws these values.
+    # No kernel draws these values, so the base class measures them afterwards.
     _write_measured = Initializer._write_measured
 
     def __repr__(self) -> str:
@@ -186,7 +192,7 @@ class Recorded(RandomInitializer):
 
 
 def constant(values: torch.Tensor) -> Spec | Initializer | None:
-    """Values as what a spec can hold; None if it cannot."""
+    """Return the initializer of constant values, or None if no initializer can hold them."""
     if values.numel() and (values == values.flatten()[0]).all():
         first = values.flatten()[0].item()
         if first == first and abs(first) != float("inf") and not isinstance(first, complex):
@@ -199,15 +205,15 @@ def constant(values: torch.Tensor) -> Spec | Initializer | None:
         return None
 
 
-def held(values: torch.Tensor) -> Spec | Initializer:
-    """Return what writes the values of a tensor with memory."""
+def of_values(values: torch.Tensor) -> Spec | Initializer:
+    """Return an initializer that writes the values of a tensor with memory."""
     values = values.detach().cpu().contiguous()
     ref = Ref(0, values.nbytes, values.dtype, tuple(values.shape), values.stride(), 0)
-    return constant(values) or Recorded([Event("held", (values,), {}, (ref,))], ref)
+    return constant(values) or Recorded([Event("content", (values,), {}, (ref,))], ref)
 
 
-def _unset(values: torch.Tensor) -> bool:
-    """Return whether memory is left that nothing wrote: all its bits are set, which floats read as
-    NaN.
+def _has_unset_bits(values: torch.Tensor) -> bool:
+    """Return whether some memory was never written. `Recorded.values` begins with all bits set,
+    which is NaN for floats and -1 for integers.
     """
     return bool(values.isnan().any() if values.dtype.is_floating_point else (values == -1).any())

@@ -1,8 +1,7 @@
-"""What each function of `torch.nn.init` writes, from the logical shape, the dtype and its
-arguments, all checked here.
+"""From the name of a function of `torch.nn.init` to a fill: `RECIPES[name](shape, dtype,
+**arguments)` checks the arguments and returns how to write such a tensor.
 
-Nothing here sees a tensor, so that a whole model can be checked before the first of its tensors is
-written."""
+No tensor is needed, so that a whole model can be checked before the first tensor is written."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ from initfast.torch import matrices
 from initfast.torch.fills import Fill, Target
 from initfast.torch.targets import draw
 
-NOTHING = Fill(lambda target, seed: None, draws=False, says=Zeros)
+NOTHING = Fill(lambda target, seed: None, draws=False, equivalent=Zeros)
 
 
 def uniform(shape: Dims, dtype: torch.dtype, a: float = 0.0, b: float = 1.0) -> Fill:
@@ -49,7 +48,7 @@ def uniform(shape: Dims, dtype: torch.dtype, a: float = 0.0, b: float = 1.0) -> 
 
 def normal(shape: Dims, dtype: torch.dtype, mean: float = 0.0, std: float = 1.0) -> Fill:
     mean, std = number("mean", mean), _stddev(std)
-    if dtype.is_complex:  # of this variance in all, with a real mean
+    if dtype.is_complex:  # the variance is that of both parts together, and the mean is real
         return _draw(RandomNormal(0.0, std * math.sqrt(0.5), seed=0), shape, dtype, mean)
     return _draw(RandomNormal(mean, std, seed=0), shape, dtype)
 
@@ -73,15 +72,17 @@ def trunc_normal(
 
 
 def constant(shape: Dims, dtype: torch.dtype, val: Any) -> Fill:
-    return Fill(lambda target, seed: _same(target, val), draws=False, says=partial(Constant, val))
+    return Fill(
+        lambda target, seed: _same(target, val), draws=False, equivalent=partial(Constant, val)
+    )
 
 
 def ones(shape: Dims, dtype: torch.dtype) -> Fill:
-    return constant(shape, dtype, 1.0)._replace(says=Ones)
+    return constant(shape, dtype, 1.0)._replace(equivalent=Ones)
 
 
 def zeros(shape: Dims, dtype: torch.dtype) -> Fill:
-    return constant(shape, dtype, 0.0)._replace(says=Zeros)
+    return constant(shape, dtype, 0.0)._replace(equivalent=Zeros)
 
 
 def eye(shape: Dims, dtype: torch.dtype) -> Fill:
@@ -171,46 +172,50 @@ RECIPES: dict[str, Callable[..., Fill]] = {
         xavier_normal, kaiming_uniform, kaiming_normal, orthogonal, sparse,
     )
 }  # fmt: skip
-"""By the names of `torch.nn.init`."""
+"""The functions above by their names in `torch.nn.init`, such as "uniform_"."""
 
 
 @lru_cache(1024)
 def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> RandomInitializer:
-    """torch's bounds are values, those of the kernels are in standard deviations from the mean."""
+    """Return the initializer for torch's bounds, which are values. The kernels count bounds in
+    standard deviations from the mean.
+    """
     if math.isinf(a) and a == b:
         raise ValueError(f"[a, b] must contain a finite number; received a={a}, b={b}")
     if std and a < b:
         lower, upper = in_stddevs(mean, std, a, b)
         if lower < upper:
-            made = TruncatedNormal(mean, std, seed=0, lower=lower, upper=upper)
+            initializer = TruncatedNormal(mean, std, seed=0, lower=lower, upper=upper)
             try:
-                blocks.check(made, (), dtype)
+                blocks.check(initializer, (), dtype)
             except ValueError as error:
                 raise ValueError(
                     f"{error}, for trunc_normal_ with mean={mean}, std={std}, a={a}, b={b}"
                 ) from None
-            return made
-    # No width is left: the point of [a, b] that is nearest to the mean.
+            return initializer
+    # The interval has no width: every element is the point of [a, b] nearest to the mean.
     grid, exact = GRIDS[dtype.name], Fraction(min(max(mean, a), b))
     value = grid.nearest(exact)
     if a < b:
         value = grid.up(exact) if value < a else grid.down(exact) if value > b else value
         if not a <= value <= b:
-            raise ValueError(f"[a, b] must contain a {dtype.name} number; received a={a}, b={b}")
+            raise ValueError(
+                f"[a, b] must contain a number of dtype {dtype.name}; received a={a}, b={b}"
+            )
     return RandomUniform(float(value), float(value), seed=0)
 
 
 def _draw(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype, mean: float = 0) -> Fill:
-    """Return a fill that draws every element; the parts of a complex one are the two elements of
-    one more dim.
+    """Return a fill that draws every element. The two parts of a complex element are drawn as an
+    additional last dim.
     """
     if not dtype.is_complex:
         return draw(initializer, shape, dtype)
-    drawn = draw(initializer, (*shape, 2), dtype.to_real())
+    parts = draw(initializer, (*shape, 2), dtype.to_real())
 
     def run(target: Target, seed: Seed) -> None:
         where = None if target.where is None else (*target.where, slice(0, 2))
-        drawn.run(Target(torch.view_as_real(target.local), (*target.shape, 2), where), seed)
+        parts.run(Target(torch.view_as_real(target.local), (*target.shape, 2), where), seed)
         if mean:
             target.local.add_(mean)
 
@@ -222,10 +227,10 @@ def _bound(name: str, value: float) -> float:
 
 
 def _stddev(std: float) -> float:
-    found = number("std", std)
-    if found < 0.0:
+    stddev = number("std", std)
+    if stddev < 0.0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    return found
+    return stddev
 
 
 def _xavier_stddev(shape: Dims, gain: float, groups: int, batch_dims: int) -> float:
@@ -255,7 +260,7 @@ def _fans(shape: Dims, groups: int, batch_dims: int) -> tuple[int, int]:
 
 
 def _unstacked(shape: Dims, batch_dims: int) -> Dims:
-    """Return the shape of one of the arrays that the leading dims count."""
+    """Return the shape of one of the arrays that are stacked along the leading dims."""
     if type(batch_dims) is not int or not 0 <= batch_dims <= len(shape):
         raise ValueError(
             f"batch_dims must be an integer in [0, {len(shape)}]; received {batch_dims!r}"

@@ -1,5 +1,5 @@
-"""Rules: which parameters, by name, and what to draw them from; and how either becomes a fill of
-one tensor.
+"""The rules of `initialize`: read them (`parse`), find the rule of a parameter (`first`), and turn
+its initializer into the fill of one tensor (`make_fill`).
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from initfast.torch.packed import Blocks
 from initfast.torch.recipes import NOTHING, RECIPES
 
 _MODULES = ("torch.nn.init", "initfast.torch.init")
-_OWN = re.compile(r"[^.]+")  # the names of what a module itself holds
+_DIRECT = re.compile(r"[^.]+")  # names without a dot: parameters that a module itself holds
 
 
 Holders = Mapping[str, nn.Module]
-"""The modules that hold a parameter, outermost first, by its name within each (`names.holders`)."""
+"""The modules that hold a parameter, by its name within each, outermost first (`names.holders`)."""
 
 
 class Rule(NamedTuple):
-    """A pattern, and what the parameters that it matches are drawn from: None leaves them as they
-    are. With a `kind`, the pattern is for names within modules of this class.
+    """A pattern and the initializer of the parameters that it matches; None leaves them unchanged.
+    With `kind`, the pattern is for names within modules of this class.
     """
 
     pattern: str | re.Pattern[str]
-    what: Spec | Initializer | Blocks | None
+    initializer: Spec | Initializer | Blocks | None
     kind: type[nn.Module] | None = None
 
     def matches(self, holders: Holders) -> bool:
-        """Return whether the pattern fits the whole name, given by the modules that hold it."""
+        """Return whether the rule is for the parameter with these holders."""
         if self.kind is None:
             return self.fits(next(iter(holders)))
         return any(
@@ -56,87 +56,91 @@ class Rule(NamedTuple):
         )
 
     def fits(self, name: str) -> bool:
-        """Return whether the whole name fits the pattern."""
+        """Return whether the pattern matches the whole name."""
         if isinstance(self.pattern, str):
             return fnmatchcase(name, self.pattern)
         return self.pattern.fullmatch(name) is not None
 
     def __str__(self) -> str:
-        shown = repr(self.pattern)
+        pattern = repr(self.pattern)
         if self.kind is None:
-            return shown
-        return self.kind.__name__ if self.pattern is _OWN else f"{shown} in {self.kind.__name__}"
-
-
-def parse(rules: Iterable[Any]) -> list[Rule]:
-    """Return the `rules` of `initialize`, checked.
-
-    Raises:
-        TypeError, ValueError: if a rule is not a pair of a pattern and something to draw from.
-    """
-    found: list[Rule] = []
-    for pattern, given, kind in _pairs(rules):
-        try:
-            found.append(Rule(pattern, _what(given), kind))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"the rule for {Rule(pattern, None, kind)}: {error}") from error
-    return found
-
-
-def _pairs(rules: Any, kind: Any = None) -> Iterator[tuple[Any, Any, Any]]:
-    """Return every pattern and what is given for it, with the class that it is for."""
-    for rule in rules.items() if isinstance(rules, Mapping) else rules:
-        if isinstance(rule, tuple | list) and len(rule) == 2:
-            pattern, given = rule
-            if isinstance(pattern, str | re.Pattern):
-                yield pattern, given, kind
-                continue
-            if kind is None and isinstance(pattern, type) and issubclass(pattern, nn.Module):
-                if isinstance(given, Mapping) and "class_name" not in given:
-                    yield from _pairs(given, pattern)
-                else:
-                    yield _OWN, given, pattern
-                continue
-        raise TypeError(
-            "a rule must be a pair of a pattern (a glob, an re.Pattern or, outermost, a module "
-            f"class) and an initializer; received {rule!r}"
+            return pattern
+        return (
+            self.kind.__name__ if self.pattern is _DIRECT else f"{pattern} in {self.kind.__name__}"
         )
 
 
-def _what(given: Any) -> Spec | Initializer | Blocks | None:
-    if given is None:
+def parse(rules: Iterable[Any]) -> list[Rule]:
+    """Return the rules that a user passed, checked.
+
+    Raises:
+        TypeError, ValueError: a rule is not a pair of a pattern and an initializer.
+    """
+    parsed: list[Rule] = []
+    for pattern, value, kind in _pairs(rules):
+        try:
+            parsed.append(Rule(pattern, _initializer(value), kind))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"the rule for {Rule(pattern, None, kind)}: {error}") from error
+    return parsed
+
+
+def _pairs(rules: Any, kind: Any = None) -> Iterator[tuple[Any, Any, Any]]:
+    """Return every pattern, its right-hand side, and the module class that it is for or None."""
+    for rule in rules.items() if isinstance(rules, Mapping) else rules:
+        if isinstance(rule, tuple | list) and len(rule) == 2:
+            pattern, value = rule
+            if isinstance(pattern, str | re.Pattern):
+                yield pattern, value, kind
+                continue
+            if kind is None and isinstance(pattern, type) and issubclass(pattern, nn.Module):
+                if isinstance(value, Mapping) and "class_name" not in value:
+                    yield from _pairs(value, pattern)
+                else:
+                    yield _DIRECT, value, pattern
+                continue
+        raise TypeError(
+            "a rule must be a pair of a pattern (a glob, an re.Pattern or, at the top level, a "
+            f"module class) and an initializer; received {rule!r}"
+        )
+
+
+def _initializer(value: Any) -> Spec | Initializer | Blocks | None:
+    """Return the right-hand side of a rule, in any of its forms, as an initializer."""
+    if value is None:
         return None
-    if isinstance(given, Spec):  # as rules_from gives it, of a function of torch as it is
-        return _with(given, batch_dims=0) if takes_axes(given) else given
-    if isinstance(given, Blocks):
-        return Blocks(tuple(map(_what, given.whats)), given.dim, given.sizes)
-    if isinstance(given, functools.partial):
-        if given.args:
-            raise TypeError(f"a partial must hold keyword arguments only; received {given!r}")
-        return _spec(given.func, given.keywords)
-    if isinstance(given, tuple | list):
-        if len(given) != 2 or not isinstance(given[1], Mapping):
+    if isinstance(value, Spec):  # from rules_from: torch takes no dims as stacked matrices
+        return _with(value, batch_dims=0) if takes_axes(value) else value
+    if isinstance(value, Blocks):
+        return Blocks(tuple(map(_initializer, value.initializers)), value.dim, value.sizes)
+    if isinstance(value, functools.partial):
+        if value.args:
+            raise TypeError(f"a partial must hold keyword arguments only; received {value!r}")
+        return _spec(value.func, value.keywords)
+    if isinstance(value, tuple | list):
+        if len(value) != 2 or not isinstance(value[1], Mapping):
             raise TypeError(
                 "a pair must be a function of torch.nn.init and a dict of arguments; received "
-                f"{given!r}"
+                f"{value!r}"
             )
-        return _spec(given[0], given[1])
-    if inspect.isfunction(given):
-        return _spec(given, {})
-    if isinstance(given, str) and not given.lstrip().startswith("{"):
-        name, arguments = call = grammar.call(given)
+        return _spec(value[0], value[1])
+    if inspect.isfunction(value):
+        return _spec(value, {})
+    if isinstance(value, str) and not value.lstrip().startswith("{"):
+        name, arguments = call = grammar.call(value)
         if grammar.is_torch(call):
             return _spec(f"{name.removesuffix('_')}_", arguments)
-    initializer = registry.get(given)
+    initializer = registry.get(value)
     if not isinstance(initializer, Initializer):
         raise TypeError(
-            "an initializer must be one of initfast's or a function of torch.nn.init; received "
-            f"{given!r}"
+            "an initializer must be an initializer of initfast or a function of torch.nn.init; "
+            f"received {value!r}"
         )
     return initializer
 
 
 def _spec(function: Any, arguments: Mapping[str, Any]) -> Spec:
+    """Return the call of a function of `torch.nn.init`, named or itself, with checked arguments."""
     name = function
     if getattr(function, "__module__", None) in _MODULES:
         name = function.__name__
@@ -152,99 +156,109 @@ def _spec(function: Any, arguments: Mapping[str, Any]) -> Spec:
     return Spec(name, dict(arguments))
 
 
-def make_fill(what: Any, shape: Dims, dtype: torch.dtype, axes: str = "torch") -> Fill:
-    """Return how to write one tensor: everything that can be wrong with the arguments is found
-    here.
+def make_fill(initializer: Any, shape: Dims, dtype: torch.dtype, axes: str = "torch") -> Fill:
+    """Return the fill of one tensor. All arguments are checked here.
 
     Args:
-        what: a Spec, an initializer or Blocks.
-        axes: the row of `AXES` by which a rule takes fans that it does not say itself.
+        initializer: a Spec, an initializer of initfast or Blocks.
+        shape, dtype: of the whole tensor.
+        axes: the row of `AXES` that defines the fans, unless the initializer has its own axes.
     """
-    if isinstance(what, Blocks):
-        return packed.fill(what, shape, lambda each, part: make_fill(each, part, dtype, axes))
-    if type(what) in (Zeros, Ones):  # torch writes these on any device
-        what = ONES if isinstance(what, Ones) else ZEROS
-    elif type(what) is Orthogonal:  # our own matrix is Keras', prod(shape[:-1]) by shape[-1]
-        what = Spec("orthogonal_", {"gain": what.gain})
-    if isinstance(what, Initializer):
-        return _drawn_by(what, shape, dtype, axes)
+    if isinstance(initializer, Blocks):
+        return packed.fill(
+            initializer, shape, lambda each, part: make_fill(each, part, dtype, axes)
+        )
+    if type(initializer) in (Zeros, Ones):  # torch writes these on any device
+        initializer = ONES if isinstance(initializer, Ones) else ZEROS
+    # initfast.Orthogonal follows Keras, prod(shape[:-1]) by shape[-1]. A rule means torch's matrix.
+    elif type(initializer) is Orthogonal:
+        initializer = Spec("orthogonal_", {"gain": initializer.gain})
+    if isinstance(initializer, Initializer):
+        return _fill_by(initializer, shape, dtype, axes)
     if 0 in shape:
         return NOTHING
-    if axes != "torch" and takes_axes(what):
-        if axes.startswith("keras") and what.function.startswith("kaiming"):
-            mode = str(what.arguments.get("mode", "fan_in")).lower()
-            what = _with(what, mode={"fan_in": "fan_out", "fan_out": "fan_in"}.get(mode, mode))
-        what = _with(what, batch_dims=len(AXES[axes].batch))
-    return RECIPES[what.function](shape, dtype, **what.arguments)
+    if axes != "torch" and takes_axes(initializer):
+        if axes.startswith("keras") and initializer.function.startswith("kaiming"):
+            mode = str(initializer.arguments.get("mode", "fan_in")).lower()
+            initializer = _with(
+                initializer, mode={"fan_in": "fan_out", "fan_out": "fan_in"}.get(mode, mode)
+            )
+        initializer = _with(initializer, batch_dims=len(AXES[axes].batch))
+    return RECIPES[initializer.function](shape, dtype, **initializer.arguments)
 
 
-def within(what: Any, module: nn.Module) -> Any:
-    """Return what a rule says of a parameter of this module: groups="module" are the module's
-    own.
-    """
-    if isinstance(what, Blocks):
-        return Blocks(tuple(within(each, module) for each in what.whats), what.dim, what.sizes)
-    if isinstance(what, Spec) and what.arguments.get("groups") == "module":
-        return _with(what, groups=getattr(module, "groups", 1))
-    return what
+def for_module(initializer: Any, module: nn.Module) -> Any:
+    """Return an initializer with groups="module" replaced by the groups of this module."""
+    if isinstance(initializer, Blocks):
+        return Blocks(
+            tuple(for_module(each, module) for each in initializer.initializers),
+            initializer.dim,
+            initializer.sizes,
+        )
+    if isinstance(initializer, Spec) and initializer.arguments.get("groups") == "module":
+        return _with(initializer, groups=getattr(module, "groups", 1))
+    return initializer
 
 
 def _with(spec: Spec, **arguments: Any) -> Spec:
     return Spec(spec.function, {**spec.arguments, **arguments})
 
 
-def shown(what: Any) -> str:
-    """Return a rule's right-hand side as text, such as `sparse_(sparsity=0.1)`."""
-    if not isinstance(what, Spec):
-        return repr(what)
-    arguments = ", ".join(f"{key}={value!r}" for key, value in what.arguments.items())
-    return f"{what.function}({arguments})"
+def as_text(initializer: Any) -> str:
+    """Return an initializer as text, such as `sparse_(sparsity=0.1)`."""
+    if not isinstance(initializer, Spec):
+        return repr(initializer)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in initializer.arguments.items())
+    return f"{initializer.function}({arguments})"
 
 
-def takes_axes(what: Any) -> bool:
-    """Return whether it depends on which axes of a tensor are what, and does not say so itself."""
-    if isinstance(what, Blocks):
-        return any(map(takes_axes, what.whats))
-    if isinstance(what, VarianceScaling):
-        return (what.input_axes, what.output_axes) == (None, None)
-    if isinstance(what, Spec):
-        function = RECIPES.get(what.function)
-        known = inspect.signature(function).parameters if function else ()
-        return "batch_dims" in known and "batch_dims" not in what.arguments
-    return isinstance(what, Orthogonal)
+def takes_axes(initializer: Any) -> bool:
+    """Return whether an initializer depends on the meaning of a tensor's axes and does not define
+    it.
+    """
+    if isinstance(initializer, Blocks):
+        return any(map(takes_axes, initializer.initializers))
+    if isinstance(initializer, VarianceScaling):
+        return (initializer.input_axes, initializer.output_axes) == (None, None)
+    if isinstance(initializer, Spec):
+        function = RECIPES.get(initializer.function)
+        parameters = inspect.signature(function).parameters if function else ()
+        return "batch_dims" in parameters and "batch_dims" not in initializer.arguments
+    return isinstance(initializer, Orthogonal)
 
 
-def _drawn_by(given: Initializer, shape: Dims, dtype: torch.dtype, axes: str) -> Fill:
+def _fill_by(initializer: Initializer, shape: Dims, dtype: torch.dtype, axes: str) -> Fill:
+    """Return the fill of an initializer of initfast, with the fans of `axes`."""
     if len(shape) > 1:
-        given = given.with_axes(**AXES[axes].arguments(len(shape)))
-    example = given.with_seed(0)
-    if example is given and getattr(given, "seed", None) is not None:
+        initializer = initializer.with_axes(**AXES[axes].arguments(len(shape)))
+    example = initializer.with_seed(0)
+    if example is initializer and getattr(initializer, "seed", None) is not None:
         raise ValueError(
-            f"{type(given).__name__} has a seed but no with_seed(seed), so that all parameters "
-            "would be drawn from one stream: write that method, or derive from a random "
+            f"{type(initializer).__name__} has a seed but no with_seed(seed), so all parameters "
+            "would be drawn from one stream: add that method, or derive the class from a random "
             "initializer of initfast"
         )
-    streams.check(given, shape, resolve_numeric(dtype))
+    streams.check(initializer, shape, resolve_numeric(dtype))
 
     def run(target: Target, seed: Seed) -> None:
-        given.with_seed(seed).fill(target.local, target.shape, target.where)
+        initializer.with_seed(seed).fill(target.local, target.shape, target.where)
 
-    return Fill(run, says=lambda: example, unsplit=0 if given.whole_only else None)
+    return Fill(run, equivalent=lambda: example, unsplit=0 if initializer.whole_only else None)
 
 
 def with_zero_rows(fill: Fill, rows: Iterable[int]) -> Fill:
-    """Return the same fill, and these rows 0 afterwards."""
-    chosen = sorted(rows)
+    """Return a fill that does the same and then sets these rows to 0."""
+    zero_rows = sorted(rows)
 
     def run(target: Target, seed: Seed) -> None:
         fill.run(target, seed)
-        for row in chosen:
+        for row in zero_rows:
             place = row - starts(target)[0]
             if 0 <= place < target.local.shape[0]:
                 target.local[place].zero_()
 
-    fixed = (*fill.fixed_rows, *(Rows(row, row + 1, 0.0) for row in chosen))
-    return fill._replace(run=run, fixed_rows=fixed)
+    fixed_rows = (*fill.fixed_rows, *(Rows(row, row + 1, 0.0) for row in zero_rows))
+    return fill._replace(run=run, fixed_rows=fixed_rows)
 
 
 def first(rules: Iterable[Rule], holders: Holders) -> Rule | None:
@@ -253,19 +267,17 @@ def first(rules: Iterable[Rule], holders: Holders) -> Rule | None:
 
 
 def for_buffers(rules: Iterable[Rule], parameters: Iterable[Holders]) -> list[Rule]:
-    """Return the rules for buffers: they match no parameter and are not for everything."""
-    listed = list(parameters)
-    return [rule for rule in rules if not rule.fits("") and not any(map(rule.matches, listed))]
+    """Return the rules for buffers: rules that match no parameter and do not match everything."""
+    all_parameters = list(parameters)
+    return [
+        rule for rule in rules if not rule.fits("") and not any(map(rule.matches, all_parameters))
+    ]
 
 
-def check_used(rules: Iterable[Rule], listed: Sequence[Holders]) -> None:
-    """Refuse a rule that matches nothing, which a misspelt pattern does.
-
-    Raises:
-        ValueError: naming the rule.
-    """
+def check_used(rules: Iterable[Rule], tensors: Sequence[Holders]) -> None:
+    """Raise ValueError if a rule matches none of the tensors, as a misspelt pattern does."""
     for rule in rules:
-        if not any(map(rule.matches, listed)):
-            names = [next(iter(holders)) for holders in listed]
-            shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
-            raise ValueError(f"every rule must match a name; {rule} matches none of {shown}")
+        if not any(map(rule.matches, tensors)):
+            names = [next(iter(holders)) for holders in tensors]
+            examples = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+            raise ValueError(f"every rule must match a name; {rule} matches none of {examples}")

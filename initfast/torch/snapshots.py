@@ -1,5 +1,5 @@
-"""Use a module and leave no trace: parameters, buffers, gradients, attributes and random states
-come back.
+"""Contexts that restore a module at their end: its attributes, or also its values, gradients and
+torch's random states.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 @contextlib.contextmanager
 def attributes(module: nn.Module) -> Iterator[None]:
-    """Put the attributes of all modules back at the end, and the very same tensors, whose values
-    are not looked at.
+    """Restore the attributes of all modules at the end, with the same tensor objects. Their values
+    are not restored.
     """
-    held = [
+    saved = [
         (
             vars(part),
             dict(vars(part)),
@@ -32,7 +32,7 @@ def attributes(module: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for current, before, registries in held:
+        for current, before, registries in saved:
             _restore(current, before)
             for registry, entries in registries:
                 _restore(registry, entries)
@@ -40,11 +40,11 @@ def attributes(module: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def preserved(module: nn.Module) -> Iterator[None]:
-    """Put everything back at the end, also after an exception: byte for byte, and the very same
-    tensors.
+    """Restore everything at the end, also after an exception: the same tensor objects with the same
+    bytes, gradients, attributes, and torch's random states.
     """
     tensors = [*module.parameters(), *module.buffers()]
-    held = [(each, each.detach().clone(), each.requires_grad) for each in tensors]
+    saved = [(each, each.detach().clone(), each.requires_grad) for each in tensors]
     gradients = [(each, each.grad) for each in module.parameters()]
     try:
         with contextlib.ExitStack() as stack:
@@ -53,21 +53,21 @@ def preserved(module: nn.Module) -> Iterator[None]:
                 if kind == "cpu":
                     stack.enter_context(torch.random.fork_rng(devices=[]))
                 else:
-                    places = sorted(
+                    indices = sorted(
                         {each.device.index or 0 for each in tensors if each.device.type == kind}
                     )
-                    stack.enter_context(torch.random.fork_rng(devices=places, device_type=kind))
+                    stack.enter_context(torch.random.fork_rng(devices=indices, device_type=kind))
             yield
     finally:
         with torch.no_grad():
-            for tensor, values, _ in held:
-                # Copied in any case: not all that writes in place counts up the version,
-                # spectral_norm for one.
+            for tensor, values, _ in saved:
+                # Always copied: some in-place writes do not change the version counter, such as
+                # those of spectral_norm.
                 if not tensor.is_inference():
                     tensor.copy_(values)
-        for tensor, _, required in held:
-            if tensor.is_leaf and tensor.requires_grad != required:
-                tensor.requires_grad_(required)
+        for tensor, _, requires_grad in saved:
+            if tensor.is_leaf and tensor.requires_grad != requires_grad:
+                tensor.requires_grad_(requires_grad)
         for tensor, gradient in gradients:
             tensor.grad = gradient
 

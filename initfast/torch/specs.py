@@ -1,5 +1,5 @@
-"""The description of a module, from which `initfast model` writes the state that `initialize` would
-give it.
+"""`spec_from`: describe what `initialize` would draw, so that `initfast model` and
+`checkpoint.save` can write it without the model.
 """
 
 from __future__ import annotations
@@ -17,97 +17,105 @@ from initfast.torch import deviations
 from initfast.torch import rules as ruling
 from initfast.torch.defaults import Spec
 from initfast.torch.names import stream_name
-from initfast.torch.parametrized import Computed
-from initfast.torch.plan import Planned, plan
+from initfast.torch.parametrized import ComputedWeight
+from initfast.torch.plan import PlanEntry, plan
 from initfast.torch.programs import Recorded
 from initfast.torch.targets import has_values, local_part
 
-_REMEDY = "give a rule for it, or a rule None, which leaves it out of the spec"
+_REMEDY = "pass a rule for it, or a rule None to leave it out of the spec"
 
 
 def spec_from(
     module: torch.nn.Module, rules: Iterable[Any] = (), *, dtype: DTypeLike = None
 ) -> dict[str, Any]:
-    """Return the spec of a module: what `initialize(module, seed, rules, buffers=True)` would draw,
-    for `checkpoint.save`.
+    """Return the spec of a module for `checkpoint.save`: what
+    `initialize(module, seed, rules, buffers=True)` would draw.
 
-    Nothing is drawn, and modules on the meta device are as good as others. Tied parameters are
-    there once, under the first of their names. Persistent buffers that are neither running
-    statistics nor have a rule are there with the values that they hold.
+    Nothing is drawn, and the module may be on the meta device. The spec has tied parameters once,
+    under their first name. Persistent buffers without a rule, except running statistics, are
+    described by their values.
 
     Args:
-        module: any module; DTensors count with their global shape.
+        module: any module. DTensors are described by their global shape.
         rules: as for `initialize`. A rule None leaves a parameter or buffer out of the spec.
-        dtype: what all floating tensors are made in; default: each in its own.
+        dtype: the dtype of all floating tensors. Default: the dtype of each tensor.
 
     Returns:
-        The spec, as `json.dump` takes it, unless a model computes values that JSON has no words
-        for, such as Mamba's time steps, or more than 65536 of them, such as Whisper's positions:
-        their "init" is an initializer then, which `checkpoint.save` and `checkpoint.plan` take.
+        The spec, a dict for `json.dump`. There is an exception: if the model computes values that
+        the spec cannot express in JSON, such as Mamba's time steps, or more than 65536 values, such
+        as Whisper's positions, then "init" is an initializer, which `checkpoint.save` and
+        `checkpoint.plan` accept.
 
     Raises:
-        ValueError: naming the parameter, for what `initialize` refuses, and what no initializer of
-            Keras writes: `dirac_`, `sparse_`, `orthogonal_` of more than two dims, `blocks` unless
-            each is constant, parametrized weights, buffers on the meta device or with infinities.
+        ValueError: `initialize` would raise, or no initializer of Keras writes the same: `dirac_`,
+            `sparse_`, `orthogonal_` of more than two dims, `blocks` unless all are constant,
+            parametrized weights, and buffers on the meta device or with infinities. The message
+            names the parameter.
+
+    >>> layer = torch.nn.Linear(2, 3, bias=False)
+    >>> spec_from(layer, rules={"weight": "normal_(std=0.02)"})["tensors"]["weight"]["shape"]
+    [3, 2]
     """
-    asked = None if dtype is None else resolve(dtype)
+    target_dtype = None if dtype is None else resolve(dtype)
     parts = dict(module.named_modules(remove_duplicate=False))
-    passing = {
+    non_persistent = {
         stream_name(parts, f"{path}.{key}" if path else key)
         for path, part in parts.items()
         for key in part._non_persistent_buffers_set
     }
-    found: dict[str, Any] = {}
-    planned = list(plan(module, ruling.parse(rules), buffers=True))
-    for each in planned:
-        left_out = each.by_rule and each.what is None
-        if not left_out and not (each.kind == "buffer" and each.name in passing):
-            found[each.name] = _described(each, asked)
-    deviations.check(planned)
-    return {"tensors": found}
+    tensors: dict[str, Any] = {}
+    entries = list(plan(module, ruling.parse(rules), buffers=True))
+    for each in entries:
+        left_out = each.by_rule and each.initializer is None
+        if not left_out and not (each.kind == "buffer" and each.name in non_persistent):
+            tensors[each.name] = _description(each, target_dtype)
+    deviations.check(entries)
+    return {"tensors": tensors}
 
 
-def _described(planned: Planned, asked: DType | None) -> dict[str, Any]:
-    tensor = planned.site.tensor
+def _description(entry: PlanEntry, target_dtype: DType | None) -> dict[str, Any]:
+    """Return the description of one tensor, in `target_dtype` if it is floating."""
+    tensor = entry.site.tensor
     try:
-        if isinstance(planned.site, Computed):
+        if isinstance(entry.site, ComputedWeight):
             raise ValueError(
-                "a spec cannot describe a parametrized weight: describe the module without its "
-                "parametrization, or initialize it and save its state_dict"
+                "a spec cannot describe a parametrized weight: remove the parametrization before "
+                "spec_from, or initialize the module and save its state_dict"
             )
-        kind = (
-            asked
-            if asked is not None and tensor.is_floating_point()
+        dtype = (
+            target_dtype
+            if target_dtype is not None and tensor.is_floating_point()
             else resolve_numeric(tensor.dtype)
         )
-        if planned.what is None:
-            return specs.tensor(specs.held(_values(tensor)), tuple(tensor.shape), kind)
-        fill = planned.fill_of(tensor.dtype if kind is not asked else getattr(torch, kind.name))
-        if fill.says is None:
+        if entry.initializer is None:
+            return specs.tensor(specs.held(_values(tensor)), tuple(tensor.shape), dtype)
+        fill = entry.fill_of(
+            tensor.dtype if dtype is not target_dtype else getattr(torch, dtype.name)
+        )
+        if fill.equivalent is None:
             name = (
-                planned.what.function
-                if isinstance(planned.what, Spec)
-                else type(planned.what).__name__
+                entry.initializer.function
+                if isinstance(entry.initializer, Spec)
+                else type(entry.initializer).__name__
             )
             raise ValueError(
-                f"no initializer of Keras writes what {name} does in the shape "
-                f"{tuple(tensor.shape)} of {tensor.dtype}"
+                f"no initializer of Keras writes the same as {name} for shape "
+                f"{tuple(tensor.shape)} and {tensor.dtype}"
             )
-        said = fill.says()
-        if isinstance(said, Recorded) or (
-            isinstance(said, Constant) and not specs.is_spelt_out(said)
+        initializer = fill.equivalent()
+        if isinstance(initializer, Recorded) or (
+            isinstance(initializer, Constant) and not specs.is_spelt_out(initializer)
         ):
-            return {"shape": list(tensor.shape), "dtype": kind.name, "init": said}
-        return specs.tensor(said, tuple(tensor.shape), kind, fill.fixed_rows)
+            return {"shape": list(tensor.shape), "dtype": dtype.name, "init": initializer}
+        return specs.tensor(initializer, tuple(tensor.shape), dtype, fill.fixed_rows)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{planned.kind} {planned.name!r}: {error}; {_REMEDY}") from error
+        raise ValueError(f"{entry.kind} {entry.name!r}: {error}; {_REMEDY}") from error
 
 
 def _values(tensor: Any) -> Any:
-    """Return what a buffer holds, as a NumPy array."""
+    """Return the values of a buffer as a NumPy array."""
     if not has_values(tensor):
-        raise ValueError("on the meta device there are no values")
+        raise ValueError("it has no values on the meta device")
     values = local_part(tensor).detach().cpu()
-    return (
-        values.double() if values.is_floating_point() else values
-    ).numpy()  # exact, and NumPy has it
+    # float64 is exact, and unlike bfloat16 a dtype of NumPy.
+    return (values.double() if values.is_floating_point() else values).numpy()

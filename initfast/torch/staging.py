@@ -1,5 +1,5 @@
-"""Write a tensor of an accelerator from CPU memory: two pinned buffers in turn, so that a chunk is
-drawn while the one before is copied, and no tensor lies in CPU memory as a whole.
+"""Write a tensor on an accelerator through two buffers in CPU memory: one chunk is drawn while the
+previous one is copied, so that no tensor needs to fit in CPU memory as a whole.
 """
 
 from __future__ import annotations
@@ -14,34 +14,33 @@ from initfast.torch.fills import Fill, Target, narrow
 
 __all__ = ["write"]
 
-CHUNK = 32 << 20  # bytes of one of the two buffers
+CHUNK = 32 << 20  # bytes per buffer
 _PINNED = ("cuda", "xpu")  # devices whose copies from pinned memory run in parallel to the CPU
 
 
 def write(target: Target, fill: Fill, seed: Seed) -> None:
-    """Draw the target chunk by chunk, and copy each to its device.
+    """Draw the target chunk by chunk, and copy each chunk to the device.
 
-    What costs as much for a part as for the whole, such as one orthogonal matrix, is one chunk. On
-    a device with pinned memory the last copies may still run on the device's current stream when
-    this returns.
+    If a part costs as much as the whole, as for an orthogonal matrix, there is one chunk. With
+    pinned memory, the last copies may still be running on the device's current stream on return.
     """
     memory = _Memory(target.local)
     parts = list(_chunks(target, max(1, CHUNK // target.local.element_size()), fill.unsplit))
     size = max(part.local.numel() for part in parts)
-    turns = [memory.buffer(size) for _ in parts[:2]]
-    copied: list[Any] = [None] * len(turns)
-    for number, part in enumerate(parts):
-        turn = number % len(turns)
-        if copied[turn] is not None:
-            copied[turn].synchronize()
-        staged = turns[turn][: part.local.numel()].view(part.local.shape)
-        fill.run(part._replace(local=staged), seed)
-        copied[turn] = memory.copy(part.local, staged)
+    buffers = [memory.buffer(size) for _ in parts[:2]]
+    events: list[Any] = [None] * len(buffers)
+    for count, part in enumerate(parts):
+        index = count % len(buffers)
+        if events[index] is not None:
+            events[index].synchronize()
+        buffer = buffers[index][: part.local.numel()].view(part.local.shape)
+        fill.run(part._replace(local=buffer), seed)
+        events[index] = memory.copy(part.local, buffer)
 
 
 def _chunks(target: Target, limit: int, unsplit: int | None) -> Iterator[Target]:
-    """Return the parts of a target, in C order, of at most `limit` elements each as far as dims
-    before `unsplit` allow it.
+    """Return the chunks of a target, in C order, of at most `limit` elements each if splitting the
+    dims before `unsplit` is enough for that.
     """
     shape = target.local.shape
     dim = next((dim for dim, size in enumerate(shape[:unsplit]) if size > 1), None)
@@ -55,7 +54,7 @@ def _chunks(target: Target, limit: int, unsplit: int | None) -> Iterator[Target]
 
 
 class _Memory:
-    """Buffers on the CPU for copies to the device of a tensor."""
+    """The way to allocate CPU buffers for a tensor and to copy from them to its device."""
 
     def __init__(self, like: torch.Tensor) -> None:
         self._like = like
@@ -65,9 +64,9 @@ class _Memory:
         """Return a flat buffer of the tensor's dtype."""
         return torch.empty(size, dtype=self._like.dtype, device="cpu", pin_memory=self._pinned)
 
-    def copy(self, part: torch.Tensor, staged: torch.Tensor) -> Any:
-        """Copy, and return the event after which `staged` may be written again; None: at once."""
-        part.copy_(staged, non_blocking=self._pinned)
+    def copy(self, part: torch.Tensor, buffer: torch.Tensor) -> Any:
+        """Copy, and return the event after which `buffer` may be overwritten, or None if now."""
+        part.copy_(buffer, non_blocking=self._pinned)
         if not self._pinned:
             return None
         return torch.accelerator.current_stream(part.device).record_event()

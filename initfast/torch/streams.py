@@ -1,5 +1,5 @@
-"""Which stream a tensor is drawn from: the one that `seed` and `name` say, or one that torch's
-generator picks.
+"""From the arguments `seed`, `name` and `generator` to the stream of one tensor (`choose`), and the
+warning if two tensors are drawn from one stream.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Se
     """Return the stream of one tensor.
 
     Args:
-        seed: an integer in [0, 2**64) or `Seed`; a `SeedGenerator` gives its next stream; None
-            draws a seed.
-        name: chooses the stream within the seed.
-        generator: a torch.Generator to draw a seed from; None means the default one of the CPU.
-        sharded: the tensor is a DTensor.
+        seed: an integer in [0, 2**64), a `Seed`, or a `SeedGenerator`, whose next stream is used.
+            None: draw a seed from `generator`.
+        name: the name of the stream within the seed.
+        generator: a torch.Generator. None: torch's default generator of the CPU.
+        sharded: whether the tensor is a DTensor.
 
     Raises:
-        ValueError: if both seed and generator are given, if a name meets a SeedGenerator, or if a
-            DTensor has neither seed nor generator.
+        ValueError: seed and generator are both given, or a name and a SeedGenerator; or a DTensor
+            has neither seed nor generator.
     """
     if seed is not None and generator is not None:
         raise ValueError("seed cannot be combined with generator")
@@ -33,57 +33,59 @@ def choose(seed: AnySeed, name: str | None, generator: Any, sharded: bool) -> Se
         if sharded and generator is None:
             raise ValueError(
                 "a DTensor needs seed=, the same on all ranks, so that its shards are parts of "
-                "one tensor; received "
-                "none (a generator= that is in the same state on all ranks is good too)"
+                "one tensor (or a generator= that is in the same state on all ranks)"
             )
-        found = draw_seed(generator)
+        stream = draw_seed(generator)
     else:
-        given = given_seed(seed)
-        if isinstance(given, SeedGenerator):
+        value = given_seed(seed)
+        if isinstance(value, SeedGenerator):
             if name is not None:
                 raise ValueError(
-                    "name needs an integer seed or a Seed, not a SeedGenerator; received "
-                    f"name={name!r}"
+                    f"name={name!r} cannot be combined with a SeedGenerator: pass an integer or a "
+                    "Seed as seed"
                 )
-            return given.next()
-        assert given is not None
-        found = given if isinstance(given, Seed) else Seed(given)
-    return found if name is None else found.named(name)
+            return value.next()
+        assert value is not None
+        stream = value if isinstance(value, Seed) else Seed(value)
+    return stream if name is None else stream.named(name)
 
 
 def draw_seed(generator: Any = None) -> Seed:
-    """Return a seed below 2**63 from a torch.Generator, so that `torch.manual_seed` governs it;
-    moves it on by one draw.
-    """
-    # The device is said, because `with torch.device("meta")` would change it.
+    """Draw a seed below 2**63 from a torch.Generator, so that `torch.manual_seed` determines it."""
+    # The device is explicit because `with torch.device("meta")` changes the default.
     device = "cpu" if generator is None else generator.device
-    drawn = torch.empty((), dtype=torch.int64, device=device).random_(generator=generator)
-    return Seed(int(drawn.item()))
+    value = torch.empty((), dtype=torch.int64, device=device).random_(generator=generator)
+    return Seed(int(value.item()))
 
 
-_MOST = 4096
-_drawn: dict[Seed, tuple[StorageWeakRef, int] | None] = {}
-"""The tensor last drawn from each stream that no name chose; None once that was warned of."""
+_MOST_STREAMS = 4096
+_last_tensors: dict[Seed, tuple[StorageWeakRef, int] | None] = {}
+"""The last tensor drawn from each stream without a name; None after a warning for the stream."""
 
 
-def note(stream: Seed, tensor: torch.Tensor, way_out: str) -> None:
-    """Warn, once for each stream, if another tensor that still exists was drawn from it.
+def check_reuse(stream: Seed, tensor: torch.Tensor, way_out: str) -> None:
+    """Warn, once per stream, if another tensor that still exists was drawn from it.
 
-    A tensor that is drawn again is no fault, and neither is one whose predecessor is gone: a cell
-    of a notebook that runs twice, a loop over trials.
+    Drawing the same tensor again does not warn, nor does drawing a new one after the old one was
+    deleted: a notebook cell may run twice, and a loop may try several models.
+
+    Args:
+        stream: the stream that `tensor` is drawn from.
+        tensor: the tensor.
+        way_out: how to get separate streams, for the end of the message.
     """
-    if len(_drawn) > _MOST:
-        _drawn.clear()
-    place = tensor.data_ptr()
-    before = _drawn.get(stream, ())
-    if before is None:
+    if len(_last_tensors) > _MOST_STREAMS:
+        _last_tensors.clear()
+    address = tensor.data_ptr()
+    previous = _last_tensors.get(stream, ())
+    if previous is None:
         return
-    if before and before[1] != place and not before[0].expired():  # type: ignore[no-untyped-call]
-        _drawn[stream] = None
+    if previous and previous[1] != address and not previous[0].expired():  # type: ignore[no-untyped-call]
+        _last_tensors[stream] = None
         warn(
-            f"two tensors are drawn from {stream}, and hold the same values: {way_out}",
+            f"two tensors are drawn from {stream}, so they get the same values: {way_out}",
             ReusedSeedWarning,
         )
         return
     storage = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
-    _drawn[stream] = storage, place
+    _last_tensors[stream] = storage, address

@@ -1,4 +1,4 @@
-"""Draw with initfast whatever torch draws, for the time it takes to build a model."""
+"""`patch`: make torch draw with initfast while a model is built."""
 
 from __future__ import annotations
 
@@ -16,29 +16,33 @@ from initfast.torch.mode import FUNCTIONS, Mode
 @contextmanager
 def patch(seed: AnySeed = None) -> Iterator[None]:
     """Return a context in which normal and uniform values of torch are drawn with initfast, so that
-    models build fast as they are.
+    existing code builds models faster and reproducibly.
 
-    This holds for every way to draw them: `Tensor.normal_` and `uniform_`, `torch.randn`, `rand`
-    and `normal`, and the functions of `torch.nn.init`, whoever calls them and wherever the caller
-    has them from: a module, dict, default argument or partial of any age. Other draws, such as
-    permutations and dropout masks, and draws into tensors that initfast cannot fill remain torch's
-    own; a warning names them. Contexts may be nested; the innermost one draws.
+    This includes `Tensor.normal_` and `uniform_`, `torch.randn`, `rand` and `normal`, and the
+    functions of `torch.nn.init`, also if a caller keeps a reference to them: in a module, a dict, a
+    default argument or a partial. Other random operations, such as permutations and dropout masks,
+    and tensors that initfast cannot fill are left to torch; a warning names them. Contexts may be
+    nested; the innermost one draws.
 
     Args:
-        seed: integer in [0, 2**64) or `Seed`: the draws are this stream and those that follow it,
-            in the order of the calls. A `SeedGenerator` gives its next streams. None: each call
-            draws a seed from torch's generator, so that `torch.manual_seed` governs. A call with
-            generator= draws its seed from that one in any case.
+        seed: an integer in [0, 2**64) or a `Seed`: the first draw uses this stream, and each
+            further draw the next one. A `SeedGenerator` gives its next streams. None: each draw
+            takes a seed from torch's generator, so that `torch.manual_seed` determines the values.
+            A call with generator= always takes its seed from that generator.
 
-    The context belongs to one thread; draws of other threads remain torch's. Each process of a
-    distributed run draws the same values, and of a DTensor its own part: a sharded model equals the
-    unsharded one if both draw in the same order.
+    The context affects only the thread that enters it. Each process of a distributed run draws the
+    same values, and of a DTensor its own part: a sharded model equals the unsharded one if both
+    draw in the same order.
 
     Warns:
-        UserWarning: on leaving, if torch drew with its own generator, or if nothing was drawn.
+        UserWarning: at the end, if torch drew with its own generator, or if nothing was drawn.
+
+    >>> import torch
+    >>> with patch(seed=42):
+    ...     layer = torch.nn.Linear(64, 32)
     """
     mode = Mode(_streams(seed))
-    with nn_init.handled(FUNCTIONS, mode.do), mode:
+    with nn_init.intercept(FUNCTIONS, mode.do), mode:
         yield
     message = mode.report()
     if message:
@@ -46,10 +50,10 @@ def patch(seed: AnySeed = None) -> Iterator[None]:
 
 
 def _streams(seed: AnySeed) -> Callable[[], Seed] | None:
-    given = given_seed(seed)
-    if given is None:
+    value = given_seed(seed)
+    if value is None:
         return None
-    if isinstance(given, SeedGenerator):
-        return given.next
-    first = given if isinstance(given, Seed) else Seed(given)
+    if isinstance(value, SeedGenerator):
+        return value.next
+    first = value if isinstance(value, Seed) else Seed(value)
     return map(functools.partial(Seed, first.seed), itertools.count(first.stream)).__next__

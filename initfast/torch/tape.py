@@ -1,9 +1,9 @@
-"""Record how a model's own code computes its tensors, with every draw noted instead of made.
+"""`Tape`: record how a model's own code computes its tensors, without drawing anything.
 
-A `Tape` is a dispatch mode: it sees each operation of torch below all of its Python functions, so
-that no way of calling one escapes. Tensors that are drawn have no values while the tape runs: they
-are on the meta device, or, if they have memory, their memory is not written. What does not depend
-on a draw (positions, rotary frequencies, sinusoids) is computed as usual, on the CPU."""
+A `Tape` is a dispatch mode: it sees every operation of torch below the Python functions, so that
+none is missed, however it is called. Random tensors have no values while the tape runs: they are on
+the meta device, or their memory is not written. Values that do not depend on a draw (positions,
+rotary frequencies, sinusoids) are computed as usual, on the CPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from initfast.torch import nn_init
 
-# Those that draw; most of them do nothing on the meta device, so that no operation would be seen.
+# The random functions of torch.nn.init. They are intercepted because most of them call no operation
+# on the meta device, so that the tape would not see them.
 DRAWING = (
     "uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_",
     "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_",
@@ -29,7 +30,7 @@ _running = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A tensor over a storage of the tape, by the storage's key."""
+    """A reference to a tensor of the tape: the key of its storage, and its geometry in it."""
 
     key: int
     nbytes: int
@@ -40,7 +41,7 @@ class Ref:
 
     @property
     def whole(self) -> bool:
-        """Return whether it has every element of the storage, each once."""
+        """Return whether the tensor has every element of the storage exactly once."""
         return self.offset == 0 and self.numel * self.dtype.itemsize == self.nbytes
 
     @property
@@ -58,11 +59,17 @@ class Ref:
 
 
 class Event(NamedTuple):
-    """One operation. Tensors in `args` and `kwargs` are `Ref` if the tape holds them, else copies.
+    """One operation on a tape.
 
-    `function` is an operator of torch, the name of a function of `torch.nn.init`, or "held": the
-    storage's content when the tape began, which `args` holds. `writes` are the arguments written in
-    place, `outs` the new results."""
+    Attributes:
+        function: an operator of torch, the name of a function of `torch.nn.init`, "content" (the
+            storage held `args[0]` when the tape first saw it) or "initial" (the tensor held what
+            the Spec `args[0]` draws).
+        args, kwargs: the arguments. Tensors of the tape are `Ref`, other tensors are copies.
+        writes: the arguments that are written in place.
+        outs: the new results.
+        draws: whether the operation is random.
+    """
 
     function: Any
     args: tuple[Any, ...]
@@ -73,28 +80,28 @@ class Event(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Such as `normal_`."""
+        """Return the name of the operation, such as `normal_`."""
         if isinstance(self.function, str):
             return self.function
         return str(self.function.overloadpacket.__name__)
 
 
 class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ignore]
-    """The context in which operations are recorded, in `events`.
+    """A context that records the operations of this thread in `events`.
 
     Args:
-        protected: storages (`_cdata`) of tensors that must not be written.
+        protected: the storages (`_cdata`) of tensors that must not be written.
     """
 
     def __init__(self, protected: Collection[int] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.events: list[Event] = []
         self._protected = protected
-        self._storages: dict[int, Any] = {}  # also keeps them, so that no key comes twice
+        self._storages: dict[int, Any] = {}  # keeps storages alive, so that no key is reused
 
     def __enter__(self) -> Any:
         self._before = getattr(_running, "tape", None)
-        self._functions = nn_init.handled(DRAWING, self._handle)
+        self._functions = nn_init.intercept(DRAWING, self._handle)
         self._functions.__enter__()
         _running.tape = self
         return super().__enter__()  # type: ignore[no-untyped-call, unused-ignore]
@@ -110,15 +117,15 @@ class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
         return True
 
     def ref(self, tensor: Any) -> Ref:
-        """Return the reference to a tensor, which the tape holds from now on."""
+        """Return the reference to a tensor, which belongs to the tape from now on."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key not in self._storages:
             self._storages[key] = storage
             if not tensor.is_meta:
-                held = torch.empty(0, dtype=torch.uint8).set_(storage)
+                memory = torch.empty(0, dtype=torch.uint8).set_(storage)
                 whole = Ref(key, storage.nbytes(), torch.uint8, (storage.nbytes(),), (1,), 0)
-                self.events.append(Event("held", (held.clone(),), {}, (whole,)))
+                self.events.append(Event("content", (memory.clone(),), {}, (whole,)))
         return Ref(
             key,
             storage.nbytes(),
@@ -129,11 +136,11 @@ class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
         )
 
     def holds(self, tensor: Any) -> bool:
-        """Return whether the tensor's values are on the tape, and not in its memory."""
+        """Return whether the tensor's values are defined by the tape, not by its memory."""
         return bool(tensor.is_meta) or tensor.untyped_storage()._cdata in self._storages
 
     def draw(self, name: str, tensor: torch.Tensor, arguments: dict[str, Any]) -> None:
-        """Record a function of `torch.nn.init`, or of this package by that name."""
+        """Record a call of a function of `torch.nn.init` or of its counterpart in initfast."""
         with _disable_current_modes():
             self._allow(tensor)
             ref = self.ref(tensor)
@@ -142,10 +149,11 @@ class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        """Record an operation if it draws or depends on a draw; otherwise run it."""
         kwargs = dict(kwargs or {})
         tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
-        written = _written(func, args, kwargs)
-        for each in written:
+        targets = _written_tensors(func, args, kwargs)
+        for each in targets:
             self._allow(each)
         draws = torch.Tag.nondeterministic_seeded in func.tags
         if not draws and not any(map(self.holds, tensors)):
@@ -155,12 +163,12 @@ class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
         kwargs.pop("generator", None)
         if "device" in kwargs:
             kwargs["device"] = _CPU
-        # In this order: what is adopted here gets its event before this one.
-        writes = tuple(map(self.ref, written))
-        arguments, options = tree_map(self._noted, (args, kwargs))
+        # `ref` may add "content" events, which must come before the event of this operation.
+        writes = tuple(map(self.ref, targets))
+        arguments, options = tree_map(self._as_argument, (args, kwargs))
         outs: tuple[Ref | None, ...] = ()
-        if written:
-            result = written[0] if len(written) == 1 else tuple(written)
+        if targets:
+            result = targets[0] if len(targets) == 1 else tuple(targets)
         else:
             if "device" in kwargs or not tensors:
                 kwargs["device"] = _META
@@ -173,8 +181,8 @@ class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
         return result
 
     def _compute(self, func: Any, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
-        """Values that depend on no draw, on the CPU if a default device says meta; memory without
-        values is on the meta device.
+        """Compute values that depend on no draw, on the CPU even if the default device is meta.
+        Memory without values stays on the meta device.
         """
         empty = not tensors and func.overloadpacket.__name__.startswith("empty")
         if empty:
@@ -183,14 +191,14 @@ class Tape(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ign
             kwargs["device"] = _CPU
         return func(*args, **kwargs)
 
-    def _noted(self, value: Any) -> Any:
+    def _as_argument(self, value: Any) -> Any:
         if not isinstance(value, torch.Tensor):
             return value
         return self.ref(value) if self.holds(value) else value.detach().clone()
 
     def _allow(self, tensor: torch.Tensor) -> None:
         if not tensor.is_meta and tensor.untyped_storage()._cdata in self._protected:
-            raise RuntimeError("it writes a tensor that is not among its module's parameters")
+            raise RuntimeError("it writes a tensor that is not a parameter of its module")
 
 
 def current() -> Tape | None:
@@ -198,13 +206,13 @@ def current() -> Tape | None:
     return getattr(_running, "tape", None)
 
 
-def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    found = []
-    for place, argument in enumerate(func._schema.arguments):
+def _written_tensors(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    tensors = []
+    for index, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
-            value = kwargs.get(argument.name, args[place] if place < len(args) else None)
-            found += [each for each in tree_leaves(value) if isinstance(each, torch.Tensor)]
-    return found
+            value = kwargs.get(argument.name, args[index] if index < len(args) else None)
+            tensors += [each for each in tree_leaves(value) if isinstance(each, torch.Tensor)]
+    return tensors
 
 
 def _meta(value: Any) -> Any:

@@ -1,5 +1,5 @@
-"""What a tensor has to write into on this process, and the one place that writes: no_grad, staging,
-version counter.
+"""From a tensor to the memory that this process has to write (`find`), and `write`, through which
+every value goes: outside autograd, staged for accelerators, with the version counter.
 """
 
 from __future__ import annotations
@@ -23,20 +23,17 @@ from initfast.torch.unsharded import placeholder_of
 
 
 def is_sharded(tensor: Any) -> bool:
-    """Return whether a tensor is a DTensor, or another that says which plain tensor it holds
-    here.
-    """
+    """Return whether a tensor is a DTensor, or another class with `to_local`."""
     return hasattr(tensor, "to_local")
 
 
 def check(tensor: Any) -> None:
-    """Refuse what is not a tensor, is only a placeholder for one, or has memory that only its own
-    class understands.
+    """Check that `tensor` can be written.
 
     Raises:
-        TypeError: it is neither a DTensor nor a tensor whose class leaves torch's functions as they
-            are.
-        ValueError: it is what DeepSpeed ZeRO-3 leaves of a parameter, without any elements.
+        TypeError: it is not a tensor, or its class overrides torch's functions and is not DTensor,
+            so that only the class understands its memory.
+        ValueError: it is the empty placeholder that DeepSpeed ZeRO-3 leaves of a parameter.
     """
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"tensor must be a torch.Tensor; received {type(tensor).__name__}")
@@ -49,32 +46,29 @@ def check(tensor: Any) -> None:
     whole = placeholder_of(tensor)
     if whole is not None:
         raise ValueError(
-            f"a placeholder of DeepSpeed ZeRO-3 for a tensor of shape {whole} has no "
-            "elements: initialise it within "
+            f"tensor is an empty placeholder of DeepSpeed ZeRO-3 for shape {whole}: initialise it "
+            "within "
             "deepspeed.zero.GatheredParameters(list(model.parameters()), modifier_rank=0)"
         )
 
 
 def check_lasting(tensor: torch.Tensor) -> None:
-    """Refuse the result of a computation, such as `module.weight` under a parametrization: what is
-    written into it is lost. A view of a parameter is not one.
-
-    Raises:
-        ValueError: it is one.
+    """Raise ValueError if `tensor` is the result of a computation, such as `module.weight` under a
+    parametrization: values written into it would be lost. A view of a parameter is accepted.
     """
     base = tensor._base if tensor._is_view() else tensor
     if base is not None and base.grad_fn is not None:
         raise ValueError(
-            "tensor must be a parameter, a view of one or memory without a grad_fn; received the "
-            f"result of a computation ({type(base.grad_fn).__name__}), which nothing keeps. For a "
-            "parametrized weight call initfast.torch.initialize, or assign a filled tensor to "
-            "module.weight; for memory that is your own pass tensor.detach()"
+            "tensor must be a parameter, a view of one or a tensor without a grad_fn; received the "
+            f"result of a computation ({type(base.grad_fn).__name__}), so values written into it "
+            "would be lost. For a parametrized weight, call initfast.torch.initialize or assign a "
+            "filled tensor to module.weight. For any other tensor, pass tensor.detach()"
         )
 
 
 def is_plain(tensor: Any) -> bool:
-    """Return whether the class of a tensor, which may be a subclass, leaves torch's functions as
-    they are, so that its memory is what it seems.
+    """Return whether the class of a tensor leaves torch's functions as they are, so that writing
+    its memory sets its values. Subclasses of Tensor may do so too.
     """
     kind = type(tensor)
     return kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__ and any(
@@ -87,11 +81,11 @@ def _function(kind: Any) -> Any:
 
 
 def local_part(tensor: Any) -> torch.Tensor:
-    """Return the plain tensor that holds this process' part: `tensor` itself unless it is sharded
-    or of a subclass.
+    """Return this process' part as a plain tensor: `tensor` itself, unless it is sharded or of a
+    subclass.
     """
     local: torch.Tensor = tensor
-    with torch.no_grad():  # else to_local is a step of the autograd graph
+    with torch.no_grad():  # otherwise autograd records to_local
         if is_sharded(tensor):
             local = tensor.to_local()
             check(local)
@@ -101,13 +95,17 @@ def local_part(tensor: Any) -> torch.Tensor:
 
 
 def has_values(tensor: Any) -> bool:
-    """Return whether there is memory behind the tensor: neither meta nor fake tensors have any."""
+    """Return whether the tensor has memory, unlike meta and fake tensors."""
     return not (_is_fake(tensor) or local_part(tensor).is_meta)
 
 
 def find(tensor: Any) -> Target | None:
-    """Return the target of a tensor that `check` let pass; None where there is nothing to write on
-    this process.
+    """Return the target of a tensor that passed `check`, or None if this process has nothing to
+    write.
+
+    Raises:
+        RuntimeError: an inference tensor outside of inference mode, as torch raises it.
+        ValueError: a DTensor whose local part is not one block of the whole.
     """
     if not has_values(tensor):
         return None
@@ -120,14 +118,17 @@ def find(tensor: Any) -> Target | None:
     if not local.numel():
         return None
     if local.device.type == "cpu":
-        view(local)  # refuses what cannot be written through, before anything is written
+        view(local)  # raises if NumPy cannot write it, before anything is written
     return Target(local, tuple(tensor.shape), index)
 
 
 @in_fixed_environment
 def write(tensor: Any, target: Target, fill: Fill, seed: Seed) -> None:
     """Write the target of a tensor outside autograd, and bump the version counter so that autograd
-    notices. Torch rounds constants and the steps of recorded draws by the direction that is set.
+    notices.
+
+    The rounding direction is fixed because torch uses the current one for constants and for the
+    steps of recorded draws.
     """
     with torch.no_grad():
         if fill.draws and not _on_cpu(target.local):
@@ -144,19 +145,17 @@ def _changed(tensor: Any, local: torch.Tensor) -> None:
 
 
 def draw(initializer: RandomInitializer, shape: Dims, dtype: torch.dtype) -> Fill:
-    """Return a fill that draws every element as `initializer` does, whose own seed does not
-    matter.
-    """
+    """Return a fill that draws every element as `initializer` does, whatever its seed."""
     blocks.check(initializer, shape, resolve(dtype))
 
     def run(target: Target, seed: Seed) -> None:
         initializer.with_seed(seed).fill(target.local, target.shape, target.where)
 
-    return Fill(run, says=lambda: initializer)
+    return Fill(run, equivalent=lambda: initializer)
 
 
 def assign(tensor: Any, target: Target, value: torch.Tensor) -> None:
-    """Write into the target of a tensor its part of `value`, the whole logical tensor."""
+    """Write into the target its part of `value`, which is the whole logical tensor."""
     with torch.no_grad():
         target.local.copy_(value if target.where is None else value[target.where])
     _changed(tensor, target.local)
@@ -167,7 +166,6 @@ def _on_cpu(tensor: torch.Tensor) -> bool:
 
 
 def _is_fake(tensor: Any) -> bool:
-    module = sys.modules.get(
-        "torch._subclasses.fake_tensor"
-    )  # who has a fake tensor has imported it
+    # A fake tensor exists only if this module was imported.
+    module = sys.modules.get("torch._subclasses.fake_tensor")
     return module is not None and isinstance(tensor, module.FakeTensor)

@@ -1,5 +1,5 @@
-"""Parameters of which a process holds an unmarked piece: flat shards of FSDP1, and what DeepSpeed
-ZeRO-3 leaves of a parameter. Filled as it is, each piece would be taken for the whole.
+"""Detect parameters that are pieces without saying so: flat shards of FSDP1, and the placeholders
+of DeepSpeed ZeRO-3. They are refused, because a piece would be initialised like a whole parameter.
 """
 
 from __future__ import annotations
@@ -13,37 +13,41 @@ __all__ = ["check_unsharded", "flat_shards", "is_flat", "placeholder_of"]
 
 
 def is_flat(tensor: Any) -> bool:
-    """Return whether a parameter is FSDP1's flat one, or a part of it."""
+    """Return whether a parameter is the flat parameter of FSDP1, or a part of it."""
     return bool(
         getattr(tensor, "_is_flat_param", False) or getattr(tensor, "_fsdp_flattened", False)
     )
 
 
 def placeholder_of(tensor: Any) -> tuple[int, ...] | None:
-    """Return the shape of the parameter that ZeRO-3 has taken away; None of one that is there."""
-    whole = getattr(tensor, "ds_shape", None)
-    return None if whole is None or tuple(whole) == tuple(tensor.shape) else tuple(whole)
+    """Return the whole shape of a parameter that ZeRO-3 has partitioned, or None if it
+    has all of its elements now.
+    """
+    shape = getattr(tensor, "ds_shape", None)
+    return None if shape is None or tuple(shape) == tuple(tensor.shape) else tuple(shape)
 
 
 def flat_shards(parts: Mapping[str, nn.Module]) -> Mapping[int, bool]:
-    """Return the parameters of FullyShardedDataParallel modules by id, and whether each is now only
-    a piece.
+    """Return the ids of the parameters of FullyShardedDataParallel modules, and whether each is
+    only a piece now.
     """
-    found = {}
+    pieces = {}
     for part in parts.values():
-        flat: Any = getattr(getattr(part, "_handle", None), "flat_param", None)
-        infos = zip(getattr(flat, "_param_infos", ()), getattr(flat, "_shapes", ()), strict=True)
+        flat_parameter: Any = getattr(getattr(part, "_handle", None), "flat_param", None)
+        infos = zip(
+            getattr(flat_parameter, "_param_infos", ()),
+            getattr(flat_parameter, "_shapes", ()),
+            strict=True,
+        )
         for (key, holder, *_), shape in infos:
             tensor = getattr(holder, key, None)
-            found[id(tensor)] = getattr(tensor, "shape", None) != shape
-    return found
+            pieces[id(tensor)] = getattr(tensor, "shape", None) != shape
+    return pieces
 
 
 def check_unsharded(name: str, tensor: Any, shards: Mapping[int, bool]) -> None:
-    """Refuse a parameter that is an unmarked piece of the whole.
-
-    Raises:
-        ValueError: naming the parameter, and the way to its whole.
+    """Raise ValueError if the parameter `name` is a piece of a flat parameter. `shards` is the
+    result of `flat_shards`.
     """
     if is_flat(tensor) and shards.get(id(tensor), True):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What one test draws makes no warning in another."""
+"""A stream that one test draws from makes no ReusedSeedWarning in another test."""
 
 import sys
 
@@ -6,7 +6,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def nothing_drawn():
+def no_streams_in_use():
     streams = sys.modules.get("initfast.torch.streams")  # torch may be missing
     if streams is not None:
-        streams._drawn.clear()
+        streams._last_tensors.clear()

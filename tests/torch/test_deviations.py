@@ -1,4 +1,4 @@
-"""A new model whose constructor set parameters after what initfast follows: one warning names them."""
+"""A constructor changes parameters after the initialisation that initfast follows: one warning."""
 
 import math
 import warnings
@@ -23,7 +23,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """As nanoGPT: the constructor scales projections after `apply`."""
+    """Like nanoGPT: the constructor scales projections after `apply`."""
 
     scaled = True
 
@@ -51,7 +51,7 @@ class Matching(GPT):
 
 
 def residual():
-    """As torchvision's: a loop of the constructor, over layers that have a default too."""
+    """Like torchvision's models: a loop in the constructor, over layers that also have a default."""
     model = nn.Sequential(
         *(nn.Sequential(nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16)) for _ in range(3)),
         nn.Linear(16, 100),
@@ -64,11 +64,11 @@ def residual():
 
 
 def layer(inputs, outputs):
-    """As in reinforcement learning, where no parameter keeps its layer's default."""
-    made = nn.Linear(inputs, outputs)
-    nn.init.orthogonal_(made.weight, math.sqrt(2))
-    nn.init.constant_(made.bias, 0.0)
-    return made
+    """Like models for reinforcement learning: no parameter keeps the default of its layer."""
+    module = nn.Linear(inputs, outputs)
+    nn.init.orthogonal_(module.weight, math.sqrt(2))
+    nn.init.constant_(module.bias, 0.0)
+    return module
 
 
 def zero_projections():
@@ -82,32 +82,32 @@ NEW = {
     "depth-scaled": (
         GPT,
         {"h.0.c_proj.weight", "h.1.c_proj.weight"},
-        "std 0.0[01].* .drawn: std 0.0",
+        "std 0.0[01].* .expected: std 0.0",
     ),
     "in a loop": (
         residual,
         {"0.0.weight", "1.0.weight", "2.0.weight", "2.1.weight"},
-        r"'2.1.weight' holds 0 \(drawn: 1\)",
+        r"'2.1.weight' has constant 0 \(expected: constant 1\)",
     ),
     "zeros": (
         zero_projections,
         {"h.0.c_proj.weight", "h.1.c_proj.weight"},
-        r"'h.0.c_proj.weight' holds 0 \(drawn: std 0.0",
+        r"'h.0.c_proj.weight' has constant 0 \(expected: std 0.0",
     ),
     "every layer": (
         lambda: nn.Sequential(layer(40, 64), nn.Tanh(), layer(64, 64), nn.Tanh(), layer(64, 4)),
         {f"{k}.{kind}" for k in (0, 2, 4) for kind in ("weight", "bias")} - {"4.weight"},
-        r"'2.weight' holds std 0.18 \(drawn: std 0.07",
+        r"'2.weight' has std 0.18 \(expected: std 0.07",
     ),
     "a mean": (
         lambda: nn.Sequential(nn.LSTM(64, 256), nn.LayerNorm(256)),
         {"0.bias_ih_l0"},
-        r"holds mean 0.25, std 0.43 \(drawn: std 0.03",
+        r"has mean 0.25, std 0.43 \(expected: std 0.03",
     ),
 }
 
 
-def made(name):
+def new_model(name):
     torch.manual_seed(0)
     model = NEW[name][0]()
     if name == "a mean":
@@ -123,19 +123,19 @@ CALLS = {
 }
 
 
-def named(text):
-    return {part.split("'")[1] for part in text.split(" holds ")[:-1]}
+def names_in(text):
+    return {part.split("'")[1] for part in text.split(" has ")[:-1]}
 
 
 @pytest.mark.parametrize("name", NEW)
 @pytest.mark.parametrize("call", CALLS)
-def test_a_new_model_warns_once_and_names_them_all(name, call):
-    model = made(name)
-    with pytest.warns(UserWarning, match=NEW[name][2]) as told:
+def test_a_new_model_warns_once_with_all_names(name, call):
+    model = new_model(name)
+    with pytest.warns(UserWarning, match=NEW[name][2]) as records:
         CALLS[call](model)
-    assert len(told) == 1 and told[0].filename == __file__
-    text = str(told[0].message)
-    assert named(text) == NEW[name][1]
+    assert len(records) == 1 and records[0].filename == __file__
+    text = str(records[0].message)
+    assert names_in(text) == NEW[name][1]
     assert "rules_from(a function that builds the model)" in text
 
 
@@ -171,7 +171,7 @@ def test_a_model_that_matches_is_silent(make):
 
 
 def trained(model, inputs, rate):
-    """Steps as large as those of Adam, whose import takes seconds."""
+    """Make steps as large as Adam's, whose import takes seconds."""
     for _ in range(5):
         gradients = torch.autograd.grad(model(inputs).square().mean(), list(model.parameters()))
         with torch.no_grad():
@@ -186,7 +186,7 @@ def test_a_trained_model_is_silent(rate):
     numbers = torch.randn(64, 64)
     for model, inputs in [
         (GPT(), torch.arange(60).view(3, 20)),
-        (made("every layer"), numbers[:, :40]),
+        (new_model("every layer"), numbers[:, :40]),
         (nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 256), nn.Tanh()), numbers),
     ]:
         fast.initialize(trained(model, inputs, rate), 1)
@@ -194,7 +194,7 @@ def test_a_trained_model_is_silent(rate):
 
 @pytest.mark.parametrize("value", [0.0, math.nan])
 def test_memory_without_values_is_silent(value):
-    for make in (GPT, lambda: made("every layer")):
+    for make in (GPT, lambda: new_model("every layer")):
         model = make()
         with torch.no_grad():
             for parameter in model.parameters():
@@ -205,7 +205,7 @@ def test_memory_without_values_is_silent(value):
 
 
 @pytest.mark.parametrize("shape", [(50257, 40), (3, 700_000), (2_000_000,), (2, 3, 5, 7), (100, 1)])
-def test_a_sample_is_looked_at(shape):
+def test_a_sample_is_compared(shape):
     tensor = torch.empty(shape).uniform_()
     sample, bounds = deviations._sample(tensor)
     assert min(tensor.numel(), 2**12) <= sample.size <= 2**14
@@ -219,7 +219,7 @@ def test_padding_rows_and_other_dtypes():
     with torch.no_grad():
         model[0].weight.mul_(0.1)
         model[0].weight[0] = 0.0
-    with pytest.warns(UserWarning, match=r"'0.weight' holds std 0.1 \(drawn: std 1\)"):
+    with pytest.warns(UserWarning, match=r"'0.weight' has std 0.1 \(expected: std 1\)"):
         fast.initialize(model, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""`initfast.torch.diagnose`: the numbers are right, and the module is as it was."""
+"""`initfast.torch.diagnose`: the numbers are right, and the module is restored."""
 
 import copy
 import json
@@ -28,7 +28,7 @@ MODULES = {
 
 
 def like(layers, activation):
-    """The same network in torch."""
+    """Return the same network in torch."""
     parts = []
     for layer in layers:
         dense = nn.Linear(*layer.weights.shape, dtype=torch.float64)
@@ -40,24 +40,24 @@ def like(layers, activation):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_the_numbers_are_those_of_the_sketch(name):
+def test_the_numbers_equal_the_sketch(name):
     """One network twice: by NumPy and by torch, with the same loss."""
     arguments = ([30, 20, 25, 5], "he_normal", name, ift.RandomNormal(stddev=0.2))
     x = np.random.default_rng(0).normal(size=(40, 30))
     expected = sketch(*arguments, x, 3)
-    found = diagnose(
+    actual = diagnose(
         like(networks.build(*arguments, 3), MODULES[name]), torch.from_numpy(x), seed=3
     )
-    assert [layer.name for layer in found.layers] == ["0", "2", "4"]
-    assert (found.activation, found.batch, found.inputs) == (name, 40, "given")
-    for mine, theirs in zip(found.layers, expected.layers, strict=True):
+    assert [layer.name for layer in actual.layers] == ["0", "2", "4"]
+    assert (actual.activation, actual.batch, actual.inputs) == (name, 40, "given")
+    for mine, theirs in zip(actual.layers, expected.layers, strict=True):
         for field in FIELDS:
             value = getattr(theirs, field)
             assert getattr(mine, field) == (
                 value if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)
             ), field
         assert mine.histogram.edges == pytest.approx(theirs.histogram.edges)
-    assert [verdict.passed for verdict in found.verdicts.values()] == [
+    assert [verdict.passed for verdict in actual.verdicts.values()] == [
         verdict.passed for verdict in expected.verdicts.values()
     ]
 
@@ -119,7 +119,7 @@ def test_functions_in_place_and_after_a_normalisation():
     assert gate.mean == pytest.approx(float(torch.sigmoid(module.gate(hidden)).mean()), rel=1e-5)
 
 
-def test_gradients_are_those_of_the_loss_given():
+def test_gradients_of_a_custom_loss():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
     x, y = torch.randn(8, 6), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
@@ -138,7 +138,7 @@ def test_gradients_are_those_of_the_loss_given():
 
 
 class Stateful(nn.Module):
-    """Everything that a run may change: statistics, dropout, a counter, a cache, a buffer rebound,
+    """A module with everything that a run may change: statistics, dropout, a counter, a cache, a buffer rebound,
     an embedding cut.
     """
 
@@ -165,7 +165,7 @@ class Stateful(nn.Module):
 
 
 def snapshot(module):
-    """All that can be seen of a module and of torch's random state, in bytes and identities."""
+    """Return the state of a module and of torch's random generator, as bytes and object ids."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     return {
         "tensors": {
@@ -208,7 +208,7 @@ def prepared(fail=False):
 
 @pytest.mark.parametrize("loss", [None, lambda output: output.square().mean()])
 @pytest.mark.parametrize("enabled", [True, False])
-def test_the_module_is_as_it_was(loss, enabled):
+def test_the_module_is_restored(loss, enabled):
     module, tokens = prepared()
     with torch.set_grad_enabled(enabled):
         before = snapshot(module)
@@ -219,14 +219,14 @@ def test_the_module_is_as_it_was(loss, enabled):
         layer.gradient_rms > 0 and layer.weight_gradient_rms > 0 for layer in report.layers
     ), "frozen ones too"
     assert module.calls == 0 and module.cache is None
-    # And this model would really have been changed by a run.
+    # Without `diagnose`, a run changes this model.
     module(tokens)
     changed = snapshot(module)
     assert changed["random"] != before["random"] and changed["tensors"] != before["tensors"]
 
 
 @pytest.mark.parametrize("where", ["forward", "loss", "scalar"])
-def test_and_after_an_exception(where):
+def test_the_module_is_restored_after_an_exception(where):
     module, tokens = prepared(fail=where == "forward")
     before = snapshot(module)
     with pytest.raises(
@@ -240,16 +240,16 @@ def failing(output):
     raise RuntimeError("in the middle")
 
 
-def test_the_same_twice_and_the_batch_as_it_was():
+def test_a_repeated_diagnosis_is_equal_and_the_batch_unchanged():
     torch.manual_seed(0)
     module = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 2))
     x = torch.randn(6, 4)
-    kept = x.clone()
+    before = x.clone()
     assert diagnose(module, x) == diagnose(module, x)
-    assert torch.equal(x, kept)
+    assert torch.equal(x, before)
 
 
-def test_the_mode_that_it_is_in():
+def test_the_current_mode_is_used():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
     x = torch.randn(50, 8)
@@ -311,10 +311,10 @@ def test_a_layer_called_twice_and_a_tied_weight():
 )
 def test_other_modules(module, shape):
     torch.manual_seed(0)
-    made, x = module(), torch.randn(*shape)
-    before = snapshot(made)
-    report = diagnose(made, x)
-    assert snapshot(made) == before
+    result, x = module(), torch.randn(*shape)
+    before = snapshot(result)
+    report = diagnose(result, x)
+    assert snapshot(result) == before
     assert all(layer.gradient_rms > 0 and layer.weight_gradient_rms > 0 for layer in report.layers)
     assert (
         json.dumps(report.to_dict(), allow_nan=False)
@@ -350,7 +350,7 @@ def test_several_inputs_and_outputs():
     assert by_place.layers[0].gradient_rms == by_place.layers[1].gradient_rms > 0
 
 
-def test_what_the_loss_does_not_depend_on_has_no_gradient():
+def test_weights_outside_the_loss_have_no_gradient():
     class Aside(nn.Module):
         def __init__(self):
             super().__init__()
@@ -387,7 +387,7 @@ LINEAR = nn.Linear(3, 2)
             torch.ones(2, 3),
             None,
             ValueError,
-            "a module must have parameters to be diagnosed; received ReLU",
+            "module must have parameters; received ReLU",
         ),
         (lambda x: x, torch.ones(2, 3), None, TypeError, "module must be a torch.nn.Module"),
         (
@@ -395,14 +395,14 @@ LINEAR = nn.Linear(3, 2)
             torch.ones(2, 3),
             None,
             ValueError,
-            "parameters must have values; received 'weight'",
+            "parameters must have values; 'weight'",
         ),
         (
             nn.Linear(3, 2, device="meta"),
             torch.ones(2, 3),
             None,
             ValueError,
-            "which is lazy or on the meta device",
+            "'weight' is lazy or on the meta device",
         ),
         (
             LINEAR,
@@ -444,7 +444,7 @@ LINEAR = nn.Linear(3, 2)
     ],
 )
 @pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
-def test_what_is_refused(module, batch, loss, error, message):
+def test_refusals(module, batch, loss, error, message):
     with pytest.raises(error, match=message):
         diagnose(module, batch, loss)
 
@@ -477,13 +477,13 @@ def test_a_module_of_which_no_layer_runs():
             return x @ self.inner.weight
 
     with pytest.raises(
-        ValueError, match="a leaf module with parameters must run; received Bare, where none did"
+        ValueError, match="a module with parameters must run to be measured; none did in Bare"
     ):
         diagnose(Bare(), torch.ones(2, 3))
 
 
-def test_a_copy_is_told_apart_from_what_it_was_copied_from():
-    """The snapshot of these tests sees a single bit."""
+def test_a_copy_differs_from_its_original():
+    """The snapshot of these tests detects a change of one bit."""
     module, _ = prepared()
     other = copy.deepcopy(module)
     with torch.no_grad():

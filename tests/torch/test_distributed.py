@@ -1,9 +1,9 @@
-"""Shards on real processes: each rank fills its own part, and these are parts of the unsharded
+"""Shards on real processes: each rank fills its own part, and together they equal the unsharded
 tensor, byte for byte.
 
 This file is also the program that the ranks run: `python test_distributed.py WORLD FOLDER` forks
-WORLD ranks, which make every check of that world in one process group; each writes the outcomes to
-FOLDER/RANK.json."""
+WORLD ranks. They run every check of that world size in one process group, and each writes the
+outcomes to FOLDER/RANK.json."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from torch.nn.utils import parametrizations
 import initfast as ift
 import initfast.torch as init
 
-LIMIT = datetime.timedelta(seconds=60)  # where one rank fails, the others wait for it
+LIMIT = datetime.timedelta(seconds=60)  # if one rank fails, the others wait for it
 CALLS = {
     "uniform_": {"a": -0.5},
     "normal_": {"std": 0.02},
@@ -80,7 +80,7 @@ class Residual(nn.Module):
 
 
 class Packed(nn.Module):
-    """Parameters that hold several: experts, gates, q, k and v; and a weight that is computed."""
+    """Packed parameters (experts, gates, q, k and v) and a parametrized weight."""
 
     def __init__(self):
         super().__init__()
@@ -99,7 +99,7 @@ PACKED = {
 
 
 def share(tensor, mesh, placements):
-    """As torch shards a tensor that every rank has in full, without a word between the ranks."""
+    """Shard a tensor that every rank has in full, without communication."""
     return distribute_tensor(tensor, mesh, placements, src_data_rank=None)
 
 
@@ -196,7 +196,7 @@ def check_seeds():
 def equal_models(sharded, rules=()):
     expected = init.initialize(Block(), seed=42, rules=rules)
     names = [name for name, _ in expected.named_parameters()]
-    assert names == [name for name, _ in sharded.named_parameters()]  # the tie is still there
+    assert names == [name for name, _ in sharded.named_parameters()]  # the tie is preserved
     for name, parameter in sharded.named_parameters():
         assert isinstance(parameter, DTensor)
         assert torch.equal(raw(parameter.full_tensor()), raw(expected.get_parameter(name))), name
@@ -205,10 +205,10 @@ def equal_models(sharded, rules=()):
 
 def trains(sharded, expected):
     ids = torch.arange(11)
-    found = sharded(ids)
-    wanted = expected(ids)
-    assert torch.allclose(found, wanted, atol=1e-5)
-    found.square().sum().backward()
+    actual = sharded(ids)
+    expected_output = expected(ids)
+    assert torch.allclose(actual, expected_output, atol=1e-5)
+    actual.square().sum().backward()
     assert all(parameter.grad is not None for parameter in sharded.parameters())
 
 
@@ -237,8 +237,8 @@ def check_fsdp_packed():
         fully_shard(model, mesh=MESH)
         init.initialize(model, seed=42, rules=PACKED)
         for name, parameter in model.named_parameters():
-            found = parameter.full_tensor()
-            assert torch.equal(raw(found), raw(expected.get_parameter(name))), (device, name)
+            actual = parameter.full_tensor()
+            assert torch.equal(raw(actual), raw(expected.get_parameter(name))), (device, name)
 
 
 def check_ddp():
@@ -264,12 +264,14 @@ def check_fsdp_1():
         with FullyShardedDataParallel.summon_full_params(model):
             init.initialize(model, seed=42)
         with FullyShardedDataParallel.summon_full_params(model):
-            for found, wanted in zip(model.parameters(), expected.parameters(), strict=True):
-                assert torch.equal(raw(found), raw(wanted))
+            for actual, expected_parameter in zip(
+                model.parameters(), expected.parameters(), strict=True
+            ):
+                assert torch.equal(raw(actual), raw(expected_parameter))
 
 
 def check_diagnose():
-    """What is wrapped is measured by one rank alone, and trains afterwards as before."""
+    """One rank alone can measure a wrapped model, which still trains afterwards."""
     x = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
     expected = init.diagnose(init.initialize(Residual(), seed=1), x)
     whole = DistributedDataParallel(init.initialize(Residual(), seed=1))
@@ -277,16 +279,16 @@ def check_diagnose():
     part.branch = DistributedDataParallel(part.branch)
     compiled = torch.compile(DistributedDataParallel(init.initialize(Residual(), seed=1)))
     for model in (whole, part, compiled):
-        if torch.distributed.get_rank() == 0:  # the others do not even call it
+        if torch.distributed.get_rank() == 0:  # the other ranks do not call it
             before = [parameter.clone() for parameter in model.parameters()]
             report = init.diagnose(model, x)
             names = [layer.name.replace(".module", "") for layer in report.layers]
             assert names == [layer.name for layer in expected.layers]
             assert report.blocks == expected.blocks and len(report.blocks) == 1
             assert report.summary == expected.summary
-            found = list(model.parameters())
-            assert all(torch.equal(a, b) for a, b in zip(before, found, strict=True))
-            assert all(each.grad is None for each in found)
+            actual = list(model.parameters())
+            assert all(torch.equal(a, b) for a, b in zip(before, actual, strict=True))
+            assert all(each.grad is None for each in actual)
     for model in (whole, part):
         for _ in range(2):  # DDP refuses a second step if it still awaits a backward pass
             model(x + torch.distributed.get_rank()).square().sum().backward()
@@ -324,7 +326,7 @@ def check_diagnose_sharded():
 
 
 class OwnInit(nn.Module):
-    """A model with an initialisation of its own, part of which takes several steps."""
+    """A model with its own initialisation, part of which takes several steps."""
 
     def __init__(self):
         super().__init__()
@@ -347,7 +349,7 @@ class OwnInit(nn.Module):
 
 def equal_to_whole(model, rules):
     expected = init.initialize(OwnInit(), seed=42)
-    assert 0.01 < expected.block.up.weight.std() < 0.025  # not what a layer draws by itself
+    assert 0.01 < expected.block.up.weight.std() < 0.025  # not the default of the layer
     assert -0.7 < expected.steps.min() < expected.steps.max() < 0.41
     init.initialize(model, seed=42, rules=rules)
     for name, parameter in model.named_parameters():
@@ -406,7 +408,7 @@ def check_fsdp_by_tensor_parallel():
     }
     init.initialize(model, seed=42, rules=rules)
     kinds = {type(placement) for placement in model.up.weight.placements}
-    assert _StridedShard in kinds, kinds  # the case whose offsets are hard
+    assert _StridedShard in kinds, kinds  # the case with difficult offsets
     trains(model, equal_models(model, rules))
 
 
@@ -426,7 +428,7 @@ def check_pieces():
     tensor = DTensor.from_local(
         local, mesh, [Shard(0), Replicate()], run_check=False, shape=(16, 3), stride=(3, 1)
     )
-    with pytest.raises(ValueError, match="placements of a DTensor must say"):
+    with pytest.raises(ValueError, match="placements of a DTensor must agree"):
         init.normal_(tensor, seed=1)
     assert local.isnan().all()
 
@@ -463,12 +465,15 @@ def check_recorded():
             fully_shard(model, mesh=mesh["dp"] if parallel else MESH)
             init.initialize(model, seed=42, **arguments)
             for name, parameter in model.named_parameters():
-                found = parameter.full_tensor()
-                assert torch.equal(raw(found), raw(expected.get_parameter(name))), (name, arguments)
+                actual = parameter.full_tensor()
+                assert torch.equal(raw(actual), raw(expected.get_parameter(name))), (
+                    name,
+                    arguments,
+                )
 
 
 class Own(Block):
-    """A model that draws its weights by itself, in every way that torch has."""
+    """A model that draws its weights in every way that torch has."""
 
     def __init__(self):
         super().__init__()
@@ -519,13 +524,13 @@ def check_patch_ddp():
     with init.patch(seed=42):
         model = Own().draw()
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    wrapped = nn.parallel.DistributedDataParallel(model)  # makes all equal to rank 0's
+    wrapped = nn.parallel.DistributedDataParallel(model)  # makes all ranks equal to rank 0
     for name, parameter in wrapped.module.named_parameters():
         assert torch.equal(parameter, before[name]), name
 
 
 def check_patch_leaves_new_shards_to_torch():
-    """On a CPU torch itself has no tracker, and refuses; on CUDA it has one."""
+    """On a CPU, torch raises an error, because it has no tracker. On CUDA it has one."""
 
     class Tracker:
         @contextlib.contextmanager
@@ -589,7 +594,7 @@ def run(rank: int, world: int, folder: str) -> None:
             break  # the ranks may no longer be in step
     Path(folder, f"{rank}.json").write_text(json.dumps(outcome))
     if "passed" not in list(outcome.values())[-1:]:
-        os._exit(1)  # an orderly end would wait for the others
+        os._exit(1)  # a normal exit would wait for the other ranks
     torch.distributed.destroy_process_group()
 
 
@@ -611,11 +616,11 @@ def fork(world: int, folder: str) -> None:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """The outcomes of the checks on each rank, by the size of the world, which runs once."""
-    made: dict[int, list[dict[str, str]]] = {}
+    """Return the outcomes of the checks on each rank, by world size. Each world runs once."""
+    results: dict[int, list[dict[str, str]]] = {}
 
     def of(world: int) -> list[dict[str, str]]:
-        if world not in made:
+        if world not in results:
             folder = tmp_path_factory.mktemp(f"world{world}")
             command = [sys.executable, str(Path(__file__).resolve()), str(world), str(folder)]
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
@@ -623,11 +628,11 @@ def outcomes(tmp_path_factory):
                 command, env=environment, capture_output=True, text=True, timeout=150
             )
             files = [folder / f"{rank}.json" for rank in range(world)]
-            made[world] = [
+            results[world] = [
                 json.loads(file.read_text()) if file.exists() else {"died": result.stderr[-3000:]}
                 for file in files
             ]
-        return made[world]
+        return results[world]
 
     return of
 
@@ -641,9 +646,9 @@ def outcomes(tmp_path_factory):
     ],
 )
 def test_on_processes(outcomes, world, name):
-    found = outcomes(world)
-    assert len(found) == world
-    for rank, outcome in enumerate(found):
+    actual = outcomes(world)
+    assert len(actual) == world
+    for rank, outcome in enumerate(actual):
         assert outcome.get(name) == "passed", f"rank {rank}: {outcome.get(name, outcome)}"
 
 

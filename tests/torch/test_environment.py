@@ -1,4 +1,4 @@
-"""A host's rounding direction changes nothing of what torch's functions and defaults draw."""
+"""The rounding direction of the host does not change the values of functions and defaults."""
 
 import pytest
 from host import NEEDED, check_parameters
@@ -35,19 +35,19 @@ def bits(tensor):
 
 def functions():
     fresh()
-    found = {}
+    actual = {}
     for name, arguments in FUNCTIONS.items():
         for shape in SHAPES:
             for dtype in (torch.float64, torch.float32, torch.complex128):
                 if dtype.is_complex and name == "trunc_normal_":
                     continue
-                made = fast.initialize(
+                parameters = fast.initialize(
                     nn.ParameterDict({"w": torch.zeros(shape, dtype=dtype)}),
                     1,
                     {"w": (name, arguments)},
                 )
-                found[f"{name} {shape} {dtype}"] = bits(made["w"])
-    return found
+                actual[f"{name} {shape} {dtype}"] = bits(parameters["w"])
+    return actual
 
 
 def test_functions():
@@ -55,7 +55,7 @@ def test_functions():
 
 
 class Scaled(nn.Linear):
-    """Steps of torch that fold into one draw, and some that do not."""
+    """A layer with steps that fold into one draw, and steps that do not."""
 
     def reset_parameters(self):
         nn.init.kaiming_uniform_(self.weight, a=0.3)
@@ -66,17 +66,17 @@ class Scaled(nn.Linear):
 
 def modules():
     fresh()
-    made = [
+    models = [
         nn.Sequential(nn.Linear(11, 13), nn.Conv2d(3, 7, 3), nn.Bilinear(7, 5, 3), nn.LSTM(5, 7)),
         Scaled(5, 3000),
         nn.utils.parametrizations.weight_norm(nn.Linear(11, 13)),
     ]
-    recorded = fast.spec_from(Scaled(5, 3000))["tensors"]["bias"]["init"].with_seed(1)
+    initializer = fast.spec_from(Scaled(5, 3000))["tensors"]["bias"]["init"].with_seed(1)
     return {
-        "recorded": recorded.block((3000,), ..., "float32").tobytes(),
+        "recorded": initializer.block((3000,), ..., "float32").tobytes(),
         **{
             f"{kind} {name}": bits(value)
-            for kind, each in enumerate(made)
+            for kind, each in enumerate(models)
             for name, value in fast.initialize(each.double(), 1).state_dict().items()
         },
     }

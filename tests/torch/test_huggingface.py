@@ -1,5 +1,5 @@
-"""Models of transformers: what `initialize` and `initfast model --config` give them is what their
-own constructors draw, and `from_pretrained` finds every weight.
+"""Models of transformers: `initialize` and `initfast model --config` draw from the same distributions
+as their constructors, and `from_pretrained` finds every weight.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # its own imports
+    warnings.simplefilter("ignore")  # from its imports
     transformers = pytest.importorskip("transformers", minversion="5")
 
 import initfast.torch as init  # noqa: E402
@@ -42,7 +42,7 @@ SPEECH = {
     "encoder_ffn_dim": 96,
     "decoder_ffn_dim": 96,
     "vocab_size": 100,
-    "max_source_positions": 1100,  # more values than a spec in JSON spells out
+    "max_source_positions": 1100,  # more values than a JSON spec may list
     "max_target_positions": 20,
     "decoder_start_token_id": 1,
 }
@@ -86,7 +86,7 @@ def parts(name):
 
 
 def initfast(*arguments):
-    """The exit code of the command line in this process, which has imported transformers."""
+    """Return the exit code of a command, run in this process, which has imported transformers."""
     try:
         return main(list(map(str, arguments)))
     except SystemExit as end:
@@ -102,10 +102,10 @@ def tensors(model):
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
-def alike(found, expected):
-    """Equal in every value that no draw decides, and in mean, deviation and zeros otherwise."""
-    assert tensors(found).keys() == tensors(expected).keys()
-    for name, ours in tensors(found).items():
+def alike(actual, expected):
+    """Check that constants are equal, and means, deviations and zeros of random values alike."""
+    assert tensors(actual).keys() == tensors(expected).keys()
+    for name, ours in tensors(actual).items():
         a, b = ours.detach().double(), tensors(expected)[name].detach().double()
         if len(b.unique()) == 1 or torch.equal(a, b):
             assert torch.equal(a, b), name
@@ -117,7 +117,7 @@ def alike(found, expected):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_as_an_unpatched_build(name):
+def test_values_match_an_unpatched_build(name):
     kind, config = parts(name)
     torch.manual_seed(0)
     expected = kind(config)
@@ -142,8 +142,8 @@ def test_from_pretrained_finds_every_weight(tmp_path, name):
     folder = tmp_path / "out"
     arguments = ("model", "--config", tmp_path / "config.json", "--out", folder, "--seed", 1)
     assert initfast(*arguments) == 0
-    written = json.loads((folder / "config.json").read_text())
-    assert written == json.loads((tmp_path / "config.json").read_text())
+    config_copy = json.loads((folder / "config.json").read_text())
+    assert config_copy == json.loads((tmp_path / "config.json").read_text())
     loaded, info = kind.from_pretrained(folder, output_loading_info=True)
     assert not any(info.values()), info
     model = init.initialize(on_meta(kind, config), seed=1)
@@ -224,7 +224,7 @@ def test_an_untrusted_config_that_is_not_one(capsys, tmp_path, text):
 
 
 def test_an_untrusted_config_fetches_no_code(tmp_path, monkeypatch):
-    """Code for attention is named by a config too, and may be fetched from the network."""
+    """A config may name attention code, which transformers would download."""
 
     def fetch(*_, **__):
         raise AssertionError
@@ -232,8 +232,8 @@ def test_an_untrusted_config_fetches_no_code(tmp_path, monkeypatch):
     monkeypatch.setattr(transformers.modeling_utils, "lazy_import_flash_attention", fetch)
     path = tmp_path / "config.json"
     for name in ("kernels-community/flash-attn", "no/such", "flash_attention_2"):
-        given = {"model_type": "gpt2", **MODELS["gpt2"][1], "attn_implementation": name}
-        path.write_text(json.dumps(given))
+        arguments = {"model_type": "gpt2", **MODELS["gpt2"][1], "attn_implementation": name}
+        path.write_text(json.dumps(arguments))
         folder = tmp_path / name.replace("/", "_")
         assert initfast("model", "--config", path, "--out", folder, "--seed", 1) == 0
 

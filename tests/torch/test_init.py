@@ -1,6 +1,4 @@
-"""The functions of torch.nn.init by initfast: what they draw, in which memory, from which stream;
-what they refuse.
-"""
+"""The functions of torch.nn.init by initfast: their values, memory, streams and errors."""
 
 from __future__ import annotations
 
@@ -57,7 +55,7 @@ def raw(tensor):
 FANS = ("xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_")
 
 
-def test_every_function_is_here_with_torch_s_arguments():
+def test_every_function_exists_with_torch_s_arguments():
     deprecated = {name for name in torch.nn.init.__all__ if f"{name}_" in torch.nn.init.__all__}
     assert set(torch.nn.init.__all__) - deprecated == {*DRAWING, *PLAIN, "calculate_gain"}
     for name in (*DRAWING, *PLAIN, "calculate_gain"):
@@ -67,20 +65,22 @@ def test_every_function_is_here_with_torch_s_arguments():
         assert [(p.name, p.default, p.kind) for p in ours[: len(theirs)]] == [
             (p.name, p.default, p.kind) for p in theirs
         ]
-        kept = {"orthogonal_": ["batch_dims"]} | {each: ["groups", "batch_dims"] for each in FANS}
-        seeded = [*kept.get(name, []), "seed", "name"]
+        additional = {"orthogonal_": ["batch_dims"]} | {
+            each: ["groups", "batch_dims"] for each in FANS
+        }
+        seeded = [*additional.get(name, []), "seed", "name"]
         assert [p.name for p in extra] == (seeded if name in DRAWING else [])
         assert all(p.kind is p.KEYWORD_ONLY for p in extra)
 
 
 @pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("dtype", [*DTYPES, torch.int64])
-def test_what_is_not_drawn_equals_torch_s(name, dtype):
+def test_constants_equal_torch_s(name, dtype):
     shape = (6, 3, 5) if name == "dirac_" else (6, 4)
     expected = getattr(torch.nn.init, name)(torch.empty(shape), *PLAIN[name]).to(dtype)
-    found = torch.full(shape, 3.0).to(dtype)
-    assert getattr(init, name)(found, *PLAIN[name]) is found
-    assert same(found, expected)
+    actual = torch.full(shape, 3.0).to(dtype)
+    assert getattr(init, name)(actual, *PLAIN[name]) is actual
+    assert same(actual, expected)
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 3), (8, 2, 3, 5), (4, 6, 2, 3, 3)])
@@ -91,8 +91,8 @@ def test_dirac_equals_torch_s(shape, groups):
 
 TANH = math.sqrt(5 / 9)  # gain 5/3 times sqrt(3 / 15)
 
-# Standard deviation and bounds are torch's formulas, in float64; values are the initializers' of
-# initfast.
+# Standard deviations and bounds are computed by torch's formulas in float64. The values must
+# equal those of initfast's initializers.
 CASES = [
     ("uniform_", (5, 7), {"a": -0.25, "b": 1.5}, ift.RandomUniform(-0.25, 1.5)),
     ("normal_", (5, 7), {"mean": 1.0, "std": 0.02}, ift.RandomNormal(1.0, 0.02)),
@@ -109,13 +109,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "shape", "arguments", "initializer"), CASES)
-def test_values_are_those_of_the_initializers(name, shape, arguments, initializer):
+def test_values_equal_the_initializers(name, shape, arguments, initializer):
     seed = ift.Seed(11).named("encoder.weight")
     expected = type(initializer).from_config({**initializer.get_config(), "seed": seed})(shape)
-    found = getattr(init, name)(empty(*shape), **arguments, seed=11, name="encoder.weight")
-    # The last bit of a bound may differ, with the order in which torch multiplies.
-    assert np.allclose(found.numpy(), expected, rtol=3e-7, atol=0)
-    assert same(found, getattr(init, name)(empty(*shape), **arguments, seed=seed))
+    actual = getattr(init, name)(empty(*shape), **arguments, seed=11, name="encoder.weight")
+    # The last bit of a bound may differ, because torch multiplies in another order.
+    assert np.allclose(actual.numpy(), expected, rtol=3e-7, atol=0)
+    assert same(actual, getattr(init, name)(empty(*shape), **arguments, seed=seed))
 
 
 @pytest.mark.parametrize("name", DRAWING)
@@ -152,7 +152,7 @@ def test_neither_strides_nor_autograd_matter(name, dtype):
     assert stepped.to(torch.float32)[untouched].isnan().all()
 
 
-def test_autograd_hears_of_a_write():
+def test_autograd_notices_a_write():
     weight = torch.nn.Parameter(torch.ones(3, 3))
     loss = weight.square().sum()
     init.normal_(weight, seed=1)
@@ -161,22 +161,22 @@ def test_autograd_hears_of_a_write():
 
 
 @pytest.mark.parametrize("name", DRAWING)
-def test_torch_s_generators_govern(name):
+def test_torch_s_generators_determine_the_values(name):
     torch.manual_seed(7)
     first, second = draw(name, empty(6, 10)), draw(name, empty(6, 10))
     assert not same(first, second)
     torch.manual_seed(7)
-    with torch.device("meta"):  # where everything new is made, but not our seeds
-        draw(name, torch.empty(6, 10))  # which draws nothing
+    with torch.device("meta"):  # new tensors are on meta, except the seeds
+        draw(name, torch.empty(6, 10))  # a meta tensor: nothing is drawn
         again = draw(name, torch.full((6, 10), float("nan"), device="cpu"))
     assert same(first, again)
     own = [draw(name, empty(6, 10), generator=torch.Generator().manual_seed(3)) for _ in range(2)]
     assert same(*own)
     assert not same(own[0], first)
-    assert same(second, draw(name, empty(6, 10)))  # the default one has not moved on meanwhile
+    assert same(second, draw(name, empty(6, 10)))  # the default generator did not advance
 
 
-def test_what_draws_nothing_moves_no_generator():
+def test_constants_advance_no_generator():
     state = torch.get_rng_state()
     init.eye_(empty(3, 3))
     init.dirac_(empty(3, 3, 3))
@@ -187,26 +187,26 @@ def test_what_draws_nothing_moves_no_generator():
 
 
 def test_names_and_seed_generators_choose_streams():
-    drawn = [init.normal_(empty(9), seed=ift.Seed(3), name=name) for name in ("a", "b", None)]
-    assert same(drawn[0], init.normal_(empty(9), seed=ift.Seed(3).named("a")))
-    assert not same(drawn[0], drawn[1]) and not same(drawn[0], drawn[2])
+    values = [init.normal_(empty(9), seed=ift.Seed(3), name=name) for name in ("a", "b", None)]
+    assert same(values[0], init.normal_(empty(9), seed=ift.Seed(3).named("a")))
+    assert not same(values[0], values[1]) and not same(values[0], values[2])
     generator = ift.SeedGenerator(3)
-    assert same(init.normal_(empty(9), seed=generator), drawn[2])
+    assert same(init.normal_(empty(9), seed=generator), values[2])
     assert same(init.normal_(empty(9), seed=generator), init.normal_(empty(9), seed=ift.Seed(3, 1)))
     torch.manual_seed(0)
-    named = init.normal_(empty(9), name="a")
+    by_name = init.normal_(empty(9), name="a")
     torch.manual_seed(0)
-    assert not same(named, init.normal_(empty(9)))
+    assert not same(by_name, init.normal_(empty(9)))
 
 
 @pytest.mark.parametrize("name", [*DRAWING, "eye_", "ones_"])
-def test_meta_tensors_are_left_alone(name):
+def test_meta_tensors_stay_unchanged(name):
     tensor = torch.empty(4, 5, device="meta")
     assert getattr(init, name)(tensor, *{**DRAWING, **PLAIN}[name]) is tensor
     assert tensor.is_meta
 
 
-def test_fake_tensors_are_left_alone():
+def test_fake_tensors_stay_unchanged():
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with FakeTensorMode():
@@ -223,7 +223,7 @@ def test_other_devices_get_the_same_values(name, monkeypatch):
     )
     monkeypatch.setattr(
         targets, "_on_cpu", lambda tensor: False
-    )  # the CPU, reached as another device would be
+    )  # the CPU in place of another device
     tensor = empty(10, 6).t()
     before = tensor._version
     getattr(init, name)(
@@ -236,8 +236,8 @@ def test_other_devices_get_the_same_values(name, monkeypatch):
 def test_cuda_tensors_get_the_same_values():
     for dtype in DTYPES:
         for name in DRAWING:
-            found = draw(name, empty(6, 10, dtype=dtype).cuda(), seed=2)
-            assert same(found.cpu(), draw(name, empty(6, 10, dtype=dtype), seed=2)), (name, dtype)
+            actual = draw(name, empty(6, 10, dtype=dtype).cuda(), seed=2)
+            assert same(actual.cpu(), draw(name, empty(6, 10, dtype=dtype), seed=2)), (name, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -258,9 +258,8 @@ def test_truncated_normals_stay_within_their_bounds(dtype, mean, std, a, b):
     assert values.unique().numel() > 1
 
 
-def test_bounds_hold_where_they_are_finer_than_the_mean():
-    # (a - mean) / std, rounded to the nearest, would often stand for a bound a little outside of
-    # [a, b].
+def test_bounds_hold_if_they_are_finer_than_the_mean():
+    # (a - mean) / std, rounded to the nearest, is often a bound slightly outside of [a, b].
     rng = np.random.default_rng(1)
     for _ in range(500):
         mean, std = float(rng.uniform(-1.0, 1.0)), float(rng.uniform(0.1, 1.0))
@@ -280,10 +279,10 @@ def test_bounds_hold_where_they_are_finer_than_the_mean():
 @pytest.mark.parametrize("bound", [2.0, 1e30, 1e308, math.inf])
 @pytest.mark.filterwarnings("ignore:.* of the values are:RuntimeWarning")
 def test_bounds_beyond_reach_leave_a_normal(dtype, bound):
-    found = init.trunc_normal_(
+    actual = init.trunc_normal_(
         empty(1000, dtype=dtype), std=0.02, a=-bound, b=bound, seed=5, name="w"
     )
-    assert same(found, init.normal_(empty(1000, dtype=dtype), std=0.02, seed=5, name="w"))
+    assert same(actual, init.normal_(empty(1000, dtype=dtype), std=0.02, seed=5, name="w"))
     init.trunc_normal_(empty(10, dtype=dtype), std=1e-30, a=-bound, b=bound, seed=5, name="w")
 
 
@@ -299,8 +298,8 @@ def test_truncated_normals_without_width(dtype):
 
 def test_the_distribution_is_right_in_a_far_tail():
     # The mean beyond 5 is phi(5) / Q(5), and the deviation there is below 0.18: 6 standard errors.
-    found = init.trunc_normal_(empty(100000, dtype=torch.float64), 0.0, 1.0, 5.0, math.inf, seed=5)
-    assert abs(found.mean() - 5.18650) < 6 * 0.18 / math.sqrt(100000)
+    actual = init.trunc_normal_(empty(100000, dtype=torch.float64), 0.0, 1.0, 5.0, math.inf, seed=5)
+    assert abs(actual.mean() - 5.18650) < 6 * 0.18 / math.sqrt(100000)
 
 
 @pytest.mark.parametrize("shape", [(4, 9), (9, 4), (6, 2, 3), (5, 5, 2, 2)])
@@ -322,16 +321,16 @@ def test_orthogonal_rows_or_columns(shape, dtype):
 @pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("shape", [(10, 7), (1, 5), (7, 300)])
 def test_sparse_columns(sparsity, shape, monkeypatch):
-    found = init.sparse_(empty(*shape), sparsity, seed=3, name="w")
-    zeros = found == 0
+    actual = init.sparse_(empty(*shape), sparsity, seed=3, name="w")
+    zeros = actual == 0
     assert (zeros.sum(0) == math.ceil(sparsity * shape[0])).all()
     assert torch.equal(
-        found[~zeros], init.normal_(empty(*shape), std=0.01, seed=3, name="w")[~zeros]
+        actual[~zeros], init.normal_(empty(*shape), std=0.01, seed=3, name="w")[~zeros]
     )
     monkeypatch.setattr(
         "initfast.torch.matrices._PIECE", 20
-    )  # columns worked on at a time do not matter
-    assert same(found, init.sparse_(empty(*shape), sparsity, seed=3, name="w"))
+    )  # the number of columns per step does not matter
+    assert same(actual, init.sparse_(empty(*shape), sparsity, seed=3, name="w"))
 
 
 def test_the_zeros_of_sparse_are_spread_evenly():
@@ -359,7 +358,7 @@ ERRORS = [
 ]
 
 
-# On the meta device torch's uniform_ and fill_ look at nothing.
+# On the meta device, torch's uniform_ and fill_ check no arguments.
 ON_DEVICES = [(*row, device) for row in ERRORS for device in ("cpu", "meta") if (row[0], device) not in
               {("uniform_", "meta"), ("constant_", "meta")}]  # fmt: skip
 
@@ -382,16 +381,16 @@ def test_empty_tensors():
     for name in ("kaiming_uniform_", "kaiming_normal_"):
         with pytest.warns(
             UserWarning, match="Initializing zero-element tensors is a no-op"
-        ) as seen:
+        ) as records:
             draw(name, torch.empty(0, 4), seed=1)
-        assert seen[0].filename == __file__
+        assert records[0].filename == __file__
 
 
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
         (lambda t: init.normal_(t, seed=1, generator=torch.Generator()), ValueError, "seed cannot be combined with generator"),
-        (lambda t: init.normal_(t, seed=ift.SeedGenerator(1), name="w"), ValueError, "not a SeedGenerator"),
+        (lambda t: init.normal_(t, seed=ift.SeedGenerator(1), name="w"), ValueError, "cannot be combined with a SeedGenerator"),
         (lambda t: init.normal_(t, seed=-1), ValueError, "integer in"),
         (lambda t: init.normal_(t, seed=1, name=""), ValueError, "non-empty string"),
         (lambda t: init.normal_(t, std=math.nan), ValueError, "std must be a finite number"),
@@ -437,14 +436,14 @@ def test_inference_tensors():
 
 
 def test_a_logical_array_is_not_needed_for_a_part():
-    # What shards rest on: a target that is a part of the whole draws as the whole does.
+    # Shards depend on this: a target for a part gets the same values as in the whole.
     index = (slice(5, 8), slice(2, 6))
     part = targets.Target(empty(3, 4), (9, 10), index)
     recipes.RECIPES["normal_"]((9, 10), torch.float32).run(part, ift.Seed(1))
     assert same(part.local, init.normal_(empty(9, 10), seed=1)[index])
 
 
-def test_without_torch_the_pip_line_is_given():
+def test_without_torch_the_error_has_the_pip_command():
     code = "import sys; sys.modules['torch'] = None; import initfast; import initfast.torch"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1

@@ -18,7 +18,7 @@ from torch import nn  # noqa: E402
 
 import initfast.torch as init  # noqa: E402
 
-# Each module of torch's that has parameters, as small as its statistics allow.
+# Every module of torch with parameters, as small as its statistics allow.
 MODULES = {
     "Linear": lambda: nn.Linear(64, 80),
     "Linear without inputs": lambda: nn.Linear(0, 80),
@@ -50,7 +50,7 @@ MODULES = {
     "TransformerEncoderLayer": lambda: nn.TransformerEncoderLayer(32, 4, 64),
     "AdaptiveLogSoftmaxWithLoss": lambda: nn.AdaptiveLogSoftmaxWithLoss(64, 500, [50, 200]),
 }
-# Names in torch.nn that hold no parameters of their own kind, or cannot be made without a batch.
+# Names in torch.nn without parameters of a new kind, or that cannot be built without a batch.
 OTHERS = re.compile(
     r"Lazy|Parameter(List|Dict)$|Container|RNNBase|RNNCellBase|Transformer(De|En)coder(Layer)?$"
 )
@@ -64,7 +64,7 @@ def poison(module):
 
 
 def quiet(make):
-    """torch itself warns where it initialises tensors without elements."""
+    """Build a module without torch's warning about tensors without elements."""
     import warnings
 
     with warnings.catch_warnings():
@@ -88,11 +88,11 @@ def test_defaults_are_torch_s(name):
     module = poison(quiet(MODULES[name]))
     assert init.initialize(module, seed=3) is module
     assert expected
-    for key, found in module.named_parameters():
+    for key, actual in module.named_parameters():
         theirs = expected[key].detach().double().flatten()
-        ours = found.detach().double().flatten()
+        ours = actual.detach().double().flatten()
         n = ours.numel()
-        assert torch.equal(ours == 0, theirs == 0)  # zeros stay zeros, the padding row among them
+        assert torch.equal(ours == 0, theirs == 0)  # zeros stay zeros, including the padding row
         if n == 0:
             continue
         if theirs.unique().numel() == 1:
@@ -109,17 +109,17 @@ def test_defaults_are_torch_s(name):
         if "mbedding" not in name and "bias_" not in key:
             assert abs(ours / theirs - 1) < 28 / n, key
     stream = ift.Seed(3)
-    drawn = [
+    values = [
         (key, tensor) for key, tensor in module.named_parameters() if tensor.unique().numel() > 2
     ]
-    for key, tensor in drawn:
+    for key, tensor in values:
         again = poison(quiet(MODULES[name]))
         init.initialize(again, seed=stream)
         assert same(again.get_parameter(key), tensor)
 
 
 def test_the_table_has_all_of_torch_s_modules():
-    known = {type(quiet(make)).__name__ for make in MODULES.values()}
+    names = {type(quiet(make)).__name__ for make in MODULES.values()}
     covered = set()
     for name in dir(nn):
         kind = getattr(nn, name)
@@ -128,7 +128,7 @@ def test_the_table_has_all_of_torch_s_modules():
         if any(hasattr(kind, reset) for reset in ("reset_parameters", "_reset_parameters")):
             covered.add(name)
     alike = {"BatchNorm1d", "BatchNorm3d", "SyncBatchNorm", "InstanceNorm2d", "InstanceNorm3d"}
-    assert covered - alike == known - {"TransformerEncoderLayer"}
+    assert covered - alike == names - {"TransformerEncoderLayer"}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_each_parameter_has_the_stream_of_its_name():
     assert same(other[0].weight, nn_uniform((5, 5), bound, ift.Seed(7).named("student/0.weight")))
     wrapped = nn.ModuleDict(
         {"_orig_mod": nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5))}
-    )  # as torch.compile does it
+    )  # like torch.compile
     init.initialize(wrapped, seed=7, rules=[("1.bias", "ones_")])
     assert same(wrapped["_orig_mod"][1].weight, model[1].weight)
 
@@ -165,13 +165,13 @@ def nn_uniform(shape, bound, seed):
     return init.kaiming_uniform_(torch.empty(shape), math.sqrt(5), seed=seed)
 
 
-def test_without_a_seed_torch_s_generator_governs():
-    made = []
+def test_without_a_seed_torch_s_generator_determines_the_values():
+    module = []
     for _ in range(2):
         torch.manual_seed(5)
-        made.append(init.initialize(nn.Linear(4, 4)).weight)
-    assert same(*made)
-    assert not same(made[0], init.initialize(nn.Linear(4, 4)).weight)
+        module.append(init.initialize(nn.Linear(4, 4)).weight)
+    assert same(*module)
+    assert not same(module[0], init.initialize(nn.Linear(4, 4)).weight)
 
 
 class Decoder(nn.Module):
@@ -185,7 +185,7 @@ class Decoder(nn.Module):
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_ties_are_kept_and_written_once(device):
+def test_ties_are_preserved_and_written_once(device):
     with torch.device(device):
         model = Decoder()
         model.block[0].weight.special = "kept"
@@ -223,12 +223,12 @@ def test_meta_models_equal_others():
     for make in (Decoder, MODULES["LSTM"], MODULES["Transformer"], MODULES["MultiheadAttention"]):
         with torch.device("meta"):
             model = make()
-        made, expected = (
+        module, expected = (
             values(init.initialize(model, seed=9)),
             values(init.initialize(make(), seed=9)),
         )
-        assert made.keys() == expected.keys()
-        assert all(same(made[name], expected[name]) for name in made)
+        assert module.keys() == expected.keys()
+        assert all(same(module[name], expected[name]) for name in module)
 
 
 @pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")  # a layer made twice on purpose
@@ -252,9 +252,9 @@ def test_a_rule_finds_a_tied_parameter_under_any_of_its_names():
 def test_only_meta_tensors_are_materialised():
     model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 3, device="meta"))
     model[0].running_mean.fill_(5.0)
-    kept = model[0].weight
+    before = model[0].weight
     init.initialize(model, seed=1)
-    assert model[0].weight is kept
+    assert model[0].weight is before
     assert (model[0].running_mean == 5.0).all()
     assert same(
         model[1].weight,
@@ -269,7 +269,7 @@ def test_buffers():
     init.initialize(poisoned, seed=1)
     assert (
         poisoned[0].running_mean.isnan().all() and poisoned.table.isnan().all()
-    )  # untouched unless asked
+    )  # unchanged by default
     init.initialize(poisoned, seed=1, buffers=True)
     assert (poisoned[0].running_mean == 0).all() and (poisoned[0].running_var == 1).all()
     assert poisoned[0].num_batches_tracked == 0
@@ -278,7 +278,9 @@ def test_buffers():
     init.initialize(poisoned, seed=1, buffers=True, rules=rules)
     assert poisoned.table.tolist() == [1, 2, 3, 4]
     poison(poisoned)
-    init.initialize(poisoned, seed=1, rules=rules)  # the very name of a buffer asks for it
+    init.initialize(
+        poisoned, seed=1, rules=rules
+    )  # a rule with the full name of a buffer applies to it
     assert poisoned.table.tolist() == [1, 2, 3, 4] and poisoned[0].running_mean.isnan().all()
 
 
@@ -292,7 +294,7 @@ def test_buffers_on_meta_need_values():
     model = make()
     for buffers, name in ((False, "positions"), (True, "positions")):
         with pytest.raises(
-            ValueError, match=f"a buffer on the meta device has no values.*'({name})'"
+            ValueError, match=f"buffers on the meta device have no values.*'({name})'"
         ):
             init.initialize(model, seed=1, buffers=buffers)
         assert all(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
@@ -329,10 +331,10 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize(("what", "function", "arguments"), RULES)
-def test_rules_take_what_torch_and_initfast_call_initializers(what, function, arguments):
+@pytest.mark.parametrize(("rule", "function", "arguments"), RULES)
+def test_rules_accept_initializers_of_torch_and_initfast(rule, function, arguments):
     model = nn.Sequential(nn.Conv2d(4, 6, 3))
-    init.initialize(model, seed=3, rules=[("*.weight", what)])
+    init.initialize(model, seed=3, rules=[("*.weight", rule)])
     if function == "normal":
         function = "trunc_normal_"
     seeded = {} if function in ("constant_", "zeros_", "ones_") else {"seed": 3, "name": "0.weight"}
@@ -350,20 +352,22 @@ def test_fans_of_rules_are_torch_s():
     expected = ift.HeNormal(seed=seed, input_axes=[1, 2, 3], output_axes=[0, 2, 3])((6, 4, 3, 3))
     assert np.array_equal(model[0].weight.detach().numpy(), expected)
     assert model[1].weight.std() < 1.2 * math.sqrt(2 / 5) and model[1].weight.abs().max() > 0.6
-    chosen = ift.VarianceScaling(
+    initializer = ift.VarianceScaling(
         1.0, "fan_in", "uniform", input_axes=[0], output_axes=[1]
-    )  # these axes are kept
-    init.initialize(model, seed=3, rules=[("1.weight", chosen)])
-    found = model[1].weight.abs().max()
-    assert 0.9 * math.sqrt(3 / 7) < found <= math.sqrt(3 / 7)
+    )  # the axes of the initializer are used
+    init.initialize(model, seed=3, rules=[("1.weight", initializer)])
+    actual = model[1].weight.abs().max()
+    assert 0.9 * math.sqrt(3 / 7) < actual <= math.sqrt(3 / 7)
 
 
 def test_the_first_rule_that_matches_decides():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3))
-    kept = model[2].weight.detach().clone()
+    before = model[2].weight.detach().clone()
     rules = [(re.compile(r"[01]\.bias"), "ones_"), ("2.*", None), ("*.bias", "zeros_")]
     init.initialize(model, seed=3, rules=rules)
-    assert (model[0].bias == 1).all() and (model[1].bias == 1).all() and same(model[2].weight, kept)
+    assert (
+        (model[0].bias == 1).all() and (model[1].bias == 1).all() and same(model[2].weight, before)
+    )
     init.initialize(model, seed=3, rules=rules[::-1])
     assert (model[0].bias == 0).all()
 
@@ -392,12 +396,12 @@ def linear(**kwargs):
     return lambda: nn.Linear(3, 3, **kwargs)
 
 
-def rules(pattern, what):
-    return {"rules": [(pattern, what)]}
+def rules(pattern, initializer):
+    return {"rules": [(pattern, initializer)]}
 
 
 REFUSALS = [
-    (Bare, {}, ValueError, r"needs a rule .* received 'scale', of shape \(3,\), in a Bare"),
+    (Bare, {}, ValueError, r"needs a rule.* received 'scale', of shape \(3,\), in a Bare"),
     (
         lambda: nn.Sequential(nn.Linear(3, 3), Own(3, 3)),
         {},
@@ -436,7 +440,12 @@ REFUSALS = [
         ValueError,
         "parameter 'weight': random values need a floating",
     ),
-    (linear(device="meta"), rules("bias", None), ValueError, "nothing to leave; received 'bias'"),
+    (
+        linear(device="meta"),
+        rules("bias", None),
+        ValueError,
+        "cannot leave parameters on the meta device unset: 'bias'",
+    ),
     (linear(), {"seed": ift.Seed(1, 5)}, ValueError, "must not have a stream number"),
     (linear(), {"seed": -1}, ValueError, "seed.*-1"),
     (
@@ -488,12 +497,12 @@ def test_models_are_built_with_initfast(name):
     for torch_seed in (1, 2):
         torch.manual_seed(torch_seed)
         state = torch.get_rng_state()
-        with warnings.catch_warnings(record=True) as seen, init.patch(seed=6):
+        with warnings.catch_warnings(record=True) as records, init.patch(seed=6):
             warnings.simplefilter("always")
             built.append(values(MODULES[name]()))
-        assert torch.equal(state, torch.get_rng_state())  # nothing was drawn by torch
-        told = [str(each.message).startswith("nothing was drawn") for each in seen]
-        assert told == [True] * (constant == plain.keys())
+        assert torch.equal(state, torch.get_rng_state())  # torch drew nothing
+        empty_blocks = [str(each.message).startswith("nothing was drawn") for each in records]
+        assert empty_blocks == [True] * (constant == plain.keys())
     for key in plain:
         assert same(built[0][key], built[1][key])
         assert (key in constant) == same(built[0][key], plain[key])

@@ -1,4 +1,4 @@
-"""A user's own initializer in rules and specs, and core initializers handed a Parameter."""
+"""A user's own initializer in rules and specs, and core initializers that fill a Parameter."""
 
 import numpy as np
 import pytest
@@ -25,21 +25,21 @@ def model():
     ],
 )
 def test_rules(mine, same):
-    found = fast.initialize(model(), 42, {"*.weight": mine})
+    actual = fast.initialize(model(), 42, {"*.weight": mine})
     for name, fan in (("0.weight", 10), ("1.weight", 1000)):
-        weight = found.get_parameter(name).detach().numpy()
-        wanted = same(fan).with_seed(ift.Seed(42).named(name))(weight.shape)
-        assert np.array_equal(weight, wanted)
+        weight = actual.get_parameter(name).detach().numpy()
+        expected = same(fan).with_seed(ift.Seed(42).named(name))(weight.shape)
+        assert np.array_equal(weight, expected)
 
 
 @pytest.mark.parametrize("early", [False, True])
-def test_one_without_streams_is_refused_before_anything_is_written(early):
-    mine, made = integers_only(ift.Initializer, early=early)(seed=9), model()
-    before = {name: value.clone() for name, value in made.state_dict().items()}
+def test_an_initializer_without_streams_is_refused_first(early):
+    mine, module = integers_only(ift.Initializer, early=early)(seed=9), model()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
     with pytest.raises(ValueError, match=r"parameter '1.weight': IntegersOnly.* must accept an "):
-        fast.initialize(made, 42, {"*.bias": "zeros_", "0.weight": "ones_", "1.weight": mine})
-    assert all(torch.equal(before[name], value) for name, value in made.state_dict().items())
-    fast.initialize(made, 42, {"*.bias": "zeros_", "*.weight": Whole(seed=9)})
+        fast.initialize(module, 42, {"*.bias": "zeros_", "0.weight": "ones_", "1.weight": mine})
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    fast.initialize(module, 42, {"*.bias": "zeros_", "*.weight": Whole(seed=9)})
 
 
 def test_specs():
@@ -48,7 +48,7 @@ def test_specs():
     assert stddevs == pytest.approx([240**-0.5, 24000**-0.5])
 
 
-# --- the fans of core initializers are Keras' ---
+# the fans of core initializers, which are those of Keras
 
 
 @pytest.fixture
@@ -66,12 +66,14 @@ def test_a_parameter_warns_once(make, fresh):
 
 def test_the_warning_points_to_the_line(fresh):
     layer = torch.nn.Conv2d(3, 8, 3)
-    with pytest.warns(RuntimeWarning, match=r"GlorotUniform .*fan_avg 72, .* fan_avg 49.5") as told:
+    with pytest.warns(
+        RuntimeWarning, match=r"GlorotUniform .*fan_avg 72, .* fan_avg 49.5"
+    ) as records:
         ift.GlorotUniform(seed=1).fill(layer.weight)
-    assert [warning.filename for warning in told] == [__file__]
+    assert [warning.filename for warning in records] == [__file__]
 
 
-def test_fans_that_are_meant_stay_silent(fresh):
+def test_intended_fans_stay_silent(fresh):
     layer = torch.nn.Linear(10, 1000)
     ift.HeNormal(seed=1).fill(layer.weight.data)
     ift.HeNormal(seed=1, input_axes=[1], output_axes=[0]).fill(layer.weight)

@@ -1,4 +1,4 @@
-"""`patch`: who draws within it, which streams, what is left to torch, and what it says of that."""
+"""`patch`: the draws that it replaces, their streams, the draws left to torch, and the warnings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import nn  # noqa: E402
 
 import initfast.torch as init  # noqa: E402
 
-# Tensors of one seed are compared here.
+# These tests compare tensors with the same seed.
 pytestmark = pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")
 
 
@@ -28,14 +28,14 @@ def same(a, b):
 
 
 def built(make, seed=42):
-    """What `make` draws in a patch, which must not depend on torch's generator."""
-    found = []
+    """Return what `make` draws in a patch. It must not depend on torch's generator."""
+    actual = []
     for torch_seed in (1, 2):
         torch.manual_seed(torch_seed)
         with init.patch(seed):
-            found.append(make())
-    assert torch.equal(*found)
-    return found[0]
+            actual.append(make())
+    assert torch.equal(*actual)
+    return actual[0]
 
 
 def normal(*shape, stream=0, mean=0.0, std=1.0, seed=42, dtype=torch.float32):
@@ -46,7 +46,7 @@ def uniform(*shape, stream=0, low=0.0, high=1.0, seed=42, dtype=torch.float32):
     return init.uniform_(torch.empty(shape, dtype=dtype), low, high, seed=ift.Seed(seed, stream))
 
 
-# Taken before any patch, by all the ways in which functions are kept.
+# References to functions of all kinds, made before any patch.
 FUNCTIONS = {"trunc_normal_": nn.init.trunc_normal_, "normal_": nn.init.normal_}
 PARTIAL = functools.partial(nn.init.uniform_, a=-0.1, b=0.1)
 
@@ -119,7 +119,7 @@ def slow(names):
 
 
 @pytest.mark.parametrize("way", slow(WAYS))
-def test_no_way_to_draw_escapes(way):
+def test_every_way_to_draw_is_intercepted(way):
     make, expected = WAYS[way]
     assert same(built(make), expected())
 
@@ -131,10 +131,10 @@ def test_an_import_during_and_after_the_block():
         assert same(module.trunc_normal_(torch.empty(9)), TRUNCATED(torch.empty(9)))
     for name in ("normal_", "trunc_normal_"):
         torch.manual_seed(3)
-        found = getattr(module, name)(torch.empty(3))
+        actual = getattr(module, name)(torch.empty(3))
         torch.manual_seed(3)
-        assert same(found, getattr(nn.init, name)(torch.empty(3)))
-    assert not same(found, TRUNCATED(torch.empty(3)))
+        assert same(actual, getattr(nn.init, name)(torch.empty(3)))
+    assert not same(actual, TRUNCATED(torch.empty(3)))
 
 
 def test_functions_keep_their_signatures_and_get_their_code_back():
@@ -149,7 +149,7 @@ def test_functions_keep_their_signatures_and_get_their_code_back():
     assert [(each.__code__, each.__kwdefaults__, dict(vars(each))) for each in functions] == before
 
 
-def test_what_others_put_in_place_of_a_function_decides():
+def test_a_function_replaced_by_others_is_respected():
     original, nn.init.normal_ = nn.init.normal_, lambda tensor: original(tensor, 5.0, 0.0)
     try:
         assert same(built(lambda: nn.init.normal_(torch.empty(3))), torch.full((3,), 5.0))
@@ -158,10 +158,10 @@ def test_what_others_put_in_place_of_a_function_decides():
 
 
 def test_deprecated_names():
-    with pytest.warns(FutureWarning, match="`nn.init.sparse` is now deprecated") as seen:
-        found = built(lambda: nn.init.sparse(torch.empty(6, 2), 0.5))
-    assert seen[0].filename == __file__
-    assert same(found, init.sparse_(torch.empty(6, 2), 0.5, seed=42))
+    with pytest.warns(FutureWarning, match="`nn.init.sparse` is now deprecated") as records:
+        actual = built(lambda: nn.init.sparse(torch.empty(6, 2), 0.5))
+    assert records[0].filename == __file__
+    assert same(actual, init.sparse_(torch.empty(6, 2), 0.5, seed=42))
 
 
 # streams
@@ -185,20 +185,20 @@ def test_streams_count_the_draws():
 
 
 def test_seeds():
-    named = ift.Seed(42).named("model")
+    by_name = ift.Seed(42).named("model")
     generator = ift.SeedGenerator(42)
     generator.next()
     for seed, start in (
         (42, ift.Seed(42)),
         (np.uint64(42), ift.Seed(42)),
         (ift.Seed(42, 7), ift.Seed(42, 7)),
-        (named, ift.Seed(42, named.stream)),
+        (by_name, ift.Seed(42, by_name.stream)),
         (generator, ift.Seed(42, 1)),
     ):
         with init.patch(seed):
-            drawn = torch.randn(3), torch.randn(3)
-        for step, found in enumerate(drawn):
-            assert same(found, normal(3, stream=start.stream + step))
+            values = torch.randn(3), torch.randn(3)
+        for step, actual in enumerate(values):
+            assert same(actual, normal(3, stream=start.stream + step))
     assert generator.next() == ift.Seed(42, 3)
     for wrong in (-1, 2**64, 1.5, "42", True):
         with pytest.raises(ValueError, match="seed"), init.patch(wrong):
@@ -209,18 +209,16 @@ def test_seeds():
     assert same(torch.randn(3), plain)
 
 
-def test_without_a_seed_manual_seed_governs():
-    made = []
+def test_without_a_seed_manual_seed_determines_the_values():
+    results = []
     for _ in range(2):
         torch.manual_seed(4)
         with init.patch():
-            made.append(nn.Linear(8, 5).weight)
-            init.normal_(
-                torch.empty(3)
-            )  # draws a seed from torch's generator, as it does elsewhere
-    assert same(*made)
+            results.append(nn.Linear(8, 5).weight)
+            init.normal_(torch.empty(3))  # draws a seed from torch's generator, as without a patch
+    assert same(*results)
     torch.manual_seed(4)
-    assert same(made[0], init.kaiming_uniform_(torch.empty(5, 8), math.sqrt(5)))
+    assert same(results[0], init.kaiming_uniform_(torch.empty(5, 8), math.sqrt(5)))
 
 
 def test_contexts_nest():
@@ -247,10 +245,10 @@ def test_an_inner_context_without_a_seed_follows_the_outer_one():
 def test_other_threads_draw_as_they_did():
     torch.manual_seed(5)
     plain = torch.empty(9).normal_(), nn.init.trunc_normal_(torch.empty(9))
-    found = []
+    actual = []
 
     def work():
-        found.extend((torch.empty(9).normal_(), nn.init.trunc_normal_(torch.empty(9))))
+        actual.extend((torch.empty(9).normal_(), nn.init.trunc_normal_(torch.empty(9))))
 
     torch.manual_seed(5)
     with pytest.warns(UserWarning, match="by another thread"), init.patch(seed=1):
@@ -258,21 +256,21 @@ def test_other_threads_draw_as_they_did():
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()
-    assert all(map(same, found, plain))
+    assert all(map(same, actual, plain))
 
 
-def test_threads_hold_contexts_of_their_own():
+def test_threads_have_separate_contexts():
     barrier = threading.Barrier(2)
-    found = {}
+    actual = {}
 
     def work(seed):
         with init.patch(seed):
             barrier.wait(10)
             first = torch.randn(5)
             barrier.wait(10)
-            found[seed] = first, nn.init.trunc_normal_(torch.empty(5))
+            actual[seed] = first, nn.init.trunc_normal_(torch.empty(5))
             if seed == 1:
-                barrier.wait(10)  # the other one leaves first
+                barrier.wait(10)  # the other thread exits first
         if seed == 2:
             barrier.wait(10)
 
@@ -282,12 +280,12 @@ def test_threads_hold_contexts_of_their_own():
     for thread in threads:
         thread.join()
     for seed in (1, 2):
-        assert same(found[seed][0], normal(5, seed=seed))
+        assert same(actual[seed][0], normal(5, seed=seed))
         expected = init.trunc_normal_(torch.empty(5), seed=ift.Seed(seed, 1))
-        assert same(found[seed][1], expected)
+        assert same(actual[seed][1], expected)
 
 
-# truncated normals made by hand
+# truncated normals by erfinv
 
 
 def cdf(x):
@@ -295,7 +293,7 @@ def cdf(x):
 
 
 def by_erfinv(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0):
-    """The operations of timm's `trunc_normal_`, and of torch's until 2.11."""
+    """Draw with the operations of timm's `trunc_normal_`, and of torch's before 2.11."""
     with torch.no_grad():
         low, high = cdf((a - mean) / std), cdf((b - mean) / std)
         tensor.uniform_(2 * low - 1, 2 * high - 1)
@@ -306,12 +304,12 @@ def by_erfinv(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0):
         return tensor
 
 
-# In float32, one uniform of 2**24 is -1, where erfinv has its pole; in 16 bits many are.
+# In float32, one of 2**24 uniform values is -1, the pole of erfinv. In 16 bits there are many.
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_erfinv_of_uniforms_has_no_values_at_infinity(dtype):
-    found = built(lambda: by_erfinv(torch.empty(100_000, dtype=dtype), std=0.02)).double()
-    assert found.abs().max() < 0.02 * 7
-    assert abs(found.std() / 0.02 - 1) < 0.01
+    actual = built(lambda: by_erfinv(torch.empty(100_000, dtype=dtype), std=0.02)).double()
+    assert actual.abs().max() < 0.02 * 7
+    assert abs(actual.std() / 0.02 - 1) < 0.01
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -319,13 +317,13 @@ def test_erfinv_of_uniforms_is_a_truncated_normal(dtype):
     def make():
         return by_erfinv(torch.empty(100_000, dtype=dtype), 0.5, 2.0, -1.0, 3.0)
 
-    found = built(make).double()
+    actual = built(make).double()
     expected = init.trunc_normal_(
         torch.empty(100_000, dtype=torch.float64), 0.5, 2.0, -1.0, 3.0, seed=7
     )
-    assert found.min() >= -1.0 and found.max() <= 3.0
+    assert actual.min() >= -1.0 and actual.max() <= 3.0
     quantiles = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
-    gap = torch.quantile(found, quantiles) - torch.quantile(expected, quantiles)
+    gap = torch.quantile(actual, quantiles) - torch.quantile(expected, quantiles)
     assert gap.abs().max() < 0.05
 
 
@@ -335,7 +333,7 @@ def test_erfinv_of_anything_else_is_torch_s():
         later = torch.empty(50).uniform_(-1, 1)
         half = later.mul_(0.5).erfinv_()
         other = torch.full((50,), 0.5)
-        kept = torch.empty(50).uniform_(-1, 1)
+        uniforms = torch.empty(50).uniform_(-1, 1)
         other.erfinv_()
         outside = torch.empty(50).uniform_(0, 2).erfinv_()
         last = torch.randn(2)
@@ -345,10 +343,10 @@ def test_erfinv_of_anything_else_is_torch_s():
     assert same(out_of_place, expected)
     assert same(half, (uniform(50, low=-1, stream=1) * 0.5).erfinv())
     assert same(other, torch.full((50,), 0.5).erfinv()) and same(
-        kept, uniform(50, low=-1, stream=2)
+        uniforms, uniform(50, low=-1, stream=2)
     )
     assert torch.equal(outside.isnan(), uniform(50, high=2, stream=3) > 1)
-    assert same(last, normal(2, stream=4))  # the inverse takes no stream
+    assert same(last, normal(2, stream=4))  # erfinv uses no stream
 
 
 # complex numbers
@@ -357,34 +355,34 @@ def test_erfinv_of_anything_else_is_torch_s():
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
 def test_complex_tensors(dtype):
     real = dtype.to_real()
-    found = built(lambda: torch.randn(40, 50, dtype=dtype))
-    assert same(torch.view_as_real(found), normal(40, 50, 2, std=math.sqrt(0.5), dtype=real))
-    found = built(lambda: torch.empty(40, 50, dtype=dtype).uniform_(-1, 3))
-    assert same(torch.view_as_real(found), uniform(40, 50, 2, low=-1, high=3, dtype=real))
-    found = init.normal_(torch.empty(40, 50, dtype=dtype), 2.0, 0.5, seed=42)
+    actual = built(lambda: torch.randn(40, 50, dtype=dtype))
+    assert same(torch.view_as_real(actual), normal(40, 50, 2, std=math.sqrt(0.5), dtype=real))
+    actual = built(lambda: torch.empty(40, 50, dtype=dtype).uniform_(-1, 3))
+    assert same(torch.view_as_real(actual), uniform(40, 50, 2, low=-1, high=3, dtype=real))
+    actual = init.normal_(torch.empty(40, 50, dtype=dtype), 2.0, 0.5, seed=42)
     plain = init.normal_(torch.empty(40, 50, dtype=dtype), 0.0, 0.5, seed=42)
-    assert same(found, plain + 2.0)
-    assert same(found, built(lambda: nn.init.normal_(torch.empty(40, 50, dtype=dtype), 2.0, 0.5)))
+    assert same(actual, plain + 2.0)
+    assert same(actual, built(lambda: nn.init.normal_(torch.empty(40, 50, dtype=dtype), 2.0, 0.5)))
 
 
 def test_complex_models():
-    made = [nn.Linear(300, 200, dtype=torch.cfloat) for _ in range(2)]
-    for layer in made:
+    models = [nn.Linear(300, 200, dtype=torch.cfloat) for _ in range(2)]
+    for layer in models:
         init.initialize(layer, seed=1)
-    assert same(made[0].weight, made[1].weight)
+    assert same(models[0].weight, models[1].weight)
     bound = 1 / math.sqrt(300)
-    parts = torch.view_as_real(made[0].weight.detach())
+    parts = torch.view_as_real(models[0].weight.detach())
     assert parts.abs().max() <= bound and abs(parts.std() / (bound / math.sqrt(3)) - 1) < 0.02
     assert not same(parts[..., 0], parts[..., 1])
-    found = built(lambda: nn.Linear(3, 2, dtype=torch.cfloat).weight.detach())
+    actual = built(lambda: nn.Linear(3, 2, dtype=torch.cfloat).weight.detach())
     assert same(
-        found, init.kaiming_uniform_(torch.empty(2, 3, dtype=torch.cfloat), math.sqrt(5), seed=42)
+        actual, init.kaiming_uniform_(torch.empty(2, 3, dtype=torch.cfloat), math.sqrt(5), seed=42)
     )
     weight = init.xavier_normal_(torch.empty(300, 200, dtype=torch.cfloat), seed=3)
     assert abs(weight.std() / math.sqrt(2 / 500) - 1) < 0.02
 
 
-# what torch draws
+# draws left to torch
 
 
 class Wrapped(torch.Tensor):
@@ -415,27 +413,27 @@ LEFT = {
 
 
 @pytest.mark.parametrize("name", LEFT)
-def test_what_torch_draws_is_its_own_and_named_once(name):
+def test_draws_of_torch_are_unchanged_and_reported_once(name):
     torch.manual_seed(3)
     expected = LEFT[name]()
     torch.manual_seed(3)
     with (
-        pytest.warns(UserWarning, match=f"own generator.*{name}.*, 2x") as seen,
+        pytest.warns(UserWarning, match=f"own generator.*{name}.*, 2x") as records,
         init.patch(seed=1),
     ):
-        found = LEFT[name]()
+        actual = LEFT[name]()
         LEFT[name]()
         torch.randn(3)
-    assert torch.equal(*(getattr(each, "held", each) for each in (found, expected)))
-    assert len(seen) == 1 and seen[0].filename == __file__
+    assert torch.equal(*(getattr(each, "held", each) for each in (actual, expected)))
+    assert len(records) == 1 and records[0].filename == __file__
 
 
-def test_a_generator_of_one_s_own_counts():
+def test_a_separate_generator_is_reported():
     with pytest.warns(UserWarning, match="randperm, 1x"), init.patch(seed=1):
         torch.randperm(5, generator=torch.Generator())
 
 
-def test_what_draws_nothing_is_not_named():
+def test_operations_that_draw_nothing_are_not_reported():
     with init.patch(seed=1):
         torch.randn(1)
         nn.Dropout(0.5).eval()(torch.ones(3))
@@ -446,17 +444,17 @@ def test_what_draws_nothing_is_not_named():
 
 def test_a_block_that_draws_nothing_warns():
     build = "nothing was drawn.*build the model inside"
-    with pytest.warns(UserWarning, match=build) as seen, init.patch(seed=1):
+    with pytest.warns(UserWarning, match=build) as records, init.patch(seed=1):
         nn.LayerNorm(3)
-    assert seen[0].filename == __file__
+    assert records[0].filename == __file__
     meta = pytest.warns(UserWarning, match="nothing was drawn.*meta.*initialize")
     with meta, init.patch(seed=1), torch.device("meta"):
         nn.Linear(3, 3)
     with pytest.raises(KeyError), init.patch(seed=1):
-        raise KeyError  # which is all there is to say
+        raise KeyError  # no warning in addition to an exception
 
 
-# what builds without it
+# models that build without a patch
 
 
 BUILDS = {
@@ -505,19 +503,19 @@ def step():
 
 def outcome(make):
     try:
-        found = make()
+        actual = make()
     except Exception as error:
         return type(error), str(error)
-    return type(found), getattr(found, "shape", None), getattr(found, "requires_grad", None)
+    return type(actual), getattr(actual, "shape", None), getattr(actual, "requires_grad", None)
 
 
 @pytest.mark.filterwarnings("ignore:nothing was drawn", "ignore:torch drew")
 @pytest.mark.parametrize("name", slow(BUILDS))
-def test_what_builds_or_fails_without_a_patch_does_so_with_it(name):
+def test_a_patch_changes_no_success_or_failure(name):
     expected = outcome(BUILDS[name])
     with init.patch(seed=1):
-        found = outcome(BUILDS[name])
-    assert found == expected
+        actual = outcome(BUILDS[name])
+    assert actual == expected
 
 
 def test_autograd_sees_the_writes():
@@ -530,8 +528,8 @@ def test_autograd_sees_the_writes():
 
 
 def test_warnings_of_torch_s_functions_point_to_the_caller():
-    with pytest.warns(UserWarning, match="zero-element") as seen, warnings.catch_warnings():
+    with pytest.warns(UserWarning, match="zero-element") as records, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "nothing was drawn")
         with init.patch(seed=1):
             nn.init.kaiming_uniform_(torch.empty(0, 3))
-    assert len(seen) == 1
+    assert len(records) == 1

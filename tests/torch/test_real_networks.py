@@ -1,4 +1,4 @@
-"""Real networks: what is recognised, what is judged, and that every parameter has a line or a note."""
+"""Diagnosis of real networks: their structure, verdicts, and a line or a note for each parameter."""
 
 import re
 import warnings
@@ -39,7 +39,7 @@ class Block(nn.Module):
         return x + self.scale * self.out(F.gelu(self.fc(self.norm(x))))
 
 
-def test_a_residual_network_is_one():
+def test_a_residual_network_is_recognised():
     report = diagnose(
         nn.Sequential(nn.Linear(8, 16), *(Block(16) for _ in range(4)), nn.Linear(16, 3)),
         torch.randn(32, 8),
@@ -68,7 +68,7 @@ def test_a_branch_that_is_0_at_first_is_a_design():
     assert report.summary.level == "GOOD" and "a usual design" in report.notes[0]
 
 
-def test_a_sum_of_two_branches_is_no_residual_connection():
+def test_a_sum_of_two_branches_is_not_residual():
     class Two(nn.Module):
         def __init__(self):
             super().__init__()
@@ -90,14 +90,14 @@ def test_a_sum_of_two_branches_is_no_residual_connection():
     "between",
     [nn.Dropout(0.1), nn.MaxPool2d(2), nn.Flatten(2), nn.Identity(), nn.AdaptiveAvgPool2d(4)],
 )  # fmt: skip
-def test_an_activation_after_pooling_is_the_layers_own(between):
+def test_an_activation_after_pooling_belongs_to_the_layer(between):
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), between, nn.ReLU())
     report = diagnose(model, torch.randn(4, 3, 8, 8))
     assert [layer.activation for layer in report.layers] == ["relu"]
 
 
 class Stepwise(nn.Module):
-    """A GELU in steps, which hold a sum and a tanh."""
+    """A GELU in several steps, with a sum and a tanh."""
 
     def forward(self, z):
         return 0.5 * z * (1.0 + torch.tanh(0.7978845608 * (z + 0.044715 * torch.pow(z, 3.0))))
@@ -157,7 +157,7 @@ def test_like_layers_are_compared_by_their_role():
 
 
 class Experts(nn.Module):
-    """Stacked kernels next to an activation module, as transformers 5 keeps them."""
+    """Stacked kernels next to an activation module, as in transformers 5."""
 
     def __init__(self):
         super().__init__()
@@ -200,7 +200,7 @@ def test_layers_without_a_kernel_are_never_advised():
     assert recommended and not re.search(r"Use \w+ for", recommended)
 
 
-def test_a_model_that_has_the_recommendation_is_not_told_to_use_it():
+def test_no_advice_that_the_model_follows_already():
     deep = he(
         nn.Sequential(
             *(part for _ in range(60) for part in (nn.Linear(4, 4), nn.ReLU())), nn.Linear(4, 2)
@@ -234,7 +234,7 @@ def test_a_compiled_and_a_parallel_model_are_unwrapped():
     x = torch.randn(9, 8)
     plain = diagnose(model, x)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, on importing its compiler
+        warnings.simplefilter("ignore")  # from torch, when it imports its compiler
         compiled = torch.compile(model)
     assert diagnose(compiled, x) == plain
     assert diagnose(nn.DataParallel(model), x) == plain
@@ -251,8 +251,8 @@ def test_a_scripted_model_is_refused():
         diagnose(traced, torch.ones(2, 3))
 
 
-def test_the_numbers_of_a_report_are_where_they_belong():
-    """Theory beside measurement: E[z^2] = fan_in E[w^2] E[x^2] + E[b^2]."""
+def test_the_numbers_of_a_report_have_the_right_names():
+    """Theory equals measurement: E[z^2] = fan_in E[w^2] E[x^2] + E[b^2]."""
     model = nn.Sequential(nn.Linear(500, 300), nn.Tanh(), nn.Linear(300, 2))
     layer = diagnose(model, torch.randn(400, 500)).layers[0]
     measured = layer.net_std**2 + layer.net_mean**2
@@ -264,7 +264,7 @@ def test_the_numbers_of_a_report_are_where_they_belong():
     assert layer.expected_net_variance == pytest.approx(expected, rel=1e-5)
 
 
-def test_every_row_of_a_long_model_is_there_or_counted():
+def test_every_row_of_a_long_model_is_printed_or_counted():
     model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(40)))
     report = diagnose(model, torch.randn(5, 4))
     assert re.search(r"\.\.\. 16 more layers: print\(report\.table\(\)\)", str(report))

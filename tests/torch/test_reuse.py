@@ -1,4 +1,4 @@
-"""ReusedSeedWarning for tensors: which second tensor of a seed warns, and where it points."""
+"""ReusedSeedWarning for tensors: when it is shown, and for which line."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from initfast.torch import streams  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(streams, "_drawn", {})
+    monkeypatch.setattr(streams, "_last_tensors", {})
 
 
 def empty():
@@ -31,7 +31,7 @@ def test_a_second_tensor_of_a_seed_warns_once_at_its_line(function, seed):
     assert [warning.filename for warning in caught] == [__file__]
 
 
-def test_views_of_one_memory_are_tensors_of_their_own():
+def test_views_of_one_memory_are_separate_tensors():
     packed = torch.empty(3, 4, 4)
     fast.normal_(packed[0], seed=42)
     fast.normal_(packed[0].data, seed=42)  # again
@@ -42,20 +42,22 @@ def test_views_of_one_memory_are_tensors_of_their_own():
 @pytest.mark.parametrize("seed", [42, ift.Seed(42)])
 def test_layers_one_by_one(seed):
     model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8))
-    with pytest.warns(ift.ReusedSeedWarning, match=r"seed=Seed\(42\)\.named\('layers.0'\)") as told:
+    with pytest.warns(
+        ift.ReusedSeedWarning, match=r"seed=Seed\(42\)\.named\('layers.0'\)"
+    ) as records:
         for layer in model:
             fast.initialize(layer, seed=seed)
-    assert {warning.filename for warning in told} == {__file__}
-    assert {str(warning.message).split(",")[0] for warning in told} == {
+    assert {warning.filename for warning in records} == {__file__}
+    assert {str(warning.message).split(",")[0] for warning in records} == {
         f"two tensors are drawn from Seed(42).named('{name}')" for name in ("weight", "bias")
     }
 
 
-def test_what_is_meant_to_be_the_same_stays_silent():
-    kept, model = [], torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8))
+def test_intended_repetitions_stay_silent():
+    tensors, model = [], torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8))
     generator = ift.SeedGenerator(42)
     for _ in range(3):
-        fast.normal_(empty(), seed=42)  # gone at once
+        fast.normal_(empty(), seed=42)  # deleted immediately
         for options in (
             {"seed": 42, "name": "a"},
             {"seed": ift.Seed(42).named("b")},
@@ -63,21 +65,21 @@ def test_what_is_meant_to_be_the_same_stays_silent():
             {"generator": torch.Generator()},
             {},
         ):
-            kept.append(fast.normal_(empty(), **options))
-        kept.append(fast.zeros_(empty()))
+            tensors.append(fast.normal_(empty(), **options))
+        tensors.append(fast.zeros_(empty()))
         fast.initialize(model, seed=42)
         fast.initialize(model[0], seed=43)  # the same layer again
-        kept.append(fast.initialize(torch.nn.Sequential(torch.nn.Linear(8, 8)), seed=42))
+        tensors.append(fast.initialize(torch.nn.Sequential(torch.nn.Linear(8, 8)), seed=42))
         for number, layer in enumerate(model):
             fast.initialize(layer, seed=ift.Seed(42).named(f"layers.{number}"))
         with fast.patch(seed=42):
-            kept.append(torch.nn.Linear(8, 8))
+            tensors.append(torch.nn.Linear(8, 8))
     weight = torch.nn.Parameter(empty())
     for _ in range(3):
         fast.normal_(weight, seed=44)
 
 
 def test_few_streams_are_remembered(monkeypatch):
-    monkeypatch.setattr(streams, "_MOST", 10)
-    kept = [fast.normal_(empty(), seed=seed) for seed in range(100)]
-    assert len(streams._drawn) <= 11 < len(kept)
+    monkeypatch.setattr(streams, "_MOST_STREAMS", 10)
+    tensors = [fast.normal_(empty(), seed=seed) for seed in range(100)]
+    assert len(streams._last_tensors) <= 11 < len(tensors)

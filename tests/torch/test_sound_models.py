@@ -1,4 +1,4 @@
-"""Sound models pass, and broken ones fail for the reason that was planted: the table of
+"""Sound models pass, and broken ones fail for the expected reason: the table of
 initfast/signal/README.md."""
 
 from pathlib import Path
@@ -26,7 +26,7 @@ QUICK = {"MLP 32 to 1024", "Depthwise separable", "Residual MLP", "LSTM"}
         for case in CASES
     ],
 )
-def test_as_planted(case):
+def test_verdicts(case):
     report = verdict(case)
     assert as_planted(case, report), str(report)
     assert row(case, report) in README.read_text(encoding="utf-8").splitlines()
@@ -41,7 +41,7 @@ def test_the_readme_has_no_other_rows():
     ]
 
 
-def test_another_verdict_would_be_seen():
+def test_another_verdict_would_fail():
     case = next(case for case in CASES if case.version == "He, fan_out for fan_in")
     report = sound_and_broken.verdict(case)
     assert not as_planted(case._replace(level="GOOD", letter=""), report)

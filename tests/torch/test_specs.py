@@ -1,6 +1,4 @@
-"""`spec_from` a torch module, saved and loaded by the real loaders, is what `initialize` gives the
-module.
-"""
+"""The file written from `spec_from(module)`, read by the real loaders, equals `initialize(module)`."""
 
 import json
 import re
@@ -61,7 +59,7 @@ MODULES = {
     "Bilinear": lambda: nn.Bilinear(3, 4, 5),
     "ties": Tied,
 }
-# Meta buffers have no values of their own.
+# Meta buffers have no values.
 HELD = {**MODULES, "buffers": Buffers}
 
 RULES = {
@@ -97,44 +95,44 @@ def state(module):
 
 
 def saved(tmp_path, spec, seed=5):
-    """The spec through JSON, written, and read by safetensors."""
+    """Return the tensors of a file that is written from a spec, after a round trip through JSON."""
     path = tmp_path / "model.safetensors"
     result = checkpoint.save(json.loads(json.dumps(spec, allow_nan=False)), path, seed=seed)
     assert result.complete
-    found = safetensors_torch.load_file(path)
+    actual = safetensors_torch.load_file(path)
     return {
-        name: (tensor.dtype, tuple(tensor.shape), bits(tensor)) for name, tensor in found.items()
+        name: (tensor.dtype, tuple(tensor.shape), bits(tensor)) for name, tensor in actual.items()
     }
 
 
 def quiet(make):
-    """torch itself warns where it initialises tensors without elements."""
+    """Build a module without torch's warning about tensors without elements."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Initializing zero-element", UserWarning)
         return make()
 
 
-def untied(module, held):
-    """What of a state dict a file holds: the first name of each memory."""
+def untied(module, values):
+    """Return the entries of a state dict that a file has: the first name of each memory."""
     names = {*dict(module.named_parameters()), *dict(module.named_buffers())}
-    return {name: value for name, value in held.items() if name in names}
+    return {name: value for name, value in values.items() if name in names}
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("name", HELD)
-def test_the_file_is_what_initialize_makes(name, dtype, device, tmp_path):
+def test_the_file_equals_initialize(name, dtype, device, tmp_path):
     if device == "meta" and name not in MODULES:
         pytest.skip("buffers without values are refused, see below")
     with torch.device(device):
         module = quiet(HELD[name]).to(dtype)
     before = {key: tensor._version for key, tensor in module.named_parameters()}
-    found = saved(tmp_path, checkpoint.spec_from(module))
+    actual = saved(tmp_path, checkpoint.spec_from(module))
     assert {key: tensor._version for key, tensor in module.named_parameters()} == before
     expected = init.initialize(quiet(HELD[name]).to(dtype), seed=5, buffers=True)
-    wanted = untied(expected, state(expected))
-    assert found == wanted
-    assert found.keys() >= {key for key, _ in module.named_parameters()}
+    expected_tensors = untied(expected, state(expected))
+    assert actual == expected_tensors
+    assert actual.keys() >= {key for key, _ in module.named_parameters()}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -143,10 +141,10 @@ def test_rules(rule, tmp_path):
         return nn.Sequential(nn.Linear(5, 7), nn.Linear(5, 5))
 
     rules = [("*.weight", RULES[rule]), ("1.bias", None)]
-    found = saved(tmp_path, init.spec_from(make(), rules))
+    actual = saved(tmp_path, init.spec_from(make(), rules))
     expected = state(init.initialize(make(), seed=5, rules=rules))
     del expected["1.bias"]  # a rule None leaves it out
-    assert found == expected
+    assert actual == expected
 
 
 def test_the_fans_of_convolutions_are_torch_s(tmp_path):
@@ -159,7 +157,7 @@ def test_the_fans_of_convolutions_are_torch_s(tmp_path):
     )
 
 
-def test_orthogonal_where_the_matrices_agree(tmp_path):
+def test_orthogonal_of_equal_matrices(tmp_path):
     module = nn.Conv1d(6, 1, 1)
     module.weight = nn.Parameter(torch.empty(6, 1, 4))
     rules = {"weight": "orthogonal_"}
@@ -169,12 +167,12 @@ def test_orthogonal_where_the_matrices_agree(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", torch.float16, "float8_e4m3fn"])
 def test_another_dtype(dtype, tmp_path):
-    found = saved(tmp_path, init.spec_from(Buffers(), dtype=dtype))
+    actual = saved(tmp_path, init.spec_from(Buffers(), dtype=dtype))
     kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     module = Buffers()
     expected = state(init.initialize(module.to(kind), 5, buffers=True))
-    assert found == untied(module, expected)
-    assert {kind, torch.int64, torch.bool} == {held[0] for held in found.values()}
+    assert actual == untied(module, expected)
+    assert {kind, torch.int64, torch.bool} == {values[0] for values in actual.values()}
 
 
 def test_the_seed_may_have_a_name(tmp_path):
@@ -183,14 +181,14 @@ def test_the_seed_may_have_a_name(tmp_path):
     assert saved(tmp_path, init.spec_from(module), seed) == state(init.initialize(module, seed))
 
 
-def test_ties_are_there_once_and_load(tmp_path):
+def test_ties_are_written_once_and_load(tmp_path):
     spec = checkpoint.spec_from(Tied())
     assert "head.weight" not in spec["tensors"] and "again.weight" not in spec["tensors"]
     checkpoint.save(spec, tmp_path / "tied.safetensors", seed=5)
     module = Tied()
     safetensors_torch.load_model(
         module, tmp_path / "tied.safetensors"
-    )  # strict: nothing may be missing
+    )  # strict: no name may be missing
     expected = init.initialize(Tied(), seed=5)
     assert state(module) == state(expected)
     assert module.head.weight is module.embedding.weight
@@ -202,13 +200,13 @@ def test_wrappers_leave_no_names():
     assert list(init.spec_from(wrapped)["tensors"]) == ["0.weight", "0.bias"]
 
 
-def test_defaults_are_said_in_keras_own_words():
-    found = init.spec_from(
+def test_defaults_use_keras_names():
+    actual = init.spec_from(
         nn.Linear(4, 3), {"bias": ("trunc_normal_", {"std": 0.5, "a": -1.0, "b": 2.0})}
     )["tensors"]
-    assert found["weight"]["init"]["class_name"] == "RandomUniform"
-    assert found["weight"]["init"]["config"] == pytest.approx({"minval": -0.5, "maxval": 0.5})
-    assert found["bias"]["init"] == {
+    assert actual["weight"]["init"]["class_name"] == "RandomUniform"
+    assert actual["weight"]["init"]["config"] == pytest.approx({"minval": -0.5, "maxval": 0.5})
+    assert actual["bias"]["init"] == {
         "class_name": "TruncatedNormal",
         "config": {"mean": 0.0, "stddev": 0.5, "lower": -2.0, "upper": 4.0},
     }
@@ -221,7 +219,7 @@ def test_defaults_are_said_in_keras_own_words():
         [1, 2, 0.0]
     ]
     keras = pytest.importorskip("keras")
-    assert keras.initializers.get(found["weight"]["init"]).maxval == pytest.approx(0.5)
+    assert keras.initializers.get(actual["weight"]["init"]).maxval == pytest.approx(0.5)
 
 
 def conv(rule):
@@ -259,15 +257,15 @@ class Mine(ift.Initializer):
 REFUSALS = [
     (
         conv("dirac_"),
-        r"parameter 'weight': no initializer of Keras writes what dirac_ does in the shape \(2, 2, 3, 3\)",
+        r"parameter 'weight': no initializer of Keras writes the same as dirac_ for shape \(2, 2, 3, 3\)",
     ),
     (
         conv("orthogonal_"),
-        "parameter 'weight': no initializer of Keras writes what orthogonal_ does",
+        "parameter 'weight': no initializer of Keras writes the same as orthogonal_",
     ),
     (
         lambda: init.spec_from(nn.Linear(2, 2), {"weight": ("sparse_", {"sparsity": 0.5})}),
-        "what sparse_ does",
+        "writes the same as sparse_",
     ),
     (
         conv(("constant_", {"val": float("inf")})),
@@ -277,7 +275,7 @@ REFUSALS = [
     (conv(("normal_", {"std": -1.0})), "parameter 'weight': normal expects std"),
     (
         meta_buffer,
-        "buffer 'positions': on the meta device there are no values; give a rule.*None, which leaves it out",
+        "buffer 'positions': it has no values on the meta device; pass a rule.*None to leave it out",
     ),
     (lambda: init.spec_from(Infinite()), "buffer 'mask': value must be"),
     (
@@ -290,20 +288,20 @@ REFUSALS = [
     (lambda: init.spec_from(nn.Linear(2, 2), dtype="int8"), "random values need a floating dtype"),
     (
         lambda: init.spec_from(nn.Linear(2, 2, dtype=torch.complex64)),
-        "parameter 'weight': no initializer of Keras writes .* of torch.complex64",
+        "parameter 'weight': no initializer of Keras writes .* and torch.complex64",
     ),
 ]
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSALS)
-def test_what_cannot_be_said_is_named(make, message):
+def test_errors_name_the_tensor(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
 def test_the_remedies_work(tmp_path):
-    found = init.spec_from(nn.Conv2d(2, 2, 3), {"weight": None})
-    assert list(found["tensors"]) == ["bias"]
+    actual = init.spec_from(nn.Conv2d(2, 2, 3), {"weight": None})
+    assert list(actual["tensors"]) == ["bias"]
     rules = [
         ("positions", ift.Constant(np.arange(4))),
         ("scale", "zeros_"),
@@ -312,16 +310,16 @@ def test_the_remedies_work(tmp_path):
     ]
     with torch.device("meta"):
         module = Buffers()
-    found = saved(tmp_path, init.spec_from(module, rules))
-    assert found["positions"][2] == np.arange(4).tobytes()
-    assert set(found) == {
+    actual = saved(tmp_path, init.spec_from(module, rules))
+    assert actual["positions"][2] == np.arange(4).tobytes()
+    assert set(actual) == {
         *(f"norm.{name}" for name in nn.BatchNorm1d(3).state_dict()),
         "positions",
         "scale",
     }
 
 
-def test_models_that_are_none():
+def test_arguments_that_are_not_models():
     for model in (None, {}, nn.Linear, torch.ones(3)):
         with pytest.raises(
             TypeError, match=re.escape("a model must be a torch.nn.Module or a Keras layer")

@@ -1,4 +1,4 @@
-"""Tensors of accelerators are drawn in chunks, in two buffers in turn: on the CPU, taken for another device."""
+"""Tensors on accelerators are drawn in chunks through two buffers. The CPU acts as the device."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import nn  # noqa: E402
 import initfast.torch as init  # noqa: E402
 from initfast.torch import staging, targets  # noqa: E402
 
-# Tensors of one seed are compared here.
+# These tests compare tensors with the same seed.
 pytestmark = pytest.mark.filterwarnings("ignore::initfast.ReusedSeedWarning")
 
 
 class Events:
-    """What happens to the buffers, as a device would see it."""
+    """A log of the operations on the buffers, in the order that a device sees."""
 
     def __init__(self):
         self.log = []
@@ -25,9 +25,11 @@ class Events:
 
         class Memory:
             def buffer(self, size):
-                made = inner.buffer(size)
-                events.log.append(("buffer", made.data_ptr(), made.numel() * made.element_size()))
-                return made
+                buffer = inner.buffer(size)
+                events.log.append(
+                    ("buffer", buffer.data_ptr(), buffer.numel() * buffer.element_size())
+                )
+                return buffer
 
             def copy(self, part, staged):
                 assert staged.is_contiguous()
@@ -40,7 +42,7 @@ class Events:
                 self.staged = staged
 
             def synchronize(self):
-                # Until here the device may still read: from here on, the buffer may change.
+                # Until now the device may still read the buffer. From now on it may change.
                 events.log.append(("wait", self.staged.data_ptr(), 0))
                 self.staged.fill_(float("nan"))
 
@@ -49,12 +51,12 @@ class Events:
 
 @pytest.fixture
 def events(monkeypatch):
-    made = Events()
+    run = Events()
     monkeypatch.setattr(targets, "_on_cpu", lambda tensor: False)
     monkeypatch.setattr(staging, "CHUNK", 256)
     real = staging._Memory
-    monkeypatch.setattr(staging, "write", lambda *call: write(made, real, *call))
-    return made
+    monkeypatch.setattr(staging, "write", lambda *call: write(run, real, *call))
+    return run
 
 
 _write = staging.write
@@ -83,15 +85,15 @@ CALLS = {
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("shape", [(50, 7, 3), (1, 500, 2), (2, 1, 300), (3, 3, 3), (1000, 1, 1)])
-def test_chunks_hold_the_values_of_the_whole(name, dtype, shape, events):
-    found = draw(name, shape, dtype, **CALLS[name])
+def test_chunks_equal_the_whole(name, dtype, shape, events):
+    actual = draw(name, shape, dtype, **CALLS[name])
     chunks = [entry for entry in events.log if entry[0] == "copy"]
     buffers = [entry for entry in events.log if entry[0] == "buffer"]
-    total = found.numel() * found.element_size()
+    total = actual.numel() * actual.element_size()
     assert sum(size for _, _, size in chunks) == total
     assert all(size <= 256 for _, _, size in (*chunks, *buffers))
     assert len(buffers) == min(2, len(chunks)) and (total <= 256) == (len(chunks) == 1)
-    # One after the other, and each is waited for before it is drawn into again.
+    # The buffers alternate, and each copy has ended before its buffer is filled again.
     order = [entry[1] for entry in chunks]
     assert order == [order[k % 2] for k in range(len(order))]
     for place, entry in enumerate(events.log):
@@ -110,32 +112,32 @@ def expected(name, shape, dtype, **arguments):
     ("name", "shape", "arguments", "chunks"),
     [
         ("normal_", (50, 7, 3), {}, 17),
-        ("sparse_", (40, 30), {"sparsity": 0.3}, 1),  # chosen by whole columns
-        ("orthogonal_", (30, 20), {}, 1),  # made as a whole
-        ("orthogonal_", (5, 12, 10), {"batch_dims": 1}, 5),  # a matrix each
+        ("sparse_", (40, 30), {"sparsity": 0.3}, 1),  # needs whole columns
+        ("orthogonal_", (30, 20), {}, 1),  # needs the whole matrix
+        ("orthogonal_", (5, 12, 10), {"batch_dims": 1}, 5),  # one matrix per chunk
     ],
 )
-def test_no_chunk_cuts_what_is_made_as_a_whole(name, shape, arguments, chunks, events):
-    found = draw(name, shape, **arguments)
+def test_no_chunk_divides_a_matrix(name, shape, arguments, chunks, events):
+    actual = draw(name, shape, **arguments)
     assert sum(entry[0] == "copy" for entry in events.log) == chunks
-    assert torch.equal(found, expected(name, shape, torch.float32, **arguments))
+    assert torch.equal(actual, expected(name, shape, torch.float32, **arguments))
 
 
 def test_models_are_staged_in_chunks(events):
     rules = {"weight_hh*": init.blocks("normal_", count=4), "weight_ih*": "he_normal"}
-    found = init.initialize(nn.LSTM(10, 12), seed=1, rules=rules)
+    actual = init.initialize(nn.LSTM(10, 12), seed=1, rules=rules)
     assert max(entry[2] for entry in events.log) <= 256
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "_on_cpu", lambda tensor: True)
         other = init.initialize(nn.LSTM(10, 12), seed=1, rules=rules)
     assert all(
-        torch.equal(a, b) for a, b in zip(found.parameters(), other.parameters(), strict=True)
+        torch.equal(a, b) for a, b in zip(actual.parameters(), other.parameters(), strict=True)
     )
 
 
 def test_a_padding_row_is_zero_in_its_chunk(events):
-    made = init.initialize(nn.Embedding(60, 8, padding_idx=41), seed=1)
-    assert (made.weight[41] == 0).all() and (made.weight[40] != 0).all()
+    module = init.initialize(nn.Embedding(60, 8, padding_idx=41), seed=1)
+    assert (module.weight[41] == 0).all() and (module.weight[40] != 0).all()
     assert sum(entry[0] == "copy" for entry in events.log) > 2
 
 
@@ -143,5 +145,5 @@ def test_a_padding_row_is_zero_in_its_chunk(events):
 def test_cuda_tensors_in_chunks(monkeypatch):
     monkeypatch.setattr(staging, "CHUNK", 1 << 16)
     for dtype in (torch.float32, torch.bfloat16):
-        found = init.normal_(torch.empty(1000, 999, dtype=dtype, device="cuda"), seed=1)
-        assert torch.equal(found.cpu(), init.normal_(torch.empty(1000, 999, dtype=dtype), seed=1))
+        actual = init.normal_(torch.empty(1000, 999, dtype=dtype, device="cuda"), seed=1)
+        assert torch.equal(actual.cpu(), init.normal_(torch.empty(1000, 999, dtype=dtype), seed=1))

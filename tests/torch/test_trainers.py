@@ -1,4 +1,4 @@
-"""What trainers do with the output of `checkpoint.save`: torch.distributed.checkpoint reads it into a sharded model.
+"""Trainers can load the output of `checkpoint.save`: torch.distributed.checkpoint reads it into a sharded model.
 
 This file is also the program that the ranks run: `python test_trainers.py FOLDER` forks two ranks, which each load
 FOLDER/weights and FOLDER/one into an FSDP2 model on the meta device.
@@ -34,7 +34,7 @@ WORLD = 2
 
 
 class Model(nn.Module):
-    """A tied weight, buffers of integers and without dims, odd sizes."""
+    """A model with a tied weight, integer buffers, scalars and odd sizes."""
 
     def __init__(self):
         super().__init__()
@@ -50,7 +50,7 @@ RULES = {"up.weight": "trunc_normal_(std=0.02)", "embedding.*": "he_normal"}
 
 
 def load(folder: str) -> nn.Module:
-    """A sharded model with the weights of a folder."""
+    """Return a sharded model with the weights of a folder."""
     with torch.device("meta"):
         model = Model()
     mesh = init_device_mesh("cpu", (WORLD,))
@@ -77,9 +77,9 @@ def run(rank: int, folder: Path) -> None:
     expected = init.initialize(Model(), seed=42, rules=RULES, buffers=True).state_dict()
     for name in ("weights", "one"):
         for key, tensor in load(f"{folder}/{name}").state_dict().items():
-            found = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+            actual = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
             assert isinstance(tensor, DTensor) == (key.rpartition(".")[2] in ("weight", "bias"))
-            assert torch.equal(found, expected[key]), (name, key)
+            assert torch.equal(actual, expected[key]), (name, key)
     Path(folder, f"{rank}.passed").touch()
     torch.distributed.destroy_process_group()
 
