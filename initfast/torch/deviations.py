@@ -91,9 +91,9 @@ def check(entries: Iterable[PlanEntry]) -> None:
             f"{each.name!r} has {each.actual} (expected: {each.expected})" for each in differing
         )
         warn(
-            "the constructor of this model seems to change parameters after the initialisation "
-            f"that initfast follows: {differences}. Pass rules_from(a function that builds the "
-            "model) as rules, or a rule for each of them.",
+            "some parameters of this new model are not as the initialisation that initfast follows "
+            f"draws them: {differences}. If the constructor sets them, pass rules_from(a function "
+            "that builds the model) as rules; if rules did, pass these rules again.",
             UserWarning,
         )
 

@@ -88,7 +88,7 @@ def trunc_normal_(
     The bounds are values, not standard deviations, and may be infinite. Unlike in torch, the
     distribution is also right if the mean is outside of [a, b], so there is no warning. With
     a == b every element is a. With std == 0 every element is the point of [a, b] nearest to the
-    mean. [a, b] must come within 38 standard deviations of the mean."""
+    mean. [a, b] must overlap [mean - 38 std, mean + 38 std]."""
     return _fill("trunc_normal_", tensor, (mean, std, a, b), generator, seed, name)
 
 

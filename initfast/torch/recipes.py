@@ -199,9 +199,7 @@ def _trunc_normal(mean: float, std: float, a: float, b: float, dtype: DType) -> 
     if a < b:
         value = grid.up(exact) if value < a else grid.down(exact) if value > b else value
         if not a <= value <= b:
-            raise ValueError(
-                f"[a, b] must contain a number of dtype {dtype.name}; received a={a}, b={b}"
-            )
+            raise ValueError(f"[a, b] must contain a {dtype.name} number; received a={a}, b={b}")
     return RandomUniform(float(value), float(value), seed=0)
 
 
