@@ -97,7 +97,10 @@ def _on_arrays(name: str, function: Callable[..., Any]) -> Callable[[Floats], Fl
         None,
     )
     if call is None:
-        raise ValueError(f"{problem} takes neither NumPy arrays nor torch tensors")
+        raise ValueError(
+            f"{problem} takes neither NumPy arrays nor torch tensors. For a model, use diagnose of "
+            "initfast.torch or initfast.keras"
+        )
     whole = call(function, sample)
     if whole.shape != sample.shape:
         raise ValueError(f"{problem} changes the shape ({_IN_A_MODEL})")

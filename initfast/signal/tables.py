@@ -48,7 +48,7 @@ _COLUMNS: tuple[tuple[str, int, Any, str], ...] = (
         "theory",
         9,
         lambda layer: number(None if layer.normalised else layer.expected_net_variance),
-        "the expected E[z^2]: fan_in E[w^2] E[x^2] + E[b^2]",
+        "the expected E[z^2]: fan_in E[w^2] E[x^2] + E[b^2]; '-' before a normalisation",
     ),
     ("mean", 10, lambda layer: number(layer.mean), "mean of the activations f(z)"),
     ("variance", 9, lambda layer: number(layer.variance), "variance of the activations f(z)"),
@@ -100,16 +100,16 @@ _BLOCKS: tuple[tuple[str, int, Any, str], ...] = (
         "the growth if each branch adds as much as the stream had before the first sum",
     ),
 )
+_LAST = "The last layer is not judged: the loss can make up for its size."
 _BLOCK_NAME = WIDTH - sum(column[1] for column in _BLOCKS)
 
 
 def layers(rows: Sequence[LayerReport], most: int | None = None) -> list[str]:
     """Return the lines of the table of layers; only the first and last if there are more than
     `most`."""
-    prefix = _common([layer.name for layer in rows])
     head = f"{'layer':<{_NAME}}" + "".join(f"{name:>{width}}" for name, width, *_ in _COLUMNS)
     lines = [
-        f"{_title(layer, prefix):<{_NAME}}"
+        f"{_title(layer):<{_NAME}}"
         + "".join(f"{show(layer):>{width}}" for _, width, show, _ in _COLUMNS)
         for layer in rows
     ]
@@ -131,9 +131,12 @@ def blocks(rows: Sequence[Block], most: int | None = None) -> list[str]:
 
 
 def legend(rows: Sequence[LayerReport], sums: Sequence[Block]) -> list[str]:
-    """Return one line for the meaning of each column."""
+    """Return one line for the meaning of each column, and one about the last layer."""
+    if not rows:
+        return []
     columns = [*_COLUMNS, *(_BLOCKS if sums else ())]
-    return [f"{name:<11}{meaning}" for name, _, _, meaning in columns] if rows else []
+    lines = [f"{name:<11}{meaning}" for name, _, _, meaning in columns]
+    return lines if len(rows) == 1 else [*lines, _LAST]
 
 
 def _cut(lines: list[str], most: int | None, noun: str) -> list[str]:
@@ -145,18 +148,9 @@ def _cut(lines: list[str], most: int | None, noun: str) -> list[str]:
     return [*lines[:half], more, *lines[-half:]]
 
 
-def _common(names: Sequence[str]) -> str:
-    """Return the first part that (almost) all names share, with its dot, such as 'transformer.'."""
-    first = names[0].partition(".") if names else ("", "", "")
-    prefix = first[0] + first[1]
-    shared = first[1] and sum(each.startswith(prefix) for each in names) >= len(names) - 1 > 1
-    return prefix if shared else ""
-
-
-def _title(layer: LayerReport, prefix: str) -> str:
-    name = layer.name.removeprefix(prefix)
-    full = f"{name} ({layer.kind})" if layer.kind else name
-    return full if len(full) < _NAME else _short(name, _NAME)
+def _title(layer: LayerReport) -> str:
+    full = f"{layer.name} ({layer.kind})" if layer.kind else layer.name
+    return full if len(full) < _NAME else _short(layer.name, _NAME)
 
 
 def _short(name: str, width: int) -> str:
