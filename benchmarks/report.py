@@ -343,14 +343,11 @@ def summary(machines: Machines) -> str:
     """Return the small table: GB/s of initfast, and its speed-up over the fastest row of each
     library.
     """
-    head = ["float32, 1 thread, unless stated: GB/s (speed-up)"]
+    head = ["float32, 1 thread unless stated"]
     for stored in machines.values():
-        states = [machine_of(stored, section) for section in stored["sections"]]
-        versions = " and ".join(dict.fromkeys(here["versions"]["initfast"] for here in states))
-        dates, here = _dates(stored["sections"].values()), states[-1]
-        head.append(
-            f"{here['cpu']}, {here['cores']} cores, {here['backend']}, initfast {versions}, {dates}"
-        )
+        here = machine_of(stored, list(stored["sections"])[-1])
+        dates = _dates(stored["sections"].values())
+        head.append(f"{here['backend']}: {here['cpu']}, {here['cores']} cores, {dates}")
     lines = [
         [what, *(_leading(stored, *how) for stored in machines.values())] for what, *how in LEADING
     ]
@@ -374,7 +371,8 @@ def summary(machines: Machines) -> str:
     ]
     newest = max(machines, key=lambda name: _dates(machines[name]["sections"].values()), default="")
     pictures = [_picture_link(newest, "", newest)] if picture(newest).exists() else []
-    return "\n\n".join([table(head, [line for line in lines if any(line[1:])]), *absent, *pictures])
+    measured = [[cell or "not measured" for cell in line] for line in lines if any(line[1:])]
+    return "\n\n".join([table(head, measured), *absent, *pictures])
 
 
 # ---- the files

@@ -226,7 +226,8 @@ def test_the_readmes_agree_with_the_results():
 
 
 README = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^python -m pytest .*", README, re.MULTILINE)
+COMMANDS = re.findall(r"^python -m pytest benchmarks .*", README, re.MULTILINE)
+OWN_COMMANDS = re.findall(r"^python (-m pytest test_speed.py .*)", README, re.MULTILINE)
 
 
 def test_links_and_commands_of_the_readme():
@@ -239,6 +240,26 @@ def test_links_and_commands_of_the_readme():
 def test_the_commands_of_the_readme_choose_benchmarks(command):
     result = run_pytest(*shlex.split(command)[4:], "--collect-only", "-q")
     assert result.returncode == 0 and "::test_fill[" in result.stdout
+
+
+@pytest.mark.long
+def test_the_benchmark_of_ones_own_project(tmp_path):
+    """Save a baseline and compare with it, as the README says, without its limit on noise."""
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "test_speed.py").write_text(block, encoding="utf-8")
+    assert [command.rpartition("median:")[2] for command in OWN_COMMANDS][1:] == ["30%"]
+    for command in OWN_COMMANDS:
+        arguments = shlex.split(command.replace("median:30%", "median:100000%"))
+        result = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={name: os.environ[name] for name in os.environ if not name.startswith("PYTEST")},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert result.returncode == 0, result.stderr
+    assert "test_embedding (0001_baselin" in result.stdout
 
 
 def test_measure_lists_its_sections_and_refuses_others():
