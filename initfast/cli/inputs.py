@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from initfast.core.text import line
 from initfast.files import formats
@@ -29,3 +30,12 @@ def as_file_errors(path: str | Path) -> Iterator[None]:
         yield
     except ValueError as error:
         raise OSError(f"{path}: {line(error)}") from error
+
+
+def spec_of_config(path: str, dtype: str | None) -> tuple[Any, dict[str, Any]]:
+    """Return the spec of a config.json, and the config to write next to the weights."""
+    try:
+        from initfast.torch import huggingface
+    except ImportError as error:
+        raise ImportError(f"--config needs PyTorch and transformers: {error}") from error
+    return huggingface.spec_of_config(path, dtype)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from initfast.cli.inputs import spec_of_config
 from initfast.cli.options import as_usage_errors, integer, thread_scope
 from initfast.cli.progress import progress
 from initfast.core import seeds
@@ -84,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
         config = None
         source = arguments.spec
         if arguments.config is not None:
-            source, config = _spec_of_config(arguments.config, arguments.dtype)
+            source, config = spec_of_config(arguments.config, arguments.dtype)
         spec = specs.read(source, arguments.dtype)
         job = checkpoint.plan(spec, arguments.out, seed, arguments.max_shard_size)
         if config is not None and not job.is_folder:
@@ -100,15 +101,6 @@ def run(arguments: argparse.Namespace) -> None:
     seconds = time.perf_counter() - start
     size = f"{len(spec.entries)} tensors, {spec.elements} elements"
     print(summary(arguments.out, size, job, result, shard, seconds, seed))
-
-
-def _spec_of_config(path: str, dtype: str | None) -> tuple[Any, dict[str, Any]]:
-    """Return the spec of a config.json, and the config to write next to the weights."""
-    try:
-        from initfast.torch.huggingface import spec_of_config
-    except ImportError as error:
-        raise ImportError(f"--config needs PyTorch and transformers: {error}") from error
-    return spec_of_config(path, dtype)
 
 
 def _config_writer(

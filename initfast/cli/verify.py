@@ -10,7 +10,7 @@ import numpy as np
 import initfast
 from initfast import backends
 from initfast._version import STREAM_VERSION, __version__
-from initfast.cli.inputs import Differences, as_file_errors, read
+from initfast.cli.inputs import Differences, as_file_errors, read, spec_of_config
 from initfast.cli.options import (
     add_stream_arguments,
     as_usage_errors,
@@ -32,6 +32,7 @@ from initfast.files.verifier import Difference
 
 # The first wrong tensors of a model are enough to see what is wrong.
 SHOWN = 10
+_SOURCES = ("init", "spec", "config")  # of the expected values
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of a file, check this installation: compare its kernels with known values",
     )
     parser.add_argument(
-        "--init", help="the expected initializer: a name of Keras or torch, or Keras JSON"
+        "--init",
+        help="the expected initializer: a name of Keras or torch, such as he_normal or"
+        " 'random_normal(stddev=0.02)', or Keras JSON",
     )
     parser.add_argument(
         "--spec", metavar="SPEC.json", help="the spec of a model, as for `initfast model`"
+    )
+    parser.add_argument(
+        "--config",
+        metavar="config.json",
+        help="instead of --spec: the config of a Hugging Face model (needs transformers)",
     )
     parser.add_argument(
         "--shape",
@@ -78,18 +86,19 @@ def run(arguments: argparse.Namespace) -> None:
     with as_usage_errors():
         if arguments.file is None:
             raise ValueError("FILE or --self is required")
-        if arguments.init is None and arguments.spec is None:
-            raise ValueError("--init or --spec is required")
-        if arguments.init is not None and arguments.spec is not None:
-            raise ValueError("--init cannot be combined with --spec")
+        sources = [f"--{name}" for name in _SOURCES if getattr(arguments, name) is not None]
+        if not sources:
+            raise ValueError("--init, --spec or --config is required")
+        if len(sources) > 1:
+            raise ValueError(f"{sources[0]} cannot be combined with {sources[1]}")
         scope = thread_scope(arguments.threads)
     with scope:
-        print((_verify_file if arguments.spec is None else _verify_model)(arguments))
+        print((_verify_file if sources == ["--init"] else _verify_model)(arguments))
 
 
 def _verify_itself(arguments: argparse.Namespace) -> str:
     with as_usage_errors():
-        for option in ("file", "init", "spec", "shape", "dtype", "seed", "name", "tensor", "rows"):
+        for option in ("file", *_SOURCES, "shape", "dtype", "seed", "name", "tensor", "rows"):
             if getattr(arguments, option) is not None:
                 argument = "FILE" if option == "file" else f"--{option}"
                 raise ValueError(f"--self cannot be combined with {argument}")
@@ -137,10 +146,14 @@ def _verify_model(arguments: argparse.Namespace) -> str:
     with as_usage_errors():
         for option in ("shape", "name", "tensor", "rows"):
             if getattr(arguments, option) is not None:
-                raise ValueError(f"--spec cannot be combined with --{option}")
+                source = "--config" if arguments.spec is None else "--spec"
+                raise ValueError(f"{source} cannot be combined with --{option}")
         seed = None if arguments.seed is None else integer(arguments.seed, "--seed")
+        spec = arguments.spec
+        if spec is None:
+            spec, _ = spec_of_config(arguments.config, arguments.dtype)
         job = layout.existing(
-            arguments.spec, arguments.file, 0 if seed is None else seed, dtype=arguments.dtype
+            spec, arguments.file, 0 if seed is None else seed, dtype=arguments.dtype
         )
     if not os.path.exists(arguments.file):
         raise FileNotFoundError(f"no such file or folder: {arguments.file!r}")

@@ -144,7 +144,7 @@ def _tensors(source: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[Any,
         if "tensors" not in listed and {"model_type", "architectures"} & set(listed):
             raise ValueError(
                 "a spec must have the single key 'tensors'; received the config of a Hugging Face "
-                "model: pass it with `initfast model --config`, or build the model on the meta "
+                "model: pass it with --config, or build the model on the meta "
                 "device and pass the result of spec_from"
             )
         raise ValueError(

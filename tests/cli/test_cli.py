@@ -798,7 +798,7 @@ def test_a_file_that_is_as_it_should_be(run, filled, name, arguments):
             "should be <f8 of shape",
         ),
         ("w.npy", ["--init", "he_normal"], 2, "--seed is required"),
-        ("w.npy", ["--seed", 42], 2, "--init or --spec is required"),
+        ("w.npy", ["--seed", 42], 2, "--init, --spec or --config is required"),
         (
             "w.npy",
             ["--init", "ones", "--spec", "x.json"],

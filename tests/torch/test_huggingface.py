@@ -150,6 +150,8 @@ def test_from_pretrained_finds_every_weight(tmp_path, name):
     for key, value in tensors(model).items():
         assert torch.equal(value, tensors(loaded)[key]), key
     assert initfast(*arguments, "--resume") == 0
+    assert initfast("verify", folder, "--config", tmp_path / "config.json") == 0
+    assert initfast("verify", folder, "--config", tmp_path / "config.json", "--seed", 2) == 1
 
 
 def test_dtypes_and_refusals(capsys, tmp_path):
@@ -163,7 +165,7 @@ def test_dtypes_and_refusals(capsys, tmp_path):
     assert dtypes == {"BF16"}
     again = ("model", "--config", path, "--out", folder, "--seed", 1, "--dtype", "float32")
     assert initfast(*again) == 1
-    assert "config.json exists and differs: use --force" in capsys.readouterr().err
+    assert "config.json' exists and differs: use --force" in capsys.readouterr().err
     assert initfast(*again, "--force") == 0
     assert json.loads((folder / "config.json").read_text())["dtype"] == "float32"
     assert kind.from_pretrained(folder).dtype == torch.float32
