@@ -147,9 +147,9 @@ def own(scale: Scale) -> list[Row]:
         for task in race.TASKS:
             memories = {dtype: race.aligned_memory(size, dtype) for dtype in race.DTYPES}
             jobs = {dtype: race.Job(task, dtype, size, memories[dtype]) for dtype in race.DTYPES}
-            fills = {dtype: race.prepared(INITFAST, job) for dtype, job in jobs.items()}
+            fills = {dtype: race.checked_fill(INITFAST, job) for dtype, job in jobs.items()}
             fills |= {
-                library.name: race.prepared(library, jobs["float32"])
+                library.name: race.checked_fill(library, jobs["float32"])
                 for library in rivals.own()[1:]
                 if library.name != "initfast portable"
             }

@@ -45,5 +45,5 @@ def test_fill(benchmark, record, sizes, task, dtype, situation, threads, library
     except ImportError as error:
         pytest.skip(f"{library} is installed and cannot be imported: {error}")
     with race.using_threads(count):
-        benchmark(race.prepared(row, race.Job(TASKS[task], dtype, size, memory)))
+        benchmark(race.checked_fill(row, race.Job(TASKS[task], dtype, size, memory)))
     record(size, sizes[situation], threads=count)

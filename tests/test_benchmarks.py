@@ -34,7 +34,7 @@ def test_every_part_is_filled(library):
     for task, dtype in itertools.product(library.tasks, library.dtypes):
         memory = race.aligned_memory(size, dtype) if library.in_place else None
         with race.using_threads(3):
-            race.prepared(library, race.Job(task, dtype, size, memory))
+            race.checked_fill(library, race.Job(task, dtype, size, memory))
         if memory is not None:  # the stores skip incomplete cache lines
             assert np.isnan(memory).mean() < 0.001
 
@@ -48,7 +48,7 @@ def test_rivals_draw_within_other_bounds(name):
     result = race.compare(list(rows.values()), rivals.WIDE, "float32", 2**14)
     assert [row["library"] for row in result if "seconds" in row] == ["initfast", name]
     narrow_job = race.Job(race.TRUNCATED, "float32", 2**16)
-    with pytest.raises(race.Wrong, match=r"std must be 0\.98"):
+    with pytest.raises(race.WrongResult, match=r"std must be 0\.98"):
         race.check(rivals.WIDE, race.as_numpy(rows[name].prepare(narrow_job)()))
 
 

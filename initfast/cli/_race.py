@@ -35,7 +35,7 @@ _SAMPLE = 2**14
 _WORTH_THREADS = 2**19
 
 
-class Wrong(ValueError):
+class WrongResult(ValueError):
     """The error that the values of a library are wrong. A wrong result is not timed."""
 
 
@@ -178,7 +178,7 @@ def as_numpy(result: Any) -> Array:
 
 
 def check(task: Task, values: Array) -> None:
-    """Raise Wrong unless all values are written, within the bounds, and distributed as `task`.
+    """Raise WrongResult unless all values are written, in bounds, and distributed as `task`.
 
     Mean and standard deviation may differ by 6 standard errors (a false alarm in 2e-9 of cases
     each). The empirical distribution function of 2**14 values may differ by 3 / sqrt(2**14) (a
@@ -189,31 +189,31 @@ def check(task: Task, values: Array) -> None:
     moments = measure(flat)
     error = 6 * task.std / math.sqrt(flat.size) + slack
     if not math.isfinite(moments.mean):
-        raise Wrong(f"{task.name}: some elements were not written, or are not finite")
+        raise WrongResult(f"{task.name}: some elements were not written, or are not finite")
     low, high = moments.minimum, moments.maximum
     if low < task.low or high > task.high:  # some libraries include the upper bound
         bounds = f"[{task.low}, {task.high}]"
-        raise Wrong(f"{task.name}: values must lie in {bounds}; received {low} to {high}")
+        raise WrongResult(f"{task.name}: values must lie in {bounds}; received {low} to {high}")
     if abs(moments.mean - task.mean) > error:
-        raise Wrong(f"{task.name}: mean must be {task.mean:.4f}; received {moments.mean:.4f}")
+        raise WrongResult(f"{task.name}: mean must be {task.mean:.4f}; received {moments.mean:.4f}")
     # The standard error of a standard deviation is std * sqrt((kurtosis - 1) / 4n): here at most
     # 0.71 std / sqrt(n).
     if abs(moments.std - task.std) > error:
-        raise Wrong(f"{task.name}: std must be {task.std:.4f}; received {moments.std:.4f}")
+        raise WrongResult(f"{task.name}: std must be {task.std:.4f}; received {moments.std:.4f}")
     step = max(1, flat.size // _SAMPLE)
     sample = np.sort(flat[: step * _SAMPLE : step].astype(np.float64))
     exact = np.array([task.cdf(float(x)) for x in sample])
     ranks = np.arange(sample.size + 1) / sample.size
     distance = float(np.maximum(np.abs(exact - ranks[1:]), np.abs(exact - ranks[:-1])).max())
     if distance > 3 / math.sqrt(sample.size) + slack:
-        raise Wrong(f"{task.name}: the distribution function differs by {distance:.3f}")
+        raise WrongResult(f"{task.name}: the distribution function differs by {distance:.3f}")
 
 
-def prepared(library: Library, job: Job) -> Fill:
+def checked_fill(library: Library, job: Job) -> Fill:
     """Return the fill of a library after one run, whose values are checked.
 
     Raises:
-        Wrong: the values are wrong. Any other error comes from the library.
+        WrongResult: the values are wrong. Any other error comes from the library.
     """
     if job.memory is not None:
         poison(job.memory)
@@ -254,8 +254,8 @@ def compare(
         rows.append(row)
         job = Job(task, dtype, size, memory if in_place else None)
         try:
-            fills[library.name] = prepared(library, job)
-        except Wrong as error:
+            fills[library.name] = checked_fill(library, job)
+        except WrongResult as error:
             row["error"] = f"wrong: {error}"
         except Exception as error:  # an error of one library does not stop the comparison
             row["error"] = f"failed: {type(error).__name__}: {error}".splitlines()[0][:200]

@@ -75,7 +75,7 @@ class Entry(NamedTuple):
         """Return the initializer with the fixed rows, but without the stream of this tensor."""
         return FixedRows(self.initializer, self.fixed_rows) if self.fixed_rows else self.initializer
 
-    def drawn(self, root: Seed) -> Initializer:
+    def seeded_initializer(self, root: Seed) -> Initializer:
         """Return the initializer with the stream of this tensor within the seed `root`."""
         return self.values.with_seed(root.named(self.stream))
 

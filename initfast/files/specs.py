@@ -37,7 +37,7 @@ from initfast.initializers.constant import Constant
 from initfast.initializers.fixed_rows import Rows
 from initfast.initializers.random import RandomInitializer
 
-__all__ = ["DTYPES", "AnySpec", "Entry", "Spec", "held", "read", "short", "tensor"]
+__all__ = ["DTYPES", "AnySpec", "Entry", "Spec", "constant_of", "read", "short", "tensor"]
 
 _FLOATING = {kind.name: kind for kind in FLOATING}
 _SPELT_OUT = 1 << 16  # maximum number of values that a spec lists for one tensor
@@ -118,7 +118,7 @@ def tensor(
     return {**entry, "fixed_rows": rows} if rows else entry
 
 
-def held(values: Array) -> Initializer:
+def constant_of(values: Array) -> Initializer:
     """Return an initializer that writes the values of an array.
 
     Raises:
@@ -132,7 +132,7 @@ def held(values: Array) -> Initializer:
     return Constant(values)
 
 
-def is_spelt_out(constant: Constant) -> bool:
+def is_listed(constant: Constant) -> bool:
     """Return whether a spec may list the values of a constant one by one."""
     return np.size(constant.value) <= _SPELT_OUT
 
@@ -144,8 +144,8 @@ def _tensors(source: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[Any,
         if "tensors" not in listed and {"model_type", "architectures"} & set(listed):
             raise ValueError(
                 "a spec must have the single key 'tensors'; received the config of a Hugging Face "
-                "model: pass it with --config, or build the model on the meta "
-                "device and pass the result of spec_from"
+                "model: pass it to `initfast model` or `initfast verify` with --config, or build "
+                "the model on the meta device and pass the result of spec_from"
             )
         raise ValueError(
             f"a spec must have the single key 'tensors'; received {short(list(listed))}"

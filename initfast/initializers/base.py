@@ -31,7 +31,7 @@ class Initializer:
     constructor takes `seed`, or `input_axes` and `output_axes`, the adapters pass the seed and axes
     of each tensor. Derive from `RandomInitializer` to compute only the requested part.
 
-    >>> import initfast as ift
+    >>> import numpy as np, initfast as ift
     >>> class Ramp(ift.Initializer):
     ...     def __call__(self, shape, dtype=None):
     ...         return np.arange(np.prod(shape), dtype=dtype or "float32").reshape(shape)

@@ -20,7 +20,7 @@ from initfast.signal.measures import Units, rms
 from initfast.signal.models import completed, report
 from initfast.signal.reports import LayerReport, SignalReport
 from initfast.signal.trails import Line, Trail
-from initfast.signal.verdicts import not_seen
+from initfast.signal.verdicts import unmeasured_note
 
 __all__ = ["diagnose"]
 
@@ -87,7 +87,7 @@ def diagnose(
         with stateless_scope(variables, values), watch_layers(model, probe):
             output = model(x, training=training)
         for each in tensors(output):
-            trail.ended(each)
+            trail.end(each)
         if not trail.lines:
             raise ValueError(f"a layer with weights must run; in {model!r} no such layer ran")
         g = cotangent(tuple(next(tensors(output)).shape), root_seed(seed))
@@ -130,12 +130,12 @@ def _join(trail: Trail, probe: Probe, join: Join, layer_outputs: list[Any]) -> N
     if join.stream is not None:
         branch = 1 - join.stream
         if join.source is not None:
-            trail.forked(layer_outputs[join.source])
-        block = trail.joined(join.name, join.sizes[join.stream], join.sizes[branch], after)
+            trail.fork(layer_outputs[join.source])
+        block = trail.join(join.name, join.sizes[join.stream], join.sizes[branch], after)
     if branch is not None:
         for line in map(probe.line, join.layers[branch]):
             if line is not None:
-                trail.belongs(line, block, silent=silent == branch)
+                trail.assign(line, block, silent=silent == branch)
 
 
 def _line(line: Line, by_output: Any, gradients: dict[int, Any], samples: int) -> LayerReport:
@@ -182,7 +182,7 @@ def _unseen(all_weights: list[Any], lines: list[Line]) -> list[str]:
         id(each) for line in lines for part in (line.owner, *line.parts) for each in part.weights
     }
     slopes = (keras.layers.PReLU,)
-    return not_seen(
+    return unmeasured_note(
         each.path
         for each in all_weights
         if id(each.variable) not in measured and not isinstance(each.layer, slopes)

@@ -87,7 +87,7 @@ class Probe:
     def _note(self, line: Line, output: Any, number: int) -> None:
         if line.output is not output:
             assert self.trail is not None
-            self.trail.passed(line.output, output)
+            self.trail.pass_through(line.output, output)
             line.output = output
         if id(line) not in self._noted:
             self._noted.add(id(line))
@@ -134,7 +134,7 @@ class Probe:
             return output
         if passes(layer):
             if self.trail is not None:
-                self.trail.passed(signal, output)
+                self.trail.pass_through(signal, output)
             return output
         number, tapped = self.number(output)
         line = None if self.trail is None else self.trail.source(signal)
@@ -143,7 +143,7 @@ class Probe:
                 getattr(layer, "activation", None) or call, type(layer).__name__
             )
             where = axis(line.owner, output)
-            self.trail.activated(
+            self.trail.activate(
                 line, activation, tapped, matrix(signal, where), matrix(output, where)
             )
             self._note(line, tapped, number)
@@ -168,16 +168,16 @@ class Probe:
             ((net, call) for net, call, gave in inner if gave is out), (out, None)
         )
         if source is not None and activation_call is None:
-            trail.normalised(source, out, matrix(out, where), norm=norm)
+            trail.normalise(source, out, matrix(out, where), norm=norm)
             source.parts.append(layer)
             return source
         values = matrix(net, where)
-        line = trail.layer(layer, name, fans(layer), before, net, values, given=signal, norm=norm)
+        line = trail.layer(layer, name, fans(layer), before, net, values, inputs=signal, norm=norm)
         if (
             activation_call is not None
             and (activation := _activation_of(activation_call)) != ACTIVATIONS["linear"]
         ):
-            trail.activated(line, activation, out, values, matrix(out, where))
+            trail.activate(line, activation, out, values, matrix(out, where))
         return line
 
 

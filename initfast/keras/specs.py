@@ -65,7 +65,9 @@ def _entry(weight_plan: Plan, floating_dtype: DType | None) -> dict[str, Any]:
     rows: tuple[Rows, ...] = ()
     try:
         if initializer is None:
-            initializer = specs.held(np.asarray(keras.ops.convert_to_numpy(weight.variable.value)))
+            initializer = specs.constant_of(
+                np.asarray(keras.ops.convert_to_numpy(weight.variable.value))
+            )
         elif isinstance(initializer, Derived) and initializer.change == "forget":
             quarter = shape[0] // 4
             initializer, rows = initializer.inner, (Rows(quarter, 2 * quarter, 1.0),)

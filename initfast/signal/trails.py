@@ -60,10 +60,10 @@ class Trail:
         output: Any,
         values: Floats,
         *,
-        given: Any = None,
+        inputs: Any = None,
         norm: bool = False,
     ) -> Line:
-        """Record that a layer returned `output` for the input `given`, and return its new line.
+        """Record that a layer returned `output` for the input `inputs`, and return its new line.
 
         Args:
             owner: the layer object.
@@ -72,10 +72,10 @@ class Trail:
             before: moments of the input; None if the input is tokens.
             output: the output tensor.
             values: the output as an array (samples, units).
-            given: the input tensor.
+            inputs: the input tensor.
             norm: whether the layer normalises.
         """
-        source = self.origin(given)
+        source = self.origin(inputs)
         if source is not None:
             source.report = dataclasses.replace(source.report, followed=True)
         with np.errstate(all="ignore"):
@@ -102,12 +102,12 @@ class Trail:
         line = self.origin(tensor)
         return None if line is None or line.activated else line
 
-    def passed(self, tensor: Any, output: Any) -> None:
+    def pass_through(self, tensor: Any, output: Any) -> None:
         """Record that the output of a layer was reshaped, pooled or dropped out."""
         if (line := self.origin(tensor)) is not None and output is not tensor:
             self._note(output, line)
 
-    def normalised(self, line: Line, output: Any, values: Floats, *, norm: bool = True) -> None:
+    def normalise(self, line: Line, output: Any, values: Floats, *, norm: bool = True) -> None:
         """Record that the output of a layer was normalised, or only scaled if `norm` is False;
         `values` become its net inputs."""
         self._replace(line, ACTIVATIONS["linear"], output, values, values)
@@ -115,7 +115,7 @@ class Trail:
             line.norm = True
             line.report = dataclasses.replace(line.report, normalised=True)
 
-    def activated(
+    def activate(
         self, line: Line, activation: Activation | str, output: Any, net: Floats, values: Floats
     ) -> None:
         """Record the activation of the output of a layer."""
@@ -123,7 +123,7 @@ class Trail:
         line.activated = True
         line.norm = False
 
-    def joined(self, name: str, before: float, branch: float, after: float) -> int:
+    def join(self, name: str, before: float, branch: float, after: float) -> int:
         """Record that a branch was added to its stream, and return the index of the sum.
 
         The RMS of the stream before the sum, of the branch and of the sum are given."""
@@ -132,7 +132,7 @@ class Trail:
         self.blocks.append(Block(title, before, branch, after))
         return len(self.blocks) - 1
 
-    def forked(self, stream: Any) -> None:
+    def fork(self, stream: Any) -> None:
         """Record that a tensor is a residual stream: its normalisation or activation belongs to the
         branch, not to the layer whose output the tensor is."""
         line = self.origin(stream)
@@ -145,7 +145,7 @@ class Trail:
                 line.activated, line.norm = True, False
                 return
 
-    def belongs(self, line: Line, block: int | None, *, silent: bool = False) -> None:
+    def assign(self, line: Line, block: int | None, *, silent: bool = False) -> None:
         """Record that a layer is part of the branch of a sum; `silent` if the branch outputs 0."""
         old = line.report
         line.report = dataclasses.replace(
@@ -154,7 +154,7 @@ class Trail:
             silent=old.silent or silent,
         )
 
-    def ended(self, output: Any) -> None:
+    def end(self, output: Any) -> None:
         """Record the output of the model."""
         if (line := self.origin(output)) is not None:
             line.report = dataclasses.replace(line.report, followed=True)

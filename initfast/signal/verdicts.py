@@ -12,7 +12,7 @@ from initfast.signal import gradients, scale, units
 from initfast.signal.layers import Block, LayerReport, Verdict
 from initfast.signal.thresholds import CRITERIA, THRESHOLDS
 
-__all__ = ["CRITERIA", "THRESHOLDS", "judge", "not_seen", "notes"]
+__all__ = ["CRITERIA", "THRESHOLDS", "judge", "notes", "unmeasured_note"]
 
 MAX_PATTERNS = 8  # name patterns listed in a note
 
@@ -65,7 +65,7 @@ def notes(layers: Sequence[LayerReport]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def not_seen(names: Iterable[str]) -> list[str]:
+def unmeasured_note(names: Iterable[str]) -> list[str]:
     """Return a note on the weights that belong to no measured layer, as a list of at most one
     text. Names that differ only in numbers are listed once."""
     patterns: dict[str, list[str]] = {}

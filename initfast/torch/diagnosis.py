@@ -17,7 +17,7 @@ from initfast.signal.measures import Units
 from initfast.signal.models import completed, report
 from initfast.signal.reports import SignalReport
 from initfast.signal.trails import Line
-from initfast.signal.verdicts import not_seen
+from initfast.signal.verdicts import unmeasured_note
 from initfast.torch.layers import kernels, unit_rows
 from initfast.torch.probes import Watch, rms, tensors
 from initfast.torch.snapshots import preserved
@@ -84,7 +84,7 @@ def diagnose(
         with watch:
             output = _call(module, batch)
         for each in tensors(output):
-            watch.trail.ended(each)
+            watch.trail.end(each)
         if not watch.trail.lines:
             raise ValueError(
                 f"a module with parameters must run to be measured; none did in "
@@ -162,7 +162,7 @@ def _unseen(module: nn.Module, lines: list[Line]) -> list[str]:
     }
     slopes = [part for part in module.modules() if isinstance(part, nn.PReLU)]
     seen_ids |= {id(each) for part in slopes for each in part.parameters()}
-    return not_seen(
+    return unmeasured_note(
         name for name, parameter in module.named_parameters() if id(parameter) not in seen_ids
     )
 

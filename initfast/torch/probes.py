@@ -113,7 +113,7 @@ class Watch(TorchFunctionMode):
         if not isinstance(out, torch.Tensor):
             return
         if name.endswith(_PASSING_MODULES) or any(each in name for each in _PASSING_MODULES):
-            self.trail.passed(args[0], out)
+            self.trail.pass_through(args[0], out)
             return
         if part not in self._activations:
             try:
@@ -126,7 +126,7 @@ class Watch(TorchFunctionMode):
             finally:
                 part.training = training
         activation = self._activations[part]
-        self.trail.activated(line, activation, out, net, matrix(out, axis(line.owner, out)))
+        self.trail.activate(line, activation, out, net, matrix(out, axis(line.owner, out)))
         self._record_gradient(line)
 
     def _before_layer(self, layer: nn.Module, args: Any, kwargs: Any) -> None:
@@ -153,7 +153,7 @@ class Watch(TorchFunctionMode):
         ):
             line = self.trail.source(layer_input)
             if line is not None:
-                self.trail.normalised(line, out, values, norm=norm)
+                self.trail.normalise(line, out, values, norm=norm)
                 line.parts.append(layer)
                 self._record_gradient(line)
                 return
@@ -165,7 +165,7 @@ class Watch(TorchFunctionMode):
             input_moments,
             out,
             values,
-            given=layer_input,
+            inputs=layer_input,
             norm=norm,
         )
         if out.grad_fn is not None:
@@ -185,7 +185,7 @@ class Watch(TorchFunctionMode):
             return self._activation(func, plain, args, kwargs)
         out = func(*args, **kwargs)
         if plain in _PASSING and isinstance(out, torch.Tensor):
-            self.trail.passed(args[0], out)
+            self.trail.pass_through(args[0], out)
         return out
 
     def _activation(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
@@ -198,7 +198,7 @@ class Watch(TorchFunctionMode):
         out = func(*args, **kwargs)
         elementwise = name in _ELEMENTWISE
         activation = self._elementwise(func, name, args[1:], kwargs) if elementwise else name
-        self.trail.activated(line, activation, out, net, matrix(out, unit_axis))
+        self.trail.activate(line, activation, out, net, matrix(out, unit_axis))
         self._record_gradient(line)
         return out
 
@@ -241,15 +241,15 @@ class Watch(TorchFunctionMode):
         if residual is not None:
             top = self._stack[-1] if self._stack else None
             name = "" if top is None else self._names[top] or type(top).__name__
-            self.trail.forked(residual[0])
-            number = self.trail.joined(name, stream_rms, branch_rms, rms(out))
+            self.trail.fork(residual[0])
+            number = self.trail.join(name, stream_rms, branch_rms, rms(out))
             self._assign(residual[2], number, silent=branch_rms == 0.0 < stream_rms)
         return out
 
     def _assign(self, nodes: set[Any], block: int | None, *, silent: bool) -> None:
         for node in nodes:
             if (line := self._nodes.get(node)) is not None:
-                self.trail.belongs(line, block, silent=silent)
+                self.trail.assign(line, block, silent=silent)
 
     def _record_gradient(self, line: Line) -> None:
         """Record the RMS of the gradient by the current output of a layer, when autograd runs."""

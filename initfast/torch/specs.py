@@ -88,7 +88,7 @@ def _description(entry: PlanEntry, target_dtype: DType | None) -> dict[str, Any]
             else resolve_numeric(tensor.dtype)
         )
         if entry.initializer is None:
-            return specs.tensor(specs.held(_values(tensor)), tuple(tensor.shape), dtype)
+            return specs.tensor(specs.constant_of(_values(tensor)), tuple(tensor.shape), dtype)
         fill = entry.fill_of(
             tensor.dtype if dtype is not target_dtype else getattr(torch, dtype.name)
         )
@@ -104,7 +104,7 @@ def _description(entry: PlanEntry, target_dtype: DType | None) -> dict[str, Any]
             )
         initializer = fill.equivalent()
         if isinstance(initializer, Recorded) or (
-            isinstance(initializer, Constant) and not specs.is_spelt_out(initializer)
+            isinstance(initializer, Constant) and not specs.is_listed(initializer)
         ):
             return {"shape": list(tensor.shape), "dtype": dtype.name, "init": initializer}
         return specs.tensor(initializer, tuple(tensor.shape), dtype, fill.fixed_rows)

@@ -133,8 +133,8 @@ def test_threads_draw_different_values(library):
     for task, threads in itertools.product(library.tasks, (1, 3)):
         with race.using_threads(threads):
             memory = race.aligned_memory(size)
-            race.prepared(library, race.Job(task, "float32", size, memory))
-            race.prepared(library, race.Job(task, "float32", size))
+            race.checked_fill(library, race.Job(task, "float32", size, memory))
+            race.checked_fill(library, race.Job(task, "float32", size))
         parts = np.array_split(memory, 3)
         assert not np.array_equal(parts[0][:1600], parts[1][:1600])
 
@@ -144,7 +144,7 @@ def test_threads_draw_different_values(library):
 
 def good(task):
     job = race.Job(task, "float32", SIZE, race.aligned_memory(SIZE))
-    race.prepared(bench.INITFAST, job)
+    race.checked_fill(bench.INITFAST, job)
     return job.memory
 
 
@@ -179,13 +179,13 @@ def test_spoilt_values_are_wrong(task, spoil):
     values = good(task)
     race.check(task, values)
     spoil(values)
-    with pytest.raises(race.Wrong, match=task.name):
+    with pytest.raises(race.WrongResult, match=task.name):
         race.check(task, values)
 
 
 @pytest.mark.parametrize(("task", "other"), list(itertools.permutations(race.TASKS, 2)))
 def test_another_distribution_is_wrong(task, other):
-    with pytest.raises(race.Wrong):
+    with pytest.raises(race.WrongResult):
         race.check(task, good(other))
 
 

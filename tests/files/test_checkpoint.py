@@ -88,7 +88,7 @@ def values(spec, seed):
     """Return the expected bytes of each tensor, computed as a whole by its initializer."""
     arrays = {}
     for entry in specs.read(spec).entries:
-        initializer = entry.drawn(ift.Seed(seed))
+        initializer = entry.seeded_initializer(ift.Seed(seed))
         arrays[entry.name] = np.asarray(initializer.block(entry.shape, ..., entry.dtype)).tobytes()
     return arrays
 

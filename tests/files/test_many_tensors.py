@@ -164,7 +164,9 @@ def test_bytes_are_those_of_each_tensor_alone(tmp_path):
     stored = {tensor.name: tensor for tensor in formats.read(path).tensors}
     for entry in specs.read({"tensors": tensors}).entries:
         actual = stored[entry.name]
-        whole = np.asarray(entry.drawn(ift.Seed(3)).block(entry.shape, ..., entry.dtype))
+        whole = np.asarray(
+            entry.seeded_initializer(ift.Seed(3)).block(entry.shape, ..., entry.dtype)
+        )
         assert data[actual.offset : actual.offset + actual.nbytes] == whole.tobytes(), entry
 
 

@@ -42,7 +42,7 @@ def test_gpt2():
         (50257, 768),
         "float32",
     )
-    initializer = first.drawn(ift.Seed(42))
+    initializer = first.seeded_initializer(ift.Seed(42))
     assert (
         repr(initializer)
         == "RandomNormal(stddev=0.02, seed=Seed(42).named('transformer.wte.weight'))"
@@ -82,19 +82,21 @@ def test_every_name_of_keras(init):
     shape = {"stft": [4, 1, 3]}.get(ALL_OBJECTS[init].__name__.lower(), [4, 3])
     (entry,) = specs.read(one(init=init, shape=shape)).entries
     assert type(entry.initializer) is ALL_OBJECTS[init]
-    assert entry.drawn(ift.Seed(1)).block(tuple(shape), ..., "float32").shape == tuple(shape)
+    assert entry.seeded_initializer(ift.Seed(1)).block(tuple(shape), ..., "float32").shape == tuple(
+        shape
+    )
 
 
 def test_values_are_those_of_the_stream_of_the_name():
     (entry,) = specs.read(named("h.0/kernel")).entries
     expected = ift.HeNormal(seed=ift.Seed(7).named("h.0/kernel"))((4, 3))
-    assert np.array_equal(entry.drawn(ift.Seed(7)).block((4, 3), ...), expected)
-    student = entry.drawn(ift.Seed(7).named("student")).block((4, 3), ...)
+    assert np.array_equal(entry.seeded_initializer(ift.Seed(7)).block((4, 3), ...), expected)
+    student = entry.seeded_initializer(ift.Seed(7).named("student")).block((4, 3), ...)
     assert np.array_equal(
         student, ift.HeNormal(seed=ift.Seed(7).named("student/h.0/kernel"))((4, 3))
     )
     (other,) = specs.read(one(stream="h.0/kernel")).entries
-    assert np.array_equal(other.drawn(ift.Seed(7)).block((4, 3), ...), expected)
+    assert np.array_equal(other.seeded_initializer(ift.Seed(7)).block((4, 3), ...), expected)
 
 
 def test_seeds_in_a_spec_do_not_matter_and_none_is_drawn():
@@ -103,7 +105,7 @@ def test_seeds_in_a_spec_do_not_matter_and_none_is_drawn():
         (entry,) = specs.read(
             one(init={"class_name": "HeNormal", "config": {"seed": seed}})
         ).entries
-        assert entry.drawn(ift.Seed(7)).seed == ift.Seed(7).named("w")
+        assert entry.seeded_initializer(ift.Seed(7)).seed == ift.Seed(7).named("w")
     specs.read(SPECS / "gpt2.json")
     assert random.getstate() == state
 
@@ -163,7 +165,7 @@ def test_many_fixed_rows_cost_no_more_than_their_number():
 
 def test_fixed_rows_of_a_spec():
     (entry,) = specs.read(one(fixed_rows=[[1, 2, 0], [3, 4, 0.5]], dtype="bfloat16")).entries
-    actual = entry.drawn(ift.Seed(7)).block((4, 3), ..., "bfloat16").astype(float)
+    actual = entry.seeded_initializer(ift.Seed(7)).block((4, 3), ..., "bfloat16").astype(float)
     expected = ift.HeNormal(seed=ift.Seed(7).named("w"))((4, 3), "bfloat16").astype(float)
     expected[1], expected[3] = 0, 0.5
     assert np.array_equal(actual, expected)
@@ -192,28 +194,28 @@ def test_what_is_described_is_read_again(initializer):
         if "seed" in initializer.get_config()
         else initializer.get_config()
     )
-    actual = entry.drawn(ift.Seed(9)).block((4, 3), ..., "float64")
+    actual = entry.seeded_initializer(ift.Seed(9)).block((4, 3), ..., "float64")
     assert actual.tobytes() == seeded.block((4, 3), ..., "float64").tobytes()
     assert "seed" not in json.dumps(described)
 
 
 def test_what_an_array_holds():
-    assert specs.held(np.full((3, 2), 2.5)).get_config() == {"value": 2.5}
-    assert specs.held(np.zeros((0, 3))).get_config() == {"value": 0}
+    assert specs.constant_of(np.full((3, 2), 2.5)).get_config() == {"value": 2.5}
+    assert specs.constant_of(np.zeros((0, 3))).get_config() == {"value": 0}
     values = np.arange(6, dtype=np.int64).reshape(3, 2)
     (entry,) = specs.read(
         {
             "tensors": {
                 "w": json.loads(
-                    json.dumps(specs.tensor(specs.held(values), (3, 2), np.dtype("int64")))
+                    json.dumps(specs.tensor(specs.constant_of(values), (3, 2), np.dtype("int64")))
                 )
             }
         }
     ).entries
-    assert np.array_equal(entry.drawn(ift.Seed(0)).block((3, 2), ..., "int64"), values)
+    assert np.array_equal(entry.seeded_initializer(ift.Seed(0)).block((3, 2), ..., "int64"), values)
     for values in (np.array([1.0, np.inf]), np.full(3, np.nan), np.arange(2**17)):
         with pytest.raises(ValueError, match=r"finite|at most 65536 values"):
-            specs.held(values)
+            specs.constant_of(values)
 
 
 WRONG = [
@@ -435,7 +437,7 @@ def test_any_junk_is_read_or_refused(tensors):
         assert str(error)
         return
     for entry in spec.entries:  # an accepted spec can be computed
-        initializer = entry.drawn(ift.Seed(1))
+        initializer = entry.seeded_initializer(ift.Seed(1))
         size = math.prod(entry.shape)
         if size and not initializer.whole_only:
             initializer.fill_run(

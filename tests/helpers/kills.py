@@ -182,7 +182,9 @@ class Model(Case):
             (folder / self.out).mkdir()
         self.job = checkpoint.plan(spec, folder / self.out, 3, self.limit)
         self.expected = {}
-        initializers = {entry.name: entry.drawn(ift.Seed(3)) for entry in specs.read(spec).entries}
+        initializers = {
+            entry.name: entry.seeded_initializer(ift.Seed(3)) for entry in specs.read(spec).entries
+        }
         for file in self.job.files:
             data = b"".join(
                 np.asarray(initializers[t.name].block(t.shape, ..., t.dtype)).tobytes()

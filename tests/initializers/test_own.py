@@ -127,7 +127,7 @@ def test_specs_contain_the_resolved_initializer():
     assert entry["init"]["config"]["stddev"] == pytest.approx((24 * 96) ** -0.5)
     (parsed,) = specs.read({"tensors": {"w": entry}}).entries
     shape, seed = (96, 8), Seed(3).named("w")
-    assert (parsed.drawn(Seed(3))(shape) == DepthScaled(12, seed)(shape)).all()
+    assert (parsed.seeded_initializer(Seed(3))(shape) == DepthScaled(12, seed)(shape)).all()
     with pytest.raises(ValueError, match="serialize takes the initializers of initfast"):
         specs.tensor(Whole(), (96, 8), np.dtype("float32"))
 

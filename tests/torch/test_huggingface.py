@@ -171,10 +171,13 @@ def test_dtypes_and_refusals(capsys, tmp_path):
     assert kind.from_pretrained(folder).dtype == torch.float32
 
     for arguments, message in (
-        (("model", "--out", folder), "either SPEC.json or --config is required"),
-        (("model", path, "--config", path, "--out", folder), "either SPEC.json or --config"),
+        (("model", "--out", folder), "SPEC.json or --config is required"),
+        (
+            ("model", path, "--config", path, "--out", folder),
+            "--config cannot be combined with SPEC.json",
+        ),
         (("model", "--config", path, "--out", "m.safetensors"), "--config needs a folder"),
-        (("model", path, "--out", folder), "`initfast model --config`"),
+        (("model", path, "--out", folder), "with --config"),
     ):
         assert initfast(*arguments) == 2
         assert message in capsys.readouterr().err

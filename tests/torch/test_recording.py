@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import re
 import warnings
 
 import numpy as np
@@ -379,5 +378,5 @@ def test_report():
 def test_a_spec_of_a_config_is_refused(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}))
-    with pytest.raises(ValueError, match=re.escape("`initfast model --config`")):
+    with pytest.raises(ValueError, match="with --config"):
         checkpoint.save(path, tmp_path / "out", seed=1)
