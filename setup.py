@@ -1,7 +1,7 @@
 """Build `initfast._kernels`: one extension from one Cython file and every C file of `src/`.
 
-Each backend chooses its instruction set by a target pragma of its own, so no file needs flags of
-its own and one wheel serves every CPU. The files are compiled in parallel, the longest first.
+Each backend chooses its instruction set by a target pragma, so no file needs separate
+flags and one wheel serves every CPU. The files are compiled in parallel, the longest first.
 `INITFAST_WERROR=1` builds with warnings as errors; CI does."""
 
 import os
