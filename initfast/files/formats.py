@@ -102,7 +102,10 @@ class Format:
                     return dtype
             except ValueError:  # the format has no name for this dtype
                 continue
-        raise ValueError(f"the dtype must be floating, integer or bool; received {tensor.dtype!r}")
+        raise ValueError(
+            "the dtype must be integer, bool, or one of "
+            f"{', '.join(dtype.name for dtype in FLOATING)}; received {tensor.dtype!r}"
+        )
 
 
 _INTEGERS = [np.dtype(name) for name in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")]

@@ -89,7 +89,7 @@ def write(
     options = Options(advance or (lambda count: None), measure, sha256, chunk_bytes)
     if resume and (finished := _compare_finished(file, options, force=force)):
         return finished
-    if not force:
+    if not (resume or force):
         refuse_existing(final)
     maker = Maker()
     with Partial(final) as partial:

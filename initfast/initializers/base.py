@@ -235,7 +235,8 @@ class Initializer:
         return self.from_config({**config, **arguments})
 
     def pinned(self) -> Self:
-        """Return a copy with one fixed stream: the current one, or the next of a SeedGenerator."""
+        """Return an initializer with one fixed stream: for a random one, a copy with its current
+        stream or the next of its SeedGenerator; otherwise itself."""
         return self
 
     def _dtype(self, dtype: DTypeLike) -> DType:

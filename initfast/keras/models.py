@@ -44,9 +44,8 @@ def initialize(
 
     Raises:
         ValueError: the model is not built, a rule matches no weight, or weights have no usable
-            initializer. The message names them, and no weight has been changed.
-        TypeError: `rules` has a value of a wrong type, or JAX is tracing the calling function. No
-            weight has been changed.
+            initializer or rule. The message names them, and no weight has been changed.
+        TypeError: JAX is tracing the calling function. No weight has been changed.
 
     Your own initializer, or one derived from Keras', is created again from its config with an
     integer `seed` that depends on `seed` and the weight's name. LoRA pairs are drawn from the

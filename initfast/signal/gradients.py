@@ -53,7 +53,7 @@ def similar(layers: Sequence[LayerReport], initializer: str, *, chain: bool) -> 
     if not compared:
         return Verdict("d", CRITERIA["d"], None, "there are no two similar layers to compare")
     factor, (least, low), (most, high) = max(compared, key=lambda entry: entry[0])
-    quantity = "RMS" if not plain or low.units == high.units else "norm per sample"
+    quantity = "RMS" if not plain or _of_one_size(sizes) else "norm per sample"
     limit = THRESHOLDS["gradients"]
     kinds = sum(len(group) > 1 for group in groups)
     among = "" if plain else f", the largest among {kinds} kind{'s' if kinds > 1 else ''} of layers"
@@ -98,9 +98,13 @@ def _extremes(
     group: Sizes, measure: Callable[[LayerReport], float]
 ) -> tuple[tuple[float, LayerReport], tuple[float, LayerReport]]:
     pairs = [(measure(layer), layer) for _, layer in group]
-    if len({layer.outputs or layer.units for _, layer in group}) == 1:
+    if _of_one_size(group):
         pairs = list(group)
     return min(pairs, key=lambda pair: pair[0]), max(pairs, key=lambda pair: pair[0])
+
+
+def _of_one_size(group: Sizes) -> bool:
+    return len({layer.outputs or layer.units for _, layer in group}) == 1
 
 
 def _ratio(low: tuple[float, LayerReport], high: tuple[float, LayerReport]) -> float:

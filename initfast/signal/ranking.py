@@ -51,7 +51,7 @@ class Standing:
         train_rank, test_rank: 1 + the number of initializers with a lower loss, see `lower`. All
             initializers that cannot be distinguished from the best have rank 1.
         learned: whether both losses are below those of a constant guess, in the sense of `lower`;
-            None if the difference is within noise, and always with one seed.
+            None if the difference is within noise, or with one seed, unless its loss diverged.
         below: the same for the training loss and the test loss separately.
         diverged: number of seeds whose loss is inf or nan at the end.
         seeds: number of seeds.

@@ -109,9 +109,9 @@ def initialize(
             the model)`. A UserWarning names such parameters of a new model. They are found by
             comparing a sample with what would be drawn: another constant, or, for 1000 elements or
             more, a mean or standard deviation that differs by more than a quarter. A model counts
-            as new if at least half of its parameters with a constant initial value still hold it,
-            including the ones of norms; or, if it has none, if half of the others agree. On the
-            meta device there are no values to compare.
+            as new if at least half of its constant parameters are still constant, and one with a
+            nonzero constant (such as the ones of norms) agrees; without such ones, if half of its
+            random parameters agree. On the meta device there are no values to compare.
 
             Functions with fans accept `groups`, the groups of a convolution, by which torch does
             not divide fan_out. groups="module" uses the groups of each module.

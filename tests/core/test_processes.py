@@ -150,7 +150,7 @@ def test_a_source_folder_without_the_extension(tmp_path):
     sources = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(Path(ift.__file__).parent, tmp_path / "initfast", ignore=sources)
     process = subprocess.run(
-        [sys.executable, "-c", "import initfast"],
+        [sys.executable, "-S", "-c", "import initfast"],  # -S: without an editable install
         capture_output=True,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

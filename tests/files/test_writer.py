@@ -484,6 +484,27 @@ def test_one_writer_at_a_time(tmp_path):
     assert (tmp_path / "w.npy").read_bytes() == expected()
 
 
+def test_another_writer_ends_after_the_look_at_the_finished_file(tmp_path, monkeypatch):
+    """Compare with the file that another process finished between two steps of this one."""
+    file = npy(tmp_path)
+    compare, calls = writer._compare_finished, []
+
+    def finish_meanwhile(*arguments, **options):
+        result = compare(*arguments, **options)
+        calls.append(result)
+        if len(calls) == 1:
+            assert result is None
+            monkeypatch.undo()
+            write(file)
+            monkeypatch.setattr(writer, "_compare_finished", finish_meanwhile)
+        return result
+
+    monkeypatch.setattr(writer, "_compare_finished", finish_meanwhile)
+    result = write(file, resume=True)
+    assert result.complete and not result.written and calls == [None, result]
+    assert names(tmp_path) == ["w.npy"]
+
+
 def test_two_resumed_writers_at_once(tmp_path):
     """Each writes the file, finds it finished, or gets an error that another process is writing."""
     for _ in range(20):

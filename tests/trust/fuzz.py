@@ -517,7 +517,7 @@ def one_spec(r: random.Random) -> None:
         model = specs.read(spec)
     except ValueError:
         return
-    assert model.entries and len(model.digest) == 32, spec
+    assert model.entries and model.elements >= 0, spec
 
 
 def cases(one: Callable[..., None], count: int, *arguments: Any) -> str:
