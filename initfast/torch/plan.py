@@ -24,7 +24,7 @@ from initfast.torch.unsharded import check_unsharded, flat_shards
 
 
 class PlanEntry(NamedTuple):
-    """A parameter or buffer, and what it is drawn from.
+    """A parameter or buffer, and its initializer.
 
     Attributes:
         kind: "parameter" or "buffer".
