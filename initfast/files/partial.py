@@ -17,6 +17,8 @@ from typing import Self
 
 # The file system cannot reserve space. A full disk is then noticed during the write.
 _NO_RESERVATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+# Space is reserved in pieces, because Ctrl-C waits for a call: tmpfs writes zeros, 4 GB in 2 s.
+_RESERVE_BYTES = 1 << 28
 # The file system has no hard links.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EMLINK)
 
@@ -218,7 +220,9 @@ class Partial:
         self._size = size
         if size and hasattr(os, "posix_fallocate"):
             try:
-                os.posix_fallocate(self.descriptor, 0, size)
+                for start in range(0, size, _RESERVE_BYTES):
+                    count = min(_RESERVE_BYTES, size - start)
+                    os.posix_fallocate(self.descriptor, start, count)
             except OSError as error:
                 if error.errno not in _NO_RESERVATION:
                     raise

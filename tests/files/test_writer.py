@@ -662,6 +662,20 @@ def test_a_disk_that_fills_up_while_space_is_reserved(tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
+def test_space_is_reserved_in_pieces(tmp_path, monkeypatch):
+    """Python hears Ctrl-C only between two calls."""
+    pieces = []
+    monkeypatch.setattr(
+        os, "posix_fallocate", lambda _, start, count: pieces.append((start, count))
+    )
+    with partial.Partial(tmp_path / "w.npy") as unfinished:
+        unfinished.reserve(2**30 + 5)
+        unfinished.remove()
+    assert max(count for _, count in pieces) <= 2**28
+    ends = [start + count for start, count in pieces]
+    assert [start for start, _ in pieces] == [0, *ends[:-1]] and ends[-1] == 2**30 + 5
+
+
 @contextlib.contextmanager
 def mounted(folder, *options):
     """Mount a tmpfs at a folder, or skip the test if that is not allowed."""
